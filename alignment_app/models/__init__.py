@@ -1,0 +1,32 @@
+"""Every table of the record. Import models from here."""
+
+from alignment_app.models.artifacts import Checkpoint, Comparison, DatasetSnapshot, Evaluation, SnapshotItem
+from alignment_app.models.data import (
+    Dataset,
+    IterationPrompt,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    Response,
+)
+from alignment_app.models.events import RunEvent
+from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
+
+__all__ = [
+    "Checkpoint",
+    "Comparison",
+    "Dataset",
+    "DatasetSnapshot",
+    "Evaluation",
+    "Iteration",
+    "IterationPrompt",
+    "Judgement",
+    "PreferencePair",
+    "Prompt",
+    "Response",
+    "Run",
+    "RunEvent",
+    "SnapshotItem",
+    "Stage",
+    "StageAttempt",
+]

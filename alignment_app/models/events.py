@@ -1,0 +1,29 @@
+"""The log from which every live screen is drawn."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+
+class RunEvent(models.Model):
+    """Something that happened, in order. ``seq`` counts from 1 in each run without gaps."""
+
+    class Kind(models.TextChoices):
+        RUN = "run", "Run"  # {"status", "reason"}
+        STAGE = "stage", "Stage"  # {"stage": id, "iteration", "kind", "status", "done", "total", "unit", "rate", …}
+        METRICS = "metrics", "Training metrics"  # {"iteration", "points": [{"step", "loss", …}, …]}
+        SAMPLE = "sample", "Sample"  # {"iteration", "prompt": id}: look at the rows
+        LOG = "log", "Log"  # {"level", "text"}
+        GAUGE = "gauge", "Machine gauges"  # {"cpu", "memory", "disk", "gpu": …}
+
+    run = models.ForeignKey("alignment_app.Run", on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveBigIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind)
+    payload = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ("run", "seq")
+        constraints = [models.UniqueConstraint(fields=("run", "seq"), name="event_seq_once_in_a_run")]
+        indexes = [models.Index(fields=("run", "kind", "seq"), name="event_kind")]

@@ -1,0 +1,172 @@
+"""What was asked for, how far it has come, and who is at work on it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class Run(models.Model):
+    """One alignment run: M0 → M1 → … by a config that never changes."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        WAITING = "waiting", "Waiting for review"
+        PAUSED = "paused", "Paused"
+        CANCELLING = "cancelling", "Cancelling"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Failed"
+        CRASHED = "crashed", "Crashed"
+        FINISHED = "finished", "Finished"
+
+    #: A worker may be at work, or will be without anybody doing anything.
+    ACTIVE = (Status.QUEUED, Status.RUNNING, Status.CANCELLING)
+    #: Goes on only when somebody says so.
+    STOPPED = (Status.PAUSED, Status.CANCELLED, Status.FAILED, Status.CRASHED)
+
+    name = models.CharField(max_length=120)
+    config = models.JSONField(help_text="A training.config.RunConfig, every field present.")
+    config_hash = models.CharField(max_length=64, db_index=True)
+    preset = models.CharField(max_length=80, blank=True)
+    paradigm = models.CharField(max_length=32, db_index=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED, db_index=True)
+    status_reason = models.TextField(blank=True, help_text="Why the run is in this state, in words.")
+    pause_requested = models.BooleanField(default=False, help_text="Pause at the next safe point.")
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cloned_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs"
+    )
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    last_seq = models.PositiveBigIntegerField(default=0, help_text="Sequence number of the newest event.")
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+
+    def __str__(self) -> str:
+        return f"{self.name} (run {self.pk})"
+
+
+class Iteration(models.Model):
+    """One round. Number 0 makes M1 by fine-tuning M0; number t ≥ 1 trains M_t into M_t+1."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="iterations")
+    number = models.PositiveSmallIntegerField()
+    input_checkpoint = models.ForeignKey(
+        "alignment_app.Checkpoint", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("number",)
+        constraints = [models.UniqueConstraint(fields=("run", "number"), name="iteration_number_once_in_a_run")]
+
+    def __str__(self) -> str:
+        return f"iteration {self.number} of run {self.run_id}"
+
+
+class Stage(models.Model):
+    """One step of an iteration. The database row, not the queue, says whether it is to be done."""
+
+    class Kind(models.TextChoices):
+        SFT = "sft", "Fine-tuning"
+        PROMPTS = "prompts", "Prompts"
+        RESPONSES = "responses", "Responses"
+        DEMONSTRATIONS = "demonstrations", "Demonstrations"
+        JUDGEMENTS = "judgements", "Judgements"
+        PAIRS = "pairs", "Pairs"
+        REVIEW = "review", "Review"
+        DATASET = "dataset", "Dataset"
+        TRAINING = "training", "Training"
+        EVALUATION = "evaluation", "Evaluation"
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"  # an earlier stage is not done
+        QUEUED = "queued", "Queued"  # may be claimed by a worker
+        RUNNING = "running", "Running"
+        WAITING = "waiting", "Waiting"  # for people
+        STOPPED = "stopped", "Stopped"  # paused, cancelled, failed or crashed: the run says which
+        DONE = "done", "Done"
+        SKIPPED = "skipped", "Skipped"
+
+    class Queue(models.TextChoices):
+        """A queue for each kind of work; a worker may serve several."""
+
+        LIGHT = "light", "Light"  # database work: prompts from a data set, pairs, freezing
+        GENERATION = "generation", "Generation"  # needs an engine: responses, self-judgements, evaluation
+        TEACHER = "teacher", "Teacher"  # waits for a remote teacher
+        TRAINING = "training", "Training"
+
+    iteration = models.ForeignKey(Iteration, on_delete=models.CASCADE, related_name="stages")
+    kind = models.CharField(max_length=16, choices=Kind)
+    position = models.PositiveSmallIntegerField()
+    queue = models.CharField(max_length=16, choices=Queue)
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING, db_index=True)
+    reason = models.TextField(blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    done = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) made so far.")
+    total = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) asked for; 0 until known.")
+    unit = models.CharField(max_length=24, default="rows")
+    rate = models.FloatField(null=True, blank=True, help_text="Units a second, of the attempt at work.")
+    detail = models.JSONField(default=dict, blank=True, help_text="What the stage found, for the screen.")
+
+    class Meta:
+        ordering = ("iteration__number", "position")
+        constraints = [models.UniqueConstraint(fields=("iteration", "kind"), name="stage_kind_once_in_an_iteration")]
+        indexes = [models.Index(fields=("status", "queue", "queued_at"), name="stage_claim")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.iteration}"
+
+
+class StageAttempt(models.Model):
+    """One worker's try at a stage. It may write only while its lease holds and its outcome is open."""
+
+    class Outcome(models.TextChoices):
+        OPEN = "open", "At work"
+        FINISHED = "finished", "Finished"
+        PAUSED = "paused", "Paused"
+        CANCELLED = "cancelled", "Cancelled"
+        FAILED = "failed", "Failed"
+        CRASHED = "crashed", "Crashed"  # its lease ran out or its process died
+
+    stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="attempts")
+    token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    number = models.PositiveSmallIntegerField()
+    worker = models.CharField(max_length=200)
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    lease_expires_at = models.DateTimeField(db_index=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.OPEN, db_index=True)
+    reason = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    rows_written = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ("stage", "number")
+        constraints = [
+            models.UniqueConstraint(fields=("stage", "number"), name="attempt_number_once_in_a_stage"),
+            models.UniqueConstraint(
+                fields=("stage",), condition=models.Q(outcome="open"), name="one_open_attempt_a_stage"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} at {self.stage}"
+
+    def is_live(self, now: datetime | None = None) -> bool:
+        """Open, and its lease has not run out."""
+        return self.outcome == self.Outcome.OPEN and self.lease_expires_at > (now or timezone.now())

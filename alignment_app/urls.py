@@ -1,0 +1,3 @@
+"""The dashboard, the API and the admin."""
+
+urlpatterns: list = []

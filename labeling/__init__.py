@@ -1,0 +1,1 @@
+"""The people: queues, leases, reviews, adjudication, agreement."""

@@ -1,0 +1,92 @@
+"""Preference pairs from scored responses, or the reason in words why a prompt made none."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from training.domain.rows import NoPair, PairDraft, ResponseRow, ScoredResponse
+from training.domain.seeds import derive_seed
+
+
+def _by_prompt(responses: Iterable[ScoredResponse]) -> dict[int, list[ScoredResponse]]:
+    groups: dict[int, list[ScoredResponse]] = defaultdict(list)
+    for response in responses:
+        groups[response.prompt_id].append(response)
+    return {prompt_id: sorted(group, key=lambda row: (row.index, row.id)) for prompt_id, group in groups.items()}
+
+
+def _score(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def max_min_pairs(responses: Iterable[ScoredResponse], *, min_margin: float = 0.0) -> list[PairDraft | NoPair]:
+    """One row a prompt: highest against lowest score, discarded where equal (001 section 2.3).
+
+    An unscored response is never ranked, neither first nor last. Among equal scores the response with the lowest
+    index is taken, so the same scores always give the same pair. A margin below ``min_margin`` makes no pair.
+    """
+    return [_max_min(prompt_id, group, min_margin) for prompt_id, group in _by_prompt(responses).items()]
+
+
+def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float) -> PairDraft | NoPair:
+    scored = [(row, row.score) for row in group if row.score is not None]
+    unscored = len(group) - len(scored)
+    if len(scored) < 2:
+        return NoPair(
+            prompt_id,
+            f"{len(scored)} of {len(group)} responses hold a score; a pair needs two. Unparsed is never ranked.",
+        )
+    chosen, high = max(scored, key=lambda item: item[1])
+    rejected, low = min(scored, key=lambda item: item[1])
+    if high == low:
+        return NoPair(prompt_id, f"All {len(scored)} scored responses have the same score, {_score(high)}.")
+    if chosen.text.strip() == rejected.text.strip():
+        return NoPair(prompt_id, "The highest and the lowest scored response have the same text.")
+    if high - low < min_margin:
+        return NoPair(prompt_id, f"The margin {_score(high - low)} is below the asked {_score(min_margin)}.")
+    reason = f"Highest score {_score(high)} against lowest {_score(low)} of {len(scored)} scored responses"
+    reason += f"; {unscored} without a score left out." if unscored else "."
+    return PairDraft(prompt_id, chosen.id, rejected.id, high, low, high - low, reason)
+
+
+def random_pairs(
+    responses: Iterable[ScoredResponse], *, run_seed: int, min_margin: float = 0.0
+) -> list[PairDraft | NoPair]:
+    """The control: the very pairs of :func:`max_min_pairs`, each with its order drawn by a seed of run and prompt."""
+    rows = max_min_pairs(responses, min_margin=min_margin)
+    return [_in_drawn_order(row, run_seed) if isinstance(row, PairDraft) else row for row in rows]
+
+
+def _in_drawn_order(pair: PairDraft, run_seed: int) -> PairDraft:
+    reason = "Control: the order of this pair was drawn at random, whatever its scores."
+    if random.Random(derive_seed(run_seed, "random_pair", pair.prompt_id)).random() < 0.5:
+        return PairDraft(
+            pair.prompt_id, pair.chosen_id, pair.rejected_id, pair.chosen_score, pair.rejected_score, pair.margin, reason
+        )
+    margin = None if pair.margin is None else -pair.margin
+    return PairDraft(
+        pair.prompt_id, pair.rejected_id, pair.chosen_id, pair.rejected_score, pair.chosen_score, margin, reason
+    )
+
+
+def demonstration_pairs(
+    demonstrations: Iterable[ResponseRow], student_responses: Iterable[ResponseRow]
+) -> list[PairDraft | NoPair]:
+    """Chosen = the teacher's own response, rejected = the student's first (000 section 3.3). One row a prompt."""
+    teacher = {row.prompt_id: row for row in sorted(demonstrations, key=lambda row: -row.index)}
+    student = {row.prompt_id: row for row in sorted(student_responses, key=lambda row: -row.index)}
+    rows: list[PairDraft | NoPair] = []
+    for prompt_id in dict.fromkeys([*student, *teacher]):
+        chosen, rejected = teacher.get(prompt_id), student.get(prompt_id)
+        if chosen is None or not chosen.text.strip():
+            rows.append(NoPair(prompt_id, "The teacher gave no response."))
+        elif rejected is None:
+            rows.append(NoPair(prompt_id, "The student gave no response."))
+        elif chosen.text.strip() == rejected.text.strip():
+            rows.append(NoPair(prompt_id, "Teacher and student gave the same response."))
+        else:
+            reason = "The teacher's response against the student's."
+            rows.append(PairDraft(prompt_id, chosen.id, rejected.id, None, None, None, reason))
+    return rows

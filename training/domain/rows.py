@@ -1,0 +1,135 @@
+"""The frozen rows that stages take and yield.
+
+Rows carry the record's primary keys where they came from the record, and never a Django object.
+A row named ``...Draft`` does not exist in the record yet: ``training.jobs`` saves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+FinishReason = Literal["stop", "length", "error"]
+Verdict = Literal["first", "second", "tie", "unparsed"]
+Outcome = Literal["win", "tie", "lose"]
+
+
+class Message(TypedDict):
+    """One turn of a conversation, in the field's usual form."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """A prompt of the record. ``messages`` ends with a user turn."""
+
+    id: int
+    messages: tuple[Message, ...]
+
+    @property
+    def text(self) -> str:
+        """The last user turn: what a judge sees as the instruction."""
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDraft:
+    """A prompt that self-instruct wrote, with where it came from."""
+
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRow:
+    """A response of the record."""
+
+    id: int
+    prompt_id: int
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseDraft:
+    """A response just generated: the ``index``-th of its prompt, from its own ``seed``."""
+
+    prompt_id: int
+    index: int
+    text: str
+    seed: int
+    token_count: int
+    finish_reason: FinishReason
+    logprob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementSample:
+    """One raw reply of a judge. ``score`` is ``None`` where the reply held no score: *unparsed*, never a number."""
+
+    raw: str
+    score: float | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementDraft:
+    """k sampled replies on one response; ``mean`` and ``spread`` (population s.d.) are over those that parsed."""
+
+    response_id: int
+    samples: tuple[JudgementSample, ...]
+    mean: float | None
+    spread: float | None
+    rationale: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredResponse:
+    """A response with the score in force (``None``: unparsed or not judged)."""
+
+    id: int
+    prompt_id: int
+    index: int
+    text: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairDraft:
+    """A preference pair by record ids. ``margin`` = chosen score - rejected score, ``None`` where there are no scores."""
+
+    prompt_id: int
+    chosen_id: int
+    rejected_id: int
+    chosen_score: float | None
+    rejected_score: float | None
+    margin: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPair:
+    """Why a prompt made no pair, in words for the screen."""
+
+    prompt_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonDraft:
+    """One prompt answered by two checkpoints and judged in both orders.
+
+    ``verdict_ab`` was asked with A first, ``verdict_ba`` with B first; both name the *position* preferred.
+    ``outcome`` is A's: a win or a loss only where both orders agree, else a tie (001 section 3.1.2).
+    """
+
+    prompt_id: int
+    response_a_id: int
+    response_b_id: int
+    verdict_ab: Verdict
+    verdict_ba: Verdict
+    outcome: Outcome
+    raw_ab: str = ""
+    raw_ba: str = ""

@@ -1,0 +1,1 @@
+"""What generates text: one small interface (``base.Engine``), one module an implementation."""

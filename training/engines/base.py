@@ -1,0 +1,69 @@
+"""The one interface of everything that generates text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from training.domain.rows import FinishReason, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Decoding parameters. ``temperature`` 0 is greedy; ``max_new_tokens`` is a limit a completion."""
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+    max_new_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion asked for. ``key`` comes back on its completion; ``seed`` alone decides the sampling noise."""
+
+    key: str
+    messages: tuple[Message, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One completion. ``logprob`` is the sum over its tokens in nats under the sampling model, where known.
+
+    ``finish_reason`` "error" means that nothing came back: ``text`` is empty and ``error`` says why in words.
+    """
+
+    key: str
+    text: str
+    token_count: int
+    finish_reason: FinishReason
+    seed: int
+    logprob: float | None = None
+    error: str = ""
+
+
+class EngineError(Exception):
+    """An engine could not start or go on; the message names the remedy."""
+
+
+class PromptTooLong(EngineError):
+    """A prompt does not fit the model's context with the completion asked for. Never cut silently."""
+
+
+class Engine(Protocol):
+    """Conversations and sampling in, completions out as they finish (in any order).
+
+    The same request with the same seed, sampling and weights gives the same text, whatever else is in the batch,
+    so a stage that was killed goes on with only what is missing.
+    """
+
+    name: str
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Yield one completion a request. Raises :class:`EngineError` or :class:`PromptTooLong`."""
+        ...
+
+    def close(self) -> None:
+        """Give back memory. The engine is not used afterwards."""
+        ...

@@ -1,0 +1,1 @@
+"""One module a benchmark: takes rows, returns rows and metrics."""

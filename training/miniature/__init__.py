@@ -1,0 +1,1 @@
+"""The embedded world: a tiny model and data that a program makes, so that everything runs anywhere."""

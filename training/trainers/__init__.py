@@ -1,0 +1,1 @@
+"""What trains: supervised fine-tuning and preference training, both on TRL."""
