@@ -61,7 +61,11 @@ def select_eft(judgements: Sequence[RankedJudgement], *, run_seed: int, most_com
     agreeing = [row for group in groups.values() if agrees_with_people(group) for row in group]
     kept = _thin(agreeing, run_seed, most_common_share)
     return EFTSelection(
-        tuple(kept), len(judgements), len(judgements) - len(parsed), len(parsed) - len(agreeing), len(agreeing) - len(kept)
+        tuple(kept),
+        len(judgements),
+        len(judgements) - len(parsed),
+        len(parsed) - len(agreeing),
+        len(agreeing) - len(kept),
     )
 
 

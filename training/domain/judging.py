@@ -23,13 +23,16 @@ _LABEL = re.compile(
     rf"{_MARKUP}{{0,4}}\s{{0,3}}{_MARKUP}{{0,4}}",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?P<sign>[-−+]?)(?P<digits>[0-9]{1,9}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})(?![0-9])")
-_SCALE = re.compile(rf"{_MARKUP}{{0,4}}\s{{0,3}}(?:/|out\s+of\b|of\b)\s{{0,3}}{_MARKUP}{{0,4}}([0-9]+(?:\.[0-9]+)?)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?P<sign>[-−+]?)(?P<digits>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?![0-9])")
+_SCALE = re.compile(
+    rf"{_MARKUP}{{0,4}}\s{{0,3}}(?:/|out\s+of\b|of\b)\s{{0,3}}{_MARKUP}{{0,4}}([0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
+)
 _NOT_A_NUMBER = re.compile(r"[A-Za-z]|-[A-Za-z]|\.[0-9]")  # 4th, 1e0, 5-point, 4.5.2
 _NOT_A_SCORE = re.compile(r"\s?%|,[0-9]|\s?(?:[-–—−]|to\b)\s?[0-9]", re.IGNORECASE)  # 80%, 4,5 and 3-4
 
 _VERDICT = re.compile(
-    r"(?<![a-z0-9])verdict(?![a-z0-9])[*_`\"'\s]{0,4}[:：=][*_`\"'\[(<\s]{0,6}(?P<word>first|second|tie)(?![a-z0-9])",
+    r"(?<![a-z0-9])verdict(?![a-z0-9])[*_`\"'\s]{0,4}[:：=][*_`\"'\[(<\s]{0,6}(?P<word>first|second|tie)(?![a-z0-9])"
+    r"(?!\s*[,|/]?\s*(?:or\s+)?(?:first|second|tie)\b)",  # a list of the choices is the prompt said back
     re.IGNORECASE,
 )
 
@@ -41,15 +44,15 @@ def _conclusion(completion: str) -> tuple[int, float | None] | None:
         number = _NUMBER.match(completion, label.end())
         if number is None or _NOT_A_NUMBER.match(completion, number.end()):
             continue
-        value: float | None = float(number["digits"])
+        value = float(number["digits"])
         scale = _SCALE.match(completion, number.end())
-        if number["sign"] in ("-", "−") or _NOT_A_SCORE.match(completion, number.end()):
-            value = None
-        elif scale is not None and float(scale[1]) != HIGHEST_SCORE:
-            value = None
-        elif value is not None and value > HIGHEST_SCORE:
-            value = None
-        last = (label.start(), value)
+        counts = (
+            number["sign"] not in ("-", "−")
+            and value <= HIGHEST_SCORE
+            and not _NOT_A_SCORE.match(completion, number.end())
+            and (scale is None or float(scale[1]) == HIGHEST_SCORE)
+        )
+        last = (label.start(), value if counts else None)
     return last
 
 
@@ -94,7 +97,8 @@ def parse_verdict(completion: str) -> Verdict:
     """The position that a pairwise judge preferred, or "unparsed". Never raises.
 
     Read is "Verdict:" followed by one of the words first, second and tie (any case, markup allowed); of several the
-    last stands. Anything else is "unparsed": a name, a number or an explanation without that line decides nothing.
+    last stands. A list of the choices is passed over. Anything else is "unparsed": a name, a number or an explanation
+    without that line decides nothing.
 
     >>> parse_verdict("The first is vague. Verdict: second")
     'second'
@@ -102,7 +106,8 @@ def parse_verdict(completion: str) -> Verdict:
     found = [match["word"].lower() for match in _VERDICT.finditer(completion)]
     if not found:
         return "unparsed"
-    return "first" if found[-1] == "first" else "second" if found[-1] == "second" else "tie"
+    verdicts: dict[str, Verdict] = {"first": "first", "second": "second", "tie": "tie"}
+    return verdicts[found[-1]]
 
 
 def average(samples: Sequence[JudgementSample]) -> tuple[float | None, float | None]:

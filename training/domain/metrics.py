@@ -56,7 +56,7 @@ def sign_test(wins: int, losses: int) -> float | None:
     if n == 0:
         return None
     tail = sum(math.comb(n, k) for k in range(max(wins, losses), n + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, tail / (1 << (n - 1)))
 
 
 def both_orders_outcome(verdict_ab: Verdict, verdict_ba: Verdict) -> Outcome:
@@ -103,7 +103,7 @@ def ranks(values: Sequence[float]) -> np.ndarray:
     return np.asarray((last - (counts - 1) / 2)[inverse])
 
 
-def pearson(one: Sequence[float], other: Sequence[float]) -> float | None:
+def pearson(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float | None:
     """Pearson correlation; ``None`` for fewer than two items or where either side does not vary."""
     x, y = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -132,9 +132,13 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RewardModelling:
-    """How a judge's scores agree with a reference's. Shares are 0 to 1; ``pairs`` is what the accuracy counts."""
+    """How a judge's scores agree with a reference's. Shares are 0 to 1; ``pairs`` is what the accuracy counts.
+
+    ``pairwise_with_ties`` counts the judge's ties as half right: a judge that ties nearly all shows there.
+    """
 
     pairwise_accuracy: float | None
+    pairwise_with_ties: float | None
     five_best: float | None
     exact_match: float | None
     spearman: float | None
@@ -153,7 +157,7 @@ def parse_rate(scores: Iterable[float | None]) -> float | None:
     return sum(score is not None for score in replies) / len(replies) if replies else None
 
 
-def pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, int]:
+def pairwise_with_ties(judge: Scores, reference: Scores) -> tuple[float | None, int]:
     """Share of the pairs of responses to one prompt that both sides put in the same order, and how many were counted.
 
     A pair counts where all four scores exist and the reference does not tie it. A tie of the judge is half right:
@@ -171,8 +175,8 @@ def pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, i
     return (right / n if n else None), n
 
 
-def untied_pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, int]:
-    """As :func:`pairwise_accuracy`, over the pairs that neither side ties: the order of untied pairs alone."""
+def pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, int]:
+    """As :func:`pairwise_with_ties`, over the pairs that neither side ties: the order of untied pairs alone."""
     right, n = 0, 0
     for own, other in zip(judge, reference, strict=True):
         both = [(a, b) for a, b in zip(own, other, strict=True) if a is not None and b is not None]
@@ -190,7 +194,7 @@ def reward_modelling(judge: Scores, reference: Scores) -> RewardModelling:
     ``five_best``: of the responses scored 5 by the judge, the share that the reference scores highest of their prompt.
     ``exact_match``: of the prompts where every response holds both scores, the share ordered exactly alike.
     """
-    accuracy, n = untied_pairwise_accuracy(judge, reference)
+    accuracy, n = pairwise_accuracy(judge, reference)
     best: list[bool] = []
     exact: list[bool] = []
     rhos: list[float] = []
@@ -208,7 +212,14 @@ def reward_modelling(judge: Scores, reference: Scores) -> RewardModelling:
             rhos.append(rho)
             taus.append(tau)
     return RewardModelling(
-        accuracy, mean(best), mean(exact), mean(rhos), mean(taus), parse_rate(s for own in judge for s in own), n
+        accuracy,
+        pairwise_with_ties(judge, reference)[0],
+        mean(best),
+        mean(exact),
+        mean(rhos),
+        mean(taus),
+        parse_rate(s for own in judge for s in own),
+        n,
     )
 
 
@@ -229,6 +240,7 @@ def reward_modelling_as_in_paper(judge: Scores, reference: Scores) -> RewardMode
     x, y = [a for a, _ in pooled], [b for _, b in pooled]
     return RewardModelling(
         mean([a == b for a, b in pooled]),
+        None,
         mean([b == 5 for a, b in pooled if a == 5]),
         mean(exact),
         spearman(x, y),

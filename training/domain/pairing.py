@@ -63,7 +63,13 @@ def _in_drawn_order(pair: PairDraft, run_seed: int) -> PairDraft:
     reason = "Control: the order of this pair was drawn at random, whatever its scores."
     if random.Random(derive_seed(run_seed, "random_pair", pair.prompt_id)).random() < 0.5:
         return PairDraft(
-            pair.prompt_id, pair.chosen_id, pair.rejected_id, pair.chosen_score, pair.rejected_score, pair.margin, reason
+            pair.prompt_id,
+            pair.chosen_id,
+            pair.rejected_id,
+            pair.chosen_score,
+            pair.rejected_score,
+            pair.margin,
+            reason,
         )
     margin = None if pair.margin is None else -pair.margin
     return PairDraft(

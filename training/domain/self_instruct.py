@@ -20,12 +20,18 @@ ROUGE_THRESHOLD = 0.7
 MIN_WORDS, MAX_WORDS = 3, 150
 
 _KEYWORDS = re.compile(r"\b(?:" + "|".join(map(re.escape, FORBIDDEN_KEYWORDS)) + r")\b", re.IGNORECASE)
-_ITEM = re.compile(r"^\s*(?:\d{1,3}[.)]|[-*•])\s*", re.MULTILINE)
+_ITEM = re.compile(r"^\s*(?:\d{1,3}[.)](?!\d)|[-*•]\s)\s*", re.MULTILINE)
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
 def choose_demonstrations(
-    seeds: Sequence[str], generated: Sequence[str], *, run_seed: int, index: int, from_seeds: int = 6, from_generated: int = 2
+    seeds: Sequence[str],
+    generated: Sequence[str],
+    *,
+    run_seed: int,
+    index: int,
+    from_seeds: int = 6,
+    from_generated: int = 2,
 ) -> list[str]:
     """Few-shot demonstrations of the ``index``-th request: six seed tasks and two generated ones, shuffled.
 
