@@ -10,6 +10,7 @@ from alignment_app.models.data import (
     Response,
 )
 from alignment_app.models.events import RunEvent
+from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Iteration",
     "IterationPrompt",
     "Judgement",
+    "OneTimePassword",
     "PreferencePair",
     "Prompt",
     "Response",
