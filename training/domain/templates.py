@@ -81,6 +81,15 @@ SHORT_ANSWER_TEXT = (
 )
 """000 figure 3: the frame that keeps a small model from asking itself further questions."""
 
+PLAIN_CHAT_TEMPLATE = (
+    "{{ bos_token or '' }}{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
+    "{% elif message['role'] == 'user' %}User: {{ message['content'] }}\n\n"
+    "{% else %}Assistant: {{ message['content'] }}{{ eos_token or '' }}\n\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}"
+)
+"""What a model without a chat template of its own is given, in training and in generation alike (Jinja)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreTemplate:

@@ -1,0 +1,221 @@
+"""Generation in this process with ``transformers``: any causal language model, local or from the hub.
+
+The decode loop is our own, for three things that ``generate`` does not do together: every row draws from its own seed,
+requests that share a prompt share its prefill, and rows that have ended leave the batch.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.domain.templates import PLAIN_CHAT_TEMPLATE
+from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
+from training.engines.drawing import draw_tokens, uniform_noise
+
+_COMPACT_AT = 0.25  # share of ended rows at which the cache is worth copying
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request with its prompt as tokens."""
+
+    request: Request
+    prompt: tuple[int, ...]
+
+
+class TransformersEngine:
+    """A causal language model in this process; implements :class:`training.engines.base.Engine`.
+
+    Weights in ``dtype``; "auto" is as stored on a GPU and float32 on a CPU. A tokenizer without a chat template gets
+    :data:`training.domain.templates.PLAIN_CHAT_TEMPLATE`. ``max_length`` limits prompt and completion together and is
+    itself limited by the model's context. ``logprob`` of a completion is under the model itself, the end token
+    included, before temperature and nucleus; ``token_count`` includes the end token too.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        name: str = "transformers",
+        batch_size: int = 64,
+        dtype: str = "auto",
+        max_length: int = 1024,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.name = name
+        self.batch_size = batch_size
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer, self.model = _load(str(model), dtype, self.device, trust_remote_code)
+        if self.tokenizer.chat_template is None:
+            self.tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+        context = getattr(self.model.config, "max_position_embeddings", None) or max_length
+        self.max_length = min(max_length, context)
+        self.end_tokens = _end_tokens(self.tokenizer, self.model)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Yield one completion a request, batch by batch, shortest prompts first.
+
+        Raises :class:`PromptTooLong` before anything is generated where a prompt does not fit.
+        """
+        for batch in self._batches(self._encode(requests, sampling)):
+            yield from self._decode(batch, sampling)
+
+    def close(self) -> None:
+        """Give back the model's memory."""
+        self.model = None
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _encode(self, requests: Sequence[Request], sampling: Sampling) -> list[_Job]:
+        if not requests:
+            return []
+        texts = [
+            self.tokenizer.apply_chat_template(
+                [dict(message) for message in request.messages], tokenize=False, add_generation_prompt=True
+            )
+            for request in requests
+        ]
+        encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        room = self.max_length - sampling.max_new_tokens
+        for request, prompt in zip(requests, encoded, strict=True):
+            if len(prompt) > room:
+                raise PromptTooLong(
+                    f"Prompt {request.key!r} has {len(prompt)} tokens; with {sampling.max_new_tokens} new tokens it does "
+                    f"not fit the limit of {self.max_length}. Shorten the prompt, ask for at most "
+                    f"{max(self.max_length - len(prompt), 0)} new tokens, or raise student.max_length where the "
+                    "model's context allows it."
+                )
+        return [_Job(request, tuple(prompt)) for request, prompt in zip(requests, encoded, strict=True)]
+
+    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+        """By length, equal prompts side by side, so that little is padding and shared prompts meet in one batch."""
+        jobs = sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
+        for start in range(0, len(jobs), self.batch_size):
+            yield jobs[start : start + self.batch_size]
+
+    @torch.inference_mode()
+    def _decode(self, jobs: list[_Job], sampling: Sampling) -> list[Completion]:
+        steps, rows = sampling.max_new_tokens, len(jobs)
+        cache, logits, mask = self._prefill(jobs, steps)
+        width = mask.shape[1] - steps
+        positions = mask[:, :width].sum(-1, keepdim=True)
+        noise = self._noise(jobs, sampling)
+        written = torch.full((rows, steps), -1, dtype=torch.long, device=self.device)
+        logps = torch.zeros(rows, device=self.device)
+        alive = torch.arange(rows, device=self.device)  # which job each row of the running batch belongs to
+        ended = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        for step in range(steps):
+            tokens, gained = draw_tokens(
+                logits, noise[alive, step], temperature=sampling.temperature, top_p=sampling.top_p
+            )
+            running = ~ended
+            written[alive[running], step] = tokens[running]
+            logps[alive[running]] += gained[running]
+            ended = ended | torch.isin(tokens, self.end_tokens)
+            over = int(ended.sum())
+            if over == len(alive) or step + 1 == steps:
+                break
+            if over >= _COMPACT_AT * len(alive):
+                stay = (~ended).nonzero()[:, 0]
+                cache.reorder_cache(stay)
+                alive, tokens, mask, positions = alive[stay], tokens[stay], mask[stay], positions[stay]
+                ended = torch.zeros(len(alive), dtype=torch.bool, device=self.device)
+            output = self.model(
+                input_ids=tokens[:, None],
+                attention_mask=mask[:, : width + step + 1],
+                position_ids=positions + step,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            logits = output.logits[:, -1]
+        return self._completions(jobs, written.cpu().numpy(), logps.cpu().numpy())
+
+    def _prefill(self, jobs: list[_Job], steps: int) -> tuple[Any, Tensor, Tensor]:
+        """Each different prompt once. Returns the cache, logits (rows, vocabulary), mask (rows, width + steps)."""
+        prompts = list(dict.fromkeys(job.prompt for job in jobs))
+        place = {prompt: index for index, prompt in enumerate(prompts)}
+        width = max(map(len, prompts))
+        tokens = np.zeros((len(prompts), width), dtype=np.int64)
+        mask = np.ones((len(prompts), width + steps), dtype=np.int64)
+        for row, prompt in enumerate(prompts):
+            tokens[row, width - len(prompt) :] = prompt
+            mask[row, : width - len(prompt)] = 0
+        attention = torch.from_numpy(mask).to(self.device)
+        output = self.model(
+            input_ids=torch.from_numpy(tokens).to(self.device),
+            attention_mask=attention[:, :width],
+            position_ids=(attention[:, :width].cumsum(-1) - 1).clamp(min=0),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache, logits = output.past_key_values, output.logits[:, -1]
+        if len(prompts) < len(jobs):
+            owner = torch.tensor([place[job.prompt] for job in jobs], device=self.device)
+            cache.reorder_cache(owner)
+            logits, attention = logits[owner], attention[owner]
+        return cache, logits, attention
+
+    def _noise(self, jobs: list[_Job], sampling: Sampling) -> Tensor:
+        if sampling.temperature == 0:
+            return torch.zeros(len(jobs), sampling.max_new_tokens, device=self.device)
+        rows = [uniform_noise(job.request.seed, sampling.max_new_tokens) for job in jobs]
+        return torch.from_numpy(np.stack(rows)).to(self.device, torch.float32)
+
+    def _completions(self, jobs: list[_Job], written: np.ndarray, logps: np.ndarray) -> list[Completion]:
+        ends = set(self.end_tokens.tolist())
+        counts = (written >= 0).sum(-1)
+        stopped = [int(row[count - 1]) in ends for row, count in zip(written, counts, strict=True)]
+        kept = [row[: count - stop].tolist() for row, count, stop in zip(written, counts, stopped, strict=True)]
+        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [
+            Completion(
+                key=job.request.key,
+                text=text,
+                token_count=int(count),
+                finish_reason="stop" if stop else "length",
+                seed=job.request.seed,
+                logprob=float(logp),
+            )
+            for job, text, count, stop, logp in zip(jobs, texts, counts, stopped, logps, strict=True)
+        ]
+
+
+def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool) -> tuple[Any, Any]:
+    """Tokenizer and model. Raises :class:`EngineError` in words where there is none to load."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar for loading fills a worker's log and says nothing
+    wanted = dtype if dtype != "auto" or device.type != "cpu" else "float32"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=wanted, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(
+            f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the name "
+            "of a causal language model on the hub that this machine can reach."
+        ) from error
+    return tokenizer, loaded.to(device).eval()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    first = text[0].rstrip(".") if text else type(error).__name__
+    return f"{first[:300]}."
+
+
+def _end_tokens(tokenizer: Any, model: Any) -> Tensor:
+    """Every token that ends a turn: the tokenizer's and those of the model's generation settings."""
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    listed = configured if isinstance(configured, list) else [configured]
+    ends = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
+    return torch.tensor(sorted(ends), dtype=torch.long, device=model.device)
