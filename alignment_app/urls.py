@@ -1,3 +1,12 @@
-"""The dashboard, the API and the admin."""
+"""The dashboard, the API and the admin: which address is answered by which page."""
 
-urlpatterns: list = []
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="runs"), name="home"),
+    path("admin/", admin.site.urls),
+]
