@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 from alignment_app import env
 
 BASE_DIR = env.REPOSITORY
@@ -40,6 +43,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "alignment_app.middleware.RolesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -72,6 +76,7 @@ CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
 }
 
+AUTHENTICATION_BACKENDS = ["alignment_app.backends.ThrottledBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -99,7 +104,13 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# Chart.js and the Inter typeface are served from the package that carries them; it is no app of this project.
+PACKAGED_ASSETS = Path(find_spec("unfold").submodule_search_locations[0]) / "static" / "unfold"  # type: ignore[union-attr,index]
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    ("vendor/chart", PACKAGED_ASSETS / "js" / "chart"),
+    ("vendor/inter", PACKAGED_ASSETS / "fonts" / "inter"),
+]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
