@@ -1,0 +1,67 @@
+"""Runs every check in order and says how long each took: ``make test``. ``--lint`` runs those without tests."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+PYTHON = str(BIN / "python")
+
+LINT = [
+    ("style", [str(BIN / "ruff"), "check", "."]),
+    ("format", [str(BIN / "ruff"), "format", "--check", "."]),
+    ("which room may import which", [str(BIN / "lint-imports"), "--no-logo"]),
+    ("types", [str(BIN / "mypy")]),
+    ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
+]
+PYTEST = [PYTHON, "-m", "pytest", "-q"]
+TESTS = [
+    ("tests on SQLite", [*PYTEST, "-m", "not e2e and not gpu"]),
+    (
+        "the record on PostgreSQL",
+        [PYTHON, "-m", "tests.postgres", *PYTEST, "-m", "django_db and not e2e and not slow and not gpu"],
+    ),
+    ("in a browser", [*PYTEST, "-m", "e2e"]),
+]
+
+
+def run(name: str, command: list[str], environment: dict[str, str]) -> tuple[str, bool, float]:
+    """Run one check with its output on the screen; (name, passed, seconds)."""
+    print(f"\n== {name}", flush=True)
+    began = time.monotonic()
+    passed = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+    return name, passed, time.monotonic() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lint", action="store_true", help="only what runs no test")
+    lint_only = parser.parse_args().lint
+    environment = dict(os.environ)
+    # The checks must not touch the data folder of a running Plumbline.
+    environment["PLUMBLINE_HOME"] = str(ROOT / ".venv" / "check-home")
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+        environment.pop(name, None)
+    checks = list(LINT)
+    if not lint_only:
+        found = subprocess.run(["sh", ".ci/find-browser"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        if found.returncode:
+            return 1
+        environment["PLUMBLINE_CHROMIUM"] = found.stdout.strip().splitlines()[-1]
+        checks += TESTS
+    results = [run(name, command, environment) for name, command in checks]
+    print("\n== Summary")
+    for name, passed, seconds in results:
+        print(f"  {'pass' if passed else 'FAIL'}  {name:<30} {seconds:6.1f} s")
+    print(f"        {'in all':<30} {sum(seconds for *_, seconds in results):6.1f} s")
+    return 0 if all(passed for _, passed, _ in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

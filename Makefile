@@ -1,0 +1,45 @@
+# Two commands: make demo, make test. Python 3.11 or newer and make are all they need.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help install install-dev demo demo-all up test lint format clean clean-data bench-sockets bench-miniature
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
+
+install: ## .venv with what the application needs
+	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py
+
+install-dev: ## .venv with what the tests need, too
+	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py --dev
+
+demo: install ## the miniature world, a demo run and the dashboard; Ctrl-C stops all of it
+	@$(PY) manage.py up --demo
+
+up: install ## the dashboard, a worker and the embedded Valkey; Ctrl-C stops all of it
+	@$(PY) manage.py up
+
+demo-all: install ## all three paradigms on the miniature, printed as a table
+	@$(PY) -m tests.benchmarks.miniature_table
+
+test: install-dev ## every check: style, types, import rules, tests on SQLite and PostgreSQL, a real browser
+	@$(PY) .ci/check.py
+
+lint: install-dev ## the checks that run no test
+	@$(PY) .ci/check.py --lint
+
+format: install-dev ## put the code into its form
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+bench-sockets: install-dev ## 200 browsers' sockets on one run, over cut connections
+	@$(PY) -m tests.benchmarks.sockets
+
+bench-miniature: demo-all ## the same as demo-all
+
+clean: ## remove .venv and caches; your data in var/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-data: ## remove var/: database, checkpoints, miniature. Asks first
+	@printf 'This removes var/ with its database and checkpoints. Type yes to go on: '; read -r answer; \
+	[ "$$answer" = yes ] && rm -rf var && echo removed || echo nothing was removed
