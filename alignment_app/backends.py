@@ -1,0 +1,48 @@
+"""How a password is checked, at every door: the login page, the admin and the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import PermissionDenied
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from alignment_app.services import people, throttle
+
+PASSWORD_DUE = "password_due"  # session key: this person came in with a one-time password
+
+
+class ThrottledBackend(ModelBackend):
+    """Django's check of name and password, refused while too many failures are remembered."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> AbstractBaseUser | None:
+        if not username or password is None:
+            return None
+        address = address_of(request)
+        if throttle.is_shut(username, address):
+            raise PermissionDenied
+        user = super().authenticate(request, username=username, password=password, **kwargs)
+        if user is None:
+            throttle.count_failure(username, address)
+        else:
+            throttle.forget(username, address)
+        return user
+
+
+@receiver(user_logged_in)
+def ask_for_a_password(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+    """Whoever came in with a one-time password, by whichever door, chooses their own before anything else."""
+    if people.password_is_one_time(user):
+        request.session[PASSWORD_DUE] = True
+
+
+def address_of(request: HttpRequest | None) -> str:
+    """Where a request comes from, as the server saw it; a header that anybody can write is not asked."""
+    return str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""

@@ -1,0 +1,312 @@
+"""Checkpoints for the screen: by run, one in full, and the rows behind each of its numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Prefetch, Q, QuerySet
+
+from alignment_app.models import (
+    Checkpoint,
+    Comparison,
+    DatasetSnapshot,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    Response,
+    Run,
+    SnapshotItem,
+)
+from alignment_app.selectors.lineage import Lineage, lineage
+from training.domain.metrics import pairwise_accuracy
+
+RUNS_A_PAGE = 12
+ROWS_A_PAGE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunCheckpoints:
+    """A run with what it made, and its lineage picture."""
+
+    run: Run
+    checkpoints: list[Checkpoint]
+    lineage: Lineage
+
+
+def checkpoints_of_runs() -> QuerySet[Checkpoint]:
+    """Checkpoints in order, with everything that a list shows of them."""
+    return Checkpoint.objects.select_related("parent", "reference", "snapshot", "evaluation", "run").order_by("number")
+
+
+def runs_with_checkpoints(query: str, number: str | int | None) -> Page[RunCheckpoints]:
+    """Runs that made a checkpoint of their own, newest first, those whose name holds ``query``."""
+    runs = Run.objects.filter(Q(checkpoints__number__gt=0) | Q(iterations__checkpoint__isnull=False)).distinct()
+    if query.strip():
+        runs = runs.filter(name__icontains=query.strip())
+    runs = runs.prefetch_related(Prefetch("checkpoints", queryset=checkpoints_of_runs(), to_attr="made"))
+    page: Page[Any] = Paginator(runs, RUNS_A_PAGE).get_page(number)
+    page.object_list = [RunCheckpoints(run, run.made, lineage(run.made)) for run in page.object_list]
+    return page
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of an evaluation: how to show it, and which rows are behind it (a page's name and its filter)."""
+
+    label: str
+    value: Any
+    form: str  # number | percent | places2 | p | interval
+    rows: str = ""  # answers | comparisons | judgements
+    filter: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Somebody whose judgement stands on rows of a snapshot."""
+
+    name: str
+    judgements: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSummary:
+    """A frozen training set: where its rows come from, what people did to them."""
+
+    snapshot: DatasetSnapshot
+    states: list[tuple[str, int]]
+    origins: list[tuple[str, int]]
+    deciders: list[Decider]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointDetail:
+    """Everything on the page of one checkpoint."""
+
+    checkpoint: Checkpoint
+    lineage: Lineage
+    location: str
+    snippet: str
+    total_bytes: int
+    training: list[tuple[str, Any]]
+    figures: list[Figure] = field(default_factory=list)
+    data: SnapshotSummary | None = None
+    answers: int = 0
+
+
+def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
+    """One checkpoint with its lineage, files, data, training and evaluation."""
+    location = resolved_location(checkpoint)
+    evaluation = getattr(checkpoint, "evaluation", None)
+    return CheckpointDetail(
+        checkpoint=checkpoint,
+        lineage=lineage(list(checkpoints_of_runs().filter(run=checkpoint.run)), current=checkpoint.pk),
+        location=location,
+        snippet=loading_snippet(checkpoint, location),
+        total_bytes=sum(int(file.get("size") or 0) for file in checkpoint.files),
+        training=sorted(checkpoint.metrics.items()),
+        figures=figures(evaluation.metrics, has_rival=evaluation.against_id is not None) if evaluation else [],
+        data=snapshot_summary(checkpoint.snapshot) if checkpoint.snapshot else None,
+        answers=answers_of(checkpoint).count(),
+    )
+
+
+def resolved_location(checkpoint: Checkpoint) -> str:
+    """What ``from_pretrained`` takes: a folder of this installation as an absolute path, else the name as it is."""
+    inside = Path(settings.HOME) / checkpoint.location
+    return str(inside) if not Path(checkpoint.location).is_absolute() and inside.exists() else checkpoint.location
+
+
+def loading_snippet(checkpoint: Checkpoint, location: str) -> str:
+    """Python that loads the checkpoint elsewhere and lets it answer."""
+    is_adapter = any(file.get("name") == "adapter_config.json" for file in checkpoint.files)
+    library, loader = ("peft", "AutoPeftModelForCausalLM") if is_adapter else ("transformers", "AutoModelForCausalLM")
+    imports = (
+        f"from peft import {loader}\nfrom transformers import AutoTokenizer"
+        if library == "peft"
+        else f"from transformers import {loader}, AutoTokenizer"
+    )
+    return f"""{imports}
+
+path = {location!r}
+tokenizer = AutoTokenizer.from_pretrained(path)
+model = {loader}.from_pretrained(path)
+
+messages = [{{"role": "user", "content": "Hello"}}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+output = model.generate(**inputs, max_new_tokens=128)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+"""
+
+
+def figures(metrics: dict[str, Any], *, has_rival: bool) -> list[Figure]:
+    """The numbers of an evaluation in reading order. One that was not measured is left out, never shown as zero."""
+    low, high = metrics.get("win_low"), metrics.get("win_high")
+    span = f"{low * 100:.0f} to {high * 100:.0f} %" if low is not None and high is not None else ""
+    interval = metrics.get("score_interval")
+    score_span = ""
+    if isinstance(interval, list | tuple) and len(interval) == 2 and None not in interval:
+        score_span = f"{interval[0]:.2f} to {interval[1]:.2f}"
+    elif isinstance(interval, int | float):
+        score_span = f"± {interval:.2f}"
+    rows = [
+        Figure("Mean score, 0 to 5", metrics.get("mean_score"), "places2", "answers", "", score_span),
+        Figure("Right answers", metrics.get("right_answers"), "number", "answers", "score=5"),
+    ]
+    if has_rival:
+        rows += [
+            Figure("Wins", metrics.get("win"), "number", "comparisons", "outcome=win"),
+            Figure("Ties", metrics.get("tie"), "number", "comparisons", "outcome=tie"),
+            Figure("Losses", metrics.get("lose"), "number", "comparisons", "outcome=lose"),
+            Figure("Win rate, ties as half", metrics.get("win_rate"), "percent", "comparisons", "", span),
+            Figure("Sign test, p", metrics.get("sign_test_p"), "p", "comparisons", ""),
+        ]
+    rows += [
+        Figure("Mean answer, tokens", metrics.get("response_tokens_mean"), "number", "answers", "order=long"),
+        Figure("Mean answer, characters", metrics.get("response_characters_mean"), "number", "answers", "order=long"),
+        Figure("Own judgements that parsed", metrics.get("judge_parse_rate"), "percent", "judgements", "only=unparsed"),
+        Figure(
+            "Pairs its judge orders as the teacher does",
+            metrics.get("judge_pairwise_accuracy"),
+            "percent",
+            "judgements",
+            "",
+            f"of {metrics['judge_pairs']:,} pairs" if metrics.get("judge_pairs") else "",
+        ),
+    ]
+    return [row for row in rows if row.value is not None]
+
+
+def snapshot_summary(snapshot: DatasetSnapshot) -> SnapshotSummary:
+    """Where the rows of a snapshot come from, and whose judgements stand on them."""
+    pairs = PreferencePair.objects.filter(snapshot_items__snapshot=snapshot).order_by()
+    on_rows = Q(response__chosen_in__snapshot_items__snapshot=snapshot) | Q(
+        response__rejected_in__snapshot_items__snapshot=snapshot
+    )
+    people = (
+        Judgement.objects.filter(on_rows, source=Judgement.Source.HUMAN)
+        .order_by()
+        .values("person__username", "judge")
+        .annotate(n=Count("id", distinct=True))
+    )
+    return SnapshotSummary(
+        snapshot,
+        _counted(pairs, "state", dict(PreferencePair.State.choices)),
+        _counted(pairs, "origin", dict(PreferencePair.Origin.choices)),
+        sorted(
+            (Decider(row["person__username"] or row["judge"], row["n"]) for row in people), key=lambda one: one.name
+        ),
+    )
+
+
+def _counted(pairs: QuerySet[PreferencePair], column: str, labels: dict[str, Any]) -> list[tuple[str, int]]:
+    rows = pairs.values(column).annotate(n=Count("id", distinct=True)).order_by("-n")
+    return [(str(labels.get(row[column], row[column])), row["n"]) for row in rows]
+
+
+def snapshot_page(snapshot: DatasetSnapshot, state: str, number: str | int | None) -> Page[SnapshotItem]:
+    """Rows of a snapshot in training order, 20 a page, with the judgements that stand on a pair's two responses."""
+    items = snapshot.items.select_related(
+        "pair__prompt", "pair__chosen", "pair__rejected", "response__prompt__dataset"
+    ).order_by("position")
+    if state in PreferencePair.State.values:
+        items = items.filter(pair__state=state)
+    judged = Judgement.objects.select_related("person").order_by("source", "id")
+    return Paginator(
+        items.prefetch_related(
+            Prefetch("pair__chosen__judgements", queryset=judged),
+            Prefetch("pair__rejected__judgements", queryset=judged),
+        ),
+        ROWS_A_PAGE,
+    ).get_page(number)
+
+
+def answers_of(checkpoint: Checkpoint) -> QuerySet[Response]:
+    """What the checkpoint answered to held-out prompts."""
+    return Response.objects.filter(checkpoint=checkpoint, purpose=Response.Purpose.EVALUATION)
+
+
+def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | int | None) -> Page[Response]:
+    """Held-out answers, 20 a page. ``score``: a whole score, or "unparsed"; ``order``: "long" has the longest first."""
+    answers = answers_of(checkpoint).select_related("prompt").order_by("prompt__position", "prompt_id", "index")
+    if score == "unparsed":
+        answers = answers.filter(judgements__isnull=False, judgements__score__isnull=True).distinct()
+    elif score in ("0", "1", "2", "3", "4", "5"):
+        answers = answers.filter(
+            judgements__score__gte=int(score) - 0.5, judgements__score__lt=int(score) + 0.5
+        ).distinct()
+    if order == "long":
+        answers = answers.order_by("-token_count", "prompt_id")
+    judged = Judgement.objects.order_by("source", "id")
+    return Paginator(answers.prefetch_related(Prefetch("judgements", queryset=judged)), ROWS_A_PAGE).get_page(number)
+
+
+def comparisons_page(checkpoint: Checkpoint, outcome: str, number: str | int | None) -> Page[Comparison]:
+    """Head-to-head rows of the checkpoint's evaluation, 20 a page; ``outcome`` is win, tie, lose or nothing."""
+    rows = (
+        Comparison.objects.filter(evaluation__checkpoint=checkpoint)
+        .select_related("prompt", "response", "against")
+        .order_by("prompt__position", "id")
+    )
+    if outcome in Comparison.Outcome.values:
+        rows = rows.filter(outcome=outcome)
+    return Paginator(rows, ROWS_A_PAGE).get_page(number)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedResponse:
+    """A response that the checkpoint judged itself, beside what the evaluation's judge said."""
+
+    response: Response
+    own: Judgement | None
+    other: Judgement | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedPrompt:
+    """Responses to one held-out prompt; of ``pairs`` untied pairs the checkpoint orders ``agreed`` as its judge does."""
+
+    prompt: Prompt
+    responses: list[ProbedResponse]
+    agreed: int
+    pairs: int
+
+
+def judgements_page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[ProbedPrompt]:
+    """What the checkpoint's own judging was measured on, by prompt; ``only`` is "unparsed" or nothing."""
+    own = Judgement.objects.filter(
+        checkpoint=checkpoint, source=Judgement.Source.SELF, response__purpose=Response.Purpose.PROBE
+    )
+    if only == "unparsed":
+        own = own.filter(score__isnull=True)
+    prompts = Prompt.objects.filter(pk__in=own.values("response__prompt")).order_by("position", "id")
+    page: Page[Any] = Paginator(prompts, ROWS_A_PAGE).get_page(number)
+    shown = list(page.object_list)
+    responses: dict[int, list[Response]] = defaultdict(list)
+    for response in (
+        Response.objects.filter(prompt__in=shown, purpose=Response.Purpose.PROBE, checkpoint=checkpoint)
+        .prefetch_related("judgements")
+        .order_by("index")
+    ):
+        responses[response.prompt_id].append(response)
+    page.object_list = [_probed(prompt, responses[prompt.pk], checkpoint) for prompt in shown]
+    return page
+
+
+def _probed(prompt: Prompt, responses: list[Response], checkpoint: Checkpoint) -> ProbedPrompt:
+    rows = []
+    for response in responses:
+        judged = list(response.judgements.all())
+        own = next((j for j in judged if j.source == Judgement.Source.SELF and j.checkpoint_id == checkpoint.pk), None)
+        other = next((j for j in judged if j.source in (Judgement.Source.TEACHER, Judgement.Source.REFERENCE)), None)
+        rows.append(ProbedResponse(response, own, other))
+    accuracy, pairs = pairwise_accuracy(
+        [[row.own.score if row.own else None for row in rows]],
+        [[row.other.score if row.other else None for row in rows]],
+    )
+    return ProbedPrompt(prompt, rows, round((accuracy or 0) * pairs), pairs)
