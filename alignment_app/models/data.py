@@ -215,7 +215,7 @@ class PreferencePair(models.Model):
         ordering = ("iteration", "prompt", "id")
         constraints = [
             models.UniqueConstraint(
-                fields=("iteration", "prompt"),
+                fields=("iteration", "chosen", "rejected"),
                 condition=models.Q(iteration__isnull=False),
                 name="pair_once_in_an_iteration",
             ),

@@ -1,0 +1,166 @@
+"""What a stage still has to do: the rows that do not exist yet. Everything is read as frozen rows of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from alignment_app.models import (
+    Checkpoint,
+    Dataset,
+    Iteration,
+    IterationPrompt,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    Response,
+)
+from training.domain.rows import PairDraft, PromptRow, ResponseRow, ScoredResponse
+from training.domain.seeds import derive_seed
+
+
+def prompt_row(prompt: Prompt) -> PromptRow:
+    """A prompt of the record as a frozen row."""
+    return PromptRow(prompt.pk, tuple(prompt.messages))
+
+
+def iteration_prompts(iteration: Iteration, role: str = IterationPrompt.Role.TRAIN) -> list[PromptRow]:
+    """The prompts that an iteration uses, in order."""
+    uses = iteration.iteration_prompts.filter(role=role).select_related("prompt")
+    return [prompt_row(use.prompt) for use in uses]
+
+
+def choose_prompts(iteration: Iteration, dataset: Dataset, count: int, seed: int) -> list[int]:
+    """``count`` prompts of a data set in an order drawn from the run's seed, fresh ones first.
+
+    Those that the fewest earlier iterations of the run have used come first, so a small set is used again only when
+    it is exhausted.
+    """
+    prompts = dataset.prompts.exclude(messages=[]).values_list("pk", "content_hash")
+    used: dict[int, int] = {}
+    earlier = IterationPrompt.objects.filter(
+        iteration__run=iteration.run_id, iteration__number__lt=iteration.number, role=IterationPrompt.Role.TRAIN
+    )
+    for prompt_id in earlier.values_list("prompt_id", flat=True):
+        used[prompt_id] = used.get(prompt_id, 0) + 1
+    drawn = sorted(prompts, key=lambda row: (used.get(row[0], 0), derive_seed(seed, "prompts", row[1])))
+    return [prompt_id for prompt_id, _ in drawn[:count]]
+
+
+def first_prompts(dataset: Dataset, count: int) -> list[int]:
+    """The first ``count`` prompts of a data set: every checkpoint of every run answers the same ones."""
+    return list(dataset.prompts.exclude(messages=[]).order_by("position", "pk").values_list("pk", flat=True)[:count])
+
+
+def missing_responses(
+    iteration: Iteration, prompts: Sequence[PromptRow], *, purpose: str, source: str, n: int
+) -> list[tuple[PromptRow, int]]:
+    """(prompt, index) of every response that is not there yet."""
+    made = set(
+        Response.objects.filter(iteration=iteration, purpose=purpose, source=source).values_list("prompt_id", "index")
+    )
+    return [(prompt, index) for prompt in prompts for index in range(n) if (prompt.id, index) not in made]
+
+
+def candidates(iteration: Iteration, *, recorded: bool) -> QuerySet[Response]:
+    """The candidate responses of an iteration: its own, or those that a data set brought along."""
+    responses = Response.objects.filter(purpose=Response.Purpose.CANDIDATE)
+    if recorded:
+        uses = IterationPrompt.objects.filter(iteration=iteration, role=IterationPrompt.Role.TRAIN)
+        return responses.filter(iteration__isnull=True, prompt__in=uses.values("prompt"))
+    return responses.filter(iteration=iteration)
+
+
+def unjudged(responses: QuerySet[Response], *, source: str, judge: str) -> list[tuple[ResponseRow, PromptRow]]:
+    """The responses that this judge has not judged yet, each with its prompt."""
+    judged = Judgement.objects.filter(response=OuterRef("pk"), source=source, judge=judge)
+    rows = responses.exclude(Exists(judged)).select_related("prompt").order_by("prompt_id", "index")
+    return [(ResponseRow(row.pk, row.prompt_id, row.index, row.text), prompt_row(row.prompt)) for row in rows]
+
+
+def scored(responses: QuerySet[Response], *, source: str, judge: str | None) -> list[ScoredResponse]:
+    """Responses with the score in force: a person's over the given source's. ``judge`` None takes any of the source."""
+    found = Judgement.objects.filter(response__in=responses.values("pk")).filter(
+        Q(source=Judgement.Source.HUMAN) | (Q(source=source) & (Q(judge=judge) if judge else Q()))
+    )
+    scores: dict[int, float | None] = {}
+    people: set[int] = set()
+    for response_id, by, score in found.order_by("pk").values_list("response_id", "source", "score"):
+        if by == Judgement.Source.HUMAN:
+            people.add(response_id)
+        elif response_id in people:
+            continue
+        scores[response_id] = score
+    return [
+        ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk))
+        for row in responses.order_by("prompt_id", "index")
+    ]
+
+
+def imported_pairs(dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
+    """``count`` ready pairs of a data set in an order drawn from the run's seed."""
+    pairs = PreferencePair.objects.filter(prompt__dataset=dataset, iteration__isnull=True)
+    drawn = sorted(pairs, key=lambda pair: derive_seed(seed, "pairs", pair.chosen_id, pair.rejected_id))
+    return [
+        PairDraft(
+            pair.prompt_id, pair.chosen_id, pair.rejected_id, pair.chosen_score, pair.rejected_score, pair.margin,
+            "As the data set has it.",
+        )  # fmt: skip
+        for pair in drawn[:count]
+    ]
+
+
+def sft_rows(names: Sequence[str], limit: int | None) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
+    """Training rows of the named data sets in the trainer's format, each with the response it came from.
+
+    With a limit, every data set gives the same share of its rows.
+    """
+    targets = Response.objects.filter(
+        prompt__dataset__name__in=names, purpose=Response.Purpose.TARGET, iteration__isnull=True
+    )
+    total = targets.count()
+    taken = 0
+    for place, name in enumerate(names):
+        rows = targets.filter(prompt__dataset__name=name).select_related("prompt").order_by("prompt__position", "pk")
+        if limit is not None and total > limit:
+            last = place == len(names) - 1
+            share = limit - taken if last else round(limit * rows.count() / total)
+            rows = rows[: max(share, 0)]
+        for row in rows.iterator(chunk_size=1000) if limit is None else rows:
+            taken += 1
+            data: dict[str, Any] = {"messages": row.prompt.messages, "completion": row.text}
+            if row.weights:
+                data["weights"] = row.weights
+            yield data, {"response_id": row.pk}
+
+
+def preference_rows(
+    run_id: int, number: int, *, mix_previous: bool
+) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
+    """Trainable pairs of an iteration (or of all so far) in TRL's preference format, each with its pair."""
+    numbers = range(1, number + 1) if mix_previous else [number]
+    pairs = (
+        PreferencePair.objects.filter(
+            iteration__run=run_id, iteration__number__in=numbers, state__in=PreferencePair.TRAINABLE
+        )
+        .select_related("prompt", "chosen", "rejected")
+        .order_by("iteration__number", "prompt_id", "pk")
+    )
+    for pair in pairs:
+        yield (
+            {
+                "prompt": pair.prompt.messages,
+                "chosen": [{"role": "assistant", "content": pair.chosen.text}],
+                "rejected": [{"role": "assistant", "content": pair.rejected.text}],
+                "chosen_score": pair.chosen_score,
+                "rejected_score": pair.rejected_score,
+            },
+            {"pair_id": pair.pk},
+        )
+
+
+def checkpoint(run_id: int, number: int) -> Checkpoint:
+    """M_number of a run."""
+    return Checkpoint.objects.get(run=run_id, number=number)

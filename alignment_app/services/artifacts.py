@@ -1,0 +1,162 @@
+"""Frozen training sets and checkpoints: files in the data folder, and the rows that describe them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from alignment_app.models import (
+    Checkpoint,
+    Comparison,
+    DatasetSnapshot,
+    Evaluation,
+    Iteration,
+    Judgement,
+    PreferencePair,
+    Response,
+    Run,
+    SnapshotItem,
+    StageAttempt,
+)
+from alignment_app.services.stages import held
+
+
+def resolve(location: str) -> str:
+    """A checkpoint's location as the libraries want it: a path, or a hub's model name left as it is."""
+    inside = settings.HOME / location
+    return str(inside) if not Path(location).is_absolute() and inside.exists() else os.path.expanduser(location)
+
+
+def run_folder(run_id: int) -> Path:
+    """Where a run keeps its files."""
+    return Path(settings.HOME) / "runs" / str(run_id)
+
+
+def freeze(
+    attempt: StageAttempt, iteration: Iteration, kind: str, rows: Iterable[tuple[dict[str, Any], dict[str, int]]]
+) -> DatasetSnapshot:
+    """Write the training set once, under the hash of its content, and record what is in it.
+
+    ``rows`` are (JSON row, {"pair_id" or "response_id": id}). An iteration that has its snapshot keeps it.
+    """
+    existing = DatasetSnapshot.objects.filter(iteration=iteration).first()
+    if existing:
+        return existing
+    folder = Path(settings.HOME) / "snapshots"
+    folder.mkdir(exist_ok=True)
+    digest = hashlib.sha256()
+    items: list[dict[str, int]] = []
+    with tempfile.NamedTemporaryFile("wb", dir=folder, delete=False) as file:
+        for row, source in rows:
+            line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+            digest.update(line)
+            file.write(line)
+            items.append(source)
+        file.flush()
+        os.fsync(file.fileno())
+    final = folder / f"{digest.hexdigest()}.jsonl"
+    os.replace(file.name, final)
+    with held(attempt):
+        snapshot = DatasetSnapshot.objects.create(
+            iteration=iteration,
+            kind=kind,
+            content_hash=digest.hexdigest(),
+            path=str(final.relative_to(settings.HOME)),
+            row_count=len(items),
+        )
+        SnapshotItem.objects.bulk_create(
+            (SnapshotItem(snapshot=snapshot, position=position, **source) for position, source in enumerate(items)),
+            batch_size=500,
+        )
+    return snapshot
+
+
+def read_snapshot(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
+    """The frozen rows. Raises :class:`ValueError` where the file is gone or is not what was frozen."""
+    path = Path(settings.HOME) / snapshot.path
+    if not path.is_file():
+        raise ValueError(f"The training set {path} is gone. Restore it, or clone the run and start again.")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != snapshot.content_hash:
+        raise ValueError(f"The training set {path} was changed after it was frozen. Clone the run and start again.")
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def file_list(folder: Path) -> list[dict[str, Any]]:
+    """Name, size in bytes and SHA-256 of every file of a saved model."""
+    listed = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        listed.append({"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": digest})
+    return listed
+
+
+def register_checkpoint(
+    attempt: StageAttempt,
+    iteration: Iteration,
+    *,
+    kind: str,
+    folder: Path,
+    reference: Checkpoint | None,
+    steps: int,
+    seconds: float,
+    metrics: dict[str, Any],
+) -> Checkpoint:
+    """Record the model that a training stage saved into ``folder``."""
+    files = file_list(folder)
+    run = iteration.run
+    with held(attempt):
+        checkpoint, _ = Checkpoint.objects.update_or_create(
+            run=run,
+            number=iteration.number + 1,
+            defaults={
+                "iteration": iteration,
+                "kind": kind,
+                "parent": iteration.input_checkpoint,
+                "reference": reference,
+                "snapshot": DatasetSnapshot.objects.get(iteration=iteration),
+                "config_hash": run.config_hash,
+                "location": str(folder.relative_to(settings.HOME)),
+                "files": files,
+                "metrics": metrics,
+                "steps": steps,
+                "train_seconds": seconds,
+            },
+        )
+    return checkpoint
+
+
+def delete_run_rows(run: Run) -> None:
+    """Delete a run, from the leaves up since rows protect what they were made from; its files go after the commit."""
+    folder = run_folder(run.pk)
+    snapshots = list(DatasetSnapshot.objects.filter(iteration__run=run).values_list("path", "content_hash"))
+    Comparison.objects.filter(evaluation__checkpoint__run=run).delete()
+    Evaluation.objects.filter(checkpoint__run=run).delete()
+    SnapshotItem.objects.filter(snapshot__iteration__run=run).delete()
+    PreferencePair.objects.filter(iteration__run=run).delete()
+    Judgement.objects.filter(iteration__run=run).delete()
+    Response.objects.filter(iteration__run=run).delete()
+    Iteration.objects.filter(run=run).update(input_checkpoint=None)
+    Checkpoint.objects.filter(run=run).update(snapshot=None)
+    run.delete()
+    still_used = set(
+        DatasetSnapshot.objects.filter(content_hash__in=[digest for _, digest in snapshots]).values_list("path", flat=True)
+    )
+
+    def remove_files() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        for path, _ in snapshots:
+            if path not in still_used:
+                (Path(settings.HOME) / path).unlink(missing_ok=True)
+
+    transaction.on_commit(remove_files)

@@ -1,0 +1,198 @@
+"""Keeps an attempt alive while its process works, hears what people ask, and saves rows as they come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from alignment_app.models import RunEvent, StageAttempt
+from alignment_app.services import events, stages
+from alignment_app.services.errors import LeaseLost
+
+log = logging.getLogger(__name__)
+
+Draft = TypeVar("Draft")
+
+SAVE_SECONDS = 0.4
+SAMPLE_SECONDS = 0.6
+
+
+class Interrupted(Exception):
+    """People asked this run to stop; raised at a safe point."""
+
+    def __init__(self, command: stages.Command) -> None:
+        super().__init__(command)
+        self.command = command
+
+
+class Keeper:
+    """Beats in a thread while the work goes on in the caller's.
+
+    ``check()`` is the safe point: it raises :class:`Interrupted` or :class:`LeaseLost`.
+    """
+
+    def __init__(self, attempt: StageAttempt) -> None:
+        self.attempt = attempt
+        self.command: stages.Command = "go on"
+        self.lost = False
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"keeper-{attempt.pk}", daemon=True)
+
+    def __enter__(self) -> Keeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join(timeout=settings.LEASE_SECONDS)
+
+    def _beat(self) -> None:
+        interval = min(settings.HEARTBEAT_SECONDS, 2)
+        while not self._done.wait(interval):
+            try:
+                self.command = stages.heartbeat(self.attempt)
+            except LeaseLost:
+                self.lost = True
+                break
+            except DatabaseError as error:
+                # A busy or restarting database: the lease says how long there is to try again.
+                log.warning("heartbeat of attempt %s will be tried again: %s", self.attempt.pk, error)
+        connection.close()
+
+    def should_stop(self) -> bool:
+        """Whether the work is to end at its next safe point."""
+        return self.lost or self.command != "go on"
+
+    def check(self) -> None:
+        """Raise where the work is to end here."""
+        if self.lost:
+            raise LeaseLost(f"attempt {self.attempt.pk} lost its lease")
+        if self.command != "go on":
+            raise Interrupted(self.command)
+
+
+class Progress:
+    """Counts what a stage has made, and tells the page a few times a second."""
+
+    def __init__(self, keeper: Keeper, *, unit: str, done: int, total: int) -> None:
+        self.keeper, self.attempt = keeper, keeper.attempt
+        self.unit, self.done, self.total = unit, done, total
+        self.detail: dict[str, Any] = {}
+        self._began, self._began_at = time.monotonic(), done
+        self._sampled = 0.0
+        self.tell()
+
+    @property
+    def rate(self) -> float | None:
+        """Units a second since this attempt began."""
+        seconds = time.monotonic() - self._began
+        return (self.done - self._began_at) / seconds if seconds > 0.2 and self.done > self._began_at else None
+
+    def tell(self) -> None:
+        """Write the counts and publish them."""
+        stages.progress(
+            self.attempt, done=self.done, total=self.total, unit=self.unit, rate=self.rate, **self.detail
+        )
+
+    def save_as_they_come(
+        self,
+        drafts: Iterable[Draft],
+        save: Callable[[list[Draft]], object],
+        *,
+        prompt_of: Callable[[Draft], int] | None = None,
+        units_of: Callable[[Draft], int] = lambda _: 1,
+    ) -> None:
+        """Save drafts in batches, each with its count and its event in one transaction; stop at safe points.
+
+        What was yielded before an interruption is saved before it is obeyed, so nothing made is lost.
+        """
+        buffer: list[Draft] = []
+        flushed = time.monotonic()
+        for draft in drafts:
+            buffer.append(draft)
+            if time.monotonic() - flushed >= SAVE_SECONDS or self.keeper.should_stop():
+                self._flush(buffer, save, prompt_of, units_of)
+                flushed = time.monotonic()
+                self.keeper.check()
+        self._flush(buffer, save, prompt_of, units_of)
+        self.keeper.check()
+
+    def _flush(
+        self,
+        buffer: list[Draft],
+        save: Callable[[list[Draft]], object],
+        prompt_of: Callable[[Draft], int] | None,
+        units_of: Callable[[Draft], int],
+    ) -> None:
+        if not buffer:
+            return
+        done = self.done + sum(units_of(draft) for draft in buffer)
+        with transaction.atomic():
+            save(buffer)
+            self.done = done
+            self.tell()
+            if prompt_of and time.monotonic() - self._sampled > SAMPLE_SECONDS:
+                self._sampled = time.monotonic()
+                self._sample(prompt_of(buffer[-1]))
+        buffer.clear()
+        self.after_save()
+
+    def after_save(self) -> None:
+        """A hook for stages that look at what has been saved so far."""
+
+    def _sample(self, prompt_id: int) -> None:
+        stage = self.attempt.stage
+        payload = {"iteration": stage.iteration.number, "prompt": prompt_id, "stage": stage.kind}
+        events.append(stage.iteration.run_id, RunEvent.Kind.SAMPLE, payload)
+
+
+class MetricsLog:
+    """Collects a trainer's reports and writes them as events, at most two a second."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.last: dict[str, Any] = {}
+        self._points: list[dict[str, Any]] = []
+        self._flushed = 0.0
+        self._began: tuple[float, int] | None = None
+
+    def report(self, point: dict[str, Any]) -> None:
+        """One step's figures; ``step`` and ``total_steps`` also move the bar."""
+        self._points.append(point)
+        # A resumed training begins at its checkpoint's step: the speed counts from there.
+        self._began = self._began or (time.monotonic(), int(point.get("step", 0)))
+        self.last = {**self.last, **point}
+        if time.monotonic() - self._flushed > 0.5:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been collected."""
+        if not self._points or self._began is None:
+            return
+        attempt = self.keeper.attempt
+        stage = attempt.stage
+        points, self._points = self._points, []
+        step, total = int(points[-1].get("step", 0)), int(points[-1].get("total_steps", 0))
+        seconds, steps = time.monotonic() - self._began[0], step - self._began[1]
+        rate = steps / seconds if seconds > 0.2 and steps > 0 else None
+        with stages.held(attempt):
+            events.append(
+                stage.iteration.run_id,
+                RunEvent.Kind.METRICS,
+                {"iteration": stage.iteration.number, "stage": stage.kind, "points": points},
+            )
+            stages.progress(
+                attempt, done=step, total=max(total, step), unit="steps", rate=rate, **_headline(points[-1])
+            )
+            StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=step)
+        self._flushed = time.monotonic()
+
+
+def _headline(point: dict[str, Any]) -> dict[str, Any]:
+    return {name: point[name] for name in ("loss", "accuracy", "margin") if point.get(name) is not None}

@@ -1,0 +1,236 @@
+"""Saves what a stage made: each call one transaction, fenced by the attempt's lease, idempotent by unique names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import F
+
+from alignment_app.models import (
+    Checkpoint,
+    Comparison,
+    Dataset,
+    Evaluation,
+    Iteration,
+    IterationPrompt,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    Response,
+    StageAttempt,
+)
+from alignment_app.services.stages import held
+from training.domain.rows import ComparisonDraft, JudgementDraft, Message, NoPair, PairDraft, PromptDraft, ResponseDraft
+
+BATCH = 500
+
+
+def content_hash(messages: Sequence[Message], raw: str = "") -> str:
+    """SHA-256 of a conversation (and of raw training text): what makes two prompts of a set the same."""
+    canonical = json.dumps([list(map(dict, messages)), raw], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _count(attempt: StageAttempt, rows: int) -> None:
+    StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=F("rows_written") + rows)
+
+
+def use_prompts(
+    attempt: StageAttempt, iteration: Iteration, prompt_ids: Sequence[int], role: str = IterationPrompt.Role.TRAIN
+) -> None:
+    """Record which prompts an iteration uses, in this order. Those it uses already stay as they are."""
+    with held(attempt):
+        start = iteration.iteration_prompts.filter(role=role).count()
+        IterationPrompt.objects.bulk_create(
+            (
+                IterationPrompt(iteration=iteration, prompt_id=prompt_id, role=role, position=start + offset)
+                for offset, prompt_id in enumerate(prompt_ids)
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
+        _count(attempt, len(prompt_ids))
+
+
+def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[PromptDraft]) -> None:
+    """Keep prompts that self-instruct wrote, in the run's own data set, and use them in this iteration."""
+    with held(attempt):
+        dataset, _ = Dataset.objects.get_or_create(
+            name=f"run {iteration.run_id}: generated prompts",
+            defaults={"kind": Dataset.Kind.PROMPTS, "run_id": iteration.run_id},
+        )
+        start = dataset.prompts.count()
+        ids = []
+        for offset, draft in enumerate(drafts):
+            messages: list[Message] = [{"role": "user", "content": draft.text}]
+            prompt, _ = Prompt.objects.get_or_create(
+                dataset=dataset,
+                content_hash=content_hash(messages),
+                defaults={
+                    "source": Prompt.Source.GENERATED,
+                    "messages": messages,
+                    "text": draft.text,
+                    "position": start + offset,
+                    "meta": draft.meta,
+                },
+            )
+            ids.append(prompt.pk)
+        use_prompts(attempt, iteration, ids)
+
+
+def save_responses(
+    attempt: StageAttempt,
+    iteration: Iteration,
+    drafts: Sequence[ResponseDraft],
+    *,
+    purpose: str,
+    source: str = Response.Source.STUDENT,
+    checkpoint: Checkpoint | None = None,
+    author: str = "",
+    sampling: dict[str, Any],
+) -> None:
+    """Keep generated responses. One that exists already is left as it is."""
+    with held(attempt):
+        Response.objects.bulk_create(
+            (
+                Response(
+                    prompt_id=draft.prompt_id,
+                    iteration=iteration,
+                    checkpoint=checkpoint,
+                    source=source,
+                    purpose=purpose,
+                    author=author,
+                    index=draft.index,
+                    text=draft.text,
+                    sampling=sampling,
+                    seed=draft.seed,
+                    token_count=draft.token_count,
+                    logprob=draft.logprob,
+                    finish_reason=draft.finish_reason,
+                )
+                for draft in drafts
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
+        _count(attempt, len(drafts))
+
+
+def save_judgements(
+    attempt: StageAttempt,
+    iteration: Iteration,
+    drafts: Sequence[JudgementDraft],
+    *,
+    source: str,
+    judge: str,
+    checkpoint: Checkpoint | None,
+    template: str,
+    template_version: str,
+) -> None:
+    """Keep judgements with every raw reply. One that exists already is left as it is."""
+    with held(attempt):
+        Judgement.objects.bulk_create(
+            (
+                Judgement(
+                    response_id=draft.response_id,
+                    iteration=iteration,
+                    source=source,
+                    judge=judge,
+                    checkpoint=checkpoint,
+                    template=template,
+                    template_version=template_version,
+                    samples=[asdict(sample) for sample in draft.samples],
+                    parsed_count=sum(sample.score is not None for sample in draft.samples),
+                    sample_count=len(draft.samples),
+                    score=draft.mean,
+                    spread=draft.spread,
+                    rationale=draft.rationale,
+                )
+                for draft in drafts
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
+        _count(attempt, len(drafts))
+
+
+def save_pairs(
+    attempt: StageAttempt, iteration: Iteration, outcomes: Iterable[PairDraft | NoPair], *, origin: str
+) -> int:
+    """Keep the pairs and, for every prompt, why it made one or none. Returns how many pairs the iteration has.
+
+    Pairs are a pure function of judgements that no longer change, so making them twice changes nothing; what people
+    have decided on a pair is kept.
+    """
+    outcomes = list(outcomes)
+    with held(attempt):
+        drafts = [outcome for outcome in outcomes if isinstance(outcome, PairDraft)]
+        PreferencePair.objects.bulk_create(
+            (
+                PreferencePair(
+                    iteration=iteration,
+                    prompt_id=draft.prompt_id,
+                    chosen_id=draft.chosen_id,
+                    rejected_id=draft.rejected_id,
+                    chosen_score=draft.chosen_score,
+                    rejected_score=draft.rejected_score,
+                    margin=draft.margin,
+                    origin=origin,
+                    reason=draft.reason,
+                )
+                for draft in drafts
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
+        uses = {use.prompt_id: use for use in iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN)}
+        for outcome in outcomes:
+            if use := uses.get(outcome.prompt_id):
+                use.outcome = outcome.reason[:200]
+        IterationPrompt.objects.bulk_update(uses.values(), ["outcome"], batch_size=BATCH)
+        _count(attempt, len(drafts))
+        return iteration.pairs.count()
+
+
+def start_evaluation(
+    attempt: StageAttempt, checkpoint: Checkpoint, *, against: Checkpoint | None, judge: str, prompt_count: int
+) -> Evaluation:
+    """The checkpoint's evaluation, made where it does not exist yet."""
+    with held(attempt):
+        evaluation, _ = Evaluation.objects.get_or_create(
+            checkpoint=checkpoint, defaults={"against": against, "judge": judge, "prompt_count": prompt_count}
+        )
+    return evaluation
+
+
+def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequence[ComparisonDraft]) -> None:
+    """Keep head-to-head verdicts, one a prompt."""
+    with held(attempt):
+        Comparison.objects.bulk_create(
+            (
+                Comparison(
+                    evaluation=evaluation,
+                    prompt_id=draft.prompt_id,
+                    response_id=draft.response_a_id,
+                    against_id=draft.response_b_id,
+                    verdict_first=draft.verdict_ab,
+                    verdict_second=draft.verdict_ba,
+                    outcome=draft.outcome,
+                )
+                for draft in drafts
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
+        _count(attempt, len(drafts))
+
+
+def save_metrics(attempt: StageAttempt, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
+    """What the evaluation found. Every figure follows from the saved rows."""
+    with held(attempt):
+        evaluation.metrics = metrics
+        evaluation.save(update_fields=["metrics"])

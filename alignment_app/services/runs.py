@@ -1,0 +1,221 @@
+"""What people may ask of a run: launch, pause, resume, cancel, let it train, remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from alignment_app.models import Checkpoint, Dataset, Iteration, Run, Stage
+from alignment_app.services import events
+from alignment_app.services.errors import Refused
+from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
+from training.config import ConfigError, RunConfig
+from training.plan import plan_iteration
+
+
+@transaction.atomic
+def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from: Run | None = None) -> Run:
+    """Record a run with all its iterations and stages, and queue its first stage.
+
+    Raises :class:`training.config.ConfigError` where the config names something that does not exist.
+    """
+    check_names(config)
+    run = Run.objects.create(
+        name=config.name,
+        config=config.to_dict(),
+        config_hash=config.config_hash,
+        preset=preset,
+        paradigm=config.paradigm,
+        cloned_from=cloned_from,
+        created_by=user,
+        status_reason="Waiting for a worker.",
+    )
+    base = Checkpoint.objects.create(
+        run=run, number=0, kind=Checkpoint.Kind.BASE, config_hash=config.config_hash, location=config.student.model
+    )
+    for number in range(config.iterations + 1):
+        iteration = Iteration.objects.create(run=run, number=number)
+        Stage.objects.bulk_create(
+            Stage(
+                iteration=iteration,
+                kind=planned.kind,
+                queue=planned.queue,
+                position=position,
+                status=Stage.Status.SKIPPED if planned.skipped else Stage.Status.PENDING,
+            )
+            for position, planned in enumerate(plan_iteration(config, number))
+        )
+    Iteration.objects.filter(run=run, number=0).update(input_checkpoint=base)
+    if not config.sft.enabled:
+        _base_is_m1(run, base)
+    events.run_changed(run)
+    start_next_stage(run)
+    return run
+
+
+def _base_is_m1(run: Run, base: Checkpoint) -> None:
+    """Without fine-tuning, M1 is the base model's own weights."""
+    Checkpoint.objects.create(
+        run=run,
+        iteration=run.iterations.get(number=0),
+        number=1,
+        kind=Checkpoint.Kind.BASE,
+        parent=base,
+        config_hash=base.config_hash,
+        location=base.location,
+    )
+
+
+def check_names(config: RunConfig) -> None:
+    """Raise :class:`ConfigError` for every data set or local folder that the config names and that is not there."""
+    wanted: list[tuple[str, str, tuple[str, ...]]] = []
+    kinds = Dataset.Kind
+    if config.sft.enabled:
+        wanted += [("sft.datasets", name, (kinds.DEMONSTRATIONS,)) for name in config.sft.datasets]
+    if config.iterations and config.pairs.from_dataset:
+        wanted.append(("pairs.from_dataset", config.pairs.from_dataset, (kinds.PREFERENCES,)))
+    elif config.iterations and config.candidates.from_dataset:
+        wanted.append(("candidates.from_dataset", config.candidates.from_dataset, (kinds.SCORED,)))
+    elif config.iterations:
+        wanted.append(("prompts.dataset", config.prompts.dataset, ()))
+    if config.evaluation.enabled:
+        wanted.append(("evaluation.dataset", config.evaluation.dataset, ()))
+    found = dict(Dataset.objects.filter(name__in=[name for _, name, _ in wanted]).values_list("name", "kind"))
+    problems = []
+    for field, name, allowed in wanted:
+        if name not in found:
+            problems.append((field, f"there is no data set named {name!r}; import it first"))
+        elif allowed and found[name] not in allowed:
+            labels = " or ".join(kinds(kind).label.lower() for kind in allowed)
+            problems.append((field, f"the data set {name!r} does not hold {labels}; choose another"))
+    problems += [problem for problem in (_local_model(*pair) for pair in _models_of(config)) if problem]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _models_of(config: RunConfig) -> list[tuple[str, str]]:
+    models = [("student.model", config.student.model)]
+    if config.teacher.kind == "checkpoint":
+        models.append(("teacher.model", config.teacher.model))
+    return models
+
+
+def _local_model(field: str, model: str) -> tuple[str, str] | None:
+    """A problem where ``model`` is a path on this machine without a model in it. A hub's name is tried when it loads."""
+    if not (model.startswith(("/", "./", "../", "~")) or "\\" in model):
+        return None
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return field, f"there is no folder {model}; give a folder with a model in it, or a hub name like org/name"
+    if not (folder / "config.json").is_file():
+        return field, f"{model} holds no config.json; give the folder that the model was saved into"
+    return None
+
+
+def _locked(run: Run) -> Run:
+    return Run.objects.select_for_update().get(pk=run.pk)
+
+
+def _set(run: Run, status: str, reason: str) -> None:
+    run.status, run.status_reason = status, reason
+    run.save(update_fields=["status", "status_reason", "pause_requested", "cancel_requested_at", "finished_at"])
+    events.run_changed(run)
+
+
+def _stop_queued_stages(run: Run) -> None:
+    for stage in Stage.objects.select_related("iteration").filter(
+        iteration__run=run, status__in=[Stage.Status.QUEUED, Stage.Status.RUNNING]
+    ):
+        stage.status = Stage.Status.STOPPED
+        stage.save(update_fields=["status"])
+        events.stage_changed(stage)
+
+
+@transaction.atomic
+def pause(run: Run, *, user: Any = None) -> Run:
+    """Stop at the next safe point and keep everything made so far."""
+    run = _locked(run)
+    if run.status not in (Run.Status.QUEUED, Run.Status.RUNNING):
+        raise Refused("not_running", f"Only a queued or running run can be paused; this one is {run.status}.")
+    run.pause_requested = True
+    if open_attempt(run):
+        _set(run, run.status, f"Pausing at the next safe point, asked by {user or 'the command line'}.")
+    else:
+        _stop_queued_stages(run)
+        _set(run, Run.Status.PAUSED, f"Paused by {user or 'the command line'}.")
+    return run
+
+
+@transaction.atomic
+def resume(run: Run, *, user: Any = None) -> Run:
+    """Go on from where the run stopped, with the rows that are missing."""
+    run = _locked(run)
+    if run.status in (Run.Status.QUEUED, Run.Status.RUNNING) and run.pause_requested:
+        run.pause_requested = False
+        _set(run, run.status, f"Pause taken back by {user or 'the command line'}.")
+        return run
+    if run.status not in Run.STOPPED:
+        raise Refused("not_stopped", f"Only a stopped run can be resumed; this one is {run.get_status_display().lower()}.")
+    if open_attempt(run):
+        raise Refused("still_at_work", "A worker is still at work on this run. Try again in a moment.")
+    run.pause_requested, run.cancel_requested_at, run.finished_at = False, None, None
+    _set(run, Run.Status.QUEUED, f"Resumed by {user or 'the command line'}; waiting for a worker.")
+    stage = Stage.objects.select_related("iteration").filter(iteration__run=run, status=Stage.Status.STOPPED).first()
+    if stage:
+        queue_stage(stage)
+    else:
+        start_next_stage(run)
+    return run
+
+
+@transaction.atomic
+def cancel(run: Run, *, user: Any = None) -> Run:
+    """End at the next safe point and keep what was made; by force after a grace period."""
+    run = _locked(run)
+    if run.status == Run.Status.CANCELLING:
+        return run
+    if run.status in (Run.Status.CANCELLED, Run.Status.FINISHED):
+        raise Refused("already_ended", f"This run is already {run.status}.")
+    who = user or "the command line"
+    run.cancel_requested_at = timezone.now()
+    if open_attempt(run):
+        _set(run, Run.Status.CANCELLING, f"Cancelled by {who}; ends at the next safe point.")
+    else:
+        _stop_queued_stages(run)
+        run.finished_at = timezone.now()
+        _set(run, Run.Status.CANCELLED, f"Cancelled by {who}.")
+    return run
+
+
+@transaction.atomic
+def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
+    """Let a run that waits for review train on the pairs as they stand."""
+    run = _locked(iteration.run)
+    stage = iteration.stages.select_related("iteration").filter(kind=Stage.Kind.REVIEW).first()
+    if stage is None or stage.status != Stage.Status.WAITING:
+        raise Refused("not_waiting", "This iteration is not waiting for review.")
+    stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
+    stage.reason = f"Let through by {user or 'the command line'}."
+    stage.save(update_fields=["status", "finished_at", "reason"])
+    events.stage_changed(stage)
+    _set(run, Run.Status.QUEUED, "Reviewed; waiting for a worker.")
+    start_next_stage(run)
+    return iteration
+
+
+@transaction.atomic
+def remove(run: Run, *, user: Any = None) -> None:
+    """Delete a run with its rows. Its files are removed by :mod:`alignment_app.services.artifacts` after the commit."""
+    from alignment_app.services import artifacts
+
+    run = _locked(run)
+    if run.status in Run.ACTIVE:
+        raise Refused("active", "This run is active. Cancel it first.")
+    borrowed = Checkpoint.objects.filter(parent__run=run).exclude(run=run).exists()
+    if borrowed:
+        raise Refused("in_use", "Another run started from a checkpoint of this one. Remove that run first.")
+    artifacts.delete_run_rows(run)
+

@@ -1,0 +1,282 @@
+"""The life of a stage: queued, claimed under a lease, kept alive, finished or stopped. The database is the truth.
+
+Every write of a worker happens inside :func:`held`, so an attempt that lost its lease can write nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Literal
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from alignment_app.models import Checkpoint, Iteration, Run, RunEvent, Stage, StageAttempt
+from alignment_app.services import events, queues
+from alignment_app.services.errors import LeaseLost
+
+Command = Literal["go on", "pause", "cancel"]
+
+
+def open_attempt(run: Run) -> StageAttempt | None:
+    """The attempt that is at work on this run, if any (its lease may have run out: the tender will say)."""
+    return StageAttempt.objects.filter(stage__iteration__run=run, outcome=StageAttempt.Outcome.OPEN).first()
+
+
+def queue_stage(stage: Stage) -> None:
+    """Offer a stage to the workers of its queue."""
+    stage.status, stage.queued_at, stage.reason = Stage.Status.QUEUED, timezone.now(), ""
+    stage.save(update_fields=["status", "queued_at", "reason"])
+    events.stage_changed(stage)
+    run_id, queue = stage.iteration.run_id, stage.queue
+    transaction.on_commit(lambda: queues.ring(run_id, queue))
+
+
+def start_next_stage(run: Run) -> None:
+    """Queue the first stage that is not done; without one, the run is finished."""
+    settled = (Stage.Status.DONE, Stage.Status.SKIPPED)
+    stage = Stage.objects.select_related("iteration").filter(iteration__run=run).exclude(status__in=settled).first()
+    if stage is None:
+        run.status, run.finished_at, run.status_reason = Run.Status.FINISHED, timezone.now(), "Every stage is done."
+        run.save(update_fields=["status", "finished_at", "status_reason"])
+        Iteration.objects.filter(run=run, finished_at__isnull=True).update(finished_at=timezone.now())
+        events.run_changed(run)
+        return
+    iteration = stage.iteration
+    if iteration.input_checkpoint_id is None:
+        iteration.input_checkpoint = Checkpoint.objects.get(run=run, number=iteration.number)
+        iteration.save(update_fields=["input_checkpoint"])
+        Iteration.objects.filter(run=run, number__lt=iteration.number, finished_at__isnull=True).update(
+            finished_at=timezone.now()
+        )
+    if stage.kind == Stage.Kind.REVIEW:
+        _wait_for_review(run, stage)
+    else:
+        queue_stage(stage)
+
+
+def _wait_for_review(run: Run, stage: Stage) -> None:
+    now = timezone.now()
+    stage.status, stage.started_at = Stage.Status.WAITING, stage.started_at or now
+    stage.total = stage.iteration.pairs.count()
+    stage.unit = "pairs"
+    stage.save(update_fields=["status", "started_at", "total", "unit"])
+    events.stage_changed(stage)
+    run.status = Run.Status.WAITING
+    run.status_reason = f"{stage.total} pairs wait for people. Let the run train when they are reviewed."
+    run.save(update_fields=["status", "status_reason"])
+    events.run_changed(run)
+
+
+@transaction.atomic
+def claim(run_id: int, queue: str, *, worker: str, host: str, pid: int) -> StageAttempt | None:
+    """Take the run's queued stage of this queue, or ``None`` where there is nothing to do: a bell may ring twice."""
+    run = Run.objects.select_for_update().filter(pk=run_id, status__in=[Run.Status.QUEUED, Run.Status.RUNNING]).first()
+    if run is None:
+        return None
+    stage = (
+        Stage.objects.select_related("iteration")
+        .filter(iteration__run=run, queue=queue, status=Stage.Status.QUEUED)
+        .first()
+    )
+    if stage is None or open_attempt(run):
+        return None
+    now = timezone.now()
+    stage.status, stage.started_at, stage.reason = Stage.Status.RUNNING, stage.started_at or now, ""
+    stage.rate = None
+    stage.save(update_fields=["status", "started_at", "reason", "rate"])
+    attempt = StageAttempt.objects.create(
+        stage=stage,
+        number=stage.attempts.count() + 1,
+        worker=worker,
+        host=host,
+        pid=pid,
+        lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS),
+    )
+    Iteration.objects.filter(pk=stage.iteration_id, started_at__isnull=True).update(started_at=now)
+    run.status, run.started_at = Run.Status.RUNNING, run.started_at or now
+    run.status_reason = f"{stage.get_kind_display()}, iteration {stage.iteration.number} of {last_iteration(run)}."
+    run.save(update_fields=["status", "started_at", "status_reason"])
+    events.run_changed(run)
+    events.stage_changed(stage)
+    return attempt
+
+
+def last_iteration(run: Run) -> int:
+    """The number of the run's last iteration."""
+    return int(run.config["iterations"])
+
+
+@contextmanager
+def held(attempt: StageAttempt) -> Iterator[None]:
+    """A transaction in which this attempt may write. Raises :class:`LeaseLost` where its lease does not hold.
+
+    The conditional update renews the lease and locks the attempt's row, so whoever would take the stage away waits.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        renewed = StageAttempt.objects.filter(
+            pk=attempt.pk, outcome=StageAttempt.Outcome.OPEN, lease_expires_at__gt=now
+        ).update(heartbeat_at=now, lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS))
+        if renewed != 1:
+            raise LeaseLost(f"attempt {attempt.pk} lost its lease; what it had not saved is made again by another")
+        yield
+
+
+def heartbeat(attempt: StageAttempt) -> Command:
+    """Say that the worker is alive, and hear what people ask of the run. Raises :class:`LeaseLost`."""
+    with held(attempt):
+        run = Run.objects.only("pause_requested", "cancel_requested_at").get(iterations__stages__pk=attempt.stage_id)
+    if run.cancel_requested_at:
+        return "cancel"
+    return "pause" if run.pause_requested else "go on"
+
+
+def progress(attempt: StageAttempt, *, done: int, total: int, unit: str, rate: float | None, **detail: Any) -> None:
+    """Write how far the stage is, and tell the page. ``rate`` is in units a second."""
+    with held(attempt):
+        stage = Stage.objects.select_related("iteration").get(pk=attempt.stage_id)
+        stage.done, stage.total, stage.unit, stage.rate = done, total, unit, rate
+        stage.detail = {**stage.detail, **detail}
+        stage.save(update_fields=["done", "total", "unit", "rate", "detail"])
+        events.stage_changed(stage)
+
+
+def _close(attempt: StageAttempt, outcome: str, reason: str = "", traceback: str = "") -> Stage:
+    """End an open attempt, once. Raises :class:`LeaseLost` where somebody else has ended it."""
+    closed = StageAttempt.objects.filter(pk=attempt.pk, outcome=StageAttempt.Outcome.OPEN).update(
+        outcome=outcome, reason=reason, traceback=traceback, finished_at=timezone.now()
+    )
+    if closed != 1:
+        raise LeaseLost(f"attempt {attempt.pk} has been ended already")
+    return Stage.objects.select_related("iteration__run").get(pk=attempt.stage_id)
+
+
+def finish(attempt: StageAttempt, **detail: Any) -> None:
+    """The stage is done: queue the next one, or obey a pause or a cancel that came meanwhile."""
+    with held(attempt):
+        stage = _close(attempt, StageAttempt.Outcome.FINISHED)
+        stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
+        stage.detail = {**stage.detail, **detail}
+        stage.save(update_fields=["status", "finished_at", "detail"])
+        events.stage_changed(stage)
+        run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)
+        if run.cancel_requested_at:
+            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+        elif run.pause_requested:
+            _end(run, Run.Status.PAUSED, "Paused; resume to go on.")
+        else:
+            start_next_stage(run)
+
+
+def stop(attempt: StageAttempt, command: Command) -> None:
+    """The attempt stopped at a safe point because people asked for it."""
+    cancelled = command == "cancel"
+    outcome = StageAttempt.Outcome.CANCELLED if cancelled else StageAttempt.Outcome.PAUSED
+    with held(attempt):
+        stage = _close(attempt, outcome)
+        _stop_stage(stage, "")
+        if cancelled:
+            _end(stage.iteration.run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+        else:
+            _end(stage.iteration.run, Run.Status.PAUSED, "Paused; resume to go on.")
+
+
+def pause_with_reason(attempt: StageAttempt, reason: str) -> None:
+    """The stage cannot usefully go on until somebody has looked: the run waits with the reason."""
+    with held(attempt):
+        stage = _close(attempt, StageAttempt.Outcome.PAUSED, reason)
+        _stop_stage(stage, reason)
+        _end(stage.iteration.run, Run.Status.PAUSED, reason)
+        events.log(stage.iteration.run_id, reason, "warning")
+
+
+def fail(attempt: StageAttempt, reason: str, traceback: str = "") -> None:
+    """The attempt cannot go on; ``reason`` names the cause and the next step to take."""
+    with held(attempt):
+        stage = _close(attempt, StageAttempt.Outcome.FAILED, reason, traceback)
+        _stop_stage(stage, reason)
+        run = stage.iteration.run
+        if run.cancel_requested_at:
+            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+        else:
+            _end(run, Run.Status.FAILED, reason)
+            events.append(run.pk, RunEvent.Kind.LOG, {"level": "error", "text": reason})
+
+
+@transaction.atomic
+def crash(attempt: StageAttempt, reason: str) -> bool:
+    """The attempt's worker is gone. Queue the stage again, or give up after too many fruitless tries.
+
+    Returns whether this call ended the attempt (false: somebody else was first).
+    """
+    try:
+        stage = _close(attempt, StageAttempt.Outcome.CRASHED, reason)
+    except LeaseLost:
+        return False
+    run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)
+    _stop_stage(stage, reason)
+    if run.cancel_requested_at:
+        _end(run, Run.Status.CANCELLED, "Cancelled; its worker was ended. What was saved is kept.")
+    elif run.pause_requested:
+        _end(run, Run.Status.PAUSED, "Paused; its worker was ended. Resume to go on.")
+    elif _fruitless_crashes(stage) >= settings.MAX_FRUITLESS_CRASHES:
+        _end(
+            run,
+            Run.Status.CRASHED,
+            f"{stage.get_kind_display()} crashed {settings.MAX_FRUITLESS_CRASHES} times in a row without progress: "
+            f"{reason} Look at the worker's output and memory, then resume.",
+        )
+    else:
+        run.status, run.status_reason = Run.Status.QUEUED, f"{reason} It goes on with what is missing."
+        run.save(update_fields=["status", "status_reason"])
+        events.run_changed(run)
+        events.log(run.pk, run.status_reason, "warning")
+        queue_stage(stage)
+    return True
+
+
+def _fruitless_crashes(stage: Stage) -> int:
+    """How many of the newest attempts crashed without having written a row."""
+    count = 0
+    for outcome, rows in stage.attempts.order_by("-number").values_list("outcome", "rows_written"):
+        if outcome != StageAttempt.Outcome.CRASHED or rows:
+            break
+        count += 1
+    return count
+
+
+def _stop_stage(stage: Stage, reason: str) -> None:
+    stage.status, stage.reason, stage.rate = Stage.Status.STOPPED, reason, None
+    stage.save(update_fields=["status", "reason", "rate"])
+    events.stage_changed(stage)
+
+
+def _end(run: Run, status: str, reason: str) -> None:
+    run.status, run.status_reason = status, reason
+    run.pause_requested = False
+    if status in (Run.Status.CANCELLED, Run.Status.FAILED, Run.Status.CRASHED):
+        run.finished_at = timezone.now()
+    run.save(update_fields=["status", "status_reason", "pause_requested", "finished_at"])
+    events.run_changed(run)
+
+
+def reap_expired() -> int:
+    """End every attempt whose lease has run out. Returns how many. Cheap, and safe to call from anywhere."""
+    expired = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, lease_expires_at__lte=timezone.now())
+    return sum(
+        crash(attempt, f"The worker has been silent for {settings.LEASE_SECONDS} seconds: its process or machine died.")
+        for attempt in expired
+    )
+
+
+def enqueue_due() -> None:
+    """Ring again for every stage that may be claimed: bells are lost when the queue's server is."""
+    due = Stage.objects.filter(
+        status=Stage.Status.QUEUED, iteration__run__status__in=[Run.Status.QUEUED, Run.Status.RUNNING]
+    )
+    for run_id, queue in due.values_list("iteration__run_id", "queue"):
+        queues.ring(run_id, queue)

@@ -1,0 +1,76 @@
+"""Where science and record meet: queue entry points that load what is missing, run the stage and save what it yields.
+
+Services enqueue :func:`work` by its dotted name, ``training.jobs.work``; nobody imports this package.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import traceback
+
+import django
+from django.apps import apps
+
+if not apps.ready:  # a spawned worker does not set Django up by itself
+    django.setup()
+
+from alignment_app.models import Stage, StageAttempt  # noqa: E402  (models load only after Django is set up)
+from alignment_app.services import stages  # noqa: E402
+from alignment_app.services.errors import LeaseLost  # noqa: E402
+from alignment_app.services.keeping import Interrupted, Keeper  # noqa: E402
+from training.engines.base import EngineError  # noqa: E402
+from training.engines.pool import EnginePool  # noqa: E402
+from training.jobs.evaluate import evaluate  # noqa: E402
+from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs  # noqa: E402
+from training.jobs.stage_work import CannotGoOn, Halt, StageWork  # noqa: E402
+from training.jobs.train import fine_tune, freeze_dataset, train_on_preferences  # noqa: E402
+from training.trainers.errors import Stopped, TrainingError  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+DO = {
+    Stage.Kind.PROMPTS: gather_prompts,
+    Stage.Kind.RESPONSES: collect_responses,
+    Stage.Kind.DEMONSTRATIONS: demonstrate,
+    Stage.Kind.JUDGEMENTS: judge_candidates,
+    Stage.Kind.PAIRS: make_pairs,
+    Stage.Kind.DATASET: freeze_dataset,
+    Stage.Kind.SFT: fine_tune,
+    Stage.Kind.TRAINING: train_on_preferences,
+    Stage.Kind.EVALUATION: evaluate,
+}
+
+
+def work(run_id: int, queue: str) -> None:
+    """Do what there is to do for this run on this queue: one stage after another while they are of the same queue."""
+    with EnginePool() as engines:
+        while attempt := stages.claim(
+            run_id, queue, worker=os.environ.get("RQ_WORKER_NAME", "worker"), host=socket.gethostname(), pid=os.getpid()
+        ):
+            _perform(attempt, engines)
+
+
+def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
+    """One attempt from claim to its end, whatever that is."""
+    try:
+        with Keeper(attempt) as keeper:
+            job = StageWork(attempt, keeper, engines)
+            try:
+                stages.finish(attempt, **DO[Stage.Kind(attempt.stage.kind)](job))
+            except (Interrupted, Stopped):
+                keeper.should_stop()
+                stages.stop(attempt, keeper.command)
+            except Halt as reason:
+                stages.pause_with_reason(attempt, str(reason))
+            except LeaseLost:
+                raise
+            except (CannotGoOn, EngineError, TrainingError) as error:
+                stages.fail(attempt, str(error))
+            except Exception as error:
+                log.exception("stage %s failed", attempt.stage)
+                reason = f"{type(error).__name__}: {error}. The traceback is kept with the attempt; resume to try again."
+                stages.fail(attempt, reason, traceback.format_exc())
+    except LeaseLost as lost:
+        log.warning("%s", lost)

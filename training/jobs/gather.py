@@ -1,0 +1,188 @@
+"""The jobs that gather prompts, responses, judgements and pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Avg, QuerySet, Sum
+
+from alignment_app.models import Checkpoint, Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
+from alignment_app.selectors import work as selectors
+from alignment_app.services import events, rows, stages
+from alignment_app.services.keeping import Progress
+from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
+from training.domain.rows import NoPair, PairDraft
+from training.engines.base import Sampling
+from training.jobs.stage_work import CannotGoOn, Halt, StageWork
+from training.stages.prompts import write_prompts
+
+
+def gather_prompts(job: StageWork) -> dict[str, Any]:
+    """The prompts of the iteration: from a data set, or new ones by self-instruct."""
+    config = job.config.prompts
+    name = job.config.candidates.from_dataset or config.dataset
+    dataset = Dataset.objects.get(name=name)
+    have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
+    if job.stage.queue == Stage.Queue.GENERATION:
+        return _write_prompts(job, dataset, have)
+    if not have:
+        rows.use_prompts(
+            job.attempt, job.iteration, selectors.choose_prompts(job.iteration, dataset, config.count, job.config.seed)
+        )
+        have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
+    if not have:
+        raise CannotGoOn(f"The data set {name!r} holds no prompts. Import some into it, then resume.")
+    if have < config.count:
+        events.log(job.run.pk, f"{name} holds {have} prompts, fewer than the {config.count} asked for; all are used.", "warning")
+    stages.progress(job.attempt, done=have, total=have, unit="prompts", rate=None)
+    return {"source": "dataset", "dataset": name}
+
+
+def _write_prompts(job: StageWork, seeds: Dataset, have: int) -> dict[str, Any]:
+    config = job.config.prompts
+    progress = Progress(job.keeper, unit="prompts", done=have, total=config.count)
+    seed_texts = list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True))
+    pool = [prompt.text for prompt in selectors.iteration_prompts(job.iteration)]
+    writer = write_prompts(
+        seed_texts,
+        pool,
+        count=config.count - have,
+        engine=job.student(job.iteration.input_checkpoint),
+        sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
+        seed=job.seed("self-instruct", have),
+    )
+    progress.save_as_they_come(
+        writer, lambda drafts: rows.save_generated_prompts(job.attempt, job.iteration, drafts)
+    )
+    if not progress.done:
+        raise Halt(
+            "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
+            "few-shot form: take prompts from a data set instead (clone the run and set prompts.source)."
+        )
+    return {"source": "self_instruct", "dataset": seeds.name}
+
+
+def collect_responses(job: StageWork) -> dict[str, Any]:
+    """N candidates a prompt by the student, or those that the data set brought."""
+    prompts = selectors.iteration_prompts(job.iteration)
+    found = job.candidates().count()
+    if job.recorded:
+        stages.progress(job.attempt, done=found, total=found, unit="responses", rate=None)
+        return {"dataset": job.config.candidates.from_dataset}
+    n = job.config.candidates.n
+    progress = Progress(job.keeper, unit="responses", done=found, total=len(prompts) * n)
+    job.generate(
+        prompts,
+        purpose=Response.Purpose.CANDIDATE,
+        n=n,
+        section=job.config.candidates,
+        progress=progress,
+        checkpoint=job.iteration.input_checkpoint,
+    )
+    return {}
+
+
+def demonstrate(job: StageWork) -> dict[str, Any]:
+    """The teacher's own response to every prompt (000 section 3.3)."""
+    prompts = selectors.iteration_prompts(job.iteration)
+    made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
+    progress = Progress(job.keeper, unit="responses", done=made, total=len(prompts))
+    job.generate(
+        prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress
+    )
+    return {"teacher": job.teacher_name}
+
+
+def judge_candidates(job: StageWork) -> dict[str, Any]:
+    """Scores for every candidate: by the student, by the teacher, or as the data set recorded them."""
+    source, responses = job.judging_source, job.candidates()
+    total = responses.count()
+    if job.config.judging.recorded_scores:
+        found = Judgement.objects.filter(response__in=responses.values("pk"), source=source, iteration__isnull=True)
+        stages.progress(job.attempt, done=found.count(), total=total, unit="judgements", rate=None)
+        return _judgement_figures(found)
+    checkpoint = job.iteration.input_checkpoint if source == Judgement.Source.SELF else None
+    made = Judgement.objects.filter(iteration=job.iteration, source=source, response__in=responses.values("pk"))
+    progress = _JudgementProgress(job, made, unit="judgements", done=made.count(), total=total)
+    judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)
+    progress.after_save()
+    return {"judge": judge, **_judgement_figures(made)}
+
+
+class _JudgementProgress(Progress):
+    """Progress that counts unparsed replies, and halts the run when too few hold a score."""
+
+    def __init__(self, job: StageWork, made: QuerySet[Judgement], *, unit: str, done: int, total: int) -> None:
+        self.job, self.made = job, made
+        self.replies = self.parsed = 0
+        super().__init__(job.keeper, unit=unit, done=done, total=total)
+
+    def tell(self) -> None:
+        self.replies, self.parsed = _parsed(self.made)
+        rate = self.parsed / self.replies if self.replies else None
+        self.detail = {"parse_rate": rate, "unparsed": self.replies - self.parsed}
+        super().tell()
+
+    def after_save(self) -> None:
+        """Raise :class:`Halt` when the parse rate is under the set line."""
+        config = self.job.config.judging
+        if self.replies < min(config.min_replies, self.total * config.k):
+            return
+        if self.parsed < config.min_parse_rate * self.replies:
+            share, asked = 100 * self.parsed / self.replies, 100 * config.min_parse_rate
+            raise Halt(
+                f"Only {self.parsed} of the judge's {self.replies} replies held a score ({share:.0f} %; the run asks for "
+                f"{asked:.0f} %). This judge does not follow the judge prompt. Look at its raw replies under Samples; "
+                "then fine-tune it on EFT rows, or clone the run with a teacher as judge."
+            )
+
+
+def _parsed(judgements: QuerySet[Judgement]) -> tuple[int, int]:
+    found = judgements.aggregate(replies=Sum("sample_count"), parsed=Sum("parsed_count"))
+    return found["replies"] or 0, found["parsed"] or 0
+
+
+def _judgement_figures(judgements: QuerySet[Judgement]) -> dict[str, Any]:
+    replies, parsed = _parsed(judgements)
+    means = judgements.aggregate(mean=Avg("score"), spread=Avg("spread"))
+    return {"parse_rate": parsed / replies if replies else None, "unparsed": replies - parsed, **means}
+
+
+def make_pairs(job: StageWork) -> dict[str, Any]:
+    """Preference pairs, and for every prompt why it made one or none."""
+    outcomes, origin = _pair_outcomes(job)
+    count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
+    reasons: dict[str, int] = {}
+    for outcome in outcomes:
+        if isinstance(outcome, NoPair):
+            reasons[outcome.reason] = reasons.get(outcome.reason, 0) + 1
+    if not count:
+        why = "; ".join(f"{number} × {reason}" for reason, number in sorted(reasons.items(), key=lambda item: -item[1]))
+        raise CannotGoOn(
+            f"No pair came out of {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
+            "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
+            "candidates, another judge or a smaller min_margin."
+        )
+    stages.progress(job.attempt, done=count, total=count, unit="pairs", rate=None)
+    return {"pairs": count, "none": len(outcomes) - count, "reasons": reasons}
+
+
+def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
+    """What each prompt gives under the run's rule, and the origin to record."""
+    config, origins = job.config, PreferencePair.Origin
+    if config.pairs.from_dataset:
+        dataset = Dataset.objects.get(name=config.pairs.from_dataset)
+        ready = selectors.imported_pairs(dataset, config.prompts.count, config.seed)
+        rows.use_prompts(job.attempt, job.iteration, list(dict.fromkeys(pair.prompt_id for pair in ready)))
+        return list(ready), origins.IMPORTED
+    if config.paradigm == "teacher_demonstration":
+        students = selectors.scored(job.candidates(), source=Judgement.Source.TEACHER, judge=None)
+        teachers = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION)
+        shown = selectors.scored(teachers, source=Judgement.Source.TEACHER, judge=None)
+        return list(demonstration_pairs(shown, students)), origins.DEMONSTRATION
+    source = job.judging_source
+    found = selectors.scored(job.candidates(), source=source, judge=job.judge_in_force)
+    if config.pairs.rule == "random":
+        return list(random_pairs(found, run_seed=job.seed("random pairs"))), origins.RANDOM
+    origin = origins.SELF if source == Judgement.Source.SELF else origins.TEACHER
+    return list(max_min_pairs(found, min_margin=config.pairs.min_margin)), origin

@@ -1,0 +1,154 @@
+"""What every stage's job needs at hand: rows of the record, the run's config, engines, and how to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from alignment_app.models import Checkpoint, Judgement, Response, StageAttempt
+from alignment_app.selectors import work as selectors
+from alignment_app.services import artifacts, rows
+from alignment_app.services.keeping import Keeper, Progress
+from training.config import RunConfig
+from training.domain.rows import PromptRow
+from training.domain.seeds import derive_seed
+from training.domain.templates import score_template
+from training.engines.base import Engine, Sampling
+from training.engines.pool import EnginePool
+from training.stages.judgements import JudgeItem, judge_responses
+from training.stages.responses import ResponseRequest, generate_responses
+
+
+class Halt(Exception):
+    """The run is to wait until somebody has looked; the message says why and what to do."""
+
+
+class CannotGoOn(Exception):
+    """The stage has nothing to work with; the message says why and what to do."""
+
+
+class StageWork:
+    """What every stage needs at hand: its rows of the record, the run's config and the engines."""
+
+    def __init__(self, attempt: StageAttempt, keeper: Keeper, engines: EnginePool) -> None:
+        self.attempt, self.keeper, self.engines = attempt, keeper, engines
+        self.stage = attempt.stage
+        self.iteration = self.stage.iteration
+        self.run = self.iteration.run
+        self.config = RunConfig.parse(self.run.config)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether candidates come from a data set instead of the student."""
+        return bool(self.config.candidates.from_dataset)
+
+    @property
+    def judging_source(self) -> str:
+        """Whose scores make the pairs: the student's own, or the teacher's."""
+        by_self = (self.config.judging.recorded_scores or self.config.paradigm.split("_")[0]) == "self"
+        return str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
+
+    @property
+    def judge_in_force(self) -> str | None:
+        """The judge whose scores make the pairs; ``None``: whoever the data set recorded."""
+        if self.config.judging.recorded_scores:
+            return None
+        by_self = self.judging_source == Judgement.Source.SELF
+        return self.judge_label(self.iteration.input_checkpoint.name if by_self else self.teacher_name)
+
+    def candidates(self) -> QuerySet[Response]:
+        """The iteration's candidate responses."""
+        return selectors.candidates(self.iteration, recorded=self.recorded)
+
+    def seed(self, purpose: str, *parts: int | str) -> int:
+        """The seed of one generated row: it follows from what the row is."""
+        return derive_seed(self.config.seed, purpose, self.iteration.number, *parts)
+
+    def student(self, checkpoint: Checkpoint) -> Engine:
+        """The engine of one of the run's checkpoints."""
+        return self.engines.student(self.config, artifacts.resolve(checkpoint.location))
+
+    def teacher(self) -> Engine:
+        """The teacher's engine."""
+        model = artifacts.resolve(self.config.teacher.model) if self.config.teacher.kind == "checkpoint" else ""
+        return self.engines.teacher(self.config, model or self.config.teacher.model)
+
+    @property
+    def teacher_name(self) -> str:
+        """The teacher as judgements and evaluations name it."""
+        return self.config.teacher.model or self.config.teacher.kind
+
+    def sampling(self, section: Any) -> Sampling:
+        """The decoding parameters of a section of the config."""
+        return Sampling(section.temperature, section.top_p, section.max_new_tokens)
+
+    def generate(
+        self,
+        prompts: list[PromptRow],
+        *,
+        purpose: str,
+        n: int,
+        section: Any,
+        progress: Progress,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        """Save the responses to these prompts that are missing; without a checkpoint the teacher writes them."""
+        source = Response.Source.STUDENT if checkpoint else Response.Source.TEACHER
+        missing = selectors.missing_responses(self.iteration, prompts, purpose=purpose, source=source, n=n)
+        if not missing:
+            return
+        engine = self.student(checkpoint) if checkpoint else self.teacher()
+        sampling = self.sampling(section)
+        requests = [ResponseRequest(prompt, index, self.seed(purpose, prompt.text, index)) for prompt, index in missing]
+        progress.save_as_they_come(
+            generate_responses(requests, engine, sampling),
+            lambda drafts: rows.save_responses(
+                self.attempt,
+                self.iteration,
+                drafts,
+                purpose=purpose,
+                source=source,
+                checkpoint=checkpoint,
+                author="" if checkpoint else self.teacher_name,
+                sampling={"temperature": sampling.temperature, "top_p": sampling.top_p, "max_new_tokens": sampling.max_new_tokens},
+            ),
+            prompt_of=lambda draft: draft.prompt_id,
+        )
+
+    def judge(self, responses: Any, *, source: str, checkpoint: Checkpoint | None, progress: Progress) -> str:
+        """Save the judgements that are missing on these responses; returns the judge's name."""
+        config = self.config.judging
+        judge = checkpoint.name if checkpoint else self.teacher_name
+        todo = selectors.unjudged(responses, source=source, judge=self.judge_label(judge))
+        if not todo:
+            return judge
+        engine = self.student(checkpoint) if checkpoint else self.teacher()
+        template = score_template(config.template)
+        items = [
+            JudgeItem(
+                response,
+                prompt,
+                tuple(self.seed(f"judge {source}", prompt.text, response.index, k) for k in range(config.k)),
+            )
+            for response, prompt in todo
+        ]
+        progress.save_as_they_come(
+            judge_responses(items, engine, template, self.sampling(config)),
+            lambda drafts: rows.save_judgements(
+                self.attempt,
+                self.iteration,
+                drafts,
+                source=source,
+                judge=self.judge_label(judge),
+                checkpoint=checkpoint,
+                template=template.name,
+                template_version=template.version,
+            ),
+            prompt_of=None,
+        )
+        return judge
+
+    def judge_label(self, judge: str) -> str:
+        """A judge's name within the record: recorded responses are shared by runs, their judges are not."""
+        return f"{judge} of run {self.run.pk}"

@@ -1,0 +1,83 @@
+"""The jobs that freeze training sets and train on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignment_app.models import Checkpoint, DatasetSnapshot
+from alignment_app.selectors import work as selectors
+from alignment_app.services import artifacts, stages
+from alignment_app.services.keeping import MetricsLog
+from training.jobs.stage_work import CannotGoOn, StageWork
+from training.trainers.preference import train_preference
+from training.trainers.sft import train_sft
+
+
+def freeze_dataset(job: StageWork) -> dict[str, Any]:
+    """Freeze the training set: IFT + EFT rows for M1, trainable pairs for every other model."""
+    if job.iteration.number == 0:
+        kind = DatasetSnapshot.Kind.SFT
+        source = selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)
+    else:
+        kind = DatasetSnapshot.Kind.PREFERENCE
+        source = selectors.preference_rows(
+            job.run.pk, job.iteration.number, mix_previous=job.config.training.mix_previous
+        )
+    snapshot = artifacts.freeze(job.attempt, job.iteration, kind, source)
+    if not snapshot.row_count:
+        raise CannotGoOn("The training set would be empty: every pair is excluded. Restore some pairs, then resume.")
+    stages.progress(job.attempt, done=snapshot.row_count, total=snapshot.row_count, unit="rows", rate=None)
+    return {"hash": snapshot.content_hash, "rows": snapshot.row_count}
+
+
+def fine_tune(job: StageWork) -> dict[str, Any]:
+    """M0 to M1."""
+    data = artifacts.read_snapshot(job.iteration.snapshot)
+    metrics = MetricsLog(job.keeper)
+    result = train_sft(
+        data,
+        model=artifacts.resolve(job.iteration.input_checkpoint.location),
+        output_dir=artifacts.run_folder(job.run.pk) / "M1",
+        config=job.config.sft,
+        student=job.config.student,
+        seed=job.seed("sft"),
+        report=metrics.report,
+        should_stop=job.keeper.should_stop,
+    )
+    return _register(job, metrics, result, kind=Checkpoint.Kind.SFT, reference=None)
+
+
+def train_on_preferences(job: StageWork) -> dict[str, Any]:
+    """M_t to M_t+1."""
+    data = artifacts.read_snapshot(job.iteration.snapshot)
+    start = job.iteration.input_checkpoint
+    which = {"previous": start.number, "m1": 1, "base": 0}[job.config.training.reference]
+    reference = selectors.checkpoint(job.run.pk, which)
+    metrics = MetricsLog(job.keeper)
+    result = train_preference(
+        data,
+        model=artifacts.resolve(start.location),
+        reference=artifacts.resolve(reference.location),
+        output_dir=artifacts.run_folder(job.run.pk) / f"M{start.number + 1}",
+        config=job.config.training,
+        student=job.config.student,
+        seed=job.seed("training"),
+        report=metrics.report,
+        should_stop=job.keeper.should_stop,
+    )
+    return _register(job, metrics, result, kind=Checkpoint.Kind.PREFERENCE, reference=reference)
+
+
+def _register(job: StageWork, metrics: MetricsLog, result: Any, *, kind: str, reference: Checkpoint | None) -> dict[str, Any]:
+    metrics.flush()
+    artifacts.register_checkpoint(
+        job.attempt,
+        job.iteration,
+        kind=kind,
+        folder=result.output_dir,
+        reference=reference,
+        steps=result.steps,
+        seconds=result.seconds,
+        metrics=result.metrics,
+    )
+    return {"steps": result.steps, "seconds": result.seconds, **result.metrics}
