@@ -350,7 +350,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='preferencepair',
-            constraint=models.UniqueConstraint(condition=models.Q(('iteration__isnull', False)), fields=('iteration', 'prompt'), name='pair_once_in_an_iteration'),
+            constraint=models.UniqueConstraint(condition=models.Q(('iteration__isnull', False)), fields=('iteration', 'chosen', 'rejected'), name='pair_once_in_an_iteration'),
         ),
         migrations.AddConstraint(
             model_name='preferencepair',

@@ -73,6 +73,12 @@ def candidates(iteration: Iteration, *, recorded: bool) -> QuerySet[Response]:
     return responses.filter(iteration=iteration)
 
 
+def response_rows(responses: QuerySet[Response]) -> list[ResponseRow]:
+    """Responses as frozen rows, in order of prompt and index."""
+    found = responses.order_by("prompt_id", "index").values_list("pk", "prompt_id", "index", "text")
+    return [ResponseRow(*row) for row in found]
+
+
 def unjudged(responses: QuerySet[Response], *, source: str, judge: str) -> list[tuple[ResponseRow, PromptRow]]:
     """The responses that this judge has not judged yet, each with its prompt."""
     judged = Judgement.objects.filter(response=OuterRef("pk"), source=source, judge=judge)

@@ -176,13 +176,11 @@ def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
         rows.use_prompts(job.attempt, job.iteration, list(dict.fromkeys(pair.prompt_id for pair in ready)))
         return list(ready), origins.IMPORTED
     if config.paradigm == "teacher_demonstration":
-        students = selectors.scored(job.candidates(), source=Judgement.Source.TEACHER, judge=None)
-        teachers = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION)
-        shown = selectors.scored(teachers, source=Judgement.Source.TEACHER, judge=None)
-        return list(demonstration_pairs(shown, students)), origins.DEMONSTRATION
+        shown = selectors.response_rows(job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION))
+        return demonstration_pairs(shown, selectors.response_rows(job.candidates())), origins.DEMONSTRATION
     source = job.judging_source
     found = selectors.scored(job.candidates(), source=source, judge=job.judge_in_force)
     if config.pairs.rule == "random":
-        return list(random_pairs(found, run_seed=job.seed("random pairs"))), origins.RANDOM
+        return random_pairs(found, run_seed=job.seed("random pairs")), origins.RANDOM
     origin = origins.SELF if source == Judgement.Source.SELF else origins.TEACHER
-    return list(max_min_pairs(found, min_margin=config.pairs.min_margin)), origin
+    return max_min_pairs(found, min_margin=config.pairs.min_margin), origin
