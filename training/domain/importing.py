@@ -1,0 +1,327 @@
+"""Reading a row of somebody else's data: which field is what, and whether it can be used.
+
+Pure functions from one decoded record (a mapping) to one :class:`ImportedRow`. Files are the business of
+``alignment_app.services.import_formats``; the record that of ``alignment_app.services.imports``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from training.domain.import_values import (
+    HIGHEST,
+    TURN,
+    UNPARSED_MARK,
+    BadRow,
+    at,
+    decoded,
+    first_of,
+    looks_like_score,
+    messages_of,
+    meta_of,
+    number_of,
+    text_of,
+    transcript,
+    weights_of,
+)
+from training.domain.rows import Message
+
+Kind = Literal["prompts", "demonstrations", "scored", "preferences"]
+KINDS: tuple[Kind, ...] = ("prompts", "demonstrations", "scored", "preferences")
+
+MAX_RESPONSES = 64  # of one prompt
+LOWEST = 0.0
+
+#: Where each meaning is looked for when no mapping names it; the first that is present wins.
+CANDIDATES: dict[str, tuple[str, ...]] = {
+    "prompt": ("messages", "prompt", "instruction", "question", "query", "turns.0", "text"),
+    "input": ("input", "instances.0.input"),
+    "system": ("system", "system_prompt"),
+    "completion": ("completion", "response", "output", "answer", "instances.0.output"),
+    "weights": ("weights",),
+    "responses": ("responses", "completions"),
+    "text": ("text", "content", "response", "completion", "output"),
+    "scores": ("scores", "score"),
+    "rank": ("rank",),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "chosen_score": ("chosen_score", "score_chosen"),
+    "rejected_score": ("rejected_score", "score_rejected"),
+}
+#: The meanings that a mapping may name, by kind; those that a row cannot do without.
+MEANINGS: dict[str, tuple[str, ...]] = {
+    "prompts": ("prompt", "input", "system"),
+    "demonstrations": ("prompt", "input", "system", "completion", "weights"),
+    "scored": ("prompt", "input", "system", "responses", "text", "scores", "rank"),
+    "preferences": ("prompt", "system", "chosen", "rejected", "chosen_score", "rejected_score"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedScore:
+    """One judge's score, 0 to 5. ``None``: the judge's reply held no score (*unparsed*)."""
+
+    column: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedResponse:
+    """One response of a prompt with the weights of its spans and the scores that came with it."""
+
+    text: str
+    weights: tuple[tuple[int, int, float], ...] = ()
+    scores: tuple[ImportedScore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRow:
+    """A usable row. ``messages`` is empty for raw training text, which is then the one response."""
+
+    messages: tuple[Message, ...]
+    responses: tuple[ImportedResponse, ...] = ()
+    is_pair: bool = False  # responses are (chosen, rejected)
+    chosen_score: float | None = None
+    rejected_score: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The last user turn, for lists and search; of raw text its beginning."""
+        if self.messages:
+            return self.messages[-1]["content"]
+        return self.responses[0].text[:200]
+
+    @property
+    def content_hash(self) -> str:
+        return content_hash(self.messages, "" if self.messages else self.responses[0].text)
+
+
+def content_hash(messages: Sequence[Message], raw_text: str = "") -> str:
+    """SHA-256 over roles and contents (and the text itself where there are no messages): equal prompts, equal hash."""
+    plain = [[message["role"], message["content"]] for message in messages]
+    return hashlib.sha256(json.dumps([plain, raw_text], ensure_ascii=False).encode()).hexdigest()
+
+
+def check_mapping(kind: str, mapping: Mapping[str, str]) -> None:
+    """Raise :class:`BadRow` where the kind or a meaning in the mapping does not exist."""
+    if kind not in KINDS:
+        raise BadRow(f"there is no kind {kind!r}; choose one of {', '.join(KINDS)}")
+    for meaning, path in mapping.items():
+        if meaning not in MEANINGS[kind]:
+            raise BadRow(f"{kind} have no {meaning!r}; a mapping may name {', '.join(MEANINGS[kind])}")
+        if not path.strip():
+            raise BadRow(f"the mapping of {meaning!r} names no field; leave it out or name one")
+
+
+def detect_kind(record: Mapping[str, Any]) -> Kind:
+    """The kind that a record looks like, by its fields."""
+    if {"chosen", "rejected"} <= set(record):
+        return "preferences"
+    if any(isinstance(record.get(name), list) for name in CANDIDATES["responses"]):
+        return "scored"
+    if "completion" in record or "response" in record or ("output" in record and "instruction" in record):
+        return "demonstrations"
+    messages = record.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[-1], Mapping):
+        return "demonstrations" if messages[-1].get("role") == "assistant" else "prompts"
+    return "prompts"
+
+
+def detect_mapping(kind: Kind, record: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, str]:
+    """The given mapping, filled up with what this record's known fields mean."""
+    found = dict(mapping)
+    for meaning in MEANINGS[kind]:
+        if meaning in found or meaning in ("text", "scores", "rank"):
+            continue
+        for path in CANDIDATES[meaning]:
+            if at(record, path) is not None:
+                found[meaning] = path
+                break
+    # An extra input belongs to an instruction; beside a ready prompt it would be said twice.
+    if "input" not in mapping and found.get("prompt") not in ("instruction", None):
+        found.pop("input", None)
+    return {meaning: found[meaning] for meaning in MEANINGS[kind] if meaning in found}
+
+
+def read_row(kind: Kind, record: Any, mapping: Mapping[str, str], judges: Mapping[str, str]) -> ImportedRow:
+    """One record as a row. ``judges`` is {source: column}. Raises :class:`BadRow` with the reason."""
+    if not isinstance(record, Mapping):
+        raise BadRow("is not an object with named fields")
+    used = detect_mapping(kind, record, mapping)
+    if kind == "prompts":
+        return ImportedRow(_prompt(record, used, kind), meta=meta_of(record))
+    if kind == "demonstrations":
+        return _demonstration(record, used)
+    if kind == "scored":
+        return _scored(record, used, judges)
+    return _preference(record, used)
+
+
+def score_columns(record: Mapping[str, Any], mapping: Mapping[str, str]) -> list[str]:
+    """The columns of a scored record that a judge could be named for."""
+    used = detect_mapping("scored", record, mapping)
+    responses = at(record, used["responses"]) if "responses" in used else None
+    first = responses[0] if isinstance(responses, list) and responses else record
+    if not isinstance(first, Mapping):
+        return []
+    scores = at(first, mapping["scores"]) if "scores" in mapping else first_of(first, CANDIDATES["scores"])
+    if isinstance(scores, Mapping):
+        return [str(column) for column in scores]
+    if scores is not None:
+        return [mapping.get("scores", "score")]
+    return [name for name, value in first.items() if looks_like_score(value)] if first is record else []
+
+
+def _demonstration(record: Mapping[str, Any], used: dict[str, str]) -> ImportedRow:
+    value = at(record, used["prompt"]) if "prompt" in used else None
+    if "completion" not in used and isinstance(value, list) and value:
+        *before, last = value
+        if isinstance(last, Mapping) and last.get("role") == "assistant":
+            messages = messages_of(before, "messages before the last turn")
+            return ImportedRow(
+                messages, (_response(last.get("content"), "the last turn", record, used),), meta=meta_of(record)
+            )
+    if "completion" not in used:
+        raise BadRow(_absent("completion"))
+    response = _response(at(record, used["completion"]), used["completion"], record, used)
+    if isinstance(value, list) and not value:
+        return ImportedRow((), (response,), meta=meta_of(record))  # raw training text
+    return ImportedRow(_prompt(record, used, "demonstrations"), (response,), meta=meta_of(record))
+
+
+def _scored(record: Mapping[str, Any], used: dict[str, str], judges: Mapping[str, str]) -> ImportedRow:
+    messages = _prompt(record, used, "scored")
+    if "responses" in used:
+        items = at(record, used["responses"])
+        if isinstance(items, str):
+            items = decoded(items, used["responses"])
+        if not isinstance(items, list) or not items:
+            raise BadRow(f"{used['responses']} must be a list of at least one response")
+    else:
+        items = [record]  # one response a row, as in a table
+    if len(items) > MAX_RESPONSES:
+        raise BadRow(f"holds {len(items)} responses; at most {MAX_RESPONSES} a prompt are taken")
+    responses: dict[str, ImportedResponse] = {}
+    ranks: list[float | None] = []
+    for number, item in enumerate(items, 1):
+        flat = item is record
+        where = "the response" if flat else f"response {number}"
+        body = item if isinstance(item, Mapping) else {"text": item}
+        text_path = used.get("text")
+        names = tuple(name for name in CANDIDATES["text"] if name != used.get("prompt")) if flat else CANDIDATES["text"]
+        text = at(body, text_path) if text_path else first_of(body, names)
+        response = ImportedResponse(text_of(text, where), scores=_scores(body, used, judges, where))
+        if response.text not in responses:
+            responses[response.text] = response
+            ranks.append(number_of(at(body, used.get("rank", "rank")), f"{where}: rank"))
+    meta = meta_of(record)
+    if any(rank is not None for rank in ranks):
+        meta["ranks"] = ranks
+    return ImportedRow(messages, tuple(responses.values()), meta=meta)
+
+
+def _scores(
+    body: Mapping[str, Any], used: dict[str, str], judges: Mapping[str, str], where: str
+) -> tuple[ImportedScore, ...]:
+    found = at(body, used["scores"]) if "scores" in used else first_of(body, CANDIDATES["scores"])
+    scores: list[ImportedScore] = []
+    for column in judges.values():
+        if isinstance(found, Mapping):
+            value = found.get(column)
+        else:
+            value = at(body, column)
+        number = number_of(value, f"{where}: score of {column}")
+        if number is None:
+            continue  # missing: nobody judged
+        if number == UNPARSED_MARK:
+            scores.append(ImportedScore(column, None))
+        elif LOWEST <= number <= HIGHEST:
+            scores.append(ImportedScore(column, number))
+        else:
+            raise BadRow(f"{where}: the score {number:g} of {column} is outside 0 to 5 (-1 stands for unparsed)")
+    return tuple(scores)
+
+
+def _preference(record: Mapping[str, Any], used: dict[str, str]) -> ImportedRow:
+    for meaning in ("chosen", "rejected"):
+        if meaning not in used:
+            raise BadRow(_absent(meaning))
+    chosen, rejected = (at(record, used[meaning]) for meaning in ("chosen", "rejected"))
+    if isinstance(chosen, str) and isinstance(rejected, str) and "prompt" not in used:
+        if not TURN.match(chosen):
+            raise BadRow(_absent("prompt"))
+        chosen, rejected = transcript(chosen), transcript(rejected)
+    if isinstance(chosen, list) and isinstance(rejected, list):
+        messages, texts = _shared_start(
+            chosen, rejected, _prompt(record, used, "preferences") if "prompt" in used else ()
+        )
+    else:
+        messages, texts = _prompt(record, used, "preferences"), (chosen, rejected)
+    responses = tuple(
+        ImportedResponse(text_of(text, name)) for text, name in zip(texts, ("chosen", "rejected"), strict=True)
+    )
+    if responses[0].text == responses[1].text:
+        raise BadRow("chosen and rejected are the same text; a pair needs two different responses")
+    scores = [
+        number_of(at(record, used[name]), name) if name in used else None for name in ("chosen_score", "rejected_score")
+    ]
+    return ImportedRow(messages, responses, True, scores[0], scores[1], meta=meta_of(record))
+
+
+def _shared_start(
+    chosen: list[Any], rejected: list[Any], given: tuple[Message, ...]
+) -> tuple[tuple[Message, ...], tuple[Any, Any]]:
+    """A conversational pair: the turns that both share are the prompt, the one last turn of each is the response."""
+    if not chosen or not rejected or chosen[:-1] != rejected[:-1]:
+        raise BadRow("chosen and rejected must differ in their last turn only")
+    texts = []
+    for name, turns in (("chosen", chosen), ("rejected", rejected)):
+        last = turns[-1]
+        if not isinstance(last, Mapping) or last.get("role") != "assistant":
+            raise BadRow(f"{name} must end with an assistant turn")
+        texts.append(last.get("content"))
+    own = messages_of(chosen[:-1], "the turns before the response") if len(chosen) > 1 else given
+    if not own:
+        raise BadRow(_absent("prompt"))
+    return own, (texts[0], texts[1])
+
+
+def _prompt(record: Mapping[str, Any], used: dict[str, str], kind: str) -> tuple[Message, ...]:
+    if "prompt" not in used:
+        raise BadRow(_absent("prompt"))
+    value = at(record, used["prompt"])
+    if isinstance(value, str) and value.lstrip().startswith("[{") and used["prompt"] == "messages":
+        value = decoded(value, used["prompt"])
+    if isinstance(value, list):
+        messages = messages_of(value, used["prompt"])
+        if kind == "prompts" and messages and messages[-1]["role"] == "assistant":
+            messages = messages[:-1]
+    elif isinstance(value, str) and TURN.match(value):
+        messages = messages_of(transcript(value), used["prompt"])
+    else:
+        text = text_of(value, used["prompt"])
+        extra = at(record, used["input"]) if "input" in used else None
+        if isinstance(extra, str) and extra.strip():
+            text = f"{text}\n\n{text_of(extra, used['input'])}"
+        messages = (Message(role="user", content=text),)
+    system = at(record, used["system"]) if "system" in used else None
+    if isinstance(system, str) and system.strip() and messages and messages[0]["role"] != "system":
+        messages = (Message(role="system", content=text_of(system, "system")), *messages)
+    if not messages or messages[-1]["role"] != "user":
+        raise BadRow(f"{used['prompt']} must end with a user turn")
+    return messages
+
+
+def _response(value: Any, where: str, record: Mapping[str, Any], used: dict[str, str]) -> ImportedResponse:
+    text = text_of(value, where)
+    return ImportedResponse(text, weights_of(at(record, used["weights"]) if "weights" in used else None, text))
+
+
+def _absent(meaning: str) -> str:
+    names = ", ".join(CANDIDATES[meaning][:4])
+    return f"has no {meaning}; looked for {names}; name the field that holds it, for example {meaning}=my_field"
