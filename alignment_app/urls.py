@@ -6,7 +6,27 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from alignment_app.views import accounts, checkpoints, events
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
+    # Accounts
+    path("accounts/login/", accounts.login, name="login"),
+    path("accounts/logout/", accounts.logout, name="logout"),
+    path("accounts/password/", accounts.password, name="password"),
+    path("accounts/queues/", accounts.queues, name="queues"),
+    path("people/", accounts.people_list, name="people"),
+    path("people/<int:pk>/role/", accounts.person_role, name="person-role"),
+    path("people/<int:pk>/active/", accounts.person_active, name="person-active"),
+    path("people/<int:pk>/password/", accounts.person_password, name="person-password"),
+    # Checkpoints
+    path("checkpoints/", checkpoints.index, name="checkpoints"),
+    path("checkpoints/<int:pk>/", checkpoints.detail, name="checkpoint"),
+    path("checkpoints/<int:pk>/data/", checkpoints.data, name="checkpoint-data"),
+    path("checkpoints/<int:pk>/answers/", checkpoints.answers, name="checkpoint-answers"),
+    path("checkpoints/<int:pk>/comparisons/", checkpoints.comparisons, name="checkpoint-comparisons"),
+    path("checkpoints/<int:pk>/judgements/", checkpoints.judgements, name="checkpoint-judgements"),
+    # Live events without a socket
+    path("runs/<int:run_id>/events/", events.run_events, name="run-events"),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,90 @@
+"""The socket of the run page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any, Final
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from alignment_app.feeds import following
+from alignment_app.selectors import events
+from alignment_app.services.people import can_read
+
+log = logging.getLogger(__name__)
+
+#: Close codes after which a page must not try again.
+NOT_LOGGED_IN: Final = 4401
+NOT_ALLOWED: Final = 4403
+NO_SUCH_RUN: Final = 4404
+#: What the page sent makes no sense.
+BAD_MESSAGE: Final = 4400
+
+
+class RunConsumer(AsyncWebsocketConsumer):
+    """Follows one run. The page sends ``{"cursor": n}`` and gets ``{"events": [...]}`` frames: each event after n,
+    once, in order. A later cursor starts anew from there.
+    """
+
+    # The sockets share their run's feed; none needs a channel of its own, and none fails when the layer is away.
+    channel_layer_alias = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.run_id = 0
+        self._sending: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Accept first, so that a refusal reaches the page as a close code and not as a failed handshake."""
+        self.run_id = self.scope["url_route"]["kwargs"]["run_id"]
+        await self.accept()
+        if code := await database_sync_to_async(self._refusal)():
+            await self.close(code)
+
+    def _refusal(self) -> int:
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            return NOT_LOGGED_IN
+        if not can_read(user):
+            return NOT_ALLOWED
+        return 0 if events.last_seq(self.run_id) is not None else NO_SUCH_RUN
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        cursor = _cursor(text_data)
+        if cursor is None:
+            await self.close(BAD_MESSAGE)
+            return
+        await self._stop_sending()
+        self._sending = asyncio.create_task(self._send_after(cursor))
+
+    async def disconnect(self, code: int) -> None:
+        await self._stop_sending()
+
+    async def _send_after(self, cursor: int) -> None:
+        async with following(self.run_id) as feed:
+            while True:
+                cursor, text = await feed.next_frame(cursor)
+                try:
+                    await self.send(text_data=text)
+                except Exception:  # the peer is gone; the page comes again with its cursor
+                    log.debug("a socket of run %s is gone", self.run_id)
+                    return
+
+    async def _stop_sending(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+            self._sending = None
+
+
+def _cursor(text: str | None) -> int | None:
+    """The cursor in a page's message, or ``None`` where it holds none."""
+    try:
+        message = json.loads(text or "")
+    except ValueError:
+        return None
+    cursor = message.get("cursor") if isinstance(message, dict) else None
+    return cursor if type(cursor) is int and 0 <= cursor < 2**63 else None

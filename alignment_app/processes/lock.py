@@ -1,0 +1,65 @@
+"""One supervisor for one data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class AlreadyRunning(Exception):
+    """Another supervisor holds this data folder; ``holder`` says which: ``{"pid", "url"}`` as far as known."""
+
+    def __init__(self, home: Path, holder: dict[str, Any]) -> None:
+        where = f" at {holder['url']}" if holder.get("url") else ""
+        process = f" (process {holder['pid']})" if holder.get("pid") else ""
+        super().__init__(
+            f"Plumbline is already running on {home}{where}{process}. "
+            "Stop that one first (Ctrl-C in its terminal), or set PLUMBLINE_HOME to another folder."
+        )
+        self.holder = holder
+
+
+class HomeLock:
+    """A lock file that the kernel frees when its process ends, however it ends."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.path = home / "up.lock"
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Raises :class:`AlreadyRunning`."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise AlreadyRunning(self.home, holder(self.home)) from None
+        self._descriptor = descriptor
+        self.describe()
+
+    def describe(self, **facts: Any) -> None:
+        """Write down who holds it, for whoever is refused."""
+        if self._descriptor is None:
+            return
+        text = json.dumps({"pid": os.getpid(), **facts}).encode()
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text, 0)
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def holder(home: Path) -> dict[str, Any]:
+    """What the last holder wrote: ``{"pid", "url"}``, or nothing."""
+    try:
+        facts = json.loads((home / "up.lock").read_text(encoding="utf-8") or "{}")
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,241 @@
+"""Runs everything that one machine needs, and leaves nothing behind.
+
+    with Supervisor(port=8000) as supervisor:   # lock, port, Valkey, web, worker, tender
+        supervisor.wait()                       # until SIGINT or SIGTERM; restarts what dies
+
+Call it from the main thread: the kernel ends the children with the thread that started them.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connections
+
+from alignment_app.processes.children import Child
+from alignment_app.processes.lock import HomeLock
+from alignment_app.processes.valkey import EmbeddedValkey, is_embedded
+from alignment_app.services.queues import QUEUES
+
+TEND_SECONDS: Final = 0.2
+WEB_START_SECONDS: Final = 90.0
+BACKLOG: Final = 1024
+
+
+class CannotStart(Exception):
+    """Something is in the way; the message names the remedy."""
+
+
+class Supervisor:
+    """The processes of one data folder: see the module."""
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        workers: int = 1,
+        queues: Sequence[str] = QUEUES,
+        say: Callable[[str], None] = print,
+        logs_to_terminal: bool = False,
+    ) -> None:
+        self.home: Path = settings.HOME
+        self.host = host
+        self.port = port
+        self.workers = workers
+        self.queues = tuple(queues)
+        self.say = say
+        self.logs = None if logs_to_terminal else self.home / "logs"
+        self.children: dict[str, Child] = {}
+        self.valkey = EmbeddedValkey(self.home)
+        self._lock = HomeLock(self.home)
+        self._listener: socket.socket | None = None
+        self._stop_requested = False
+        self._former_handlers: dict[int, Any] = {}
+
+    @property
+    def url(self) -> str:
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{shown}:{self.port}/"
+
+    def start(self) -> None:
+        """Take the folder and the port, start every process, and return when the web process answers.
+
+        Raises :class:`CannotStart`, :class:`~.lock.AlreadyRunning` or :class:`~.valkey.ValkeyProblem`, with nothing
+        left running.
+        """
+        self._lock.take()
+        self._catch_signals()
+        try:
+            self._listener = listen(self.host, self.port)
+            self.port = self._listener.getsockname()[1]
+            self._lock.describe(url=self.url)
+            if self.logs:
+                self.logs.mkdir(exist_ok=True)
+            prepare_database()
+            self._start_valkey()
+            descriptor = self._listener.fileno()
+            self._start_child("web", [sys.executable, "-m", "alignment_app.processes.web", str(descriptor)], descriptor)
+            for number in range(1, self.workers + 1):
+                name = "worker" if self.workers == 1 else f"worker-{number}"
+                self._start_child(name, manage("worker", "--queues", ",".join(self.queues)))
+            self._start_child("tender", manage("tend"))
+            self._wait_for_web()
+        except BaseException:
+            self.stop()
+            raise
+
+    def tend(self) -> None:
+        """Restart what has died. :meth:`wait` does this; call it yourself in between long steps of your own."""
+        for child in self.children.values():
+            child.tend()
+
+    def wait(self, until: Callable[[], bool] = lambda: False) -> bool:
+        """Tend until ``until()`` or a signal. Returns whether ``until`` was met."""
+        while not self._stop_requested:
+            if until():
+                return True
+            self.tend()
+            time.sleep(TEND_SECONDS)
+        return False
+
+    def request_stop(self) -> None:
+        """Have :meth:`wait` return."""
+        self._stop_requested = True
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._stop_requested
+
+    def stop(self) -> None:
+        """End every process, the queue's server last, and give back the folder and the port."""
+        order = sorted(self.children.values(), key=lambda child: child.name == "valkey")
+        for child in order:
+            if child.name != "valkey":
+                child.ask_to_stop()
+        for child in order:
+            child.stop()
+        self.children.clear()
+        if is_embedded():
+            self.valkey.socket.unlink(missing_ok=True)
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        self._lock.release()
+        for number, handler in self._former_handlers.items():
+            signal.signal(number, handler)
+        self._former_handlers.clear()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start_valkey(self) -> None:
+        if not is_embedded():
+            return
+        self.valkey.stop()  # one left by a supervisor that was killed where the kernel does not end its children
+        server = self.valkey.child()
+        server.on_death = self._report
+        self.children["valkey"] = server
+        server.start()
+        self.valkey.wait_until_it_answers(server)
+
+    def _start_child(self, name: str, argv: list[str], *descriptors: int) -> None:
+        child = Child(
+            name,
+            argv,
+            log=self.logs / f"{name}.log" if self.logs else None,
+            env={"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "alignment_app.settings"},
+            pass_fds=descriptors,
+            on_death=self._report,
+        )
+        child.start()
+        self.children[name] = child
+
+    def _report(self, child: Child, code: int) -> None:
+        how = f"was killed (signal {-code})" if code < 0 else f"ended (code {code})"
+        self.say(f"The {child.name} process {how}; starting it again.")
+        if code > 0 and (end := child.tail(4)):
+            self.say(f"Its log ({child.log}) ends:\n{end}")
+
+    def _wait_for_web(self) -> None:
+        deadline = time.monotonic() + WEB_START_SECONDS
+        web = self.children["web"]
+        while not self._stop_requested:
+            if not web.is_running() or time.monotonic() > deadline:
+                raise CannotStart(f"The web process did not start. Its log ({web.log or 'above'}) ends:\n{web.tail()}")
+            if self._answers():
+                return
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        client = http.client.HTTPConnection(self.url.split("/")[2], timeout=2)
+        try:
+            client.request("GET", "/accounts/login/", headers={"Host": "localhost"})
+            return client.getresponse().status < 500
+        except OSError:
+            return False
+        finally:
+            client.close()
+
+    def _catch_signals(self) -> None:
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self._stop_requested = True
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._former_handlers[number] = signal.signal(number, handle)
+
+
+def prepare_database() -> None:
+    """Bring the tables up to date. Raises :class:`CannotStart` where the database cannot be used."""
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+    except DatabaseError as error:
+        raise CannotStart(f"The database cannot be used: {error}. Check DATABASE_URL and that it runs.") from None
+    finally:
+        connections.close_all()
+
+
+def manage(*arguments: str) -> list[str]:
+    """The command line of a management command in a process of its own."""
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind and listen. Raises :class:`CannotStart` with what to do."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise CannotStart(f"{host} is no address of this machine ({error.strerror}). Use --host 127.0.0.1.") from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            remedy = f"is taken by another program. Stop it, or choose another, for example --port {port + 1}."
+        elif error.errno == errno.EACCES:
+            remedy = "needs root. Choose one above 1023, for example --port 8000."
+        else:
+            remedy = f"cannot be used ({os.strerror(error.errno or 0)}). Choose another with --host and --port."
+        raise CannotStart(f"Port {port} on {host} {remedy}") from None
+    return listener

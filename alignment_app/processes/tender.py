@@ -1,0 +1,75 @@
+"""The tender: keeps every run's state true. It ends dead attempts, rings again, kills by force, reads the gauges."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import close_old_connections
+from redis.exceptions import RedisError
+
+from alignment_app.models import Run, RunEvent, StageAttempt
+from alignment_app.processes import gauges
+from alignment_app.processes.worker import forget_dead_workers
+from alignment_app.services import events, queues, reaping, stages
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 3.0
+GAUGE_SECONDS: Final = 5.0
+
+
+class Tender:
+    """One for each machine that has workers. Several do no harm: every step is a conditional update."""
+
+    def __init__(self) -> None:
+        self.host = reaping.this_host()
+        self._gauged_at = -GAUGE_SECONDS
+
+    def tick(self) -> None:
+        """Every duty once. One that fails is logged and does not keep the others from their turn."""
+        self._do("could not kill overdue processes", reaping.kill_overdue, self.host)
+        self._do("could not look for dead processes", reaping.reap_dead, self.host)
+        self._do("could not look for expired leases", stages.reap_expired)
+        if queues.is_up():
+            self._do("could not ring for queued stages", stages.enqueue_due)
+            self._do("could not tidy the list of workers", self._forget_dead_workers)
+        if time.monotonic() - self._gauged_at >= GAUGE_SECONDS:
+            self._gauged_at = time.monotonic()
+            self._do("could not read the gauges", self._gauge)
+
+    def _forget_dead_workers(self) -> None:
+        try:
+            forget_dead_workers()
+        except RedisError as error:
+            log.warning("could not tidy the list of workers: %s", error)
+
+    def _gauge(self) -> None:
+        """A gauge event for each run that works on this machine."""
+        here = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, host=self.host)
+        runs = Run.objects.filter(status=Run.Status.RUNNING, iterations__stages__attempts__in=here).distinct()
+        at_work = list(runs.values_list("pk", flat=True))
+        if not at_work:
+            return
+        reading = gauges.read(settings.HOME)
+        for run_id in at_work:
+            events.append(run_id, RunEvent.Kind.GAUGE, reading)
+
+    @staticmethod
+    def _do(problem: str, duty: Callable[..., Any], *args: Any) -> None:
+        close_old_connections()
+        try:
+            duty(*args)
+        except Exception:
+            log.exception(problem)
+
+
+def tend_for_ever() -> None:
+    """Tick until the process is ended."""
+    tender = Tender()
+    while True:
+        tender.tick()
+        time.sleep(TICK_SECONDS)

@@ -1,0 +1,109 @@
+"""The bell: tells a worker that a run may have something to do.
+
+An RQ job carries no work of its own. It names a run and a kind of work, and whoever hears it looks into the database.
+So a bell may ring twice without harm, and one that is lost with the queue's server is rung again by the tender.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from functools import partial
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+
+from alignment_app.models import Stage
+
+log = logging.getLogger(__name__)
+
+#: In the order in which a worker that serves several of them empties them.
+QUEUES: Final[tuple[str, ...]] = tuple(Stage.Queue.values)
+#: The job's entry point, by name: nothing on this side of the queue imports it.
+ENTRY_POINT: Final = "training.jobs.work"
+#: A caller waits no longer than this for the queue's server (s).
+PATIENCE_SECONDS: Final = 2.0
+
+_pool: ConnectionPool | None = None
+
+
+def connection() -> Redis:
+    """A client of the queue's server on this process's one pool (safe across forks). It connects when first used."""
+    global _pool
+    if _pool is None:
+        _pool = new_pool(socket_timeout=PATIENCE_SECONDS)
+    return Redis(connection_pool=_pool)
+
+
+def new_pool(*, socket_timeout: float | None) -> ConnectionPool:
+    """A pool for ``REDIS_URL``. It tries a broken connection anew once and then raises."""
+    return ConnectionPool.from_url(
+        settings.REDIS_URL,
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def ring(run_id: int, queue: str) -> None:
+    """Ask the workers of ``queue`` to look at the run, once the transaction (if any) is committed.
+
+    Does nothing where the same bell waits to be heard already. Never raises: without the queue's server the stage
+    stays queued in the database and the tender rings again.
+    """
+    transaction.on_commit(partial(_ring_now, run_id, queue))
+
+
+def _ring_now(run_id: int, queue: str) -> None:
+    try:
+        if is_rung(run_id, queue):
+            return
+        # A fresh id each time: a bell of the same name that is being answered at this moment must stay as it is.
+        Queue(queue, connection=connection()).enqueue_call(
+            ENTRY_POINT,
+            args=(run_id, queue),
+            job_id=f"{_prefix(run_id, queue)}{secrets.token_hex(4)}",
+            description=f"run {run_id}, {queue}",
+            timeout=-1,
+            result_ttl=0,
+            failure_ttl=3600,
+        )
+    except (RedisError, OSError) as error:
+        log.warning("could not ring for run %s on %s (%s); the tender rings again", run_id, queue, error)
+
+
+def is_rung(run_id: int, queue: str) -> bool:
+    """Whether a bell for this run waits on this queue. Raises ``RedisError`` where the server is away."""
+    prefix = _prefix(run_id, queue)
+    return any(job_id.startswith(prefix) for job_id in Queue(queue, connection=connection()).job_ids)
+
+
+def _prefix(run_id: int, queue: str) -> str:
+    return f"run-{run_id}-{queue}-"
+
+
+def place_in_queue(stage: Stage) -> int:
+    """1 for the stage that a free worker of its queue takes next; 0 for a stage that is not queued.
+
+    Read from the database, so it holds while the queue's server is away.
+    """
+    if stage.status != Stage.Status.QUEUED or stage.queued_at is None:
+        return 0
+    earlier = Q(queued_at__lt=stage.queued_at) | Q(queued_at=stage.queued_at, pk__lt=stage.pk)
+    return 1 + Stage.objects.filter(earlier, status=Stage.Status.QUEUED, queue=stage.queue).count()
+
+
+def is_up() -> bool:
+    """Whether the queue's server answers."""
+    try:
+        return bool(connection().ping())
+    except (RedisError, OSError):
+        return False
