@@ -89,8 +89,8 @@ class TransformersEngine:
         for request, prompt in zip(requests, encoded, strict=True):
             if len(prompt) > room:
                 raise PromptTooLong(
-                    f"Prompt {request.key!r} has {len(prompt)} tokens; with {sampling.max_new_tokens} new tokens it does "
-                    f"not fit the limit of {self.max_length}. Shorten the prompt, ask for at most "
+                    f"Prompt {request.key!r} has {len(prompt)} tokens; with {sampling.max_new_tokens} new tokens it "
+                    f"does not fit the limit of {self.max_length}. Shorten the prompt, ask for at most "
                     f"{max(self.max_length - len(prompt), 0)} new tokens, or raise student.max_length where the "
                     "model's context allows it."
                 )
@@ -194,15 +194,15 @@ def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool)
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a bar for loading fills a worker's log and says nothing
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for loading fills a worker's log and says nothing
     wanted = dtype if dtype != "auto" or device.type != "cpu" else "float32"
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype=wanted, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(
-            f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the name "
-            "of a causal language model on the hub that this machine can reach."
+            f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the "
+            "name of a causal language model on the hub that this machine can reach."
         ) from error
     return tokenizer, loaded.to(device).eval()
 
