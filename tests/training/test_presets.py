@@ -1,0 +1,119 @@
+"""Every preset is a valid config, and those of a paper carry that paper's numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from training.config import PRESETS, RunConfig, as_overrides, preset_data, preset_names, with_overrides
+
+PAPER_001 = {
+    "iterations": 2,
+    "sft.learning_rate": 5.5e-6,
+    "sft.final_learning_rate": 1.1e-6,
+    "sft.schedule": "cosine",
+    "sft.batch_size": 16,
+    "sft.dropout": 0.1,
+    "training.loss": "dpo",
+    "training.learning_rate": 1e-6,
+    "training.final_learning_rate": 1e-7,
+    "training.batch_size": 16,
+    "training.dropout": 0.1,
+    "training.beta": 0.1,
+    "training.save_steps": 200,
+    "prompts.source": "self_instruct",
+    "prompts.temperature": 0.6,
+    "prompts.top_p": 0.9,
+    "candidates.n": 4,
+    "candidates.temperature": 0.7,
+    "candidates.top_p": 0.9,
+    "judging.k": 3,
+    "judging.temperature": 0.7,
+    "judging.top_p": 0.9,
+    "pairs.rule": "max_min",
+    "evaluation.count": 256,
+    "student.model": "meta-llama/Llama-2-70b-hf",
+}
+PAPER_000 = {
+    "iterations": 1,
+    "student.model": "microsoft/phi-2",
+    "prompts.count": 1000,
+    "evaluation.count": 200,
+    "training.loss": "dpo",
+}
+PAPER_003 = {
+    "student.max_length": 512,
+    "training.beta": 0.1,
+    "training.learning_rate": 5e-7,
+    "training.optimizer": "rmsprop",
+    "training.batch_size": 64,
+}
+
+
+def value_at(config: RunConfig, path: str) -> Any:
+    value: Any = config
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def assert_holds(name: str, numbers: dict[str, Any]) -> None:
+    config = RunConfig.parse(preset_data(name))
+    found = {path: value_at(config, path) for path in numbers}
+    assert found == numbers
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_is_a_valid_config(name: str) -> None:
+    config = RunConfig.parse(preset_data(name))
+    assert config.name
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_survives_the_round_trip_through_yaml_and_plain_data(name: str) -> None:
+    config = RunConfig.parse(preset_data(name))
+    assert RunConfig.from_yaml(config.to_yaml()) == config
+    assert RunConfig.parse(config.to_dict()).config_hash == config.config_hash
+    assert as_overrides(name, config) == []
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_begins_with_a_line_that_says_what_it_is(name: str) -> None:
+    first = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 20
+
+
+def test_two_presets_never_ask_for_the_same_run() -> None:
+    hashes = [RunConfig.parse(preset_data(name)).config_hash for name in preset_names()]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_llama_2_70b_carries_the_numbers_of_section_3_1_3() -> None:
+    assert_holds("llama2-70b-self-rewarding", PAPER_001)
+
+
+@pytest.mark.parametrize(
+    ("paradigm", "candidates"), [("self-reward", 4), ("teacher-reward", 4), ("teacher-demonstration", 1)]
+)
+def test_phi_2_carries_the_numbers_of_section_4_1(paradigm: str, candidates: int) -> None:
+    assert_holds(
+        f"phi2-gemini-{paradigm}",
+        PAPER_000 | {"paradigm": paradigm.replace("-", "_"), "candidates.n": candidates},
+    )
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo", "sr-dpo", "sr-ipo"])
+@pytest.mark.parametrize("setup", ["pythia-2.8b-hh-rlhf", "zephyr-7b-ultrafeedback"])
+def test_the_self_refined_setups_carry_the_numbers_of_section_4_1(setup: str, loss: str) -> None:
+    assert_holds(f"{setup}-{loss}", PAPER_003 | {"training.loss": loss.replace("-", "_")})
+
+
+def test_a_change_to_a_preset_is_the_same_config_by_assignments_and_by_yaml() -> None:
+    name = "smollm2-135m-first-run"
+    assignments = ["name=Löwe & Co", "training.beta=0.25", "sft.datasets=[one, two]", "sft.enabled=true"]
+    config = RunConfig.parse(with_overrides(preset_data(name), assignments))
+    again = RunConfig.parse(with_overrides(preset_data(name), as_overrides(name, config)))
+    assert again == config
+    assert again.config_hash == RunConfig.from_yaml(config.to_yaml()).config_hash
