@@ -55,16 +55,16 @@ class StudentConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format of the weights. Auto: as stored on a GPU, float32 on a CPU."
     )
-    max_length: int = Field(
-        1024, ge=32, le=131072, description="Tokens that prompt and completion may take together."
-    )
+    max_length: int = Field(1024, ge=32, le=131072, description="Tokens that prompt and completion may take together.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Leave off.")
 
 
 class EngineConfig(Section):
     """What generates the student's text."""
 
-    kind: EngineKind = Field("transformers", description="transformers in process, vLLM, or an OpenAI-compatible server.")
+    kind: EngineKind = Field(
+        "transformers", description="transformers in process, vLLM, or an OpenAI-compatible server."
+    )
     batch_size: int = Field(64, ge=1, le=4096, description="Completions generated together.")
     base_url: str = Field("", description="Address of the server, for openai_compatible.")
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs that share one model, for vLLM.")
@@ -74,7 +74,8 @@ class TeacherConfig(Section):
     """Who judges or demonstrates beside the student, and who judges the evaluation."""
 
     kind: TeacherKind = Field(
-        "none", description="oracle is the miniature's; checkpoint is any local or hub model; gemini needs GEMINI_API_KEY."
+        "none",
+        description="oracle is the miniature's; checkpoint is any local or hub model; gemini needs GEMINI_API_KEY.",
     )
     model: str = Field("", description="Model name or path; empty for oracle.")
     base_url: str = Field("", description="Address of the server, for openai_compatible.")
@@ -107,7 +108,9 @@ class PromptsConfig(Section):
         "dataset", description="From a data set, or new ones written by the model from few-shot demonstrations."
     )
     dataset: str = Field("", description="Name of the data set with prompts; for self-instruct, the seed tasks.")
-    count: int = Field(250, ge=1, le=1_000_000, description="Prompts an iteration. Each iteration takes fresh ones first.")
+    count: int = Field(
+        250, ge=1, le=1_000_000, description="Prompts an iteration. Each iteration takes fresh ones first."
+    )
     temperature: Temperature = Field(0.6, description="Self-instruct: sampling temperature (001 section 3.1.3).")
     top_p: Probability = Field(0.9, description="Self-instruct: nucleus (001 section 3.1.3).")
 
@@ -163,14 +166,17 @@ class LoraConfig(Section):
     rank: int = Field(16, ge=1, le=1024, description="Rank of the update.")
     alpha: float = Field(32, gt=0, description="Scale of the update.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the update.")
-    quantize_4bit: bool = Field(False, description="QLoRA: frozen weights in 4 bits. Needs a CUDA GPU and bitsandbytes.")
+    quantize_4bit: bool = Field(
+        False, description="QLoRA: frozen weights in 4 bits. Needs a CUDA GPU and bitsandbytes."
+    )
 
 
 class PreferenceConfig(Section):
     """M_t to M_t+1: the DPO family (001 section 3.1.3, 003 section 3.3)."""
 
     loss: LossName = Field(
-        "dpo", description="dpo, ipo, sr_dpo and sr_ipo sum log-probabilities as the papers do; trl:ipo averages over tokens."
+        "dpo",
+        description="dpo, ipo, sr_dpo and sr_ipo sum log-probabilities as the papers do; trl:ipo averages over tokens.",
     )
     beta: float = Field(0.1, gt=0, le=100, description="β: how strongly the policy is held to the reference.")
     lam: float = Field(0.3, ge=0, le=10, description="λ of the self-refined losses: weight of the refinement Δ.")
@@ -213,7 +219,9 @@ class RunConfig(Section):
     paradigm: Paradigm = Field(
         description="Who says which response is better: the student itself, a teacher that scores, or a teacher that answers."
     )
-    iterations: int = Field(2, ge=0, le=20, description="Rounds of preference training: 2 gives M2 and M3; 0 stops at M1.")
+    iterations: int = Field(
+        2, ge=0, le=20, description="Rounds of preference training: 2 gives M2 and M3; 0 stops at M1."
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Every sampled text and shuffle follows from it.")
     student: StudentConfig
     engine: EngineConfig = EngineConfig()
@@ -303,14 +311,18 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
             if not config.candidates.from_dataset:
                 found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
     if config.judging.recorded_scores and not config.candidates.from_dataset:
-        found.append(("judging.recorded_scores", "recorded scores come with candidates.from_dataset; name the data set"))
+        found.append(
+            ("judging.recorded_scores", "recorded scores come with candidates.from_dataset; name the data set")
+        )
     for section_name, tokens in (
         ("candidates", config.candidates.max_new_tokens),
         ("evaluation", config.evaluation.max_new_tokens),
         ("judging", config.judging.max_new_tokens),
     ):
         if tokens >= config.student.max_length:
-            found.append((f"{section_name}.max_new_tokens", "must be below student.max_length, which the prompt shares"))
+            found.append(
+                (f"{section_name}.max_new_tokens", "must be below student.max_length, which the prompt shares")
+            )
     if config.evaluation.enabled and not config.evaluation.dataset:
         found.append(("evaluation.dataset", "name a data set with held-out prompts, or turn evaluation off"))
     lora = config.training.lora
@@ -339,7 +351,9 @@ def read_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError([("", f"this is not valid YAML{where}; indent with spaces and quote text with ': '")]) from None
+        raise ConfigError(
+            [("", f"this is not valid YAML{where}; indent with spaces and quote text with ': '")]
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError([("", f"this is not valid YAML: {str(error)[:120]}")]) from None
 
@@ -382,9 +396,7 @@ def differences(one: RunConfig, other: RunConfig) -> list[tuple[str, Any, Any]]:
         if isinstance(left, dict) and isinstance(right, dict):
             keys = list(left) + [key for key in right if key not in left]
             return [
-                row
-                for key in keys
-                for row in walk(f"{prefix}.{key}" if prefix else key, left.get(key), right.get(key))
+                row for key in keys for row in walk(f"{prefix}.{key}" if prefix else key, left.get(key), right.get(key))
             ]
         return [] if left == right else [(prefix, left, right)]
 

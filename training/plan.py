@@ -50,7 +50,5 @@ def _towards_pairs(config: RunConfig) -> list[PlannedStage]:
     elif config.judging.recorded_scores:
         stages.append(PlannedStage("judgements", "light"))
     else:
-        stages.append(
-            PlannedStage("judgements", "generation" if config.paradigm == "self_reward" else teacher_queue)
-        )
+        stages.append(PlannedStage("judgements", "generation" if config.paradigm == "self_reward" else teacher_queue))
     return stages

@@ -111,7 +111,12 @@ def imported_pairs(dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
     drawn = sorted(pairs, key=lambda pair: derive_seed(seed, "pairs", pair.chosen_id, pair.rejected_id))
     return [
         PairDraft(
-            pair.prompt_id, pair.chosen_id, pair.rejected_id, pair.chosen_score, pair.rejected_score, pair.margin,
+            pair.prompt_id,
+            pair.chosen_id,
+            pair.rejected_id,
+            pair.chosen_score,
+            pair.rejected_score,
+            pair.margin,
             "As the data set has it.",
         )  # fmt: skip
         for pair in drawn[:count]
@@ -142,9 +147,7 @@ def sft_rows(names: Sequence[str], limit: int | None) -> Iterator[tuple[dict[str
             yield data, {"response_id": row.pk}
 
 
-def preference_rows(
-    run_id: int, number: int, *, mix_previous: bool
-) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
+def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
     """Trainable pairs of an iteration (or of all so far) in TRL's preference format, each with its pair."""
     numbers = range(1, number + 1) if mix_previous else [number]
     pairs = (

@@ -150,7 +150,9 @@ def delete_run_rows(run: Run) -> None:
     Checkpoint.objects.filter(run=run).update(snapshot=None)
     run.delete()
     still_used = set(
-        DatasetSnapshot.objects.filter(content_hash__in=[digest for _, digest in snapshots]).values_list("path", flat=True)
+        DatasetSnapshot.objects.filter(content_hash__in=[digest for _, digest in snapshots]).values_list(
+            "path", flat=True
+        )
     )
 
     def remove_files() -> None:

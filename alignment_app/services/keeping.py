@@ -96,9 +96,7 @@ class Progress:
 
     def tell(self) -> None:
         """Write the counts and publish them."""
-        stages.progress(
-            self.attempt, done=self.done, total=self.total, unit=self.unit, rate=self.rate, **self.detail
-        )
+        stages.progress(self.attempt, done=self.done, total=self.total, unit=self.unit, rate=self.rate, **self.detail)
 
     def save_as_they_come(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,15 +22,10 @@ from alignment_app.models import (
     StageAttempt,
 )
 from alignment_app.services.stages import held
+from training.domain.importing import content_hash
 from training.domain.rows import ComparisonDraft, JudgementDraft, Message, NoPair, PairDraft, PromptDraft, ResponseDraft
 
 BATCH = 500
-
-
-def content_hash(messages: Sequence[Message], raw: str = "") -> str:
-    """SHA-256 of a conversation (and of raw training text): what makes two prompts of a set the same."""
-    canonical = json.dumps([list(map(dict, messages)), raw], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _count(attempt: StageAttempt, rows: int) -> None:

@@ -158,7 +158,9 @@ def resume(run: Run, *, user: Any = None) -> Run:
         _set(run, run.status, f"Pause taken back by {user or 'the command line'}.")
         return run
     if run.status not in Run.STOPPED:
-        raise Refused("not_stopped", f"Only a stopped run can be resumed; this one is {run.get_status_display().lower()}.")
+        raise Refused(
+            "not_stopped", f"Only a stopped run can be resumed; this one is {run.get_status_display().lower()}."
+        )
     if open_attempt(run):
         raise Refused("still_at_work", "A worker is still at work on this run. Try again in a moment.")
     run.pause_requested, run.cancel_requested_at, run.finished_at = False, None, None
@@ -218,4 +220,3 @@ def remove(run: Run, *, user: Any = None) -> None:
     if borrowed:
         raise Refused("in_use", "Another run started from a checkpoint of this one. Remove that run first.")
     artifacts.delete_run_rows(run)
-

@@ -70,7 +70,9 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 stages.fail(attempt, str(error))
             except Exception as error:
                 log.exception("stage %s failed", attempt.stage)
-                reason = f"{type(error).__name__}: {error}. The traceback is kept with the attempt; resume to try again."
+                reason = (
+                    f"{type(error).__name__}: {error}. The traceback is kept with the attempt; resume to try again."
+                )
                 stages.fail(attempt, reason, traceback.format_exc())
     except LeaseLost as lost:
         log.warning("%s", lost)

@@ -33,7 +33,11 @@ def gather_prompts(job: StageWork) -> dict[str, Any]:
     if not have:
         raise CannotGoOn(f"The data set {name!r} holds no prompts. Import some into it, then resume.")
     if have < config.count:
-        events.log(job.run.pk, f"{name} holds {have} prompts, fewer than the {config.count} asked for; all are used.", "warning")
+        events.log(
+            job.run.pk,
+            f"{name} holds {have} prompts, fewer than the {config.count} asked for; all are used.",
+            "warning",
+        )
     stages.progress(job.attempt, done=have, total=have, unit="prompts", rate=None)
     return {"source": "dataset", "dataset": name}
 
@@ -51,9 +55,7 @@ def _write_prompts(job: StageWork, seeds: Dataset, have: int) -> dict[str, Any]:
         sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
         seed=job.seed("self-instruct", have),
     )
-    progress.save_as_they_come(
-        writer, lambda drafts: rows.save_generated_prompts(job.attempt, job.iteration, drafts)
-    )
+    progress.save_as_they_come(writer, lambda drafts: rows.save_generated_prompts(job.attempt, job.iteration, drafts))
     if not progress.done:
         raise Halt(
             "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
@@ -87,9 +89,7 @@ def demonstrate(job: StageWork) -> dict[str, Any]:
     prompts = selectors.iteration_prompts(job.iteration)
     made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
     progress = Progress(job.keeper, unit="responses", done=made, total=len(prompts))
-    job.generate(
-        prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress
-    )
+    job.generate(prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress)
     return {"teacher": job.teacher_name}
 
 

@@ -111,7 +111,11 @@ class StageWork:
                 source=source,
                 checkpoint=checkpoint,
                 author="" if checkpoint else self.teacher_name,
-                sampling={"temperature": sampling.temperature, "top_p": sampling.top_p, "max_new_tokens": sampling.max_new_tokens},
+                sampling={
+                    "temperature": sampling.temperature,
+                    "top_p": sampling.top_p,
+                    "max_new_tokens": sampling.max_new_tokens,
+                },
             ),
             prompt_of=lambda draft: draft.prompt_id,
         )

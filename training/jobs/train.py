@@ -68,7 +68,9 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
     return _register(job, metrics, result, kind=Checkpoint.Kind.PREFERENCE, reference=reference)
 
 
-def _register(job: StageWork, metrics: MetricsLog, result: Any, *, kind: str, reference: Checkpoint | None) -> dict[str, Any]:
+def _register(
+    job: StageWork, metrics: MetricsLog, result: Any, *, kind: str, reference: Checkpoint | None
+) -> dict[str, Any]:
     metrics.flush()
     artifacts.register_checkpoint(
         job.attempt,

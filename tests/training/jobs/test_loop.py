@@ -1,0 +1,150 @@
+"""The whole loop, in process: real model, real trainers, real rows; the oracle is the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment_app.models import Checkpoint, Dataset, Judgement, PreferencePair, Response, Run, Stage
+from alignment_app.services import artifacts, runs
+from training.config import RunConfig
+from training.jobs import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Launch = Callable[..., Run]
+
+
+@pytest.fixture
+def launch(little_student: Path, questions: dict[str, Dataset]) -> Launch:
+    """Launches a small run with changes, and works on it until nothing is queued."""
+
+    def go(*, until_idle: bool = True, **changes: Any) -> Run:
+        data: dict[str, Any] = {
+            "name": "small",
+            "paradigm": "teacher_reward",
+            "iterations": 1,
+            "seed": 3,
+            "student": {"model": str(little_student), "max_length": 2048},
+            "teacher": {"kind": "oracle"},
+            "sft": {"datasets": ["seed"], "batch_size": 4, "micro_batch_size": 4},
+            "prompts": {"dataset": "train", "count": 6},
+            "candidates": {"n": 3, "max_new_tokens": 6, "temperature": 1.0},
+            "judging": {"k": 2, "max_new_tokens": 6, "min_parse_rate": 0.5, "min_replies": 10},
+            "training": {"batch_size": 2, "micro_batch_size": 2, "learning_rate": 1e-3},
+            "evaluation": {"dataset": "held out", "count": 3, "max_new_tokens": 6, "self_judge_prompts": 2},
+        }
+        run = runs.launch(RunConfig.parse({**data, **changes}))
+        if until_idle:
+            drive(run)
+        run.refresh_from_db()
+        return run
+
+    return go
+
+
+def drive(run: Run) -> None:
+    """What the workers of all queues would do, one after the other."""
+    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
+        work(run.pk, stage.queue)
+
+
+def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch) -> None:
+    run = launch(paradigm="teacher_demonstration")
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert [checkpoint.name for checkpoint in run.checkpoints.all()] == ["M0", "M1", "M2"]
+    m2 = run.checkpoints.get(number=2)
+    assert m2.parent.name == "M1" and m2.reference.name == "M1"
+    assert m2.snapshot.row_count == m2.snapshot.items.count() == 6
+    assert all(pair.origin == PreferencePair.Origin.DEMONSTRATION for pair in PreferencePair.objects.all())
+    assert {file["name"] for file in m2.files} >= {"config.json", "model.safetensors", "tokenizer.json"}
+    metrics = m2.evaluation.metrics
+    assert metrics["win"] + metrics["tie"] + metrics["lose"] == metrics["n"] == 3
+    assert metrics["mean_score"] is not None
+    assert metrics["judge_parse_rate"] is not None
+
+
+def test_every_stage_of_a_finished_run_counts_the_rows_it_made(launch: Launch) -> None:
+    run = launch(paradigm="teacher_demonstration")
+    counts = {
+        stage.kind: (stage.status, stage.done, stage.total) for stage in Stage.objects.filter(iteration__number=1)
+    }
+    assert counts["prompts"] == ("done", 6, 6)
+    assert counts["responses"] == ("done", 18, 18)
+    assert counts["demonstrations"] == ("done", 6, 6)
+    assert counts["dataset"] == ("done", 6, 6)
+    assert counts["evaluation"][1] == counts["evaluation"][2]
+    assert run.events.filter(kind="metrics").exists()
+
+
+def test_a_self_judge_that_does_not_parse_pauses_the_run_and_says_so(launch: Launch) -> None:
+    run = launch(paradigm="self_reward")
+    assert run.status == Run.Status.PAUSED
+    assert "replies held a score" in run.status_reason
+    assert not PreferencePair.objects.exists()
+    assert Judgement.objects.filter(source="self", score__isnull=True).exists()
+
+
+def test_no_pair_at_all_fails_the_run_with_the_reasons(launch: Launch) -> None:
+    run = launch(candidates={"n": 2, "max_new_tokens": 6, "temperature": 0.0})
+    assert run.status == Run.Status.FAILED
+    assert "No pair came out of 6 prompts" in run.status_reason
+
+
+def test_a_paused_stage_goes_on_with_exactly_the_rows_that_are_missing(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = launch(paradigm="teacher_demonstration")
+    wanted = texts_of(undisturbed)
+    frozen = undisturbed.iterations.get(number=1).snapshot.content_hash
+
+    from alignment_app.services import keeping
+
+    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
+    disturbed = launch(paradigm="teacher_demonstration", until_idle=False, engine={"batch_size": 2})
+    seen: list[int] = []
+
+    def pause_in_the_middle(self: keeping.Progress) -> None:
+        seen.append(self.done)
+        if self.attempt.stage.kind == "responses" and 4 <= self.done < 9:
+            self.keeper.command = "pause"
+
+    monkeypatch.setattr(keeping.Progress, "after_save", pause_in_the_middle)
+    drive(disturbed)
+    disturbed.refresh_from_db()
+    assert disturbed.status == Run.Status.PAUSED
+    half = Response.objects.filter(iteration__run=disturbed, purpose="candidate").count()
+    assert 0 < half < 18
+    monkeypatch.undo()
+    runs.resume(disturbed)
+    drive(disturbed)
+    disturbed.refresh_from_db()
+    assert disturbed.status == Run.Status.FINISHED
+    assert texts_of(disturbed) == wanted
+    assert disturbed.iterations.get(number=1).snapshot.content_hash == frozen
+
+
+def texts_of(run: Run) -> list[tuple[Any, ...]]:
+    """Every response of a run as what it says, without record ids."""
+    rows = Response.objects.filter(iteration__run=run).values_list(
+        "iteration__number", "prompt__text", "purpose", "source", "index", "text"
+    )
+    return sorted(rows)
+
+
+def test_a_frozen_training_set_that_was_changed_is_refused(launch: Launch, home: Path) -> None:
+    run = launch(paradigm="teacher_demonstration")
+    snapshot = run.iterations.get(number=1).snapshot
+    (home / snapshot.path).write_text("{}\n")
+    with pytest.raises(ValueError, match="changed after it was frozen"):
+        artifacts.read_snapshot(snapshot)
+
+
+def test_a_run_without_fine_tuning_starts_from_the_base_weights(launch: Launch) -> None:
+    run = launch(paradigm="teacher_demonstration", sft={"enabled": False})
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    m1 = Checkpoint.objects.get(run=run, number=1)
+    assert m1.location == Checkpoint.objects.get(run=run, number=0).location

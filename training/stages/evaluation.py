@@ -1,0 +1,51 @@
+"""Head-to-head: two answers to one prompt, judged in both orders by the same judge (001 section 3.1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from training.domain.metrics import both_orders_outcome
+from training.domain.rows import ComparisonDraft, PromptRow, ResponseRow
+from training.domain.templates import PAIRWISE, render_pairwise
+from training.engines.base import Completion, Engine, Request, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonItem:
+    """A prompt with the newer checkpoint's answer (A) and the older one's (B)."""
+
+    prompt: PromptRow
+    a: ResponseRow
+    b: ResponseRow
+    seed: int
+
+
+def compare_responses(items: Sequence[ComparisonItem], engine: Engine, sampling: Sampling) -> Iterator[ComparisonDraft]:
+    """Yield A's outcome on every prompt that the judge answered in both orders; disagreement of the orders is a tie."""
+    calls: list[Request] = []
+    for number, item in enumerate(items):
+        for order, first, second in (("ab", item.a, item.b), ("ba", item.b, item.a)):
+            text = render_pairwise(item.prompt.text, first.text, second.text)
+            calls.append(Request(f"{number}:{order}", ({"role": "user", "content": text},), item.seed))
+    half: dict[int, tuple[str, Completion]] = {}
+    for completion in engine.generate(calls, sampling):
+        number, order = int(completion.key.split(":")[0]), completion.key.split(":")[1]
+        if number not in half:
+            half[number] = order, completion
+            continue
+        replies = dict([half.pop(number), (order, completion)])
+        if any(reply.finish_reason == "error" for reply in replies.values()):
+            continue
+        item = items[number]
+        verdict_ab, verdict_ba = PAIRWISE.parse(replies["ab"].text), PAIRWISE.parse(replies["ba"].text)
+        yield ComparisonDraft(
+            prompt_id=item.prompt.id,
+            response_a_id=item.a.id,
+            response_b_id=item.b.id,
+            verdict_ab=verdict_ab,
+            verdict_ba=verdict_ba,
+            outcome=both_orders_outcome(verdict_ab, verdict_ba),
+            raw_ab=replies["ab"].text,
+            raw_ba=replies["ba"].text,
+        )

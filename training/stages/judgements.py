@@ -1,0 +1,56 @@
+"""LLM-as-a-judge: k sampled replies on each response, averaged over those that parsed (001 section 3.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from training.domain.judging import average, rationale
+from training.domain.rows import JudgementDraft, JudgementSample, PromptRow, ResponseRow
+from training.domain.templates import ScoreTemplate, render_judge
+from training.engines.base import Completion, Engine, Request, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeItem:
+    """A response to be judged once for each of ``seeds``."""
+
+    response: ResponseRow
+    prompt: PromptRow
+    seeds: tuple[int, ...]
+
+
+def judge_responses(
+    items: Sequence[JudgeItem], engine: Engine, template: ScoreTemplate, sampling: Sampling
+) -> Iterator[JudgementDraft]:
+    """Yield a judgement as soon as all its replies are there.
+
+    Only what the judge wrote is parsed. A reply that never came is no reply: it is neither counted nor scored, and a
+    response of which no reply came is not yielded, so it stays unjudged and a later attempt asks again.
+    """
+    calls: list[Request] = []
+    for number, item in enumerate(items):
+        prompt = render_judge(template.name, item.prompt.text, item.response.text)
+        calls += [
+            Request(f"{number}:{k}", ({"role": "user", "content": prompt},), seed) for k, seed in enumerate(item.seeds)
+        ]
+    replies: dict[int, list[Completion]] = {}
+    for completion in engine.generate(calls, sampling):
+        number = int(completion.key.split(":")[0])
+        received = replies.setdefault(number, [])
+        received.append(completion)
+        if len(received) == len(items[number].seeds):
+            draft = _judgement(items[number], replies.pop(number), template)
+            if draft:
+                yield draft
+
+
+def _judgement(item: JudgeItem, received: list[Completion], template: ScoreTemplate) -> JudgementDraft | None:
+    order = {seed: place for place, seed in enumerate(item.seeds)}
+    came = sorted((reply for reply in received if reply.finish_reason != "error"), key=lambda reply: order[reply.seed])
+    if not came:
+        return None
+    samples = tuple(JudgementSample(reply.text, template.parse(reply.text), reply.seed) for reply in came)
+    mean, spread = average(samples)
+    told = next((sample.raw for sample in samples if sample.score is not None), samples[0].raw)
+    return JudgementDraft(item.response.id, samples, mean, spread, rationale(told))

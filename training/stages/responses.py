@@ -1,0 +1,43 @@
+"""Candidate responses, demonstrations and evaluation answers: whatever a model writes to a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from training.domain.rows import PromptRow, ResponseDraft
+from training.engines.base import Engine, Request, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRequest:
+    """The ``index``-th response to a prompt, to be drawn from ``seed``."""
+
+    prompt: PromptRow
+    index: int
+    seed: int
+
+
+def generate_responses(
+    requests: Sequence[ResponseRequest], engine: Engine, sampling: Sampling
+) -> Iterator[ResponseDraft]:
+    """Yield a draft for every response that came back, in the order in which they finish.
+
+    One that the engine could not make (``finish_reason`` "error") is not yielded: it stays missing, and a later attempt
+    asks for it again.
+    """
+    asked = {str(number): request for number, request in enumerate(requests)}
+    calls = [Request(key, request.prompt.messages, request.seed) for key, request in asked.items()]
+    for completion in engine.generate(calls, sampling):
+        if completion.finish_reason == "error":
+            continue
+        request = asked[completion.key]
+        yield ResponseDraft(
+            prompt_id=request.prompt.id,
+            index=request.index,
+            text=completion.text,
+            seed=completion.seed,
+            token_count=completion.token_count,
+            finish_reason=completion.finish_reason,
+            logprob=completion.logprob,
+        )
