@@ -6,10 +6,17 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from alignment_app.views import accounts, checkpoints, events
+from alignment_app.views import accounts, checkpoints, events, runs
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
+    # Runs
+    path("runs/", runs.index, name="runs"),
+    path("runs/<int:run_id>/", runs.detail, name="run"),
+    path("runs/<int:run_id>/part/<slug:part>/", runs.part, name="run-part"),
+    path("runs/<int:run_id>/samples/", runs.run_samples, name="run-samples"),
+    path("runs/<int:run_id>/act/<slug:verb>/", runs.act, name="run-act"),
+    path("runs/<int:run_id>/config.yaml", runs.config_yaml, name="run-config"),
     # Accounts
     path("accounts/login/", accounts.login, name="login"),
     path("accounts/logout/", accounts.logout, name="logout"),

@@ -1,0 +1,382 @@
+"""The run page: its head, the loop as a line of stages for each iteration, what each model reached, why it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Prefetch
+
+from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
+from alignment_app.selectors import runs
+from alignment_app.services.queues import place_in_queue
+from alignment_app.wording import NB, number, percent, rate, short_hash, time_left
+
+#: Lines of the log that a page is drawn with.
+LOG_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage as a dot on the line."""
+
+    stage: Stage
+    label: str
+    look: str  #: done, now, next, wait, ask, bad
+    share: float  #: of its work, 0 to 100
+    count: str  #: "7,560 of 12,000"
+    note: str  #: "38/s, 2 min left", or what it found
+    has_samples: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Win, tie and lose of a model against the one before, as shares of one, with the 95 % interval of the wins."""
+
+    newer: str
+    older: str
+    win: float
+    tie: float
+    lose: float
+    n: int
+    half_width: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class IterationView:
+    """One line of the loop."""
+
+    iteration: Iteration
+    title: str
+    models: str
+    seconds: float | None
+    is_now: bool
+    stages: list[StageView]
+    outcome: Outcome | None
+    facts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run stopped, and what to do next."""
+
+    title: str
+    reason: str
+    stage: Stage | None
+    attempt: StageAttempt | None
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Everything above the loop."""
+
+    run: Run
+    state: str
+    model: str
+    facts: list[str]
+    left: runs.TimeLeft | None
+    seconds: float | None
+    place: int
+    verbs: tuple[str, ...]  #: what may be asked of the run now: pause, resume, cancel, remove
+    failure: Failure | None
+    waiting: Iteration | None  #: the iteration that people have to let through
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The table of what each model reached: a name and a cell for each model."""
+
+    models: list[str]
+    rows: list[tuple[str, list[str]]] = field(default_factory=list)
+
+
+def load(run_id: int) -> Run:
+    """A run with everything its page draws. ``last_seq`` is read first: later events are applied on top."""
+    checkpoints = Checkpoint.objects.select_related("evaluation__against").order_by("number")
+    return (
+        Run.objects.select_related("created_by", "cloned_from")
+        .prefetch_related(
+            Prefetch("iterations", queryset=Iteration.objects.select_related("input_checkpoint", "snapshot")),
+            Prefetch("iterations__stages", queryset=Stage.objects.order_by("position")),
+            Prefetch("checkpoints", queryset=checkpoints),
+        )
+        .get(pk=run_id)
+    )
+
+
+def head(run: Run) -> Head:
+    """The head of a loaded run."""
+    stages = runs.stages_of(run)
+    current = runs.current_stage(stages)
+    left = runs.time_left(run, stages) if run.status == Run.Status.RUNNING else None
+    return Head(
+        run=run,
+        state=state_sentence(run, current),
+        model=run.config["student"]["model"],
+        facts=recipe_facts(run.config),
+        left=left,
+        seconds=runs.elapsed(run),
+        place=place_in_queue(current) if current and run.status == Run.Status.QUEUED else 0,
+        verbs=verbs(run),
+        failure=failure(run, current),
+        waiting=current.iteration if current and current.status == Stage.Status.WAITING else None,
+        last_seq=run.last_seq,
+    )
+
+
+def state_sentence(run: Run, current: Stage | None) -> str:
+    """The pill: the state, and where in the loop it is."""
+    label = run.get_status_display()
+    if current is None or run.status in (Run.Status.FINISHED, Run.Status.CANCELLED):
+        return label
+    if run.pause_requested and run.status in (Run.Status.RUNNING, Run.Status.QUEUED):
+        label = "Pausing"
+    where = f"{current.get_kind_display().lower()} of {models_of(current.iteration)[1]}"
+    if run.status == Run.Status.RUNNING:
+        where = f"{current.get_kind_display().lower()}, {_round(run, current.iteration)}"
+    return f"{label}: {where}"
+
+
+def _round(run: Run, iteration: Iteration) -> str:
+    if iteration.number == 0:
+        return "making M1"
+    return f"iteration {iteration.number} of {run.config['iterations']}"
+
+
+def recipe_facts(config: dict[str, Any]) -> list[str]:
+    """The recipe in a few words: paradigm, teacher, loss with its weights, reference."""
+    facts = [runs.PARADIGMS.get(config["paradigm"], config["paradigm"])]
+    teacher = config["teacher"]
+    if teacher["kind"] != "none":
+        facts.append(f"teacher {runs.short_model(teacher['model']) if teacher['model'] else teacher['kind']}")
+    training = config["training"]
+    weights = f"β{NB}{number(training['beta'])}"
+    if training["loss"].startswith("sr_"):
+        weights = f"λ{NB}{number(training['lam'])}, {weights}"
+    facts.append(f"{runs.loss_name(training['loss'])} with {weights}")
+    reference = {"previous": "the previous iterate", "m1": "M1", "base": "M0"}[training["reference"]]
+    facts.append(f"reference {reference}")
+    return facts
+
+
+def verbs(run: Run) -> tuple[str, ...]:
+    """What may be asked of the run in its state."""
+    status = Run.Status
+    if run.pause_requested and run.status in (status.QUEUED, status.RUNNING):
+        return ("resume", "cancel")
+    if run.status in (status.QUEUED, status.RUNNING):
+        return ("pause", "cancel")
+    if run.status == status.WAITING:
+        return ("cancel",)
+    if run.status in (status.PAUSED, status.FAILED, status.CRASHED):
+        return ("resume", "cancel")
+    if run.status == status.CANCELLED:
+        return ("resume", "remove")
+    return ("remove",) if run.status == status.FINISHED else ()
+
+
+def failure(run: Run, current: Stage | None) -> Failure | None:
+    """Why a failed or crashed run stopped; None for every other state."""
+    if run.status not in (Run.Status.FAILED, Run.Status.CRASHED):
+        return None
+    attempt = current.attempts.order_by("-number").first() if current else None
+    reason = (current.reason if current else "") or (attempt.reason if attempt else "") or run.status_reason
+    where = f"{current.get_kind_display()} of {models_of(current.iteration)[1]}" if current else "The run"
+    if run.status == Run.Status.CRASHED:
+        return Failure(
+            f"{where} crashed", reason, current, attempt,
+            "Resume goes on with the rows that are missing. What was made so far is kept.",
+        )  # fmt: skip
+    return Failure(
+        f"{where} failed", reason, current, attempt,
+        "When the cause is mended, Resume goes on with the rows that are missing. "
+        "If a setting is the cause, clone the run with changes.",
+    )  # fmt: skip
+
+
+def models_of(iteration: Iteration) -> tuple[str, str]:
+    """The model an iteration starts from and the one it makes."""
+    return f"M{iteration.number}", f"M{iteration.number + 1}"
+
+
+def lines(run: Run) -> list[IterationView]:
+    """The loop of a loaded run, an iteration a line."""
+    current = runs.current_stage(runs.stages_of(run))
+    made = {checkpoint.number: checkpoint for checkpoint in run.checkpoints.all()}
+    return [_line(run, iteration, current, made) for iteration in run.iterations.all()]
+
+
+def _line(run: Run, iteration: Iteration, current: Stage | None, made: dict[int, Checkpoint]) -> IterationView:
+    older, newer = models_of(iteration)
+    checkpoint = made.get(iteration.number + 1)
+    measured: Evaluation | None = getattr(checkpoint, "evaluation", None) if checkpoint else None
+    stages = list(iteration.stages.all())
+    for stage in stages:
+        stage.iteration = iteration
+    started = [stage.started_at for stage in stages if stage.started_at]
+    ended = [stage.finished_at for stage in stages if stage.finished_at]
+    is_over = all(stage.status in (Stage.Status.DONE, Stage.Status.SKIPPED) for stage in stages)
+    return IterationView(
+        iteration=iteration,
+        title="Start" if iteration.number == 0 else f"Iteration {iteration.number}",
+        models=f"{older} → {newer}",
+        seconds=(max(ended) - min(started)).total_seconds() if is_over and started and ended else None,
+        is_now=current is not None and current.iteration.pk == iteration.pk,
+        stages=[stage_view(run, stage, checkpoint) for stage in stages if stage.status != Stage.Status.SKIPPED],
+        outcome=outcome(measured, newer, older) if measured else None,
+        facts=_facts(stages, measured),
+    )
+
+
+_LOOKS = {
+    Stage.Status.DONE: "done",
+    Stage.Status.RUNNING: "now",
+    Stage.Status.QUEUED: "next",
+    Stage.Status.WAITING: "ask",
+    Stage.Status.PENDING: "wait",
+    Stage.Status.SKIPPED: "off",
+    Stage.Status.STOPPED: "ask",
+}
+
+
+def _look(run: Run, stage: Stage) -> str:
+    if stage.status == Stage.Status.STOPPED and run.status in (Run.Status.FAILED, Run.Status.CRASHED):
+        return "bad"
+    return _LOOKS[Stage.Status(stage.status)]
+
+
+def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageView:
+    """A stage with the words beside its dot."""
+    status = Stage.Status
+    count, note = "", ""
+    if stage.status == status.DONE:
+        count, note = _found(stage, checkpoint)
+    elif stage.status in (status.RUNNING, status.STOPPED, status.QUEUED) and (stage.total or stage.done):
+        count = f"{number(stage.done)} of {number(stage.total)}" if stage.total else number(stage.done)
+        if stage.status == status.RUNNING:
+            note = ", ".join(filter(None, (rate(stage.rate), time_left(runs.stage_seconds_left(stage)))))
+        elif stage.status == status.STOPPED:
+            note = run.get_status_display().lower()
+        else:
+            note = "queued"
+    elif stage.status == status.QUEUED:
+        count = "queued"
+    elif stage.status == status.RUNNING:
+        count = "starting"
+    elif stage.status == status.WAITING:
+        count, note = f"{number(stage.total)} pairs", "waits for people"
+    elif stage.status == status.STOPPED:
+        count = run.get_status_display().lower()
+    return StageView(
+        stage=stage,
+        label=stage.get_kind_display(),
+        look=_look(run, stage),
+        share=100 * runs.share_done(stage),
+        count=count,
+        note=note,
+        has_samples=stage.kind not in (Stage.Kind.SFT, Stage.Kind.TRAINING)
+        and (stage.done > 0 or stage.status in (status.DONE, status.WAITING)),
+    )
+
+
+def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
+    """What a finished stage shows: a count and what is worth knowing about it."""
+    detail, kind = stage.detail, Stage.Kind
+    if stage.kind == kind.JUDGEMENTS and detail.get("parse_rate") is not None:
+        return number(stage.done), f"{percent(detail['parse_rate'], 1)} parsed"
+    if stage.kind == kind.PAIRS:
+        none = detail.get("none")
+        return number(detail.get("pairs", stage.done)), f"{number(none)} made none" if none else ""
+    if stage.kind == kind.DATASET:
+        rows = detail.get("rows", stage.done)
+        return f"{number(rows)} rows", short_hash(detail["hash"]) if detail.get("hash") else ""
+    if stage.kind in (kind.SFT, kind.TRAINING):
+        loss = detail.get("loss")
+        return f"{number(stage.done)} steps", f"loss {number(loss)}" if loss is not None else ""
+    if stage.kind == kind.EVALUATION:
+        mean = (detail.get("metrics") or {}).get("mean_score")
+        return checkpoint.name if checkpoint else "measured", f"{number(mean, 2)} of 5" if mean is not None else ""
+    return number(stage.done), ""
+
+
+def outcome(measured: Evaluation, newer: str, older: str) -> Outcome | None:
+    """Win, tie and lose as shares; None where nothing was compared."""
+    metrics = measured.metrics
+    counts = [metrics.get(name) for name in ("win", "tie", "lose")]
+    compared = metrics.get("n") or sum(count or 0 for count in counts)
+    if any(count is None for count in counts) or not compared:
+        return None
+    win, tie, lose = ((count or 0) / compared for count in counts)
+    low, high = metrics.get("win_low"), metrics.get("win_high")
+    half = (high - low) / 2 if low is not None and high is not None else None
+    against = measured.against.name if measured.against else older
+    return Outcome(newer, against, win, tie, lose, compared, half)
+
+
+def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
+    """The judge's figures beside a line: of the evaluation where there is one, else of the judgements so far."""
+    if measured is not None:
+        metrics = measured.metrics
+        found = []
+        if metrics.get("mean_score") is not None:
+            found.append(f"mean score {number(metrics['mean_score'], 2)}")
+        if metrics.get("judge_parse_rate") is not None:
+            found.append(f"self-judge {percent(metrics['judge_parse_rate'], 1)} parsed")
+        if metrics.get("judge_pairwise_accuracy") is not None:
+            found.append(f"{percent(metrics['judge_pairwise_accuracy'])} of pairs right")
+        return found
+    judging = next((stage for stage in stages if stage.kind == Stage.Kind.JUDGEMENTS and stage.done), None)
+    if judging is None or judging.detail.get("parse_rate") is None:
+        return []
+    found = [f"judge {percent(judging.detail['parse_rate'], 1)} parsed"]
+    if judging.detail.get("mean") is not None:
+        found.append(f"mean {number(judging.detail['mean'], 2)}")
+    if judging.detail.get("spread") is not None:
+        found.append(f"spread {number(judging.detail['spread'], 2)}")
+    return found
+
+
+def figures(run: Run) -> Figures | None:
+    """The table M1, M2, M3 of a loaded run; None until something is measured. Only metrics that some model has."""
+    measured = {
+        checkpoint.number: checkpoint.evaluation
+        for checkpoint in run.checkpoints.all()
+        if hasattr(checkpoint, "evaluation")
+    }
+    if not measured:
+        return None
+    columns = list(range(min(measured), run.config["iterations"] + 2))
+    table = Figures([f"M{column}" for column in columns])
+    for label, name, show in _ROWS:
+        values = [measured[column].metrics.get(name) if column in measured else None for column in columns]
+        if any(value is not None for value in values):
+            gaps = ["–" if column in measured else "…" for column in columns]
+            cells = [gap if value is None else show(value) for gap, value in zip(gaps, values, strict=True)]
+            table.rows.append((label, cells))
+    return table
+
+
+_ROWS = (
+    ("Mean score, of 5", "mean_score", lambda value: number(value, 2)),
+    ("Right answers", "right_answers", number),
+    ("Wins against the one before", "win_rate", lambda value: percent(value)),
+    ("Self-judge: replies parsed", "judge_parse_rate", lambda value: percent(value, 1)),
+    ("Self-judge: pairs in the right order", "judge_pairwise_accuracy", lambda value: percent(value, 1)),
+    ("Mean response length, tokens", "response_tokens_mean", lambda value: number(value, 0)),
+)
+
+
+def log_lines(run: Run) -> list[RunEvent]:
+    """The newest lines of the log up to the run's ``last_seq``, newest first."""
+    kinds = (RunEvent.Kind.LOG, RunEvent.Kind.RUN)
+    return list(
+        RunEvent.objects.filter(run=run, kind__in=kinds, seq__lte=run.last_seq).order_by("-seq")[:LOG_LINES]
+    )
+
+
+def gauge(run: Run) -> dict[str, Any] | None:
+    """The machine's newest gauges."""
+    event = RunEvent.objects.filter(run=run, kind=RunEvent.Kind.GAUGE).order_by("-seq").first()
+    return event.payload if event else None

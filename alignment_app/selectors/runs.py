@@ -1,0 +1,206 @@
+"""The list of runs, and how long a run still takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Prefetch, Q
+from django.utils import timezone
+
+from alignment_app.models import Checkpoint, Evaluation, Run, Stage
+from alignment_app.services.queues import place_in_queue
+
+PAGE: Final = 20
+#: Statuses that the list can be narrowed to, as people group them.
+STATUS_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "active": ("At work or queued", tuple(Run.ACTIVE)),
+    "waiting": ("Waiting for people", (Run.Status.WAITING, Run.Status.PAUSED)),
+    "finished": ("Finished", (Run.Status.FINISHED,)),
+    "wrong": ("Failed or crashed", (Run.Status.FAILED, Run.Status.CRASHED)),
+    "cancelled": ("Cancelled", (Run.Status.CANCELLED,)),
+}
+PARADIGMS: Final = {
+    "self_reward": "Self reward",
+    "teacher_reward": "Teacher reward",
+    "teacher_demonstration": "Teacher demonstration",
+}
+LOSSES: Final = {"dpo": "DPO", "ipo": "IPO", "sr_dpo": "Sr-DPO", "sr_ipo": "Sr-IPO"}
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """Seconds until the end. ``whole`` is false where only the stage at work can be foreseen."""
+
+    seconds: float
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run in the list."""
+
+    run: Run
+    model: str
+    recipe: str
+    stage: Stage | None  #: the stage at work, or the one that comes next
+    progress: float  #: share of the stages that are done, 0 to 1
+    left: TimeLeft | None
+    place: int  #: in its queue; 0 where it is not queued
+    newest: Checkpoint | None
+    evaluation: Evaluation | None
+    seconds: float | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.run.status in (Run.Status.FINISHED, Run.Status.CANCELLED)
+
+
+def loss_name(name: str) -> str:
+    """The loss as papers write it."""
+    return LOSSES.get(name, name)
+
+
+def short_model(name: str) -> str:
+    """The last part of a path or hub name."""
+    return name.rstrip("/").rsplit("/", 1)[-1]
+
+
+def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
+    """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
+    found = Run.objects.select_related("created_by")
+    words = query.strip()
+    if words:
+        wanted = Q(name__icontains=words) | Q(config__student__model__icontains=words) | Q(preset__icontains=words)
+        if words.lstrip("#").isdigit() and len(words) < 12:
+            wanted |= Q(pk=int(words.lstrip("#")))
+        found = found.filter(wanted)
+    if status in STATUS_GROUPS:
+        found = found.filter(status__in=STATUS_GROUPS[status][1])
+    if paradigm in PARADIGMS:
+        found = found.filter(paradigm=paradigm)
+    pages: Page[Any] = Paginator(found.prefetch_related(*_RELATED), PAGE).get_page(page)
+    pages.object_list = [run_row(run) for run in pages.object_list]
+    return pages
+
+
+_RELATED = (
+    Prefetch("iterations__stages", queryset=Stage.objects.order_by("position")),
+    Prefetch("checkpoints", queryset=Checkpoint.objects.select_related("evaluation").order_by("number")),
+)
+
+
+def run_row(run: Run) -> RunRow:
+    """A run with prefetched stages and checkpoints, as the list shows it."""
+    stages = stages_of(run)
+    current = current_stage(stages)
+    made = [checkpoint for checkpoint in run.checkpoints.all() if checkpoint.number > 0]
+    measured = [checkpoint for checkpoint in made if hasattr(checkpoint, "evaluation")]
+    config = run.config
+    return RunRow(
+        run=run,
+        model=short_model(config["student"]["model"]),
+        recipe=f"{PARADIGMS.get(run.paradigm, run.paradigm)}, {loss_name(config['training']['loss'])}",
+        stage=current,
+        progress=progress(stages),
+        left=time_left(run, stages) if run.status == Run.Status.RUNNING else None,
+        place=place_in_queue(current) if current and run.status == Run.Status.QUEUED else 0,
+        newest=made[-1] if made else None,
+        evaluation=measured[-1].evaluation if measured else None,
+        seconds=elapsed(run),
+    )
+
+
+def stages_of(run: Run) -> list[Stage]:
+    """Every stage of a run in order, each with its iteration."""
+    found = []
+    for iteration in run.iterations.all():
+        for stage in iteration.stages.all():
+            stage.iteration = iteration
+            found.append(stage)
+    return found
+
+
+def current_stage(stages: Iterable[Stage]) -> Stage | None:
+    """The first stage that is neither done nor left out."""
+    over = (Stage.Status.DONE, Stage.Status.SKIPPED)
+    return next((stage for stage in stages if stage.status not in over), None)
+
+
+def share_done(stage: Stage) -> float:
+    """How much of a stage is done, 0 to 1."""
+    if stage.status == Stage.Status.DONE:
+        return 1.0
+    return min(1.0, stage.done / stage.total) if stage.total else 0.0
+
+
+def progress(stages: Iterable[Stage]) -> float:
+    """Share of the run's work that is done, every stage counted the same, 0 to 1."""
+    counted = [share_done(stage) for stage in stages if stage.status != Stage.Status.SKIPPED]
+    return sum(counted) / len(counted) if counted else 0.0
+
+
+def elapsed(run: Run) -> float | None:
+    """Seconds from the first stage's start to the end, or to now."""
+    if run.started_at is None:
+        return None
+    return ((run.finished_at or timezone.now()) - run.started_at).total_seconds()
+
+
+def stage_seconds(stage: Stage) -> float | None:
+    """How long a finished stage took."""
+    if stage.status != Stage.Status.DONE or not stage.started_at or not stage.finished_at:
+        return None
+    return (stage.finished_at - stage.started_at).total_seconds()
+
+
+def stage_seconds_left(stage: Stage) -> float | None:
+    """What is missing over the speed; None while the speed is not known."""
+    if stage.status != Stage.Status.RUNNING or not stage.rate or stage.total <= stage.done:
+        return None
+    return (stage.total - stage.done) / stage.rate
+
+
+def time_left(run: Run, stages: list[Stage]) -> TimeLeft | None:
+    """Time left, from the speed of the stage at work and how long the others took before.
+
+    A stage to come is taken to last as long as the last one of its kind in this run, else as in the newest finished
+    run of the same settings or preset. Where one has never been seen, only the stage at work is foretold.
+    """
+    ahead = [stage for stage in stages if stage.status not in (Stage.Status.DONE, Stage.Status.SKIPPED)]
+    if not ahead:
+        return None
+    now = stage_seconds_left(ahead[0])
+    if ahead[0].status == Stage.Status.RUNNING and now is None:
+        return None
+    seen: dict[tuple[int | None, str], float] = _seen_elsewhere(run)
+    for stage in stages:
+        seconds = stage_seconds(stage)
+        if seconds is not None and stage.iteration.number > 0:
+            seen[None, stage.kind] = seconds
+    total = now or 0.0
+    for stage in ahead if now is None else ahead[1:]:
+        foreseen = seen.get((None, stage.kind), seen.get((stage.iteration.number, stage.kind)))
+        if stage.kind == Stage.Kind.REVIEW:
+            break  # nobody can foretell how long people take
+        if foreseen is None:
+            return TimeLeft(now, whole=False) if now is not None else None
+        total += foreseen
+    return TimeLeft(total, whole=True)
+
+
+def _seen_elsewhere(run: Run) -> dict[tuple[int | None, str], float]:
+    alike = Q(config_hash=run.config_hash)
+    if run.preset:
+        alike |= Q(preset=run.preset)
+    other = Run.objects.filter(alike, status=Run.Status.FINISHED).exclude(pk=run.pk).first()
+    if other is None:
+        return {}
+    found: dict[tuple[int | None, str], float] = {}
+    for stage in Stage.objects.filter(iteration__run=other).select_related("iteration"):
+        seconds = stage_seconds(stage)
+        if seconds is not None:
+            found[stage.iteration.number, stage.kind] = seconds
+    return found

@@ -1,0 +1,241 @@
+"""What the loop made of its prompts: candidates, every judge's scores with the raw replies, the pair and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from alignment_app.models import (
+    Comparison,
+    Iteration,
+    IterationPrompt,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    Response,
+    Run,
+    RunEvent,
+    SnapshotItem,
+    Stage,
+)
+
+PAGE: Final = 10
+#: What a page of prompts can be narrowed to.
+PROMPT_FILTERS: Final = {
+    "pair": "Made a pair",
+    "none": "Made no pair",
+    "unparsed": "With an unparsed judgement",
+    "waiting": "Not judged yet",
+}
+#: What a page of head-to-head comparisons can be narrowed to.
+COMPARISON_FILTERS: Final = {
+    "win": "Won",
+    "tie": "Tied",
+    "lose": "Lost",
+}
+#: Stages whose samples are prompts with all that became of them.
+PROMPT_STAGES: Final = ("prompts", "responses", "demonstrations", "judgements", "pairs", "review")
+Mark = Literal["chosen", "rejected", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A response with its judgements and its part in the pair."""
+
+    response: Response
+    mark: Mark
+    judgements: list[Judgement]
+
+    @property
+    def author(self) -> str:
+        """Who wrote it, where it was not the student."""
+        if self.response.source == Response.Source.STUDENT:
+            return ""
+        return self.response.author or self.response.get_source_display().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSample:
+    """A prompt of an iteration with all that became of it so far."""
+
+    prompt: Prompt
+    iteration: Iteration
+    candidates: list[Candidate]
+    pair: PreferencePair | None
+    outcome: str  #: why it made its pair, or none; empty until that is known
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSample:
+    """A held-out prompt answered by two checkpoints."""
+
+    comparison: Comparison
+    newer: list[Judgement]
+    older: list[Judgement]
+
+
+def latest(run: Run) -> PromptSample | None:
+    """The prompt that was worked on last, of the newest iteration; None until there is a response."""
+    event = RunEvent.objects.filter(run=run, kind=RunEvent.Kind.SAMPLE).order_by("-seq").first()
+    if event is not None:
+        iteration = Iteration.objects.filter(run=run, number=event.payload["iteration"]).first()
+        if iteration is not None:
+            found = prompt_samples(iteration, [event.payload["prompt"]])
+            if found and found[0].candidates:
+                return found[0]
+    pair = PreferencePair.objects.filter(iteration__run=run).order_by("-iteration__number", "-pk").first()
+    if pair is not None and pair.iteration is not None:
+        return next(iter(prompt_samples(pair.iteration, [pair.prompt_id])), None)
+    response = (
+        Response.objects.filter(iteration__run=run, purpose__in=_IN_PAIRS)
+        .order_by("-iteration__number", "-pk")
+        .select_related("iteration")
+        .first()
+    )
+    if response is None or response.iteration is None:
+        return None
+    return next(iter(prompt_samples(response.iteration, [response.prompt_id])), None)
+
+
+_IN_PAIRS = (Response.Purpose.CANDIDATE, Response.Purpose.DEMONSTRATION)
+
+
+def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[PromptSample]:
+    """The prompts in the order given, in five queries however many they are."""
+    prompts = Prompt.objects.in_bulk(prompt_ids)
+    pairs: dict[int, PreferencePair] = {}
+    for pair in PreferencePair.objects.filter(iteration=iteration, prompt__in=prompt_ids).order_by("-pk"):
+        pairs[pair.prompt_id] = pair
+    paired = [response for pair in pairs.values() for response in (pair.chosen_id, pair.rejected_id)]
+    responses: dict[int, list[Response]] = defaultdict(list)
+    found = Response.objects.filter(
+        Q(iteration=iteration) | Q(iteration__isnull=True), prompt__in=prompt_ids, purpose__in=_IN_PAIRS
+    ) | Response.objects.filter(pk__in=paired)
+    for response in found.order_by("prompt_id", "purpose", "index"):
+        responses[response.prompt_id].append(response)
+    # Responses that a data set brought along count only where the iteration made none of its own.
+    for prompt_id, rows in responses.items():
+        own = [row for row in rows if row.iteration_id == iteration.pk or row.pk in paired]
+        responses[prompt_id] = own or rows
+    judged = judgements_of(row.pk for rows in responses.values() for row in rows)
+    outcomes = dict(
+        IterationPrompt.objects.filter(
+            iteration=iteration, prompt__in=prompt_ids, role=IterationPrompt.Role.TRAIN
+        ).values_list("prompt_id", "outcome")
+    )
+    return [
+        PromptSample(
+            prompt=prompts[prompt_id],
+            iteration=iteration,
+            candidates=[
+                Candidate(row, _mark(row, pairs.get(prompt_id)), judged[row.pk]) for row in responses[prompt_id]
+            ],
+            pair=pairs.get(prompt_id),
+            outcome=outcomes.get(prompt_id, "") or (pairs[prompt_id].reason if prompt_id in pairs else ""),
+        )
+        for prompt_id in prompt_ids
+        if prompt_id in prompts
+    ]
+
+
+def _mark(response: Response, pair: PreferencePair | None) -> Mark:
+    if pair is None:
+        return ""
+    if response.pk == pair.chosen_id:
+        return "chosen"
+    return "rejected" if response.pk == pair.rejected_id else ""
+
+
+def judgements_of(response_ids: Iterable[int]) -> dict[int, list[Judgement]]:
+    """The judgements of each response: self, teacher, person, outside reference."""
+    order = [Judgement.Source.SELF, Judgement.Source.TEACHER, Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
+    found: dict[int, list[Judgement]] = defaultdict(list)
+    for judgement in Judgement.objects.filter(response__in=list(response_ids)).order_by("pk"):
+        found[judgement.response_id].append(judgement)
+    for rows in found.values():
+        rows.sort(key=lambda row: order.index(Judgement.Source(row.source)))
+    return found
+
+
+def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: Any = 1) -> Page[PromptSample]:
+    """A page of an iteration's prompts with what became of them, in their order."""
+    uses = IterationPrompt.objects.filter(iteration=iteration, role=IterationPrompt.Role.TRAIN)
+    found: QuerySet[Prompt]
+    if uses.exists():
+        found = Prompt.objects.filter(uses__in=uses).order_by("uses__position")
+    else:
+        found = Prompt.objects.filter(Exists(PreferencePair.objects.filter(iteration=iteration, prompt=OuterRef("pk"))))
+    if query.strip():
+        found = found.filter(text__icontains=query.strip())
+    pairs = PreferencePair.objects.filter(iteration=iteration, prompt=OuterRef("pk"))
+    judgements = Judgement.objects.filter(
+        Q(response__iteration=iteration) | Q(response__iteration__isnull=True), response__prompt=OuterRef("pk")
+    )
+    if show == "pair":
+        found = found.filter(Exists(pairs))
+    elif show == "none":
+        without = uses.exclude(outcome="").filter(prompt=OuterRef("pk"))
+        found = found.filter(~Exists(pairs), Exists(without))
+    elif show == "unparsed":
+        found = found.filter(Exists(judgements.filter(score__isnull=True)))
+    elif show == "waiting":
+        found = found.filter(~Exists(judgements))
+    pages: Page[Any] = Paginator(found.values_list("pk", flat=True), PAGE).get_page(page)
+    pages.object_list = prompt_samples(iteration, list(pages.object_list))
+    return pages
+
+
+def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page: Any = 1) -> Page[ComparisonSample]:
+    """A page of the head-to-head comparisons of the model that an iteration made."""
+    found = Comparison.objects.filter(evaluation__checkpoint__iteration=iteration).select_related(
+        "prompt", "response", "against", "evaluation__checkpoint", "evaluation__against"
+    )
+    if query.strip():
+        found = found.filter(prompt__text__icontains=query.strip())
+    if show in COMPARISON_FILTERS:
+        found = found.filter(outcome=show)
+    pages: Page[Any] = Paginator(found, PAGE).get_page(page)
+    rows = list(pages.object_list)
+    judged = judgements_of(pk for row in rows for pk in (row.response_id, row.against_id))
+    pages.object_list = [ComparisonSample(row, judged[row.response_id], judged[row.against_id]) for row in rows]
+    return pages
+
+
+def answers_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[PromptSample]:
+    """A page of evaluation answers that were compared with no other model's: those of the first one measured."""
+    found = Response.objects.filter(iteration=iteration, purpose=Response.Purpose.EVALUATION).select_related("prompt")
+    if query.strip():
+        found = found.filter(prompt__text__icontains=query.strip())
+    pages: Page[Any] = Paginator(found.order_by("pk"), PAGE).get_page(page)
+    rows = list(pages.object_list)
+    judged = judgements_of(row.pk for row in rows)
+    pages.object_list = [
+        PromptSample(row.prompt, iteration, [Candidate(row, "", judged[row.pk])], None, "") for row in rows
+    ]
+    return pages
+
+
+def snapshot_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[SnapshotItem]:
+    """A page of the rows that the iteration's training consumed."""
+    found = SnapshotItem.objects.filter(snapshot__iteration=iteration).select_related(
+        "pair__prompt", "pair__chosen", "pair__rejected", "response__prompt", "snapshot"
+    )
+    if query.strip():
+        words = query.strip()
+        found = found.filter(Q(pair__prompt__text__icontains=words) | Q(response__prompt__text__icontains=words))
+    return Paginator(found.order_by("position"), PAGE).get_page(page)
+
+
+def stages_with_samples(iteration: Iteration) -> list[Stage]:
+    """The stages of an iteration that have rows to show, in order."""
+    hidden = (Stage.Kind.SFT, Stage.Kind.TRAINING)
+    return [
+        stage
+        for stage in iteration.stages.exclude(status=Stage.Status.SKIPPED).order_by("position")
+        if stage.kind not in hidden and (stage.done or stage.status in (Stage.Status.DONE, Stage.Status.WAITING))
+    ]

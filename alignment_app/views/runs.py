@@ -1,0 +1,178 @@
+"""The list of runs, the page of one run, and what may be asked of it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from alignment_app.models import Iteration, Run
+from alignment_app.selectors import curves, loop, samples
+from alignment_app.selectors import runs as selectors
+from alignment_app.services import people
+from alignment_app.services import runs as services
+from alignment_app.services.errors import Refused
+from alignment_app.views.access import requires
+from training.config import RunConfig
+
+only_leads = requires(people.can_launch, "Your role reads runs and does not change them. Ask an admin for the lead role.")
+
+VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
+#: Parts of the run page that it fetches again when an event of their kind has come.
+PARTS: Final = ("head", "loop", "sample", "figures", "curves")
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """Runs, newest first; htmx asks for the table alone, every few seconds and while the reader types."""
+    query, status, paradigm = (request.GET.get(name, "") for name in ("q", "status", "paradigm"))
+    context = {
+        "page": selectors.runs_page(query, status, paradigm, request.GET.get("page")),
+        "q": query,
+        "status": status,
+        "paradigm": paradigm,
+        "statuses": selectors.STATUS_GROUPS,
+        "paradigms": selectors.PARADIGMS,
+        "filtered": bool(query.strip() or status or paradigm),
+        "may_launch": people.can_launch(request.user),
+    }
+    is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    return render(request, "runs/_table.html" if is_part else "runs/index.html", context)
+
+
+def _run(run_id: int) -> Run:
+    try:
+        return loop.load(run_id)
+    except Run.DoesNotExist:
+        raise Http404(f"There is no run {run_id}. It may have been removed.") from None
+
+
+def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
+    """What a part of the page needs."""
+    if part == "head":
+        return {"head": loop.head(run), "may_launch": people.can_launch(request.user)}
+    if part == "loop":
+        return {"lines": loop.lines(run)}
+    if part == "sample":
+        return {"sample": samples.latest(run)}
+    return {"figures": loop.figures(run)}
+
+
+@require_GET
+def detail(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The run page, drawn from the record up to ``last_seq``; its script follows from there."""
+    run = _run(run_id)
+    context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "gauge": loop.gauge(run)}
+    for part in ("head", "loop", "sample", "figures"):
+        context |= _part_context(request, run, part)
+    context["curves"] = [curve.as_json() for curve in curves.curves(run.pk, run.last_seq)]
+    response = render(request, "runs/run.html", context)
+    response.headers["Cache-Control"] = "no-store"  # going back shows the present, not what was
+    return response
+
+
+@require_GET
+def part(request: HttpRequest, run_id: int, part: str) -> HttpResponseBase:
+    """One part of the page as it is now."""
+    if part not in PARTS:
+        raise Http404(f"There is no part {part}.")
+    if part == "curves":
+        get_object_or_404(Run, pk=run_id)
+        return JsonResponse({"curves": [curve.as_json() for curve in curves.curves(run_id)]})
+    run = _run(run_id)
+    return render(request, f"runs/_{part}.html", {"run": run, **_part_context(request, run, part)})
+
+
+@require_GET
+def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The rows of a stage: prompts with all that became of them, comparisons, or the training set."""
+    run = _run(run_id)
+    iteration = _iteration(run, request.GET.get("iteration", ""))
+    stages = samples.stages_with_samples(iteration)
+    kinds = [stage.kind for stage in stages]
+    kind = request.GET.get("stage", "")
+    if kind not in kinds:
+        kind = kinds[0] if kinds else ""
+    query, show, page = (request.GET.get(name, "") for name in ("q", "show", "page"))
+    context: dict[str, Any] = {
+        "run": run,
+        "iteration": iteration,
+        "iterations": [line for line in run.iterations.all() if samples.stages_with_samples(line)],
+        "stages": stages,
+        "kind": kind,
+        "q": query,
+        "show": show,
+        "filters": {},
+    }
+    if kind in samples.PROMPT_STAGES:
+        context |= {"look": "prompts", "filters": samples.PROMPT_FILTERS}
+        context["page"] = samples.prompts_page(iteration, query, show, page)
+    elif kind == "dataset":
+        context |= {"look": "snapshot", "page": samples.snapshot_page(iteration, query, page)}
+    elif kind == "evaluation":
+        comparisons = samples.comparisons_page(iteration, query, show, page)
+        if comparisons.paginator.count or iteration.number:
+            context |= {"look": "comparisons", "page": comparisons, "filters": samples.COMPARISON_FILTERS}
+        else:
+            context |= {"look": "prompts", "page": samples.answers_page(iteration, query, page)}
+    is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    return render(request, "runs/_samples.html" if is_part else "runs/samples.html", context)
+
+
+def _iteration(run: Run, wanted: str) -> Iteration:
+    """The iteration asked for, else the newest that has begun."""
+    iterations = list(run.iterations.all())
+    for iteration in iterations:
+        if wanted.isdigit() and iteration.number == int(wanted):
+            return iteration
+    begun = [iteration for iteration in iterations if iteration.started_at]
+    return begun[-1] if begun else iterations[0]
+
+
+@require_POST
+@only_leads
+def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
+    """Pause, resume, cancel, remove, or let the reviewed pairs train."""
+    run = get_object_or_404(Run, pk=run_id)
+    refusal = ""
+    try:
+        if verb in VERBS:
+            VERBS[verb](run, user=request.user)
+        elif verb == "approve":
+            iteration = get_object_or_404(Iteration, run=run, number=int(request.POST.get("iteration") or 0))
+            services.approve_review(iteration, user=request.user)
+        elif verb == "remove":
+            services.remove(run, user=request.user)
+            messages.success(request, f"{run.name} is removed.")
+            return _go(request, "runs")
+        else:
+            raise Http404(f"Nothing is called {verb}.")
+    except Refused as problem:
+        refusal = problem.message
+    if request.headers.get("HX-Request"):
+        run = _run(run_id)
+        context = {"run": run, "refusal": refusal, **_part_context(request, run, "head")}
+        return render(request, "runs/_head.html", context)
+    if refusal:
+        messages.error(request, refusal)
+    return redirect("run", run_id)
+
+
+def _go(request: HttpRequest, name: str) -> HttpResponse:
+    """Another page, whether a form or htmx asked."""
+    response = redirect(name)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": response.url})
+    return response
+
+
+@require_GET
+def config_yaml(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The run's config as a YAML file."""
+    run = get_object_or_404(Run, pk=run_id)
+    text = RunConfig.parse(run.config).to_yaml()
+    headers = {"Content-Disposition": f'attachment; filename="run-{run.pk}.yaml"'}
+    return HttpResponse(text, content_type="application/yaml; charset=utf-8", headers=headers)
