@@ -102,9 +102,9 @@ class ImportedRow:
 
 
 def content_hash(messages: Sequence[Message], raw_text: str = "") -> str:
-    """SHA-256 over roles and contents (and the text itself where there are no messages): equal prompts, equal hash."""
-    plain = [[message["role"], message["content"]] for message in messages]
-    return hashlib.sha256(json.dumps([plain, raw_text], ensure_ascii=False).encode()).hexdigest()
+    """SHA-256 of a conversation (and of raw training text): what makes two prompts of a set the same."""
+    canonical = json.dumps([list(map(dict, messages)), raw_text], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def check_mapping(kind: str, mapping: Mapping[str, str]) -> None:

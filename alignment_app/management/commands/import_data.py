@@ -24,7 +24,7 @@ NAMED = 20
 
 class Command(PlainCommand):
     help = (
-        "Import prompts, prompt-response pairs, scored responses or preference pairs from JSON Lines, a JSON array, CSV "
+        "Import prompts, prompt-response pairs, scored responses or preference pairs from JSON Lines, JSON, CSV "
         "or Parquet. The same rows twice add nothing."
     )
 
