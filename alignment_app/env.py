@@ -56,7 +56,8 @@ def home() -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentProblem("PLUMBLINE_HOME", f"cannot make {path}: {error.strerror}; name a folder you own") from None
+        problem = f"cannot make {path}: {error.strerror}; name a folder you own"
+        raise EnvironmentProblem("PLUMBLINE_HOME", problem) from None
     if not os.access(path, os.W_OK):
         raise EnvironmentProblem("PLUMBLINE_HOME", f"{path} is not writable; name a folder you own")
     return path

@@ -213,11 +213,11 @@ class EvaluationConfig(Section):
 
 
 class RunConfig(Section):
-    """A whole alignment run: M0, its supervised fine-tuning to M1, then ``iterations`` rounds of preference training."""
+    """A whole alignment run: M0, supervised fine-tuning to M1, then ``iterations`` rounds of preference training."""
 
     name: str = Field(min_length=1, max_length=120, description="Shown in lists. Need not be unique.")
     paradigm: Paradigm = Field(
-        description="Who says which response is better: the student itself, a teacher that scores, or a teacher that answers."
+        description="Who says which response is better: the student, a teacher that scores, or a teacher that answers."
     )
     iterations: int = Field(
         2, ge=0, le=20, description="Rounds of preference training: 2 gives M2 and M3; 0 stops at M1."
@@ -288,9 +288,9 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
     """Fields that are each valid and together make no run: (dotted field, sentence)."""
     found: list[tuple[str, str]] = []
     teacher = config.teacher
-    if config.paradigm != "self_reward" and teacher.kind == "none" and not config.judging.recorded_scores:
-        if not config.pairs.from_dataset:
-            found.append(("teacher.kind", f"{config.paradigm} needs a teacher: choose one, or take self_reward"))
+    needs_teacher = not (config.judging.recorded_scores or config.pairs.from_dataset)
+    if config.paradigm != "self_reward" and teacher.kind == "none" and needs_teacher:
+        found.append(("teacher.kind", f"{config.paradigm} needs a teacher: choose one, or take self_reward"))
     if teacher.kind in ("checkpoint", "gemini", "openai_compatible") and not teacher.model:
         found.append(("teacher.model", f"a teacher of kind {teacher.kind} needs a model name"))
     if teacher.kind == "openai_compatible" and not teacher.base_url:
@@ -307,9 +307,9 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
     if config.iterations > 0 and not config.pairs.from_dataset:
         if not config.candidates.from_dataset and not config.prompts.dataset:
             found.append(("prompts.dataset", "name a data set with prompts (for self-instruct: with seed tasks)"))
-        if config.paradigm != "teacher_demonstration" and config.candidates.n < 2:
-            if not config.candidates.from_dataset:
-                found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
+        makes_pairs_by_score = config.paradigm != "teacher_demonstration" and not config.candidates.from_dataset
+        if makes_pairs_by_score and config.candidates.n < 2:
+            found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
     if config.judging.recorded_scores and not config.candidates.from_dataset:
         found.append(
             ("judging.recorded_scores", "recorded scores come with candidates.from_dataset; name the data set")

@@ -137,7 +137,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('source', models.CharField(choices=[('student', 'Student'), ('teacher', 'Teacher'), ('human', 'Person'), ('imported', 'Imported')], max_length=12)),
                 ('purpose', models.CharField(choices=[('target', 'Training target'), ('candidate', 'Candidate'), ('demonstration', 'Demonstration'), ('evaluation', 'Evaluation answer'), ('probe', 'Judge probe')], max_length=16)),
-                ('author', models.CharField(blank=True, help_text='Model name or person, where there is no checkpoint.', max_length=200)),
+                ('author', models.CharField(blank=True, help_text='Model or person, where there is no checkpoint.', max_length=200)),
                 ('index', models.PositiveIntegerField(help_text='Number among the responses of its prompt, from 0.')),
                 ('text', models.TextField(blank=True)),
                 ('weights', models.JSONField(blank=True, default=list, help_text='[[start, end, weight], …]: spans whose training loss is multiplied.')),
@@ -204,7 +204,7 @@ class Migration(migrations.Migration):
             name='Comparison',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('verdict_first', models.CharField(help_text='Asked with the newer one first: first, second, tie, unparsed.', max_length=10)),
+                ('verdict_first', models.CharField(help_text='Newer one asked first: first, second, tie, unparsed.', max_length=10)),
                 ('verdict_second', models.CharField(help_text='Asked with the newer one second.', max_length=10)),
                 ('outcome', models.CharField(choices=[('win', 'Win'), ('tie', 'Tie'), ('lose', 'Lose')], max_length=4)),
                 ('evaluation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='comparisons', to='alignment_app.evaluation')),

@@ -77,13 +77,13 @@ class Checkpoint(models.Model):
         ordering = ("run", "number")
         constraints = [models.UniqueConstraint(fields=("run", "number"), name="checkpoint_number_once_in_a_run")]
 
+    def __str__(self) -> str:
+        return f"M{self.number} of run {self.run_id}"
+
     @property
     def name(self) -> str:
         """M0, M1, …"""
         return f"M{self.number}"
-
-    def __str__(self) -> str:
-        return f"M{self.number} of run {self.run_id}"
 
 
 class Evaluation(models.Model):
@@ -109,7 +109,7 @@ class Comparison(models.Model):
     prompt = models.ForeignKey("alignment_app.Prompt", on_delete=models.PROTECT, related_name="+")
     response = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
     against = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
-    verdict_first = models.CharField(max_length=10, help_text="Asked with the newer one first: first, second, tie, unparsed.")
+    verdict_first = models.CharField(max_length=10, help_text="Newer one asked first: first, second, tie, unparsed.")
     verdict_second = models.CharField(max_length=10, help_text="Asked with the newer one second.")
     outcome = models.CharField(max_length=4, choices=Outcome)
 

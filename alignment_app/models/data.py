@@ -21,7 +21,9 @@ class Dataset(models.Model):
     description = models.TextField(blank=True)
     licence = models.CharField(max_length=80, blank=True)
     source_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the newest imported file.")
-    run = models.ForeignKey("alignment_app.Run", null=True, blank=True, on_delete=models.CASCADE, related_name="datasets")
+    run = models.ForeignKey(
+        "alignment_app.Run", null=True, blank=True, on_delete=models.CASCADE, related_name="datasets"
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -104,7 +106,7 @@ class Response(models.Model):
     )
     source = models.CharField(max_length=12, choices=Source)
     purpose = models.CharField(max_length=16, choices=Purpose)
-    author = models.CharField(max_length=200, blank=True, help_text="Model name or person, where there is no checkpoint.")
+    author = models.CharField(max_length=200, blank=True, help_text="Model or person, where there is no checkpoint.")
     index = models.PositiveIntegerField(help_text="Number among the responses of its prompt, from 0.")
     text = models.TextField(blank=True)
     weights = models.JSONField(

@@ -111,14 +111,14 @@ def imported_pairs(dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
     drawn = sorted(pairs, key=lambda pair: derive_seed(seed, "pairs", pair.chosen_id, pair.rejected_id))
     return [
         PairDraft(
-            pair.prompt_id,
-            pair.chosen_id,
-            pair.rejected_id,
-            pair.chosen_score,
-            pair.rejected_score,
-            pair.margin,
-            "As the data set has it.",
-        )  # fmt: skip
+            prompt_id=pair.prompt_id,
+            chosen_id=pair.chosen_id,
+            rejected_id=pair.rejected_id,
+            chosen_score=pair.chosen_score,
+            rejected_score=pair.rejected_score,
+            margin=pair.margin,
+            reason="As the data set has it.",
+        )
         for pair in drawn[:count]
     ]
 

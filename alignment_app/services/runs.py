@@ -104,7 +104,7 @@ def _models_of(config: RunConfig) -> list[tuple[str, str]]:
 
 
 def _local_model(field: str, model: str) -> tuple[str, str] | None:
-    """A problem where ``model`` is a path on this machine without a model in it. A hub's name is tried when it loads."""
+    """A problem where ``model`` is a path on this machine without a model in it; hub names are tried on loading."""
     if not (model.startswith(("/", "./", "../", "~")) or "\\" in model):
         return None
     folder = Path(model).expanduser()
@@ -158,9 +158,8 @@ def resume(run: Run, *, user: Any = None) -> Run:
         _set(run, run.status, f"Pause taken back by {user or 'the command line'}.")
         return run
     if run.status not in Run.STOPPED:
-        raise Refused(
-            "not_stopped", f"Only a stopped run can be resumed; this one is {run.get_status_display().lower()}."
-        )
+        state = run.get_status_display().lower()
+        raise Refused("not_stopped", f"Only a stopped run can be resumed; this one is {state}.")
     if open_attempt(run):
         raise Refused("still_at_work", "A worker is still at work on this run. Try again in a moment.")
     run.pause_requested, run.cancel_requested_at, run.finished_at = False, None, None

@@ -16,17 +16,17 @@ from django.apps import apps
 if not apps.ready:  # a spawned worker does not set Django up by itself
     django.setup()
 
-from alignment_app.models import Stage, StageAttempt  # noqa: E402  (models load only after Django is set up)
-from alignment_app.services import stages  # noqa: E402
-from alignment_app.services.errors import LeaseLost  # noqa: E402
-from alignment_app.services.keeping import Interrupted, Keeper  # noqa: E402
-from training.engines.base import EngineError  # noqa: E402
-from training.engines.pool import EnginePool  # noqa: E402
-from training.jobs.evaluate import evaluate  # noqa: E402
-from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs  # noqa: E402
-from training.jobs.stage_work import CannotGoOn, Halt, StageWork  # noqa: E402
-from training.jobs.train import fine_tune, freeze_dataset, train_on_preferences  # noqa: E402
-from training.trainers.errors import Stopped, TrainingError  # noqa: E402
+from alignment_app.models import Stage, StageAttempt
+from alignment_app.services import stages
+from alignment_app.services.errors import LeaseLost
+from alignment_app.services.keeping import Interrupted, Keeper
+from training.engines.base import EngineError
+from training.engines.pool import EnginePool
+from training.jobs.evaluate import evaluate
+from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs
+from training.jobs.stage_work import CannotGoOn, Halt, StageWork
+from training.jobs.train import fine_tune, freeze_dataset, train_on_preferences
+from training.trainers.errors import Stopped, TrainingError
 
 log = logging.getLogger(__name__)
 

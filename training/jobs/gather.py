@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Avg, QuerySet, Sum
 
-from alignment_app.models import Checkpoint, Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
+from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.keeping import Progress
@@ -131,7 +131,7 @@ class _JudgementProgress(Progress):
         if self.parsed < config.min_parse_rate * self.replies:
             share, asked = 100 * self.parsed / self.replies, 100 * config.min_parse_rate
             raise Halt(
-                f"Only {self.parsed} of the judge's {self.replies} replies held a score ({share:.0f} %; the run asks for "
+                f"Only {self.parsed} of the judge's {self.replies} replies held a score ({share:.0f} %; asked for are "
                 f"{asked:.0f} %). This judge does not follow the judge prompt. Look at its raw replies under Samples; "
                 "then fine-tune it on EFT rows, or clone the run with a teacher as judge."
             )

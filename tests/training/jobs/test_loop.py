@@ -57,7 +57,8 @@ def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert [checkpoint.name for checkpoint in run.checkpoints.all()] == ["M0", "M1", "M2"]
     m2 = run.checkpoints.get(number=2)
-    assert m2.parent.name == "M1" and m2.reference.name == "M1"
+    assert m2.parent.name == "M1"
+    assert m2.reference.name == "M1"
     assert m2.snapshot.row_count == m2.snapshot.items.count() == 6
     assert all(pair.origin == PreferencePair.Origin.DEMONSTRATION for pair in PreferencePair.objects.all())
     assert {file["name"] for file in m2.files} >= {"config.json", "model.safetensors", "tokenizer.json"}
