@@ -1,0 +1,97 @@
+"""Builds the miniature in a process of its own, so that the one that supervises or serves never loads torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+
+from alignment_app.processes.children import die_with_parent
+
+LOOK_SECONDS: Final = 0.2
+#: Called with a step's name, how much of it is done, and its total (0: not known).
+Show = Callable[[str, int, int], None]
+
+
+class NotBuilt(Exception):
+    """The miniature could not be built; the message says why and what to do."""
+
+
+class Stopped(Exception):
+    """Somebody asked to stop while it was being built. Nothing half-built is kept."""
+
+
+def build(home: Path, seed: int, show: Show, should_stop: Callable[[], bool] = lambda: False) -> Path:
+    """Build the miniature of a seed, or find the one that is there; returns its folder.
+
+    ``should_stop`` is asked a few times a second. Raises :class:`NotBuilt` or :class:`Stopped`.
+    """
+    log = home / "logs" / "miniature.log"
+    log.parent.mkdir(exist_ok=True)
+    parent = os.getpid()
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training.miniature", str(home), "--seed", str(seed)],
+            cwd=settings.BASE_DIR,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(parent),
+        )
+        try:
+            directory = _follow(process, show, should_stop)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+    if process.returncode or directory is None:
+        end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:])
+        raise NotBuilt(
+            f"The miniature could not be built. Its log ({log}) ends:\n{end}\n"
+            "Mend that, or look with 'python manage.py doctor', and start again."
+        )
+    return directory
+
+
+def _follow(process: subprocess.Popen[bytes], show: Show, should_stop: Callable[[], bool]) -> Path | None:
+    """Pass on what the process says until it ends; the folder that it named."""
+    directory: Path | None = None
+    assert process.stdout is not None
+    pending = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if should_stop():
+                raise Stopped
+            if not selector.select(LOOK_SECONDS):
+                continue
+            piece = os.read(process.stdout.fileno(), 65536)
+            if not piece:
+                break
+            *lines, pending = (pending + piece).split(b"\n")
+            for said in map(_read, lines):
+                if "directory" in said:
+                    directory = Path(said["directory"])
+                elif "step" in said:
+                    show(said["step"], said["done"], said["total"])
+    process.wait()  # the pipe is closed: it is ending
+    return directory
+
+
+def _read(line: bytes) -> dict[str, Any]:
+    """A line of the process as facts; anything else that it prints is passed over."""
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
