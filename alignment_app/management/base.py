@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from alignment_app.models import Run
+from alignment_app.services import publish
 from alignment_app.services.errors import Refused
 from training.config import ConfigError
 
@@ -35,6 +36,8 @@ class PlainCommand(BaseCommand):
             raise Error(f"the database cannot be used ({_first_line(error)}); {hint}", returncode=NOT_DONE) from None
         except (DatabaseError, OSError, UnicodeError) as error:
             raise Error(f"{_first_line(error)}; nothing more was done", returncode=NOT_DONE) from None
+        finally:
+            publish.flush()  # the thread that tells the pages must be at rest when the process ends
 
     def work(self, **options: Any) -> None:
         raise NotImplementedError

@@ -10,6 +10,7 @@ from alignment_app.models.data import (
     Response,
 )
 from alignment_app.models.events import RunEvent
+from alignment_app.models.exports import Export
 from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
 
@@ -19,6 +20,7 @@ __all__ = [
     "Dataset",
     "DatasetSnapshot",
     "Evaluation",
+    "Export",
     "Iteration",
     "IterationPrompt",
     "Judgement",

@@ -1,0 +1,42 @@
+"""What was taken out of the record, by whom and when."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class Export(models.Model):
+    """One export: its selection, and once it ran to its end the number of rows and the hash of its content."""
+
+    class Kind(models.TextChoices):
+        PAIRS = "pairs", "Preference pairs"
+        RESPONSES = "responses", "Responses"
+        JUDGEMENTS = "judgements", "Judgements"
+
+    class Format(models.TextChoices):
+        JSONL = "jsonl", "JSON Lines"
+        PARQUET = "parquet", "Parquet"
+
+    kind = models.CharField(max_length=12, choices=Kind)
+    format = models.CharField(max_length=8, choices=Format)
+    selection = models.JSONField(default=dict, help_text="What was asked for, in words that the export command takes.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    author = models.CharField(max_length=150, help_text="Name of the account at that time, or the command line.")
+    row_count = models.PositiveIntegerField(null=True, blank=True, help_text="Null: the export did not run to its end.")
+    content_hash = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the rows as JSON Lines, the same for either format."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.author}"
+
+    @property
+    def file_name(self) -> str:
+        return f"plumbline-{self.kind}-{self.pk}.{self.format}"
