@@ -10,7 +10,7 @@ from typing import Any, Final
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from alignment_app.feeds import following
+from alignment_app.feeds import following, frame
 from alignment_app.selectors import events
 from alignment_app.services.people import can_read
 
@@ -26,7 +26,7 @@ BAD_MESSAGE: Final = 4400
 
 class RunConsumer(AsyncWebsocketConsumer):
     """Follows one run. The page sends ``{"cursor": n}`` and gets ``{"events": [...]}`` frames: each event after n,
-    once, in order. A later cursor starts anew from there.
+    once, in order, and at least one frame, if empty. A later cursor starts anew from there.
     """
 
     # The sockets share their run's feed; none needs a channel of its own, and none fails when the layer is away.
@@ -65,13 +65,14 @@ class RunConsumer(AsyncWebsocketConsumer):
 
     async def _send_after(self, cursor: int) -> None:
         async with following(self.run_id) as feed:
-            while True:
-                cursor, text = await feed.next_frame(cursor)
-                try:
+            try:
+                if feed.head <= cursor:
+                    await self.send(text_data=frame([]))  # says that the socket carries, though nothing is new
+                while True:
+                    cursor, text = await feed.next_frame(cursor)
                     await self.send(text_data=text)
-                except Exception:  # the peer is gone; the page comes again with its cursor
-                    log.debug("a socket of run %s is gone", self.run_id)
-                    return
+            except OSError:  # the peer is gone (uvicorn's ClientDisconnected); it comes again with its cursor
+                log.debug("a socket of run %s is gone", self.run_id)
 
     async def _stop_sending(self) -> None:
         if self._sending is not None:

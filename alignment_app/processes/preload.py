@@ -24,6 +24,9 @@ MODULES: Final = (
     "training.jobs",
 )
 
+#: pyarrow's allocator purges memory in a thread that knows how to survive a fork.
+FORK_SAFE_THREADS: Final = frozenset({"jemalloc_bg_thd"})
+
 
 def settle_environment() -> None:
     """Set what the libraries read when they are loaded; whatever the environment says already stays.
@@ -45,18 +48,14 @@ def preload() -> None:
         except ImportError as error:
             log.warning("could not load %s ahead of time (%s)", name, error)
     log.info("libraries loaded in %.1f s", time.monotonic() - began)
-    if (count := thread_count()) > 1:
-        log.warning("the worker has %d threads before it forks; a job may hang. Threads: %s", count, _names())
+    if extra := extra_threads():
+        log.warning("threads exist before the worker forks, and a job may hang: %s", ", ".join(extra))
 
 
-def thread_count() -> int:
-    """Threads of this process, those of libraries included where the system tells."""
-    tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
-
-
-def _names() -> list[str]:
+def extra_threads() -> list[str]:
+    """Names of the threads beside the main one, those of libraries included where the system tells."""
     tasks = Path("/proc/self/task")
     if not tasks.exists():
-        return [thread.name for thread in threading.enumerate()]
-    return sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
+        return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    others = (task for task in tasks.iterdir() if task.name != str(os.getpid()))
+    return sorted(name for task in others if (name := (task / "comm").read_text().strip()) not in FORK_SAFE_THREADS)

@@ -27,7 +27,7 @@ from django.db import DatabaseError, connections
 from alignment_app.processes.children import Child
 from alignment_app.processes.lock import HomeLock
 from alignment_app.processes.valkey import EmbeddedValkey, is_embedded
-from alignment_app.services.queues import QUEUES
+from alignment_app.services.queues import INTERACTIVE, QUEUES
 
 TEND_SECONDS: Final = 0.2
 WEB_START_SECONDS: Final = 90.0
@@ -82,8 +82,8 @@ class Supervisor:
             self._listener = listen(self.host, self.port)
             self.port = self._listener.getsockname()[1]
             self._lock.describe(url=self.url)
-            if self.logs:
-                self.logs.mkdir(exist_ok=True)
+            for folder in (self.home / "logs", Path(settings.STATIC_ROOT)):
+                folder.mkdir(exist_ok=True)
             prepare_database()
             self._start_valkey()
             descriptor = self._listener.fileno()
@@ -91,6 +91,7 @@ class Supervisor:
             for number in range(1, self.workers + 1):
                 name = "worker" if self.workers == 1 else f"worker-{number}"
                 self._start_child(name, manage("worker", "--queues", ",".join(self.queues)))
+            self._start_child("chat", manage("worker", "--queues", INTERACTIVE))
             self._start_child("tender", manage("tend"))
             self._wait_for_web()
         except BaseException:

@@ -41,7 +41,7 @@ class QueueWorker(Worker):
         self._connect(client)
         super().__init__(
             [Queue(name, connection=client) for name in names],
-            name=f"{reaping.this_host()} {os.getpid()} {secrets.token_hex(2)}",
+            name=f"{reaping.this_host()}:{os.getpid()}:{secrets.token_hex(2)}",
             connection=client,
             worker_ttl=TTL_SECONDS,
             job_monitoring_interval=MONITOR_SECONDS,
@@ -124,7 +124,7 @@ def forget_dead_workers() -> int:
 
     Returns how many. Raises ``RedisError`` where the server is away.
     """
-    here = f"{reaping.this_host()} "
+    here = f"{reaping.this_host()}:"
     dead = [
         worker
         for worker in Worker.all(connection=queues.connection())
