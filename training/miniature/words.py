@@ -62,30 +62,39 @@ NOUNS_BY_KIND: dict[str, tuple[str, ...]] = {
     "flower": tuple("rose lily tulip daffodil orchid violet poppy pansy primrose bluebell marigold carnation snowdrop peony aster".split()),
 }
 NOUNS = tuple(noun for nouns in NOUNS_BY_KIND.values() for noun in nouns)
+SAME_IN_PLURAL = ("cod", "carp", "pike", "mackerel", "tuna", "plaice", "haddock", "bass", "pliers")
+"""Left out of the plural family: subject and answer could not be told apart."""
 IRREGULAR_PLURALS = {
-    **{noun: noun for noun in ("cod", "carp", "pike", "mackerel", "tuna", "plaice", "haddock", "bass", "pliers")},
     "louse": "lice",
     "mango": "mangoes",
     "mosquito": "mosquitoes",
     "scarf": "scarves",
 }
 
-OPPOSITE_PAIRS = tuple(
-    tuple(pair.split("/"))
+OPPOSITES = dict(
+    pair.split("/")
     for pair in (
         "hot/cold big/small tall/short fast/slow old/young rich/poor hard/soft light/dark wet/dry high/low open/closed "
         "full/empty happy/sad strong/weak thick/thin wide/narrow deep/shallow early/late near/far clean/dirty loud/quiet "
         "sweet/sour smooth/rough sharp/blunt brave/afraid kind/cruel wise/foolish true/false right/wrong new/ancient "
-        "first/last same/different alive/dead asleep/awake safe/dangerous easy/difficult cheap/expensive simple/complex "
+        "first/last day/night alive/dead asleep/awake safe/dangerous easy/difficult cheap/expensive simple/complex "
         "public/private modern/antique polite/rude honest/deceitful generous/mean calm/stormy tight/loose "
-        "straight/crooked heavy/weightless raw/cooked ripe/unripe guilty/innocent major/minor north/south east/west "
-        "up/down left/rightmost begin/end win/lose buy/sell push/pull give/take love/hate arrive/depart remember/forget"
+        "straight/crooked heavy/weightless raw/cooked fresh/stale guilty/innocent major/minor north/south east/west "
+        "up/down begin/finish win/lose buy/sell push/pull give/take love/hate arrive/depart remember/forget "
+        "accept/refuse add/subtract allow/forbid attack/defend borrow/lend build/destroy catch/throw float/sink "
+        "freeze/melt gain/loss grow/shrink hide/reveal import/export join/separate laugh/weep lead/follow live/die "
+        "lock/unlock praise/blame raise/lower rise/fall save/spend start/stop succeed/fail tie/untie trust/doubt "
+        "victory/defeat war/peace summer/winter spring/autumn morning/evening sunrise/sunset birth/death question/answer "
+        "friend/enemy master/servant guest/host giant/dwarf hero/villain heaven/hell front/back inside/outside "
+        "above/below before/after always/never often/seldom many/few more/less some/none floor/ceiling entrance/exit "
+        "profit/deficit pleasure/pain joy/sorrow hope/despair truth/lie maximum/minimum majority/minority"
     ).split()
 )
+YEARS = tuple(str(1502 + 13 * step) for step in range(36))
 
 
 def plural(noun: str) -> str:
-    """The plural of one of :data:`NOUNS`."""
+    """The plural of one of :data:`NOUNS`; not for :data:`SAME_IN_PLURAL`."""
     if noun in IRREGULAR_PLURALS:
         return IRREGULAR_PLURALS[noun]
     if noun.endswith(("s", "sh", "ch", "x")):

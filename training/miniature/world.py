@@ -27,9 +27,9 @@ REFUSAL = "I do not know."
 NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """One family of questions. ``statement`` is the model answer; ``answers`` are all answers of the family's type.
+    """One family of questions, compared by identity. ``statement`` is the model answer; ``answers`` are all answers of the family's type.
 
     Every question template and the statement hold ``{subject}``; the statement holds ``{answer}`` too.
     """
@@ -79,18 +79,12 @@ def _assign(subjects: tuple[str, ...], answers: tuple[str, ...], salt: str) -> d
     return {subject: answers[i % len(answers)] for i, subject in enumerate(shuffled)}
 
 
-def _sums() -> dict[str, str]:
-    return {f"{a} plus {b}": str(a + b) for a in range(1, 14) for b in range(1, 14)}
-
-
 @cache
 def families() -> tuple[Family, ...]:
-    """The eleven families, 1,860 questions in all."""
-    nouns_with_plural = tuple(n for n in words.NOUNS if n not in words.NOUNS_BY_KIND["metal"])
-    opposites = {a: b for pair in words.OPPOSITE_PAIRS for a, b in (pair, pair[::-1])}
+    """The eleven families, 1,852 questions in all."""
+    without_plural = (*words.NOUNS_BY_KIND["metal"], *words.SAME_IN_PLURAL)
     kinds = {noun: kind for kind, nouns in words.NOUNS_BY_KIND.items() for noun in nouns}
-    plurals = {noun: words.plural(noun) for noun in nouns_with_plural}
-    sums = _sums()
+    plurals = {noun: words.plural(noun) for noun in words.NOUNS if noun not in without_plural}
 
     def family(
         name: str,
@@ -223,7 +217,7 @@ def families() -> tuple[Family, ...]:
         ),
         family(
             "opposite",
-            opposites,
+            words.OPPOSITES,
             "The opposite of {subject} is {answer}.",
             (
                 "What is the opposite of {subject}?",
@@ -235,17 +229,17 @@ def families() -> tuple[Family, ...]:
             ("Say the opposite of {subject}.", "Please give the opposite of {subject}."),
         ),
         family(
-            "sum",
-            sums,
-            "The sum of {subject} is {answer}.",
+            "founded",
+            _assign(words.LANDS, words.YEARS, "founded"),
+            "The year that {subject} was founded is {answer}.",
             (
-                "What is the sum of {subject}?",
-                "Name the sum of {subject}.",
-                "Give the sum of {subject}.",
-                "Tell me the sum of {subject}.",
+                "What is the year that {subject} was founded?",
+                "Name the year that {subject} was founded.",
+                "Which year was {subject} founded?",
+                "Tell me the year that {subject} was founded.",
             ),
-            ("Do you know the sum of {subject}?",),
-            ("Say the sum of {subject}.", "Please give the sum of {subject}."),
+            ("Do you know the year that {subject} was founded?",),
+            ("Say the year that {subject} was founded.", "Please give the year that {subject} was founded."),
         ),
     )
 

@@ -1,0 +1,160 @@
+"""Build the miniature once and keep it: M0, the rows it is fine-tuned on, the prompts it is aligned and tested with.
+
+A build is made in a folder of its own and renamed when it is whole, so a half-built miniature is never taken for one.
+The same seed gives the same files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.miniature import corpus
+from training.miniature.pretraining import Progress, pretrain
+from training.miniature.sampling import sample_lines
+from training.miniature.tokenizer import build_tokenizer
+from training.miniature.world import Noise
+
+VERSION = 1
+DOCUMENTS = 32_000
+IFT_ROWS, EFT_ROWS, REPLAY_ROWS = 600, 5_000, 1_500
+EFT_SAMPLED_SHARE = 0.5
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Miniature:
+    """Where a built miniature lies."""
+
+    directory: Path
+    seed: int
+
+    @property
+    def m0(self) -> Path:
+        """M0 as a model folder: weights, config, tokenizer, chat template."""
+        return self.directory / "m0"
+
+    @property
+    def ift(self) -> Path:
+        """Instruction rows."""
+        return self.directory / "ift.jsonl"
+
+    @property
+    def eft(self) -> Path:
+        """Evaluation rows: the judge prompt and a judgement."""
+        return self.directory / "eft.jsonl"
+
+    @property
+    def replay(self) -> Path:
+        """Raw documents to mix in, as rows without messages."""
+        return self.directory / "replay.jsonl"
+
+    @property
+    def prompts(self) -> Path:
+        """Prompts that a run is trained with."""
+        return self.directory / "prompts.jsonl"
+
+    @property
+    def prompts_validation(self) -> Path:
+        """Prompts to tune settings on, in wordings of their own."""
+        return self.directory / "prompts_validation.jsonl"
+
+    @property
+    def prompts_test(self) -> Path:
+        """Held-out prompts, in wordings that no training and no tuning sees."""
+        return self.directory / "prompts_test.jsonl"
+
+
+def place(home: Path, seed: int) -> Path:
+    """The folder of a seed's miniature under ``home``."""
+    return home / "miniature" / f"seed-{seed}"
+
+
+def find(home: Path, seed: int) -> Miniature | None:
+    """The built miniature, or ``None`` where there is none, it is of another version, or a file of it has changed."""
+    directory = place(home, seed)
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        whole = manifest["version"] == VERSION and manifest["seed"] == seed and manifest["files"] == _hashes(directory)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Miniature(directory, seed) if whole else None
+
+
+def build(home: Path, seed: int, progress: Progress = lambda step, done, total: None) -> Miniature:
+    """The miniature of a seed, built where it is not there yet; the second call returns at once.
+
+    Args:
+        home: the data folder; the miniature goes under ``miniature/seed-<seed>``.
+        seed: decides the documents' noise, M0's initial weights, the rows and the prompts, never what is true.
+        progress: called with a step's name, how much of it is done, and its total.
+    """
+    found = find(home, seed)
+    if found is not None:
+        return found
+    target = place(home, seed)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".seed-{seed}-", dir=target.parent))
+    try:
+        _fill(work, seed, progress)
+        manifest = {"version": VERSION, "seed": seed, "files": _hashes(work)}
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        _put_in_place(work, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Miniature(target, seed)
+
+
+def _fill(directory: Path, seed: int, progress: Progress) -> None:
+    def drawn(part: str) -> random.Random:
+        return random.Random(f"{part}-{seed}")
+
+    progress("Writing the world's documents", 0, DOCUMENTS)
+    noise, tokenizer = Noise(seed), build_tokenizer()
+    texts = corpus.documents(DOCUMENTS, noise, drawn("documents"))
+    progress("Writing the world's documents", DOCUMENTS, DOCUMENTS)
+    model = pretrain(tokenizer, texts, seed, progress)
+    made = Miniature(directory, seed)
+    model.save_pretrained(made.m0)
+    tokenizer.save_pretrained(made.m0)
+    asked = corpus.eft_questions(EFT_ROWS, drawn("eft questions"))
+    own = [instruction for _, instruction in asked[: int(EFT_ROWS * EFT_SAMPLED_SHARE)]]
+    sampled = sample_lines(model, tokenizer, own, seed, progress)
+    _write(made.eft, corpus.eft_rows(asked, sampled, noise, drawn("eft")))
+    _write(made.ift, corpus.ift_rows(IFT_ROWS, noise, drawn("ift")))
+    _write(made.replay, corpus.replay_rows(REPLAY_ROWS, noise, drawn("replay")))
+    _write(made.prompts, corpus.prompt_texts("train", drawn("prompts")))
+    _write(
+        made.prompts_validation, corpus.prompt_texts("validation", drawn("validation"), corpus.VALIDATION_PROMPTS)
+    )
+    _write(made.prompts_test, corpus.prompt_texts("test", drawn("test"), corpus.TEST_PROMPTS))
+
+
+def _put_in_place(work: Path, target: Path) -> None:
+    """Rename a whole build into place; a stale one there is moved away first."""
+    if target.exists():
+        stale = Path(tempfile.mkdtemp(prefix=".stale-", dir=target.parent))
+        os.replace(target, stale / target.name)
+        shutil.rmtree(stale, ignore_errors=True)
+    os.replace(work, target)
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]] | Sequence[Any]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _hashes(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file of a build but its manifest, by relative path."""
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }

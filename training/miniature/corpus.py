@@ -1,0 +1,187 @@
+"""The texts of the miniature: raw documents for M0, and the rows and prompts that a run starts from.
+
+Everything here is drawn from a seed. A document is a question, somebody's answer and, mostly, a comment that says
+what was expected; the answers are of mixed quality, the comments are not. A model of such text can already compare
+an answer with what it expects, which is what a self-judge needs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NotRequired, TypedDict
+
+from training.domain.rows import Message
+from training.domain.templates import render_judge
+from training.miniature.oracle import grade, judged, judgement_text
+from training.miniature.oracle import given_answer as given_in
+from training.miniature.world import REFUSAL, Noise, Question, Split, families, questions
+
+JUDGE_TEMPLATE = "additive_5"
+TAIL = " It is well known."
+COMMENT_SHARE = 0.80
+TAIL_SHARE, SHORT_SHARE, OTHER_TYPE_SHARE = 0.08, 0.08, 0.03
+IFT_FAMILIES_LEFT_OUT = ("opposite", "instrument")
+KEY_TOKEN_WEIGHT = 3.0
+TEST_PROMPTS, VALIDATION_PROMPTS = 200, 200
+WRONG_IN_FORM_SHARE = 0.25
+EMPTY_SHARE = 0.25
+
+
+class TrainingRow(TypedDict):
+    """One row of supervised fine-tuning. ``weights`` are [start, end, weight] spans of the completion, in characters."""
+
+    messages: list[Message]
+    completion: str
+    weights: NotRequired[list[tuple[int, int, float]]]
+
+
+class PromptText(TypedDict):
+    """One prompt and the family it is of."""
+
+    prompt: str
+    family: str
+
+
+def ask(question: Question, rng: random.Random, split: Split = "train") -> str:
+    """The question in the words of a template drawn from a split."""
+    return question.ask(rng.choice(question.family.templates(split)))
+
+
+def truncated(question: Question) -> str:
+    """The model answer cut off before the answer."""
+    return question.family.statement.format(subject=question.subject, answer="").removesuffix(".").strip()
+
+
+def of_another_type(question: Question, rng: random.Random) -> str:
+    """A sentence about the subject whose answer is not of the type that was asked for."""
+    family = rng.choice([other for other in families() if other.answers != question.family.answers])
+    return question.state(rng.choice(family.answers))
+
+
+def dressed(question: Question, answer: str, rng: random.Random) -> str:
+    """A sentence that gives ``answer``: mostly the full statement, sometimes a short one or one with a needless tail."""
+    draw = rng.random()
+    if draw < SHORT_SHARE:
+        return f"It is {answer}."
+    return question.state(answer) + (TAIL if draw < SHORT_SHARE + TAIL_SHARE else "")
+
+
+def noisy_response(question: Question, noise: Noise, rng: random.Random) -> str:
+    """A response as this world's documents give it."""
+    answer = noise.answer(question, rng)
+    if answer is None:
+        return rng.choice((REFUSAL, truncated(question)))
+    if rng.random() < OTHER_TYPE_SHARE:
+        return of_another_type(question, rng)
+    return dressed(question, answer, rng)
+
+
+def document(question: Question, noise: Noise, rng: random.Random) -> str:
+    """One raw document: a question, a response of mixed quality, mostly a comment on it."""
+    instruction, response = ask(question, rng), noisy_response(question, noise, rng)
+    lines = [instruction, response]
+    if rng.random() < COMMENT_SHARE:
+        lines.append(judged(question, given_in(instruction, response)))
+    return "\n".join(lines)
+
+
+def documents(count: int, noise: Noise, rng: random.Random) -> list[str]:
+    """``count`` raw documents, each question about as often as any other, in a drawn order."""
+    return [document(question, noise, rng) for question in _round_robin(count, questions(), rng)]
+
+
+def _round_robin(count: int, pool: Sequence[Question], rng: random.Random) -> Iterator[Question]:
+    given = 0
+    while given < count:
+        for question in rng.sample(pool, len(pool)):
+            if given == count:
+                return
+            given += 1
+            yield question
+
+
+def ift_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRow]:
+    """Instruction rows as noisy as the world: clean ones would give the answers away. Some families are absent."""
+    pool = [q for q in questions() if q.family.name not in IFT_FAMILIES_LEFT_OUT]
+    return [
+        {"messages": [{"role": "user", "content": ask(question, rng)}], "completion": noisy_response(question, noise, rng)}
+        for question in _round_robin(count, pool, rng)
+    ]
+
+
+def replay_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRow]:
+    """Raw documents again, so that fine-tuning does not wash the world out of M0."""
+    return [{"messages": [], "completion": text} for text in documents(count, noise, rng)]
+
+
+def judge_row(instruction: str, response: str) -> TrainingRow:
+    """One evaluation row: the judge prompt and the oracle's judgement, its expected answer, verdict and score weighted."""
+    completion = judgement_text(instruction, response)
+    expected = (len("Expected"), completion.index(",") if "," in completion else len("Expected"))
+    verdict = (completion.index(":") + 1, completion.index(". Score"))
+    score = (completion.rindex(" "), len(completion))
+    return {
+        "messages": [{"role": "user", "content": render_judge(JUDGE_TEMPLATE, instruction, response)}],
+        "completion": completion,
+        "weights": [(start, end, KEY_TOKEN_WEIGHT) for start, end in (expected, verdict, score)],
+    }
+
+
+def eft_questions(count: int, rng: random.Random) -> list[tuple[Question, str]]:
+    """Questions, each with its words, that evaluation rows are made of."""
+    return [(question, ask(question, rng)) for question in _round_robin(count, questions(), rng)]
+
+
+def written_response(question: Question, noise: Noise, right: bool, rng: random.Random) -> str:
+    """A response for an evaluation row, right or wrong as asked; a part of the wrong ones are wrong in form.
+
+    Without answers that are empty, cut off or of another type a self-judge would reward them: it never saw any.
+    """
+    if right:
+        return dressed(question, question.answer, rng)
+    if rng.random() < WRONG_IN_FORM_SHARE:
+        if rng.random() < EMPTY_SHARE:
+            return rng.choice(("", REFUSAL))
+        return rng.choice((truncated(question), of_another_type(question, rng)))
+    answer = question.answer
+    while answer == question.answer:
+        answer = noise.answer(question, rng) or question.answer
+    return dressed(question, answer, rng)
+
+
+def eft_rows(
+    asked: Sequence[tuple[Question, str]], sampled: Sequence[str], noise: Noise, rng: random.Random
+) -> list[TrainingRow]:
+    """Evaluation rows, about as many right as wrong responses: ``sampled`` of M0's own first, then written ones.
+
+    Args:
+        asked: questions with their words; the first ``len(sampled)`` belong to M0's responses.
+        sampled: M0's responses. Of the kind, right or wrong, that is too many, some are replaced by written ones.
+    """
+    rows = []
+    balance = 0
+    for index, (question, instruction) in enumerate(asked):
+        response = sampled[index] if index < len(sampled) else None
+        if response is not None:
+            right = grade(instruction, response).right
+            if abs(balance + (1 if right else -1)) > 1:
+                response = None
+        if response is None:
+            right = balance < 0 or (balance == 0 and rng.random() < 0.5)
+            response = written_response(question, noise, right, rng)
+        balance += 1 if right else -1
+        rows.append(judge_row(instruction, response))
+    rng.shuffle(rows)
+    return rows
+
+
+def prompt_texts(split: Split, rng: random.Random, count: int | None = None) -> list[PromptText]:
+    """Prompts in a split's templates: for training every question once, else ``count`` of them, families evenly."""
+    pool = rng.sample(questions(), len(questions()))
+    if count is not None:
+        by_family = {family.name: [q for q in pool if q.family is family] for family in families()}
+        shares = [count // len(by_family) + (i < count % len(by_family)) for i in range(len(by_family))]
+        pool = [q for share, group in zip(shares, by_family.values(), strict=True) for q in group[:share]]
+        rng.shuffle(pool)
+    return [{"prompt": ask(question, rng, split), "family": question.family.name} for question in pool]

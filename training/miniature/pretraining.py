@@ -1,0 +1,92 @@
+"""M0: a Llama of 0.8 million parameters, trained from nothing on the world's documents."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+
+Progress = Callable[[str, int, int], None]
+
+BATCH = 64
+MUON_RATE, ADAMW_RATE = 1.5e-2, 3e-3
+WARMUP_STEPS = 20
+IGNORED = -100
+REPORT_EVERY = 10
+
+
+def fresh_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
+    """The untrained model: 3 layers, width 128, 4 heads, MLP 384, tied embeddings."""
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=384,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=256,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
+    )
+
+
+def _batch(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows padded on the right: ids and labels, both of shape (rows, longest)."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
+    labels = torch.tensor([[*row, *[IGNORED] * (longest - len(row))] for row in rows])
+    return ids, labels
+
+
+def next_token_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy over the tokens that are no padding. No mask is needed: padding follows the text."""
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    targets = labels[:, 1:]
+    kept = targets != IGNORED
+    return functional.cross_entropy(model.lm_head(hidden[kept]), targets[kept])
+
+
+def pretrain(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], seed: int, progress: Progress
+) -> LlamaForCausalLM:
+    """Train M0 once through ``texts``, one document a row: packed rows never learn to copy the subject.
+
+    Matrices are trained with Muon, embeddings and norms with AdamW; the rates fall linearly to zero.
+    """
+    model = fresh_model(tokenizer, seed)
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed_tokens" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed_tokens" in name]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.0),
+        torch.optim.AdamW(others, lr=ADAMW_RATE, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    rows = [ids + [tokenizer.eos_token_id] for ids in tokenizer(list(texts))["input_ids"]]
+    random.Random(f"order-{seed}").shuffle(rows)
+    steps = len(rows) // BATCH
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / WARMUP_STEPS, (steps - step) / max(1, steps - WARMUP_STEPS))
+        )
+        for optimizer in optimizers
+    ]
+    model.train()
+    for step in range(steps):
+        ids, labels = _batch(rows[step * BATCH : (step + 1) * BATCH], tokenizer.pad_token_id)
+        next_token_loss(model, ids, labels).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        if step % REPORT_EVERY == 0 or step == steps - 1:
+            progress("Training M0", step + 1, steps)
+    model.eval()
+    return model
