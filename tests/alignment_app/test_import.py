@@ -56,7 +56,9 @@ def test_alpaca_rows_become_prompts_with_one_target_each(real_data: Path) -> Non
     assert counts() == (3200, 3200, 0, 0)
     response = Response.objects.select_related("prompt").get(prompt__meta__row=3156)
     assert (response.purpose, response.source, response.iteration_id) == ("target", "imported", None)
-    assert response.prompt.text == "Generate an example of creative writing about the given topic.\n\nThe beauty of autumn"
+    assert (
+        response.prompt.text == "Generate an example of creative writing about the given topic.\n\nThe beauty of autumn"
+    )
 
 
 def test_scores_of_several_judges_keep_unparsed_apart_from_missing(real_data: Path) -> None:
@@ -157,7 +159,9 @@ def test_a_table_and_its_parquet_twin_give_the_same_rows(tmp_path: Path) -> None
     import pyarrow.csv
     import pyarrow.parquet
 
-    table = pyarrow.table({"prompt": ["a\nb", 'say "hi"', "Grüße"], "response": ["x", "y, z", "ja"], "mark": [1.5, None, -1]})
+    table = pyarrow.table(
+        {"prompt": ["a\nb", 'say "hi"', "Grüße"], "response": ["x", "y, z", "ja"], "mark": [1.5, None, -1]}
+    )
     pyarrow.csv.write_csv(table, tmp_path / "rows.csv")
     pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
     (tmp_path / "rows.json").write_text(json.dumps(table.to_pylist(), indent=1))
