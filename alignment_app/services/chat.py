@@ -1,0 +1,140 @@
+"""Talking to a checkpoint outside any run: questions and answers on the queue's server, nothing in the record.
+
+A question is pushed on a list, and a bell is rung on the queue ``interactive``. Whoever hears the bell takes questions
+until there are none, so weights stay loaded between the turns of a conversation. Answers are kept for an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, cast
+
+from redis.exceptions import RedisError
+from rq import Queue, Worker
+
+from alignment_app.services import queues
+from alignment_app.services.errors import Refused
+from training.domain.rows import Message
+
+ENTRY_POINT: Final = "training.interactive.answer_questions"
+QUESTIONS: Final = "plumbline:chat:questions"
+KEEP_SECONDS: Final = 3600
+#: After this long without an answer, whoever was to give it is taken to be gone.
+PATIENCE_SECONDS: Final = 600
+
+State = Literal["waiting", "loading", "writing", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A conversation that ends with a user turn, for one checkpoint."""
+
+    id: str
+    checkpoint: int
+    messages: tuple[Message, ...]
+    temperature: float
+    max_new_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How far an answer has come. ``reason`` says why it failed, or what it waits for, with the remedy."""
+
+    state: State
+    text: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    cut: bool = False  # ended at the token limit
+    reason: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("done", "failed")
+
+
+def ask(checkpoint: int, messages: Sequence[Message], *, temperature: float, max_new_tokens: int, seed: int) -> str:
+    """Put a question and ring the bell. Returns its id. Raises :class:`Refused` where the queue's server is away."""
+    question = Question(secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed)
+    client = queues.connection()
+    try:
+        client.set(_key(question.id), json.dumps({"state": "waiting", "said_at": time.time()}), ex=KEEP_SECONDS)
+        client.rpush(QUESTIONS, json.dumps(asdict(question)))
+        Queue(queues.INTERACTIVE, connection=client).enqueue_call(
+            ENTRY_POINT, description="chat", timeout=-1, result_ttl=0, ttl=PATIENCE_SECONDS, failure_ttl=3600
+        )
+    except (RedisError, OSError):
+        raise Refused(
+            "queue-away",
+            "The queue's server does not answer, so nothing can be asked. See the page System.",
+            status=503,
+        ) from None
+    return question.id
+
+
+def take(wait_seconds: float) -> Question | None:
+    """The oldest question, waiting for one up to ``wait_seconds``; ``None`` where none came. For the worker."""
+    client = queues.connection()
+    if wait_seconds:
+        deadline = time.monotonic() + wait_seconds
+        found = None
+        while found is None and time.monotonic() < deadline:  # in steps shorter than the client's own patience
+            found = client.blpop([QUESTIONS], timeout=1)
+        raw = found[1] if found else None
+    else:
+        raw = client.lpop(QUESTIONS)
+    if raw is None:
+        return None
+    data: dict[str, Any] = json.loads(cast(bytes, raw))
+    return Question(**(data | {"messages": tuple(data["messages"])}))
+
+
+def tell(question: Question, answer: Answer) -> None:
+    """Say how far the answer has come. For the worker."""
+    said = asdict(answer) | {"said_at": time.time()}
+    queues.connection().set(_key(question.id), json.dumps(said), ex=KEEP_SECONDS)
+
+
+def answer_to(question_id: str) -> Answer:
+    """How far the answer to a question has come. Never raises: what stands in the way is said in ``reason``."""
+    try:
+        raw = queues.connection().get(_key(question_id))
+    except (RedisError, OSError):
+        return Answer("waiting", reason="The queue's server does not answer. See the page System.")
+    if raw is None:
+        return Answer("failed", reason="The answer was lost with the queue's server, or is too old. Ask again.")
+    data: dict[str, Any] = json.loads(cast(bytes, raw))
+    silent_for = time.time() - data.pop("said_at")
+    answer = Answer(**data)
+    if answer.is_over:
+        return answer
+    if silent_for > PATIENCE_SECONDS:
+        return Answer(
+            "failed", reason="No worker answered within ten minutes. Look at the page System, then ask again."
+        )
+    if answer.state == "waiting" and silent_for > 1 and not is_served():
+        return Answer("waiting", reason=NOBODY)
+    return answer
+
+
+NOBODY: Final = (
+    "No worker answers questions at the moment. Start one with python manage.py worker --queues interactive; "
+    "your question is kept and answered then."
+)
+
+
+def is_served() -> bool:
+    """Whether a worker listens to the queue for questions."""
+    try:
+        workers = Worker.all(connection=queues.connection())
+        return any(queues.INTERACTIVE in worker.queue_names() for worker in workers)
+    except (RedisError, OSError):
+        return False
+
+
+def _key(question_id: str) -> str:
+    return f"plumbline:chat:answer:{question_id}"

@@ -1,0 +1,80 @@
+"""Checkpoints: the list by run, one in full, and the rows behind its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_GET
+
+from alignment_app.models import Checkpoint, Comparison, PreferencePair
+from alignment_app.selectors import checkpoints as selectors
+
+
+def _checkpoint(pk: int) -> Checkpoint:
+    return get_object_or_404(selectors.checkpoints_of_runs().select_related("evaluation__against", "iteration"), pk=pk)
+
+
+def _page(request: HttpRequest, template: str, checkpoint: Checkpoint, **context: Any) -> HttpResponse:
+    return render(request, f"checkpoints/{template}.html", {"checkpoint": checkpoint, "run": checkpoint.run, **context})
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """Every run with the checkpoints it made and their lineage."""
+    query = request.GET.get("q", "")
+    page = selectors.runs_with_checkpoints(query, request.GET.get("page"))
+    return render(request, "checkpoints/index.html", {"page": page, "query": query})
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """One checkpoint: where it comes from, its files, training and evaluation."""
+    checkpoint = _checkpoint(pk)
+    return _page(request, "detail", checkpoint, detail=selectors.checkpoint_detail(checkpoint))
+
+
+@require_GET
+def data(request: HttpRequest, pk: int) -> HttpResponse:
+    """The frozen rows that the checkpoint was trained on."""
+    checkpoint = _checkpoint(pk)
+    if checkpoint.snapshot is None:
+        raise Http404("This checkpoint was not trained by a run, so there are no rows behind it.")
+    state = request.GET.get("state", "")
+    return _page(
+        request,
+        "data",
+        checkpoint,
+        summary=selectors.snapshot_summary(checkpoint.snapshot),
+        page=selectors.snapshot_page(checkpoint.snapshot, state, request.GET.get("page")),
+        state=state,
+        states=PreferencePair.State.choices,
+    )
+
+
+@require_GET
+def answers(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the checkpoint answered to held-out prompts, with the scores."""
+    checkpoint = _checkpoint(pk)
+    score, order = request.GET.get("score", ""), request.GET.get("order", "")
+    page = selectors.answers_page(checkpoint, score, order, request.GET.get("page"))
+    return _page(request, "answers", checkpoint, page=page, score=score, order=order, scores="543210")
+
+
+@require_GET
+def comparisons(request: HttpRequest, pk: int) -> HttpResponse:
+    """Head to head against the checkpoint before: both answers, verdicts in both orders."""
+    checkpoint = _checkpoint(pk)
+    outcome = request.GET.get("outcome", "")
+    page = selectors.comparisons_page(checkpoint, outcome, request.GET.get("page"))
+    return _page(request, "comparisons", checkpoint, page=page, outcome=outcome, outcomes=Comparison.Outcome.choices)
+
+
+@require_GET
+def judgements(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the checkpoint's own judging was measured on, with its raw replies."""
+    checkpoint = _checkpoint(pk)
+    only = request.GET.get("only", "")
+    page = selectors.judgements_page(checkpoint, only, request.GET.get("page"))
+    return _page(request, "judgements", checkpoint, page=page, only=only)

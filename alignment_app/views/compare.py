@@ -1,0 +1,41 @@
+"""Two or more runs or checkpoints side by side."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from alignment_app.selectors import compare as selectors
+
+
+def _ids(request: HttpRequest, name: str) -> list[int]:
+    return [
+        int(value) for value in request.GET.getlist(name) if value.isascii() and value.isdigit() and len(value) < 16
+    ]
+
+
+@require_GET
+def compare(request: HttpRequest) -> HttpResponse:
+    """Choose, then read: metrics, settings that differ, the same prompts answered by each."""
+    query, show = request.GET.get("q", ""), request.GET.get("show", "")
+    chosen = selectors.columns(_ids(request, "run"), _ids(request, "checkpoint"))
+    context = {
+        "chosen": chosen,
+        "query": query,
+        "show": show,
+        "chosen_runs": {column.checkpoint.run_id for column in chosen if column.stands_for_run},
+        "chosen_checkpoints": {column.checkpoint.pk for column in chosen if not column.stands_for_run},
+        "choices": selectors.choices(query),
+        "most": selectors.MOST_COLUMNS,
+    }
+    if len(chosen) > 1:
+        page, tally = selectors.prompts_page(chosen, show, request.GET.get("page"))
+        context |= {
+            "metrics": selectors.metric_rows(chosen),
+            "settings": selectors.setting_rows(chosen),
+            "same_run": len({column.checkpoint.run_id for column in chosen}) == 1,
+            "page": page,
+            "tally": tally,
+        }
+    return render(request, "compare/compare.html", context)

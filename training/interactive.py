@@ -1,0 +1,109 @@
+"""Answers what people ask a checkpoint: beside ``training.jobs``, the other place where science and record meet.
+
+Nobody imports this module; ``alignment_app.services.chat`` enqueues it by dotted name.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import replace
+
+from rq import get_current_job
+from rq.worker import Worker
+
+from alignment_app.models import Checkpoint
+from alignment_app.services import artifacts, chat, queues
+from alignment_app.services.chat import Answer, Question
+from training.config import ConfigError, RunConfig
+from training.engines import EngineSpec, create_engine, student_spec
+from training.engines.base import Engine, EngineError, Request, Sampling
+
+log = logging.getLogger(__name__)
+
+#: How long loaded weights wait for the next turn before the memory is given back.
+LINGER_SECONDS = 180
+#: Two, so that talking to two checkpoints side by side loads each once.
+ENGINES_HELD = 2
+
+
+def answer_questions() -> int:
+    """Answer what was asked, then wait a while for more where this worker has nothing else to do.
+
+    Returns how many questions were answered.
+    """
+    desk = Desk()
+    linger = LINGER_SECONDS if _serves_nothing_else() else 0
+    answered = 0
+    question = chat.take(0)
+    while question is not None:
+        desk.answer(question)
+        answered += 1
+        question = chat.take(linger)
+    desk.close()
+    return answered
+
+
+def _serves_nothing_else() -> bool:
+    job = get_current_job()
+    worker = Worker.find_by_key(f"rq:worker:{job.worker_name}", connection=queues.connection()) if job else None
+    return worker is not None and worker.queue_names() == [queues.INTERACTIVE]
+
+
+class Desk:
+    """Keeps the engines of the last checkpoints that were talked to."""
+
+    def __init__(self) -> None:
+        self._engines: OrderedDict[EngineSpec, Engine] = OrderedDict()
+
+    def answer(self, question: Question) -> None:
+        """Generate the answer and tell it; whatever goes wrong is told as the reason."""
+        try:
+            answer = self._generate(question)
+        except (EngineError, ConfigError) as error:
+            answer = Answer("failed", reason=str(error))
+        except Exception as error:
+            log.exception("a question to checkpoint %s was not answered", question.checkpoint)
+            answer = Answer("failed", reason=f"{type(error).__name__}: {error}. The worker's log has the rest.")
+        chat.tell(question, answer)
+
+    def close(self) -> None:
+        """Give back all memory."""
+        while self._engines:
+            self._engines.popitem()[1].close()
+
+    def _generate(self, question: Question) -> Answer:
+        checkpoint = Checkpoint.objects.select_related("run").filter(pk=question.checkpoint).first()
+        if checkpoint is None:
+            return Answer("failed", reason="The checkpoint was removed. Choose another one.")
+        engine = self._engine(question, _spec(checkpoint))
+        chat.tell(question, Answer("writing"))
+        began = time.monotonic()
+        sampling = Sampling(
+            temperature=question.temperature, top_p=1.0 if question.temperature == 0 else 0.9,
+            max_new_tokens=question.max_new_tokens,
+        )  # fmt: skip
+        done = next(iter(engine.generate([Request(question.id, question.messages, question.seed)], sampling)))
+        if done.finish_reason == "error":
+            return Answer("failed", reason=done.error)
+        return Answer(
+            "done", done.text.strip(), done.token_count, time.monotonic() - began, cut=done.finish_reason == "length"
+        )
+
+    def _engine(self, question: Question, spec: EngineSpec) -> Engine:
+        if spec in self._engines:
+            self._engines.move_to_end(spec)
+            return self._engines[spec]
+        chat.tell(question, Answer("loading"))
+        while len(self._engines) >= ENGINES_HELD:
+            self._engines.popitem(last=False)[1].close()
+        self._engines[spec] = create_engine(spec)
+        return self._engines[spec]
+
+
+def _spec(checkpoint: Checkpoint) -> EngineSpec:
+    """The run's own engine; but weights made here are loaded by transformers, whose start is the quickest."""
+    spec = student_spec(RunConfig.parse(checkpoint.run.config), artifacts.resolve(checkpoint.location))
+    is_remote = spec.kind == "openai_compatible" and checkpoint.kind == Checkpoint.Kind.BASE
+    return spec if is_remote else replace(spec, kind="transformers", base_url="", batch_size=1)
