@@ -106,6 +106,7 @@ class QueueWorker(Worker):
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
         # A connection that crosses a fork is shared by two processes, which neither database forgives.
         connections.close_all()
+        os.environ["RQ_WORKER_NAME"] = self.name  # for the attempt's record
         super().fork_work_horse(job, queue)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:

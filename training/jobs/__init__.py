@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import traceback
 
 import django
@@ -17,7 +16,7 @@ if not apps.ready:  # a spawned worker does not set Django up by itself
     django.setup()
 
 from alignment_app.models import Stage, StageAttempt
-from alignment_app.services import stages
+from alignment_app.services import reaping, stages
 from alignment_app.services.errors import LeaseLost
 from alignment_app.services.keeping import Interrupted, Keeper
 from training.engines.base import EngineError
@@ -26,7 +25,7 @@ from training.jobs.evaluate import evaluate
 from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.jobs.train import fine_tune, freeze_dataset, train_on_preferences
-from training.trainers.errors import Stopped, TrainingError
+from training.trainers.results import Stopped, TrainingError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ def work(run_id: int, queue: str) -> None:
     """Do what there is to do for this run on this queue: one stage after another while they are of the same queue."""
     with EnginePool() as engines:
         while attempt := stages.claim(
-            run_id, queue, worker=os.environ.get("RQ_WORKER_NAME", "worker"), host=socket.gethostname(), pid=os.getpid()
+            run_id, queue, worker=os.environ.get("RQ_WORKER_NAME", "worker"), host=reaping.this_host(), pid=os.getpid()
         ):
             _perform(attempt, engines)
 
