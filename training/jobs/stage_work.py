@@ -44,6 +44,16 @@ class StageWork:
         return bool(self.config.candidates.from_dataset)
 
     @property
+    def student_limits(self) -> dict[str, Any]:
+        """What both trainers need to know of the student."""
+        student = self.config.student
+        return {
+            "max_length": student.max_length,
+            "dtype": student.dtype,
+            "trust_remote_code": student.trust_remote_code,
+        }
+
+    @property
     def judging_source(self) -> str:
         """Whose scores make the pairs: the student's own, or the teacher's."""
         by_self = (self.config.judging.recorded_scores or self.config.paradigm.split("_")[0]) == "self"

@@ -6,10 +6,11 @@ from typing import Any
 
 from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, stages
+from alignment_app.services import artifacts, events, stages
 from alignment_app.services.keeping import MetricsLog
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.trainers.preference import train_preference
+from training.trainers.results import TrainResult
 from training.trainers.sft import train_sft
 
 
@@ -39,8 +40,8 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
         model=artifacts.resolve(job.iteration.input_checkpoint.location),
         output_dir=artifacts.run_folder(job.run.pk) / "M1",
         config=job.config.sft,
-        student=job.config.student,
         seed=job.seed("sft"),
+        **job.student_limits,
         report=metrics.report,
         should_stop=job.keeper.should_stop,
     )
@@ -60,8 +61,8 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
         reference=artifacts.resolve(reference.location),
         output_dir=artifacts.run_folder(job.run.pk) / f"M{start.number + 1}",
         config=job.config.training,
-        student=job.config.student,
         seed=job.seed("training"),
+        **job.student_limits,
         report=metrics.report,
         should_stop=job.keeper.should_stop,
     )
@@ -69,17 +70,19 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
 
 
 def _register(
-    job: StageWork, metrics: MetricsLog, result: Any, *, kind: str, reference: Checkpoint | None
+    job: StageWork, metrics: MetricsLog, result: TrainResult, *, kind: str, reference: Checkpoint | None
 ) -> dict[str, Any]:
     metrics.flush()
+    for note in result.notes:
+        events.log(job.run.pk, note, "warning")
     artifacts.register_checkpoint(
         job.attempt,
         job.iteration,
         kind=kind,
-        folder=result.output_dir,
+        folder=result.model_dir,
         reference=reference,
         steps=result.steps,
         seconds=result.seconds,
-        metrics=result.metrics,
+        metrics={"tokens": result.tokens, "resumed_from": result.resumed_from, **metrics.last},
     )
-    return {"steps": result.steps, "seconds": result.seconds, **result.metrics}
+    return {"steps": result.steps, "seconds": result.seconds, "loss": result.loss}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from alignment_app.models import Dataset, Prompt, Response
-from alignment_app.services.rows import content_hash
+if TYPE_CHECKING:  # Django is set up only after this file is read
+    from alignment_app.models import Dataset, Prompt
 
 CHAT = (
     "{% for m in messages %}{{ '<|user|>' if m['role'] == 'user' else '<|assistant|>' }}"
@@ -47,6 +48,8 @@ def little_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def questions(db: None) -> dict[str, Dataset]:
     """Three small data sets: training prompts, held-out prompts, and prompt-response rows."""
+    from alignment_app.models import Dataset, Response
+
     made = {}
     texts = {
         "train": [f"What is {n} plus one?" for n in range(6)],
@@ -64,6 +67,9 @@ def questions(db: None) -> dict[str, Dataset]:
 
 
 def _prompt(dataset: Dataset, position: int, text: str) -> Prompt:
+    from alignment_app.models import Prompt
+    from alignment_app.services.rows import content_hash
+
     messages = [{"role": "user", "content": text}]
     return Prompt.objects.create(
         dataset=dataset, source="imported", messages=messages, text=text, position=position,

@@ -1,0 +1,208 @@
+"""What both trainings share around the Trainer: its arguments, the schedule, guards, progress, stop and resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, TrainerCallback
+
+from training.config import PreferenceConfig, SFTConfig
+from training.trainers import checkpoints
+from training.trainers.loading import use_cpu
+from training.trainers.results import Report, ShouldStop, Stopped, TrainingError, TrainResult
+from training.trainers.schedule import decay_to_floor
+
+REPORT_INTERVAL = 0.25  # seconds; four points a second are all that a live curve can show
+_OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
+_CURVES = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "rewards/chosen": "chosen_reward",
+    "rewards/rejected": "rejected_reward",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+}
+
+
+def trainer_arguments(config: SFTConfig | PreferenceConfig, *, output_dir: Path, seed: int, dtype: str) -> dict[str, Any]:
+    """Keyword arguments for ``TrainingArguments`` and its subclasses."""
+    micro = min(config.micro_batch_size, config.batch_size)
+    return {
+        "output_dir": str(output_dir / checkpoints.RESUME),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": max(1, config.batch_size // micro),
+        "num_train_epochs": config.epochs,
+        "learning_rate": config.learning_rate,
+        "optim": _OPTIMIZERS[config.optimizer],
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": use_cpu(),
+        "bf16": not use_cpu() and dtype == "auto" and torch.cuda.is_bf16_supported(),
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps if isinstance(config, PreferenceConfig) else 200,
+        "save_total_limit": 2,
+        "report_to": [],
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": not use_cpu(),
+    }
+
+
+class LoopMixin:
+    """Goes before a Trainer class: decays to the floor, counts tokens, and stops at a loss that is not a number."""
+
+    tokens_seen: int = 0
+    factor_of: Callable[[int], Callable[[int], float]]
+    args: Any
+    state: Any
+    optimizer: Any
+    lr_scheduler: Any
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The schedule of :func:`training.trainers.schedule.decay_to_floor`."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, self.factor_of(num_training_steps)
+            )
+        return self.lr_scheduler
+
+    def guard(self, loss: torch.Tensor, what: str) -> torch.Tensor:
+        """The loss, or a :class:`TrainingError` where it is NaN or infinite, before anything is learnt from it."""
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The loss became {loss.item()} at step {self.state.global_step + 1} ({what}). Nothing was saved from this "
+                "step. Lower the learning rate, or set max_grad_norm to 1; if it happens at step 1, look at the data."
+            )
+        return loss
+
+
+def use_schedule(trainer: Any, config: SFTConfig | PreferenceConfig) -> None:
+    """Give a trainer with :class:`LoopMixin` the schedule of its config."""
+    trainer.factor_of = lambda total_steps: decay_to_floor(
+        shape=config.schedule,
+        peak=config.learning_rate,
+        floor=config.final_learning_rate,
+        total_steps=total_steps,
+        warmup_ratio=config.warmup_ratio,
+    )
+
+
+class Progress(TrainerCallback):
+    """Reports the curves, asks whether to stop, and seals checkpoints."""
+
+    def __init__(self, trainer: Any, report: Report, should_stop: ShouldStop, key: str) -> None:
+        self.trainer = trainer
+        self.report = report
+        self.should_stop = should_stop
+        self.key = key
+        self.stopped = False
+        self.losses: list[float] = []
+        self._reported = -math.inf
+        self._began = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock of the speed."""
+        self._began = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End here, with a checkpoint, where that was asked."""
+        if state.global_step < state.max_steps and self.should_stop():
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Pass a point on, at most four times a second; the last one always."""
+        if not logs or "loss" not in logs:
+            return
+        self.losses.append(float(logs["loss"]))
+        gradient = logs.get("grad_norm")
+        if gradient is not None and not math.isfinite(float(gradient)):
+            raise TrainingError(
+                f"The gradient became {float(gradient)} at step {state.global_step}. Lower the learning rate or the "
+                "dropout, and resume from the last checkpoint."
+            )
+        now = time.monotonic()
+        if now - self._reported < REPORT_INTERVAL and state.global_step < state.max_steps:
+            return
+        self._reported = now
+        point: dict[str, Any] = {name: float(logs[key]) for key, name in _CURVES.items() if key in logs}
+        point |= {"step": state.global_step, "total_steps": state.max_steps, "epoch": float(state.epoch or 0)}
+        point["tokens_per_second"] = self.trainer.tokens_seen / max(now - self._began, 1e-9)
+        self.report(point)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Seal what was just written."""
+        checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.key)
+
+
+def run(
+    trainer: Any,
+    *,
+    output_dir: Path,
+    key: str,
+    report: Report,
+    should_stop: ShouldStop,
+    save: Callable[[Path], None],
+    notes: tuple[str, ...],
+    memory_advice: str,
+) -> TrainResult:
+    """Train from the newest whole checkpoint to the end and publish the model.
+
+    Raises :class:`Stopped` after a stop that was asked for, :class:`TrainingError` where the training cannot go on.
+    """
+    trainer.remove_callback(PrinterCallback)
+    progress = Progress(trainer, report, should_stop, key)
+    trainer.add_callback(progress)
+    resume = checkpoints.latest(output_dir, key)
+    began = time.monotonic()
+    try:
+        trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"The device ran out of memory at step {trainer.state.global_step + 1}. {memory_advice}"
+        ) from error
+    if progress.stopped:
+        raise Stopped(trainer.state.global_step)
+    tail = progress.losses[-max(1, len(progress.losses) // 10) :]
+    result = TrainResult(
+        model_dir=output_dir / checkpoints.MODEL,
+        steps=trainer.state.global_step,
+        loss=sum(tail) / len(tail) if tail else None,
+        seconds=time.monotonic() - began,
+        tokens=trainer.tokens_seen,
+        resumed_from=resume[1] if resume else 0,
+        notes=notes,
+    )
+    summary = {"key": key, **asdict(result), "model_dir": str(result.model_dir)}
+    checkpoints.publish(output_dir, summary, save)
+    return result
+
+
+def already_finished(output_dir: Path, key: str) -> TrainResult | None:
+    """The result of this very training where it was finished before."""
+    summary = checkpoints.finished(output_dir, key)
+    if summary is None:
+        return None
+    summary.pop("key")
+    summary |= {"model_dir": output_dir / checkpoints.MODEL, "notes": tuple(summary["notes"])}
+    return TrainResult(**summary)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in text or "can't allocate" in text

@@ -1,0 +1,40 @@
+"""What a training gives back, and how it can end otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes a point of the curves: step, total_steps, epoch, loss, learning_rate, grad_norm, tokens_per_second, and for preference
+training chosen_reward, rejected_reward, margin and accuracy."""
+
+ShouldStop = Callable[[], bool]
+"""Asked after every optimizer step; true ends the training at that step, with a checkpoint to resume from."""
+
+
+class TrainingError(Exception):
+    """The training cannot go on; the message says why in words and names the remedy."""
+
+
+class Stopped(Exception):
+    """The training ended because it was asked to; a checkpoint at ``step`` is there to resume from."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped after step {step}; a checkpoint to resume from is kept")
+        self.step = step
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A finished training. ``loss`` is the mean over the last tenth of the steps; ``notes`` are sentences for the screen."""
+
+    model_dir: Path
+    steps: int
+    loss: float | None
+    seconds: float
+    tokens: int
+    resumed_from: int
+    notes: tuple[str, ...] = ()
