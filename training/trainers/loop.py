@@ -31,7 +31,9 @@ _CURVES = {
 }
 
 
-def trainer_arguments(config: SFTConfig | PreferenceConfig, *, output_dir: Path, seed: int, dtype: str) -> dict[str, Any]:
+def trainer_arguments(
+    config: SFTConfig | PreferenceConfig, *, output_dir: Path, seed: int, dtype: str
+) -> dict[str, Any]:
     """Keyword arguments for ``TrainingArguments`` and its subclasses."""
     micro = min(config.micro_batch_size, config.batch_size)
     return {
@@ -205,4 +207,6 @@ def already_finished(output_dir: Path, key: str) -> TrainResult | None:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in text or "can't allocate" in text
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError) or "out of memory" in text or "can't allocate" in text
+    )

@@ -1,0 +1,94 @@
+"""Policy and reference: models, tokenizers, dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from training.domain.templates import PLAIN_CHAT_TEMPLATE
+from training.trainers.results import TrainingError
+
+_DROPOUT_FIELDS = (
+    "attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout", "residual_dropout",
+    "attention_dropout_prob", "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout",
+)  # fmt: skip
+
+
+def use_cpu() -> bool:
+    """True where there is no GPU to train on."""
+    return not torch.cuda.is_available()
+
+
+def weight_dtype(dtype: str) -> torch.dtype:
+    """The number format of the trained weights: float32 for "auto" and on a CPU, else the one that is named.
+
+    A learning rate of 1e-6 is below bfloat16's step at most weights, so "auto" keeps float32 weights and, on a GPU,
+    computes in bfloat16.
+    """
+    if dtype == "auto" or use_cpu():
+        return torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
+
+
+def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> Any:
+    """The tokenizer, with a padding token and a chat template (the plain one where it has none)."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"The tokenizer of {model!r} could not be loaded: {_first_line(error)}") from error
+    if tokenizer.eos_token is None:
+        raise TrainingError(f"The tokenizer of {model!r} has no end token; set eos_token in its tokenizer_config.json.")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    return tokenizer
+
+
+def load_model(
+    model: str,
+    *,
+    dtype: torch.dtype,
+    dropout: float = 0.0,
+    trust_remote_code: bool = False,
+    quantization_config: Any = None,
+) -> tuple[Any, dict[str, Any]]:
+    """A causal language model with every dropout of its configuration set, and the values they had before.
+
+    Raises :class:`TrainingError` where it cannot be loaded, or where a dropout is asked of a model that has none.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
+        before = {name: getattr(config, name) for name in _DROPOUT_FIELDS if hasattr(config, name)}
+        if dropout > 0 and not before:
+            raise TrainingError(f"{model!r} has no dropout to set; set dropout to 0.")
+        for name in before:
+            setattr(config, name, dropout)
+        extra = {"quantization_config": quantization_config} if quantization_config is not None else {}
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model, config=config, dtype=dtype, trust_remote_code=trust_remote_code, **extra
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the name "
+            "of a causal language model on the hub that this machine can reach."
+        ) from error
+    return loaded, before
+
+
+def restore_dropout(model: Any, before: dict[str, Any]) -> None:
+    """Put back the dropout settings, so that a saved checkpoint carries the model's own configuration."""
+    for name, value in before.items():
+        setattr(model.config, name, value)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0][:300].rstrip(".") if lines else type(error).__name__) + "."

@@ -1,0 +1,87 @@
+"""Log-probabilities of the two responses of preference pairs: batches, the policy's and the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PairTokens:
+    """A pair as tokens. ``augmented_ids`` is the prompt p⊕x (003 section 3.2), empty where no loss asks for it."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+    augmented_ids: list[int]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer of the two sequences."""
+        prompt = max(len(self.prompt_ids), len(self.augmented_ids))
+        return prompt + max(len(self.chosen_ids), len(self.rejected_ids))
+
+
+def pair_batch(
+    prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: Sequence[list[int]], pad_token_id: int
+) -> dict[str, Tensor]:
+    """Right-padded rows, all chosen first and then all rejected: input_ids, attention_mask, completion_mask.
+
+    Each has shape (2 · pairs, longest); the completion mask is 1 on the response's tokens.
+    """
+    sequences = [
+        (prompt, completion)
+        for completions in (chosen, rejected)
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+    width = max(len(prompt) + len(completion) for prompt, completion in sequences)
+    ids = torch.full((len(sequences), width), pad_token_id, dtype=torch.long)
+    attention = torch.zeros((len(sequences), width), dtype=torch.long)
+    completion_mask = torch.zeros((len(sequences), width), dtype=torch.long)
+    for row, (prompt, completion) in enumerate(sequences):
+        end = len(prompt) + len(completion)
+        ids[row, :end] = torch.tensor(prompt + completion)
+        attention[row, :end] = 1
+        completion_mask[row, len(prompt) : end] = 1
+    return {"input_ids": ids, "attention_mask": attention, "completion_mask": completion_mask}
+
+
+def summed_logps(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Sums of log π(token) over each response's tokens, in nats: chosen (pairs,) and rejected (pairs,).
+
+    ``model`` carries TRL's fused head (``trl.trainer.utils.add_fused_lm_head``), which never builds the full logits.
+    """
+    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    output = model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels, fused_lm_head=True
+    )
+    chosen, rejected = output.log_probs.sum(dim=1).chunk(2, dim=0)
+    return chosen, rejected
+
+
+@torch.no_grad()
+def reference_logps(
+    model: Any, pairs: Sequence[PairTokens], *, augmented: bool, pad_token_id: int, batch_size: int
+) -> list[tuple[float, float]]:
+    """The reference's log-probabilities of every pair (chosen, rejected), computed once, in order of length.
+
+    ``augmented``: given p⊕x instead of x.
+    """
+    order = sorted(range(len(pairs)), key=lambda place: pairs[place].length)
+    found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
+    for start in range(0, len(order), batch_size):
+        places = order[start : start + batch_size]
+        batch = pair_batch(
+            [pairs[place].augmented_ids if augmented else pairs[place].prompt_ids for place in places],
+            [pairs[place].chosen_ids for place in places],
+            [pairs[place].rejected_ids for place in places],
+            pad_token_id,
+        )
+        chosen, rejected = summed_logps(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
+        for place, one, other in zip(places, chosen.tolist(), rejected.tolist(), strict=True):
+            found[place] = (one, other)
+    return found

@@ -1,0 +1,339 @@
+"""Preference training with the DPO family, on TRL's ``DPOTrainer``.
+
+The papers' four losses are ``training.domain.losses`` themselves, over log-probabilities summed over the response's
+tokens; every ``trl:`` loss is TRL's own. Reference log-probabilities are always computed beforehand, in this process,
+from the very tokens that are trained on, so none can be stale and no reference model is held while training.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from trl import DPOConfig, DPOTrainer
+from trl.trainer.utils import add_fused_lm_head
+
+from training.config import PreferenceConfig
+from training.domain import losses
+from training.domain.templates import augment_query
+from training.trainers import loading, loop
+from training.trainers.checkpoints import training_key
+from training.trainers.pair_logps import PairTokens, pair_batch, reference_logps, summed_logps
+from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
+from training.trainers.tokens import encode_conversation
+
+_PLAIN: dict[str, Callable[..., Tensor]] = {"dpo": losses.dpo_loss, "ipo": losses.ipo_loss}
+_REFINED: dict[str, Callable[..., Tensor]] = {"sr_dpo": losses.sr_dpo_loss, "sr_ipo": losses.sr_ipo_loss}
+_LABEL_SMOOTHING = {"exo_pair": 1e-3, "robust": 0.1}  # TRL demands one of exo_pair; robust without one is sigmoid
+_AUGMENTED = "augmented_"
+
+
+class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
+    """TRL's trainer with ready tokens and reference log-probabilities, and with the papers' losses.
+
+    ``Trainer.compute_loss`` is the hook: for the papers' losses it is answered here, for TRL's it is passed on.
+    """
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, *args: Any, paper_loss: str, lam: float, **kwargs: Any) -> None:
+        self.paper_loss = paper_loss
+        self.lam = lam
+        self._curves: dict[str, list[float]] = {}
+        super().__init__(*args, **kwargs)
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset  # already tokenized
+
+    def _precompute_ref_logps(self, dataset: Any, *_: Any) -> Any:
+        return dataset  # already there, one column each
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: a checkpoint to resume from needs no card."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Mean loss of the pairs in the batch."""
+        self.tokens_seen += int(inputs["attention_mask"].sum())
+        if self.paper_loss:
+            loss = self._papers(model, inputs)
+        else:
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        return self.guard(loss, self.paper_loss or ", ".join(self.loss_types))
+
+    def _papers(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+        augmented = {name: inputs.pop(_AUGMENTED + name) for name in _names_after(inputs, _AUGMENTED)}
+        policy = summed_logps(model, inputs)
+        reference = inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
+        if self.paper_loss in _REFINED:
+            delta = self._delta(model, augmented)
+            per_pair = _REFINED[self.paper_loss](*policy, *reference, beta=self.beta, delta=delta, lam=self.lam)
+            self._note({"delta": delta})
+        else:
+            per_pair = _PLAIN[self.paper_loss](*policy, *reference, beta=self.beta)
+        rewards = [self.beta * (now.detach() - then) for now, then in zip(policy, reference, strict=True)]
+        self._note(
+            {
+                "rewards/chosen": rewards[0],
+                "rewards/rejected": rewards[1],
+                "rewards/margins": rewards[0] - rewards[1],
+                "rewards/accuracies": (rewards[0] > rewards[1]).float(),
+            }
+        )
+        return per_pair.mean()
+
+    @torch.no_grad()
+    def _delta(self, model: Any, augmented: dict[str, Tensor]) -> Tensor:
+        """Δ of eq. 12 under the policy as it is now, without dropout."""
+        was_training = model.training
+        model.eval()
+        policy = summed_logps(model, augmented)
+        model.train(was_training)
+        reference = augmented["ref_chosen_logps"], augmented["ref_rejected_logps"]
+        return losses.refinement_delta(*policy, *reference, beta=self.beta)
+
+    def _note(self, values: Mapping[str, Tensor]) -> None:
+        for name, tensor in values.items():
+            self._curves.setdefault(name, []).append(tensor.mean().item())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the means of the papers' curves since the last log."""
+        logs.update({name: sum(values) / len(values) for name, values in self._curves.items()})
+        self._curves.clear()
+        super().log(logs, start_time)
+
+
+def _names_after(inputs: Mapping[str, Any], prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in inputs if name.startswith(prefix)]
+
+
+def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
+    """The pairs' batch and their reference log-probabilities; the same for p⊕x under names with a prefix."""
+
+    def side(prompt: str, reference: str) -> dict[str, Tensor]:
+        columns = [[row[name] for row in rows] for name in (prompt, "chosen_ids", "rejected_ids")]
+        batch = pair_batch(columns[0], columns[1], columns[2], pad_token_id)
+        for name in ("chosen", "rejected"):
+            batch[f"ref_{name}_logps"] = torch.tensor([row[f"{reference}_{name}_logps"] for row in rows])
+        return batch
+
+    batch = side("prompt_ids", "ref")
+    if "augmented_ids" in rows[0]:
+        batch |= {_AUGMENTED + name: tensor for name, tensor in side("augmented_ids", "augmented_ref").items()}
+    return batch
+
+
+def encode_pairs(
+    tokenizer: Any, pairs: Sequence[Mapping[str, Any]], *, max_length: int, augment: bool
+) -> tuple[list[PairTokens], tuple[str, ...]]:
+    """Pairs as tokens, with a sentence for each kind of pair that was cut or left out.
+
+    A response loses tokens at its end where it and its prompt pass ``max_length``. A pair is left out where the prompt
+    alone fills it, where a response holds no token, or where both are the same.
+    """
+    kept: list[PairTokens] = []
+    cut = too_long = empty = 0
+    for pair in pairs:
+        chosen = encode_conversation(tokenizer, pair["prompt"], pair["chosen"][0]["content"])
+        rejected = encode_conversation(tokenizer, pair["prompt"], pair["rejected"][0]["content"])
+        begin = min(len(chosen.prompt_ids), len(rejected.prompt_ids))
+        first = chosen.prompt_ids[begin:] + chosen.completion_ids
+        second = rejected.prompt_ids[begin:] + rejected.completion_ids
+        room = max_length - begin
+        if room < 1:
+            too_long += 1
+        elif not first or not second or first[:room] == second[:room]:
+            empty += 1
+        else:
+            cut += max(len(first), len(second)) > room
+            augmented = _augmented_prompt(tokenizer, pair["prompt"]) if augment else []
+            kept.append(PairTokens(chosen.prompt_ids[:begin], first[:room], second[:room], augmented))
+    notes = []
+    if cut:
+        notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were cut at their end.")
+    if too_long:
+        notes.append(f"{too_long} of {len(pairs)} pairs had a prompt of {max_length} tokens or more and were left out.")
+    if empty:
+        notes.append(f"{empty} of {len(pairs)} pairs had an empty response or two equal ones and were left out.")
+    if not kept:
+        raise TrainingError(
+            "There are no preference pairs to train on: "
+            + (" ".join(notes) if notes else "no prompt made one. Look at the pairs' reasons on the run page.")
+        )
+    return kept, tuple(notes)
+
+
+def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> list[int]:
+    """Tokens of p⊕x: the refinement prompt set before the last user turn."""
+    turns = [dict(message) for message in prompt]
+    turns[-1]["content"] = augment_query(turns[-1]["content"])
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _with_reference(
+    pairs: Sequence[PairTokens], reference: Any, *, augment: bool, pad_token_id: int, batch_size: int
+) -> Dataset:
+    """The data set that is trained on: tokens and the reference's log-probabilities."""
+    plain = reference_logps(reference, pairs, augmented=False, pad_token_id=pad_token_id, batch_size=batch_size)
+    rows = [
+        {"prompt_ids": pair.prompt_ids, "chosen_ids": pair.chosen_ids, "rejected_ids": pair.rejected_ids}
+        | {"ref_chosen_logps": one, "ref_rejected_logps": other}
+        for pair, (one, other) in zip(pairs, plain, strict=True)
+    ]
+    if augment:
+        refined = reference_logps(reference, pairs, augmented=True, pad_token_id=pad_token_id, batch_size=batch_size)
+        for row, pair, (one, other) in zip(rows, pairs, refined, strict=True):
+            row |= {"augmented_ids": pair.augmented_ids}
+            row |= {"augmented_ref_chosen_logps": one, "augmented_ref_rejected_logps": other}
+    return Dataset.from_list(rows)
+
+
+def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, max_length: int) -> DPOConfig:
+    trl_loss = config.loss.removeprefix("trl:") if config.loss.startswith("trl:") else "sigmoid"
+    return DPOConfig(
+        **loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype),
+        loss_type=[trl_loss],
+        beta=config.beta,
+        label_smoothing=_LABEL_SMOOTHING.get(trl_loss, 0.0),
+        precompute_ref_log_probs=True,
+        max_length=None,  # already cut
+        disable_dropout=config.dropout == 0,
+    )
+
+
+def _lora(config: PreferenceConfig) -> tuple[Any, Any]:
+    """(peft config, quantization config) of the settings, each ``None`` where it is off."""
+    if config.lora is None:
+        return None, None
+    from peft import LoraConfig
+
+    adapter = LoraConfig(
+        r=config.lora.rank,
+        lora_alpha=int(config.lora.alpha),
+        lora_dropout=config.lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    if not config.lora.quantize_4bit:
+        return adapter, None
+    if loading.use_cpu():
+        raise TrainingError("4-bit weights need a CUDA GPU. Set training.lora.quantize_4bit to false.")
+    from transformers import BitsAndBytesConfig
+
+    return adapter, BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def train_preference(
+    pairs: Sequence[Mapping[str, Any]],
+    *,
+    model: str,
+    reference: str,
+    output_dir: Path,
+    config: PreferenceConfig,
+    seed: int,
+    report: Report,
+    should_stop: ShouldStop,
+    max_length: int = 1024,
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+) -> TrainResult:
+    """Train ``model`` on preference pairs against ``reference`` and publish the result at ``output_dir/model``.
+
+    A pair is ``{"prompt": [messages], "chosen": [assistant message], "rejected": [assistant message], "pair_id": int}``.
+    ``dpo``, ``ipo``, ``sr_dpo`` and ``sr_ipo`` are the papers' losses on summed log-probabilities (003 eq. 5, 8, 13, 15);
+    a name with ``trl:`` is TRL's. Rewards are β·log(π/π_ref) for every loss. With LoRA the published model has the
+    update merged in. Prompt and response are cut at ``max_length`` tokens, the response at its end.
+
+    Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
+    The same call goes on from the newest whole checkpoint in ``output_dir``.
+    """
+    key = training_key(
+        kind="preference",
+        pairs=list(pairs),
+        model=model,
+        reference=reference,
+        config=config.model_dump(),
+        seed=seed,
+        max_length=max_length,
+        dtype=dtype,
+    )
+    done = loop.already_finished(output_dir, key)
+    if done:
+        return done
+    tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
+    refined = config.loss in _REFINED
+    encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
+    adapter, quantization = _lora(config)
+    torch.manual_seed(seed)
+    weights = loading.weight_dtype(dtype)
+    dataset = _reference_dataset(
+        reference, encoded, augment=refined, pad_token_id=tokenizer.pad_token_id, dtype=weights,
+        batch_size=max(1, 2 * config.micro_batch_size), trust_remote_code=trust_remote_code,
+    )  # fmt: skip
+    policy, dropout_before = loading.load_model(
+        model,
+        dtype=weights,
+        dropout=config.dropout,
+        trust_remote_code=trust_remote_code,
+        quantization_config=quantization,
+    )
+    paper_loss = config.loss if config.loss in _PLAIN or refined else ""
+    trainer = _PreferenceTrainer(
+        model=policy,
+        args=_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, max_length=max_length),
+        train_dataset=dataset,
+        data_collator=lambda rows: _collate(rows, tokenizer.pad_token_id),
+        processing_class=tokenizer,
+        peft_config=adapter,
+        paper_loss=paper_loss,
+        lam=config.lam,
+    )
+    loop.use_schedule(trainer, config)
+
+    def save(folder: Path) -> None:
+        final = trainer.model.merge_and_unload() if adapter is not None else trainer.model
+        loading.restore_dropout(final, dropout_before)
+        final.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return loop.run(
+        trainer,
+        output_dir=output_dir,
+        key=key,
+        report=report,
+        should_stop=should_stop,
+        save=save,
+        notes=notes,
+        memory_advice=f"Set training.micro_batch_size below {config.micro_batch_size}, student.max_length below "
+        f"{max_length}, or turn LoRA on.",
+    )
+
+
+def _reference_dataset(
+    reference: str,
+    pairs: Sequence[PairTokens],
+    *,
+    augment: bool,
+    pad_token_id: int,
+    dtype: torch.dtype,
+    batch_size: int,
+    trust_remote_code: bool,
+) -> Dataset:
+    """Load the reference, ask it for every pair, and let it go before the policy is loaded."""
+    model, _ = loading.load_model(reference, dtype=dtype, trust_remote_code=trust_remote_code)
+    model = model.to("cpu" if loading.use_cpu() else "cuda").eval()
+    add_fused_lm_head(model, outputs=("log_probs",))
+    dataset = _with_reference(pairs, model, augment=augment, pad_token_id=pad_token_id, batch_size=batch_size)
+    del model
+    gc.collect()
+    return dataset

@@ -1,0 +1,57 @@
+"""From conversations to token ids with the completion's place known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Prompt and completion tokens, with a weight for each completion token."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    weights: list[float]
+
+
+def encode_conversation(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], completion: str, spans: Sequence[Sequence[float]] = ()
+) -> Example:
+    """The conversation rendered by the chat template, split where the assistant's answer begins.
+
+    The whole is tokenized at once, as it is in generation up to that point, and the completion begins where the
+    prompt's own tokens end. What the template sets after the answer, the end token first of all, belongs to the
+    completion. ``spans`` are (start, end, weight) over the characters of ``completion``; other tokens weigh 1.
+    """
+    turns = [dict(message) for message in messages]
+    prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": completion}], tokenize=False)
+    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=bool(spans))
+    ids = encoded["input_ids"]
+    begin = _common_prefix(prompt_ids, ids)
+    weights = [1.0] * (len(ids) - begin)
+    if spans:
+        shift = whole.find(completion, _common_prefix(prompt, whole))
+        for place, (left, right) in enumerate(encoded["offset_mapping"][begin:]):
+            for start, end, weight in spans:
+                if shift >= 0 and left < end + shift and right > start + shift:
+                    weights[place] = float(weight)
+    return Example(ids[:begin], ids[begin:], weights)
+
+
+def encode_text(tokenizer: Any, text: str) -> Example:
+    """A raw text as one completion without a prompt: begin token where there is one, text, end token."""
+    start = tokenizer.bos_token or ""
+    body = text.removeprefix(start) if start else text
+    ids = tokenizer(start + body + tokenizer.eos_token, add_special_tokens=False)["input_ids"]
+    return Example([], ids, [1.0] * len(ids))
+
+
+def _common_prefix(one: Sequence[Any], other: Sequence[Any]) -> int:
+    for place, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return place
+    return min(len(one), len(other))
