@@ -1,0 +1,171 @@
+"""The estimate before a launch: honest about what it does not know, and moving the right way."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.config import RunConfig, preset_data, preset_names
+from training.estimate import Estimate, estimate
+from training.hardware import Gpu, Hardware
+from training.model_size import KNOWN, model_size
+
+GB = 10**9
+LAPTOP = Hardware(cpu_cores=4, memory_bytes=16 * GB, disk_free_bytes=100 * GB)
+SERVER = Hardware(16, 128 * GB, 1000 * GB, (Gpu("NVIDIA H100 80GB HBM3", 80 * GB),))
+
+
+def smollm(**changes: Any) -> RunConfig:
+    data = preset_data("smollm2-135m-first-run")
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        target = data
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return RunConfig.parse(data)
+
+
+def seconds(result: Estimate) -> float:
+    assert result.seconds is not None
+    return result.seconds
+
+
+def memory(result: Estimate) -> int:
+    assert result.memory_bytes is not None
+    return result.memory_bytes
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if not name.startswith(("local", "miniature"))])
+def test_every_published_recipe_can_be_estimated_on_a_laptop_and_on_a_server(name: str) -> None:
+    config = RunConfig.parse(preset_data(name))
+    on_laptop, on_server = estimate(config, LAPTOP), estimate(config, SERVER)
+    assert seconds(on_laptop) > seconds(on_server) > 1
+    assert sum(part for _, part in on_laptop.parts) == pytest.approx(seconds(on_laptop))
+
+
+def test_an_unknown_model_is_said_to_be_unknown_instead_of_guessed() -> None:
+    result = estimate(smollm(student__model="acme/secret-model"), LAPTOP)
+    assert (result.seconds, result.memory_bytes, result.disk_bytes) == (None, None, None)
+    assert "acme/secret-model" in result.notes[0]
+
+
+def test_a_size_guessed_from_a_name_is_said_to_be_guessed() -> None:
+    result = estimate(smollm(student__model="acme/model-1.5b"), SERVER)
+    assert "1.5 billion parameters, guessed from the name" in result.notes[0]
+
+
+def test_more_prompts_candidates_and_iterations_take_longer() -> None:
+    base = seconds(estimate(smollm(), LAPTOP))
+    assert seconds(estimate(smollm(prompts__count=400), LAPTOP)) > base
+    assert seconds(estimate(smollm(candidates__n=4), LAPTOP)) > base
+    assert seconds(estimate(smollm(iterations=3), LAPTOP)) > base
+
+
+def test_adapters_take_less_memory_than_all_weights_and_four_bits_take_less_still() -> None:
+    full = estimate(smollm(student__model="acme/m-7b"), SERVER)
+    lora = estimate(smollm(student__model="acme/m-7b", training__lora={"rank": 16}), SERVER)
+    qlora = estimate(smollm(student__model="acme/m-7b", training__lora={"quantize_4bit": True}), SERVER)
+    assert memory(full) > memory(lora) > memory(qlora)
+
+
+def test_a_run_that_does_not_fit_names_the_remedy_first() -> None:
+    result = estimate(RunConfig.parse(preset_data("llama2-70b-self-rewarding")), SERVER)
+    assert not result.fits
+    assert "GPU memory" in result.notes[0]
+    assert "training.lora" in result.notes[0]
+
+
+def test_too_small_a_disk_is_said() -> None:
+    result = estimate(smollm(), Hardware(4, 64 * GB, disk_free_bytes=GB))
+    assert not result.fits
+    assert "disk" in result.notes[0]
+
+
+def test_known_rows_of_data_sets_are_used_and_unknown_ones_are_named() -> None:
+    config = smollm(sft__enabled=True, sft__datasets=["mine"])
+    few = estimate(config, LAPTOP, rows={"mine": 100, "first-prompts": 100})
+    unknown = estimate(config, LAPTOP)
+    assert seconds(few) < seconds(unknown)
+    assert any("'mine'" in note for note in unknown.notes)
+    assert not any("'mine'" in note for note in few.notes)
+
+
+def test_requests_to_a_paid_teacher_are_counted() -> None:
+    result = estimate(RunConfig.parse(preset_data("phi2-gemini-teacher-reward")), SERVER)
+    # 1,000 prompts × 4 × 3 replies, 200 + 800 answers × 3 replies at M1 and at M2, 200 comparisons in both orders.
+    assert any("18,400 requests" in note for note in result.notes)
+
+
+def test_a_self_refined_loss_takes_about_a_quarter_longer_to_train() -> None:
+    """003 table 5: 20.8 GPU hours for 16.8; the estimate counts passes and lands near it."""
+    rows = {"ultrafeedback-binarized": 60_000}
+    plain = estimate(RunConfig.parse(preset_data("zephyr-7b-ultrafeedback-dpo")), SERVER, rows=rows)
+    refined = estimate(RunConfig.parse(preset_data("zephyr-7b-ultrafeedback-sr-dpo")), SERVER, rows=rows)
+    assert 1.1 < seconds(refined) / seconds(plain) < 1.6
+
+
+def test_the_shape_of_a_downloaded_model_is_read_from_its_folder(tmp_path: Path) -> None:
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": 2,
+        "hidden_size": 8,
+        "num_attention_heads": 2,
+        "vocab_size": 10,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    header = json.dumps({"a": {"dtype": "F32", "shape": [3, 5], "data_offsets": [0, 60]}, "__metadata__": {}}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(60))
+    size = model_size(str(tmp_path))
+    assert size is not None
+    assert (size.parameters, size.layers, size.width, size.local, size.exact) == (15, 2, 8, True, True)
+    assert model_size(tmp_path.name, (tmp_path.parent,)) == size
+
+
+def test_a_damaged_folder_is_not_a_known_size(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    assert model_size(str(tmp_path)) is None
+
+
+def test_the_formula_agrees_with_the_known_counts(tmp_path: Path) -> None:
+    config = {
+        "model_type": "llama", "num_hidden_layers": 30, "hidden_size": 576, "num_attention_heads": 9,
+        "num_key_value_heads": 3, "intermediate_size": 1536, "vocab_size": 49152, "tie_word_embeddings": True,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    size = model_size(str(tmp_path))
+    known = KNOWN["HuggingFaceTB/SmolLM2-135M-Instruct"]
+    assert size is not None
+    assert size.parameters == pytest.approx(known.parameters, rel=0.001)
+    assert (size.layers, size.width, size.kv_width) == (known.layers, known.width, known.kv_width)
+
+
+def test_a_real_checkpoint_is_counted_exactly(models_folder: Path) -> None:
+    size = model_size(str(models_folder / "tiny-lm"))
+    assert size is not None
+    assert size.parameters == 2_410_176
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("org/Model-2.8B", 2.8e9), ("org/model-360m-chat", 360e6), ("org/8B-v2", 8e9)]
+)
+def test_a_size_stands_in_many_names(name: str, parameters: float) -> None:
+    size = model_size(name)
+    assert size is not None
+    assert size.parameters == parameters
+
+
+@pytest.mark.parametrize("name", ["org/model", "org/model-v2", "org/a1b2c3", "gpt2", "org/phi-3"])
+def test_a_number_that_is_no_size_is_not_taken_for_one(name: str) -> None:
+    assert model_size(name) is None
+
+
+def test_this_machine_is_read_without_torch(tmp_path: Path) -> None:
+    found = Hardware.detect(tmp_path)
+    assert found.cpu_cores >= 1
+    assert found.memory_bytes > 10**8
+    assert found.disk_free_bytes is not None

@@ -1,0 +1,338 @@
+"""How long a run will take, and what memory and disk it needs, before it is launched.
+
+Pure arithmetic on the config, the model's size and the machine. Every assumption is a constant here or a note in the
+result. Time is counted in forward passes of 2 floating-point operations a parameter and token (a training step is three
+of them), plus a fixed cost a step, which is what decides for small models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from training.config import RunConfig
+from training.hardware import Hardware
+from training.model_size import ModelSize, model_size
+from training.speed import Speed, speed_of
+
+# Lengths in tokens, where only the run itself can tell.
+PROMPT_TOKENS: Final = 60
+JUDGE_PROMPT_TOKENS: Final = 340  # the additive template without the question and the response
+RESPONSE_SHARE: Final = 0.5  # responses end at half of the limit on average
+JUDGEMENT_TOKENS: Final = 120
+SHOT_TOKENS: Final = 400  # a self-instruct prompt with its eight demonstrations
+ROWS_PER_DATASET: Final = 3_000
+PAIRS_KEPT: Final = 0.8  # share of prompts whose best and worst score differ
+COMPARISON_ORDERS: Final = 2
+REMOTE_SECONDS: Final = 3.0  # a request to a remote teacher
+# Memory.
+PROCESS_BYTES: Final = 900_000_000  # Python, torch and the trainer's libraries
+CUDA_BYTES: Final = 1_000_000_000
+SAVED_PER_LAYER: Final = 20  # numbers of the model's width that a layer keeps for the backward pass, a token
+LOGITS_COPIES: Final = 2.5
+ROW_BYTES: Final = 2_500  # a generated text in the record, with its indexes
+QUANTIZED_BYTES: Final = 0.56
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds, peak memory (of the GPU where there is one) and disk, in bytes; ``None``: it cannot be said.
+
+    ``parts`` are (what, seconds) in order of the run; ``notes`` are sentences: what was assumed, what will not fit.
+    ``fits`` is false where the machine has less memory or disk than the run needs.
+    """
+
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    notes: list[str] = field(default_factory=list)
+    parts: list[tuple[str, float]] = field(default_factory=list)
+    fits: bool = True
+
+
+def estimate(
+    config: RunConfig, hardware: Hardware, *, rows: Mapping[str, int] | None = None, folders: tuple[Path, ...] = ()
+) -> Estimate:
+    """What a run of ``config`` costs on ``hardware``.
+
+    Args:
+        config: a valid config.
+        hardware: the machine; see :meth:`Hardware.detect`.
+        rows: rows of the data sets by name, as far as known.
+        folders: where a relative model path may lie, such as the data folder.
+    """
+    size = model_size(config.student.model, folders)
+    if size is None:
+        return Estimate(
+            None,
+            None,
+            None,
+            [
+                (
+                    f"The size of {config.student.model!r} is not known here, so time and memory cannot be said. "
+                    "Give the path of a downloaded model, or a name that holds its size, like org/name-1.5b."
+                )
+            ],
+        )
+    teacher = model_size(config.teacher.model, folders) if config.teacher.kind == "checkpoint" else None
+    speed = speed_of(config, hardware)
+    counts = _Counts(config, dict(rows or {}))
+    parts = _parts(config, counts, size, teacher, speed)
+    memory = _memory(config, size, teacher, speed)
+    disk = _disk(config, counts, size)
+    notes = _notes(config, counts, size, teacher, speed, hardware)
+    problems = _problems(hardware, speed, memory, disk)
+    seconds = sum(part for _, part in parts)
+    return Estimate(seconds, memory, disk, problems + notes, parts, fits=not problems)
+
+
+class _Counts:
+    """How many rows each step of the config handles."""
+
+    def __init__(self, config: RunConfig, rows: dict[str, int]) -> None:
+        self.unknown: list[str] = []
+        self.rows = rows
+        known = [self._rows(name) for name in config.sft.datasets] if config.sft.enabled else []
+        self.sft = min(sum(known), config.sft.limit or sum(known))
+        asked = config.prompts.count
+        if config.pairs.from_dataset:
+            self.pairs = min(asked, self._rows(config.pairs.from_dataset))
+            self.prompts = self.responses = self.judged = 0
+            return
+        if config.candidates.from_dataset:
+            self.prompts = min(asked, self._rows(config.candidates.from_dataset))
+            self.responses = 0
+        else:
+            self.prompts = asked
+            if config.prompts.source == "dataset" and config.prompts.dataset in rows:
+                self.prompts = min(asked, rows[config.prompts.dataset])
+            self.responses = self.prompts * config.candidates.n
+        demonstrated = config.paradigm == "teacher_demonstration"
+        recorded = bool(config.judging.recorded_scores)
+        candidates = self.responses or self.prompts * 4
+        self.judged = 0 if demonstrated or recorded else candidates
+        self.pairs = self.prompts if demonstrated else math.ceil(self.prompts * PAIRS_KEPT)
+
+    def _rows(self, name: str) -> int:
+        if name not in self.rows:
+            self.unknown.append(name)
+        return self.rows.get(name, ROWS_PER_DATASET)
+
+
+def _response_tokens(limit: int) -> float:
+    return max(1.0, limit * RESPONSE_SHARE)
+
+
+def _parts(
+    config: RunConfig, counts: _Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
+) -> list[tuple[str, float]]:
+    """(what, seconds) of every step, iterations one after another."""
+    evaluation = _evaluation(config, size, teacher, speed)
+    parts: list[tuple[str, float]] = []
+    if config.sft.enabled:
+        limit = min(config.student.max_length, PROMPT_TOKENS + config.candidates.max_new_tokens)
+        tokens = PROMPT_TOKENS + _response_tokens(limit - PROMPT_TOKENS)
+        steps = math.ceil(counts.sft * config.sft.epochs / config.sft.micro_batch_size)
+        parts.append(("M1: fine-tuning", speed.training(size, counts.sft * config.sft.epochs * tokens, steps)))
+    if config.evaluation.enabled:
+        parts.append(("M1: evaluation", evaluation[0]))
+    for number in range(2, config.iterations + 2):
+        name = f"M{number}"
+        parts += [
+            (f"{name}: {what}", seconds) for what, seconds in _towards_pairs(config, counts, size, teacher, speed)
+        ]
+        parts.append((f"{name}: training", _preference(config, counts, size, speed)))
+        if config.evaluation.enabled:
+            parts.append((f"{name}: evaluation", evaluation[1]))
+    return [(what, seconds) for what, seconds in parts if seconds > 0]
+
+
+def _towards_pairs(
+    config: RunConfig, counts: _Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
+) -> list[tuple[str, float]]:
+    length = _response_tokens(config.candidates.max_new_tokens)
+    steps: list[tuple[str, float]] = []
+    if config.prompts.source == "self_instruct" and counts.responses:
+        steps.append(("prompts", speed.generation(size, counts.prompts, SHOT_TOKENS, PROMPT_TOKENS)))
+    steps.append(("responses", speed.generation(size, counts.responses, PROMPT_TOKENS, length)))
+    if config.paradigm == "teacher_demonstration" and counts.prompts:
+        steps.append(("demonstrations", _by_teacher(config, counts.prompts, PROMPT_TOKENS, length, teacher, speed)))
+    replies = counts.judged * config.judging.k
+    prompt, reply = JUDGE_PROMPT_TOKENS + PROMPT_TOKENS + length, min(JUDGEMENT_TOKENS, config.judging.max_new_tokens)
+    if config.paradigm == "self_reward":
+        steps.append(("judgements", speed.generation(size, replies, prompt, reply, shared=config.judging.k)))
+    else:
+        steps.append(("judgements", _by_teacher(config, replies, prompt, reply, teacher, speed)))
+    return steps
+
+
+def _preference(config: RunConfig, counts: _Counts, size: ModelSize, speed: Speed) -> float:
+    """Seconds of one preference training: the reference's pass once, then the epochs."""
+    training = config.training
+    full = PROMPT_TOKENS + _response_tokens(config.candidates.max_new_tokens)
+    if config.pairs.from_dataset:
+        full = config.student.max_length * RESPONSE_SHARE
+    tokens = counts.pairs * 2 * full
+    steps = math.ceil(counts.pairs / training.micro_batch_size)
+    refined = training.loss.startswith("sr_")
+    reference = speed.forward(size, tokens * (2 if refined else 1), steps * (2 if refined else 1))
+    seconds = reference + speed.training(size, tokens * training.epochs, math.ceil(steps * training.epochs))
+    if refined:  # Δ: a forward pass of the policy on p⊕x at every step (003 eq. 12)
+        seconds += speed.forward(size, tokens * training.epochs, math.ceil(steps * training.epochs))
+    return seconds
+
+
+def _evaluation(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed: Speed) -> tuple[float, float]:
+    """Seconds for M1's evaluation and for that of a later checkpoint, which is also compared with the one before."""
+    section, judging = config.evaluation, config.judging
+    length = _response_tokens(section.max_new_tokens)
+    judge_prompt = JUDGE_PROMPT_TOKENS + PROMPT_TOKENS + length
+    reply = min(JUDGEMENT_TOKENS, judging.max_new_tokens)
+    seconds = speed.generation(size, section.count, PROMPT_TOKENS, length)
+    scored = section.count
+    if section.self_judge:
+        sampled = min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2)
+        scored += sampled
+        seconds += speed.generation(
+            size, sampled, PROMPT_TOKENS, _response_tokens(config.candidates.max_new_tokens)
+        ) + speed.generation(size, sampled * judging.k, judge_prompt, reply, shared=judging.k)
+    seconds += _by_teacher(config, scored * judging.k, judge_prompt, reply, teacher, speed)
+    compared = _by_teacher(config, section.count * COMPARISON_ORDERS, judge_prompt + length, reply, teacher, speed)
+    return seconds, seconds + compared
+
+
+def _by_teacher(
+    config: RunConfig, requests: float, prompt: float, reply: float, teacher: ModelSize | None, speed: Speed
+) -> float:
+    kind = config.teacher.kind
+    if kind in ("none", "oracle"):
+        return 0.0
+    if kind == "checkpoint":
+        return speed.generation(teacher, requests, prompt, reply) if teacher else 0.0
+    return requests * REMOTE_SECONDS / config.teacher.concurrency
+
+
+def _memory(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed: Speed) -> int:
+    """Peak bytes of the hungriest step, on the GPU where there is one."""
+    stored = 2 if speed.on_gpu and config.student.dtype != "float32" else 4
+    base = CUDA_BYTES if speed.on_gpu else PROCESS_BYTES
+    context = PROMPT_TOKENS + JUDGE_PROMPT_TOKENS + config.candidates.max_new_tokens + config.judging.max_new_tokens
+    cache = 2 * size.layers * size.kv_width * stored * min(context, config.student.max_length)
+    generating = size.parameters * stored + cache * config.engine.batch_size
+    if teacher is not None:
+        generating = max(generating, teacher.parameters * stored) + min(size.parameters, teacher.parameters) * stored
+    steps: list[float] = [generating]
+    if config.sft.enabled:
+        steps.append(
+            _training_bytes(config, size, speed, config.sft.micro_batch_size, config.sft.optimizer, adapter=False)
+        )
+    if config.iterations:
+        pairs, optimizer = 2 * config.training.micro_batch_size, config.training.optimizer
+        adapter = config.training.lora is not None
+        steps.append(_training_bytes(config, size, speed, pairs, optimizer, adapter=adapter))
+    return round(max(steps) + base)
+
+
+def _training_bytes(
+    config: RunConfig, size: ModelSize, speed: Speed, sequences: int, optimizer: str, *, adapter: bool
+) -> float:
+    """Weights, gradients, optimizer states and what the backward pass keeps, without gradient checkpointing."""
+    weight = 4 if config.student.dtype in ("auto", "float32") or not speed.on_gpu else 2
+    states = 2 if optimizer == "adamw" else 1
+    lora = config.training.lora if adapter else None
+    if lora is None:
+        held: float = size.parameters * weight * (2 + states)
+    else:
+        frozen = QUANTIZED_BYTES if lora.quantize_4bit else weight
+        # q, k, v, o and three projections of the MLP: about 22 widths in and out a layer.
+        trained = lora.rank * size.layers * size.width * 22
+        held = size.parameters * frozen + trained * 4 * (2 + states)
+    mixed = speed.on_gpu and config.student.dtype == "auto"
+    if mixed and lora is None:
+        held += size.parameters * 2  # the bfloat16 copies that autocast keeps for a step
+    computed = 2 if mixed or weight == 2 else 4
+    length = min(config.student.max_length, PROMPT_TOKENS + JUDGE_PROMPT_TOKENS + config.candidates.max_new_tokens)
+    tokens = sequences * length
+    return held + tokens * (size.layers * size.width * SAVED_PER_LAYER * computed + size.vocabulary * 4 * LOGITS_COPIES)
+
+
+def _disk(config: RunConfig, counts: _Counts, size: ModelSize) -> int:
+    """Bytes that stay, and those that a training in progress holds to be resumed from."""
+    weight = 2 if config.student.dtype in ("bfloat16", "float16") else 4
+    checkpoints = config.iterations + (1 if config.sft.enabled else 0)
+    resuming = 2 * 3 * size.parameters * weight if checkpoints else 0
+    download = 0 if size.local else size.parameters * 2
+    texts = counts.responses + counts.judged * config.judging.k + counts.pairs
+    texts = texts * config.iterations + counts.sft
+    if config.evaluation.enabled:
+        texts += (config.iterations + 1) * config.evaluation.count * 6
+    return round(checkpoints * size.parameters * weight + resuming + download + texts * ROW_BYTES)
+
+
+def _notes(
+    config: RunConfig, counts: _Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed, hardware: Hardware
+) -> list[str]:
+    notes = [
+        f"{_count(size.parameters)} parameters{'' if size.exact else ', guessed from the name'}; {speed.where}.",
+        f"Assumed: prompts of {PROMPT_TOKENS} tokens, responses half as long as allowed.",
+    ]
+    for name in dict.fromkeys(counts.unknown):
+        notes.append(f"The rows of {name!r} are not known here; {ROWS_PER_DATASET:,} are assumed.")
+    if config.teacher.kind == "checkpoint" and teacher is None:
+        notes.append(f"The size of the teacher {config.teacher.model!r} is not known; its time is not counted.")
+    if config.teacher.kind in ("gemini", "openai_compatible"):
+        notes.append(
+            f"About {_requests(config, counts):,} requests go to {config.teacher.model}, taken as {REMOTE_SECONDS:.0f} "
+            f"seconds each with {config.teacher.concurrency} at once; its provider may charge for them."
+        )
+    if config.student.max_length > 4096 and config.iterations:
+        notes.append("Long rows take more memory than counted where attention is not fused.")
+    if len(hardware.gpus) > 1:
+        notes.append(f"One of the {len(hardware.gpus)} GPUs is counted, except for vLLM with tensor_parallel.")
+    return notes
+
+
+def _requests(config: RunConfig, counts: _Counts) -> int:
+    """Requests to the teacher over the whole run."""
+    section, k = config.evaluation, config.judging.k
+    total = 0
+    if config.paradigm == "teacher_demonstration":
+        total += counts.prompts * config.iterations
+    elif config.paradigm == "teacher_reward":
+        total += counts.judged * k * config.iterations
+    if section.enabled:
+        probes = (
+            min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2) if section.self_judge else 0
+        )
+        total += (section.count + probes) * k * (config.iterations + 1)
+        total += section.count * COMPARISON_ORDERS * config.iterations
+    return total
+
+
+def _problems(hardware: Hardware, speed: Speed, memory: int, disk: int) -> list[str]:
+    """Sentences for what the machine has too little of, each with a remedy."""
+    problems = []
+    have = max(gpu.memory_bytes for gpu in hardware.gpus) if speed.on_gpu else hardware.memory_bytes
+    if memory > have:
+        what = "GPU memory" if speed.on_gpu else "memory"
+        problems.append(
+            f"About {_bytes(memory)} of {what} are needed and there are {_bytes(have)}: take a smaller "
+            "micro_batch_size or max_length, training.lora (with quantize_4bit on a GPU), or a smaller model."
+        )
+    if hardware.disk_free_bytes is not None and disk > hardware.disk_free_bytes:
+        problems.append(
+            f"About {_bytes(disk)} of disk are needed and {_bytes(hardware.disk_free_bytes)} are free: make room, or "
+            "set PLUMBLINE_HOME to a larger disk."
+        )
+    return problems
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
