@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from alignment_app.views import accounts, chat, checkpoints, compare, events, runs, system
@@ -42,5 +42,6 @@ urlpatterns = [
     path("system/", system.system, name="system"),
     # Live events without a socket
     path("runs/<int:run_id>/events/", events.run_events, name="run-events"),
+    path("api/v1/", include("alignment_app.api.urls")),
     path("admin/", admin.site.urls),
 ]

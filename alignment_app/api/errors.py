@@ -2,26 +2,85 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import OperationalError, transaction
+from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from alignment_app.services.errors import Refused
+from training.config import ConfigError
 
-def one_shape(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """``{"error": {"code", "message", "fields": {field: [sentence, …]}}}`` for every refusal."""
+log = logging.getLogger(__name__)
+
+
+def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
+    """``{"error": {"code", "message", "fields": {field: [sentence, …]}}}`` for every refusal and failure."""
+    if isinstance(exc, ConfigError):
+        return _answer(400, "invalid-config", "The config cannot be used.", _by_field(exc.problems))
+    if isinstance(exc, Refused):
+        return _answer(exc.status, exc.code, exc.message, getattr(exc, "fields", None))
+    if isinstance(exc, RecursionError):
+        return _answer(400, "invalid", "The request is nested too deep.")
+    if isinstance(exc, ObjectDoesNotExist):
+        exc = exceptions.NotFound()
+    if isinstance(exc, OperationalError):
+        _roll_back()
+        log.exception("the database did not answer")
+        return _answer(503, "busy", "The database is busy or away. Try again in a moment.")
     response = exception_handler(exc, context)
     if response is None:
-        return None
-    code = getattr(exc, "default_code", "error")
-    detail = response.data
+        _roll_back()
+        log.exception("an API request failed")
+        return _answer(500, "error", "Something went wrong on the server. Its log says what.")
+    message, fields = _read(response.data)
+    code = str(getattr(exc, "default_code", "error")).replace("_", "-")
+    if isinstance(exc, exceptions.APIException) and not isinstance(exc, exceptions.ValidationError):
+        found = exc.get_codes()
+        code = (found if isinstance(found, str) else code).replace("_", "-")
+    if response.status_code == status.HTTP_404_NOT_FOUND and message.startswith(("Not found", "No ")):
+        message = "There is nothing here by that number or name."
+    answer = _answer(response.status_code, code, message, fields)
+    for name in ("WWW-Authenticate", "Retry-After"):
+        if name in response.headers:
+            answer[name] = response.headers[name]
+    return answer
+
+
+def _answer(status_code: int, code: str, message: str, fields: dict[str, list[str]] | None = None) -> Response:
+    return Response({"error": {"code": code, "message": message, "fields": fields or {}}}, status=status_code)
+
+
+def _by_field(problems: list[tuple[str, str]]) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
+    for field, sentence in problems:
+        fields.setdefault(field or "config", []).append(sentence)
+    return fields
+
+
+def _read(detail: Any) -> tuple[str, dict[str, list[str]]]:
+    """The framework's detail as one message and the sentences of each field."""
     if isinstance(detail, dict) and set(detail) == {"detail"}:
-        message = str(detail["detail"])
-    elif isinstance(detail, dict):
-        fields = {name: [str(part) for part in (texts if isinstance(texts, list) else [texts])] for name, texts in detail.items()}
-        message = "; ".join(f"{name}: {texts[0]}" for name, texts in fields.items())
-    else:
-        message = "; ".join(str(part) for part in detail)
-    response.data = {"error": {"code": code, "message": message, "fields": fields}}
-    return response
+        return str(detail["detail"]), {}
+    if not isinstance(detail, dict):
+        return "; ".join(_sentences(detail)) or "The request cannot be used.", {}
+    fields = {str(name): _sentences(texts) for name, texts in detail.items()}
+    general = fields.pop("non_field_errors", [])
+    message = "; ".join(general) or "; ".join(f"{name}: {texts[0]}" for name, texts in fields.items() if texts)
+    return message or "The request cannot be used.", fields
+
+
+def _sentences(found: Any) -> list[str]:
+    if isinstance(found, dict):
+        return [f"{name}: {text}" for name, texts in found.items() for text in _sentences(texts)]
+    if isinstance(found, list | tuple):
+        return [text for part in found for text in _sentences(part)]
+    return [str(found)]
+
+
+def _roll_back() -> None:
+    if transaction.get_connection().in_atomic_block:
+        transaction.set_rollback(True)

@@ -1,6 +1,8 @@
 """Pages of the API."""
 
-from rest_framework.pagination import PageNumberPagination
+from __future__ import annotations
+
+from rest_framework.pagination import CursorPagination, PageNumberPagination
 
 
 class Pages(PageNumberPagination):
@@ -9,3 +11,14 @@ class Pages(PageNumberPagination):
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 500
+    invalid_page_message = "There is no page {page_number}; {message}."
+
+
+class Follow(CursorPagination):
+    """For tables of millions of rows: follow ``next``. Nothing is counted, and any page is as quick as the first."""
+
+    ordering = "id"
+    page_size = 50
+    page_size_query_param = "page_size"
+    max_page_size = 500
+    cursor_query_description = "Where to go on: part of the address in ``next`` of the page before."

@@ -1,0 +1,124 @@
+"""What runs leave behind: checkpoints, evaluations, frozen sets; exports of rows; the published recipes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse, StreamingHttpResponse
+from drf_spectacular.utils import OpenApiTypes, extend_schema, inline_serializer
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from alignment_app.api.base import Part, PlainJSON
+from alignment_app.api.serializers import (
+    CheckpointSerializer,
+    ConfigField,
+    EvaluationSerializer,
+    ExportSerializer,
+    SnapshotSerializer,
+)
+from alignment_app.downloads import Download
+from alignment_app.models import Checkpoint, DatasetSnapshot, Evaluation, Export
+from alignment_app.selectors.exports import Selection, manifest
+from alignment_app.services import exports, people
+from training.config import ConfigError, RunConfig, preset_data, preset_names
+
+
+class CheckpointViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Checkpoint]):
+    """Models: M0 as it was found, and what training made of it, with files and hashes."""
+
+    queryset = Checkpoint.objects.select_related("evaluation").order_by("-id")
+    serializer_class = CheckpointSerializer
+    lookup_value_regex = r"\d{1,18}"
+    filters = {"run": ("run", int), "number": ("number", int), "kind": ("kind", Checkpoint.Kind.values)}
+
+
+class EvaluationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]):
+    """What was measured on checkpoints."""
+
+    queryset = Evaluation.objects.order_by("-id")
+    serializer_class = EvaluationSerializer
+    lookup_value_regex = r"\d{1,18}"
+    filters = {"run": ("checkpoint__run", int), "checkpoint": ("checkpoint", int)}
+
+
+class SnapshotViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DatasetSnapshot]):
+    """Frozen training sets."""
+
+    queryset = DatasetSnapshot.objects.select_related("iteration").order_by("-id")
+    serializer_class = SnapshotSerializer
+    lookup_value_regex = r"\d{1,18}"
+    filters = {
+        "run": ("iteration__run", int),
+        "iteration": ("iteration", int),
+        "kind": ("kind", DatasetSnapshot.Kind.values),
+        "content_hash": ("content_hash", str),
+    }
+
+
+class ExportRequest(serializers.Serializer[Any]):
+    """Which rows, and as what. Given filters all hold."""
+
+    kind = serializers.ChoiceField(Export.Kind.choices)
+    format = serializers.ChoiceField(Export.Format.choices, default="jsonl")
+    snapshot = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    run = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    iteration = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="Its id.")
+    dataset = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    source = serializers.CharField(required=False, max_length=16, default="")
+    excluded = serializers.BooleanField(default=False, help_text="Also pairs that people excluded.")
+
+
+class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
+    """Exports: begin one and receive its rows; later, who took what and its hash."""
+
+    queryset = Export.objects.order_by("-id")
+    serializer_class = ExportSerializer
+    parser_classes = [PlainJSON]
+    lookup_value_regex = r"\d{1,18}"
+    filters = {"kind": ("kind", Export.Kind.values), "author": ("author", str)}
+    may_change = staticmethod(people.can_export)
+
+    @extend_schema(request=ExportRequest, responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})
+    def create(self, request: Request) -> StreamingHttpResponse:
+        """The rows as a stream. ``Plumbline-Export`` in the answer is the number of the export's record."""
+        asked = ExportRequest(data=request.data)
+        asked.is_valid(raise_exception=True)
+        data = dict(asked.validated_data)
+        file_format = data.pop("format")
+        return Download(exports.export(Selection(**data), file_format, user=request.user))
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def manifest(self, request: Request, pk: str) -> Response:
+        """Who, when, what, how many rows and the hash of their content."""
+        return Response(manifest(self.get_object()))
+
+
+PresetAnswer = inline_serializer(
+    "Preset", {"name": serializers.CharField(), "config": ConfigField(), "config_hash": serializers.CharField()}
+)
+
+
+class PresetViewSet(Part, viewsets.ViewSet):
+    """The published recipes."""
+
+    lookup_value_regex = r"[A-Za-z0-9._-]{1,80}"
+    filter_backends: list[Any] = []
+
+    @extend_schema(responses=inline_serializer("Presets", {"results": serializers.ListField(child=PresetAnswer)}))
+    def list(self, request: Request) -> Response:
+        return Response({"results": [_preset(name) for name in preset_names()]})
+
+    @extend_schema(responses=PresetAnswer)
+    def retrieve(self, request: Request, pk: str) -> Response | HttpResponse:
+        if pk not in preset_names():
+            raise ConfigError([("preset", f"there is no preset {pk!r}; choose one of {', '.join(preset_names())}")])
+        return Response(_preset(pk))
+
+
+def _preset(name: str) -> dict[str, Any]:
+    config = RunConfig.parse(preset_data(name))
+    return {"name": name, "config": config.to_dict(), "config_hash": config.config_hash}

@@ -1,0 +1,153 @@
+"""What every part of the API keeps to: who may, what may be asked for, how much may be sent."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from rest_framework import exceptions, filters, parsers, permissions
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from alignment_app.services import people
+
+LARGEST_NUMBER = 2**63 - 1
+_PAGING = {"page", "page_size", "cursor", "format"}
+
+
+class ByRole(permissions.IsAuthenticated):
+    """Reading needs a role that reads; a change needs ``may_change`` of the view (default: leads and admins)."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not super().has_permission(request, view):
+            return False
+        user = request.user
+        if people.password_is_one_time(user):
+            raise PermissionDenied("Choose your own password first, at /accounts/password/.")
+        if not people.can_read(user):
+            raise PermissionDenied("Your role does not read runs or data. Ask an admin if you need it.")
+        if request.method in permissions.SAFE_METHODS or getattr(view, "action", "") in getattr(view, "reading", ()):
+            return True
+        if not getattr(view, "may_change", people.can_launch)(user):
+            raise PermissionDenied("Your role reads and does not change anything here. Ask an admin for the lead role.")
+        return True
+
+
+class NamedFilters(filters.BaseFilterBackend):
+    """``filters`` of a view: {parameter: (lookup, type or choices)}; ``search_in``: lookups for ``?search=``.
+
+    A parameter that does not exist is an error: silently ignored, it would return everything.
+    """
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        known: Mapping[str, tuple[str, Any]] = getattr(view, "filters", {})
+        search_in: tuple[str, ...] = getattr(view, "search_in", ())
+        problems: dict[str, list[str]] = {}
+        for name, value in request.query_params.items():
+            if name in _PAGING or (name == "search" and search_in):
+                continue
+            if name not in known:
+                there = ", ".join([*known, *(["search"] if search_in else [])]) or "none"
+                problems[name] = [f"there is no such filter here; there are: {there}"]
+                continue
+            lookup, kind = known[name]
+            try:
+                queryset = queryset.filter(**{lookup: read_filter(value, kind)})
+            except ValueError as error:
+                problems[name] = [str(error)]
+        if problems:
+            raise exceptions.ValidationError(problems)
+        words = request.query_params.get("search", "").strip()
+        if words and search_in:
+            if len(words) > 200 or "\x00" in words:
+                raise exceptions.ValidationError({"search": ["give at most 200 plain characters"]})
+            wanted = Q()
+            for lookup in search_in:
+                wanted |= Q(**{lookup: words})
+            queryset = queryset.filter(wanted)
+        return queryset
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """For the OpenAPI page."""
+        described = []
+        for name, (_, kind) in getattr(view, "filters", {}).items():
+            schema: dict[str, Any] = {"type": "integer" if kind is int else "boolean" if kind is bool else "string"}
+            if isinstance(kind, list | tuple):
+                schema["enum"] = list(kind)
+            described.append({"name": name, "in": "query", "required": False, "schema": schema})
+        if getattr(view, "search_in", ()):
+            described.append({"name": "search", "in": "query", "required": False, "schema": {"type": "string"}})
+        return described
+
+
+def read_filter(value: str, kind: Any) -> Any:
+    """A query parameter as what it stands for. Raises :class:`ValueError` with a sentence."""
+    if kind is int:
+        if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > LARGEST_NUMBER:
+            raise ValueError("must be a whole number")
+        return int(value)
+    if kind is bool:
+        if value not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return value == "true"
+    if kind is str:
+        if len(value) > 200 or "\x00" in value:
+            raise ValueError("must be at most 200 plain characters")
+        return value
+    if value not in kind:
+        raise ValueError(f"must be one of {', '.join(kind)}")
+    return value
+
+
+class TooLarge(exceptions.APIException):
+    """More than the server takes in one request."""
+
+    status_code = 413
+    default_code = "too-large"
+    default_detail = "The request is larger than this server takes. Import large files by the form or the command."
+
+
+def bounded(stream: IO[bytes]) -> bytes:
+    """The body, up to the limit of the settings."""
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body = stream.read(limit + 1)
+    if len(body) > limit:
+        raise TooLarge
+    return body
+
+
+class PlainJSON(parsers.JSONParser):
+    """JSON within the size that the settings allow."""
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        found = super().parse(io.BytesIO(bounded(stream)), media_type, parser_context)
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise exceptions.ParseError("The JSON holds half of a Unicode character; send whole ones.") from None
+        return found
+
+
+class YamlDocument(parsers.BaseParser):
+    """A YAML document as the whole body: ``{"yaml": text}``."""
+
+    media_type = "application/yaml"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return {"yaml": bounded(stream).decode("utf-8-sig")}
+        except UnicodeDecodeError:
+            raise exceptions.ParseError("The document is not UTF-8 text.") from None
+
+
+class Part(APIView):
+    """Base of every view of the API."""
+
+    permission_classes = [ByRole]
+    parser_classes = [PlainJSON]
+    filter_backends = [NamedFilters]

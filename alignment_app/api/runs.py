@@ -1,0 +1,313 @@
+"""Runs: launch, look, steer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema, inline_serializer
+from rest_framework import exceptions, mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from alignment_app.api.base import Part, PlainJSON, YamlDocument, read_filter
+from alignment_app.api.serializers import (
+    ConfigField,
+    IterationSerializer,
+    JudgedResponseSerializer,
+    PairSerializer,
+    PromptSerializer,
+    RunDetailSerializer,
+    RunSerializer,
+)
+from alignment_app.models import Iteration, Run, Stage
+from alignment_app.selectors import events, samples
+from alignment_app.services import runs
+from alignment_app.services.configs import build_config
+from training.config import RunConfig
+
+
+class LaunchSerializer(serializers.Serializer[Any]):
+    """One of config, yaml and preset, with changes on top. A body of type application/yaml is the document itself."""
+
+    config = ConfigField(required=False, help_text="The whole config.")
+    yaml = serializers.CharField(required=False, trim_whitespace=False, help_text="The config as a YAML document.")
+    preset = serializers.CharField(required=False, max_length=80, help_text="Name of a published recipe.")
+    overrides = serializers.DictField(
+        required=False,
+        help_text='Fields to change: {"training.beta": 0.2}.',
+        child=serializers.JSONField(allow_null=True),
+    )
+    name = serializers.CharField(required=False, max_length=120, help_text="Name of the run.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        unknown = set(self.initial_data) - set(self.fields) if isinstance(self.initial_data, dict) else set()
+        if unknown:
+            raise serializers.ValidationError({name: ["there is no such field"] for name in sorted(map(str, unknown))})
+        return attrs
+
+
+class CloneSerializer(serializers.Serializer[Any]):
+    overrides = serializers.DictField(required=False, child=serializers.JSONField(allow_null=True))
+    name = serializers.CharField(required=False, max_length=120)
+
+
+ConfigAnswer = inline_serializer(
+    "ValidConfig",
+    {
+        "config": ConfigField(),
+        "config_hash": serializers.CharField(),
+        "yaml": serializers.CharField(),
+    },
+)
+SampleAnswer = inline_serializer(
+    "Sample",
+    {
+        "prompt": PromptSerializer(),
+        "iteration": serializers.IntegerField(),
+        "outcome": serializers.CharField(help_text="Why it made its pair, or none."),
+        "responses": JudgedResponseSerializer(many=True),
+        "pair": PairSerializer(allow_null=True),
+    },
+)
+EventAnswer = inline_serializer(
+    "Events",
+    {
+        "events": serializers.ListField(child=serializers.DictField()),
+        "last_seq": serializers.IntegerField(help_text="Number of the run's newest event."),
+    },
+)
+
+
+class RunViewSet(
+    Part,
+    mixins.ListModelMixin,
+    mixins.RetrieveModelMixin,
+    viewsets.GenericViewSet[Run],
+):
+    """Runs, newest first."""
+
+    queryset = Run.objects.select_related("created_by")
+    lookup_value_regex = r"\d{1,18}"
+    filters = {
+        "status": ("status", Run.Status.values),
+        "paradigm": ("paradigm", ("self_reward", "teacher_reward", "teacher_demonstration")),
+        "preset": ("preset", str),
+        "config_hash": ("config_hash", str),
+        "created_by": ("created_by__username", str),
+        "cloned_from": ("cloned_from", int),
+    }
+    search_in = ("name__icontains",)
+    reading = ("validate",)
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        return RunSerializer if self.action == "list" else RunDetailSerializer
+
+    def get_queryset(self) -> QuerySet[Run]:
+        if self.action == "list":
+            return super().get_queryset()
+        return super().get_queryset().prefetch_related(_with_stages())
+
+    @extend_schema(request=LaunchSerializer, responses={201: RunDetailSerializer})
+    def create(self, request: Request) -> Response:
+        """Launch a run."""
+        config, preset = _asked(request)
+        run = runs.launch(config, user=request.user, preset=preset)
+        return Response(self._detail(run), status=201)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Remove a run with its rows and files. An active run must be cancelled first."""
+        runs.remove(self.get_object(), user=request.user)
+        return Response(status=204)
+
+    @extend_schema(request=LaunchSerializer, responses=ConfigAnswer)
+    @action(detail=False, methods=["post"], pagination_class=None, parser_classes=[PlainJSON, YamlDocument])
+    def validate(self, request: Request) -> Response:
+        """Whether a config can be used, without launching it: the whole config, its hash and its YAML."""
+        config, _ = _asked(request)
+        runs.check_names(config)
+        return Response({"config": config.to_dict(), "config_hash": config.config_hash, "yaml": config.to_yaml()})
+
+    @extend_schema(request=None, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Stop at the next safe point; everything made so far is kept."""
+        return Response(self._detail(runs.pause(self.get_object(), user=request.user)))
+
+    @extend_schema(request=None, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Go on with the rows that are missing."""
+        return Response(self._detail(runs.resume(self.get_object(), user=request.user)))
+
+    @extend_schema(request=None, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """End at the next safe point, by force after a grace period."""
+        return Response(self._detail(runs.cancel(self.get_object(), user=request.user)))
+
+    @extend_schema(
+        request=inline_serializer("Approve", {"iteration": serializers.IntegerField(min_value=0)}),
+        responses=RunDetailSerializer,
+    )
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: str) -> Response:
+        """Let an iteration that waits for review train."""
+        run = self.get_object()
+        runs.approve_review(_iteration(run, request.data.get("iteration")), user=request.user)
+        return Response(self._detail(run))
+
+    @extend_schema(request=CloneSerializer, responses={201: RunDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def clone(self, request: Request, pk: str) -> Response:
+        """Launch the same config again, with changes."""
+        run = self.get_object()
+        asked = CloneSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        config = build_config(
+            data=run.config, overrides=_overrides(asked.validated_data), name=asked.validated_data.get("name", "")
+        )
+        return Response(
+            self._detail(runs.launch(config, user=request.user, preset=run.preset, cloned_from=run)), status=201
+        )
+
+    @extend_schema(
+        responses=EventAnswer,
+        parameters=[
+            OpenApiParameter("after", int, description="Only events after this number; 0 is the beginning."),
+            OpenApiParameter("limit", int, description=f"At most {events.PAGE}."),
+        ],
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def events(self, request: Request, pk: str) -> Response:
+        """The run's log after a cursor, in order and without gaps."""
+        run = self.get_object()
+        after = _number(request, "after", 0)
+        limit = min(max(_number(request, "limit", events.PAGE), 1), events.PAGE)
+        return Response({"events": events.after(run.pk, after, limit), "last_seq": events.last_seq(run.pk)})
+
+    @extend_schema(
+        responses=SampleAnswer,
+        parameters=[
+            OpenApiParameter(
+                "iteration", int, description="Number of the iteration; default: the newest with samples."
+            ),
+            OpenApiParameter("page", int),
+            OpenApiParameter("search", OpenApiTypes.STR),
+        ],
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def samples(self, request: Request, pk: str) -> Response:
+        """Prompts of an iteration with their responses, each judgement with its raw replies, and the pair they made."""
+        run = self.get_object()
+        given = request.query_params.get("iteration")
+        iteration = _iteration(run, given) if given else _newest(run)
+        page = samples.prompts_page(
+            iteration,
+            request.query_params.get("search", "").replace("\x00", "")[:200],
+            page=_number(request, "page", 1),
+        )
+        return Response(
+            {
+                "count": page.paginator.count,
+                "page": page.number,
+                "pages": page.paginator.num_pages,
+                "results": [_sample(item) for item in page.object_list],
+            }
+        )
+
+    def _detail(self, run: Run) -> dict[str, Any]:
+        found = Run.objects.select_related("created_by").prefetch_related(_with_stages()).get(pk=run.pk)
+        return dict(RunDetailSerializer(found).data)
+
+    def get_parsers(self) -> list[Any]:
+        """A launch may also be a YAML document."""
+        made = super().get_parsers()
+        if self.request is not None and self.request.method == "POST" and not self.kwargs.get("pk"):
+            made.append(YamlDocument())
+        return made
+
+
+class IterationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Iteration]):
+    """Iterations with their stages."""
+
+    queryset = Iteration.objects.order_by("run", "number").prefetch_related(
+        Prefetch("stages", queryset=Stage.objects.order_by("position"))
+    )
+    serializer_class = IterationSerializer
+    lookup_value_regex = r"\d{1,18}"
+    filters = {"run": ("run", int), "number": ("number", int)}
+
+
+def _with_stages() -> Prefetch[Any]:
+    stages = Prefetch("stages", queryset=Stage.objects.order_by("position"))
+    return Prefetch("iterations", queryset=Iteration.objects.order_by("number").prefetch_related(stages))
+
+
+def _asked(request: Request) -> tuple[RunConfig, str]:
+    """The config that a request asks for, and the preset's name where it started from one."""
+    asked = LaunchSerializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    data = asked.validated_data
+    config = build_config(
+        data=data.get("config"),
+        yaml=data.get("yaml"),
+        preset=data.get("preset", ""),
+        overrides=_overrides(data),
+        name=data.get("name", ""),
+    )
+    return config, data.get("preset", "")
+
+
+def _overrides(data: dict[str, Any]) -> list[str]:
+    """``{"a.b": value}`` in the form that the command takes: JSON is YAML."""
+    return [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in data.get("overrides", {}).items()]
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    value = request.query_params.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        return int(read_filter(value, int))
+    except ValueError as error:
+        raise exceptions.ValidationError({name: [str(error)]}) from None
+
+
+def _iteration(run: Run, number: Any) -> Iteration:
+    text = str(number) if isinstance(number, int | str) and not isinstance(number, bool) else ""
+    if not (text.isascii() and text.isdigit()) or len(text) > 4:
+        raise exceptions.ValidationError({"iteration": ["give the number of an iteration"]})
+    found = run.iterations.filter(number=int(text)).first()
+    if found is None:
+        raise exceptions.NotFound(f"Run {run.pk} has no iteration {text}.")
+    return found
+
+
+def _newest(run: Run) -> Iteration:
+    found = run.iterations.filter(iteration_prompts__isnull=False).order_by("-number").first()
+    found = found or run.iterations.order_by("-number").first()
+    if found is None:
+        raise exceptions.NotFound(f"Run {run.pk} has no iterations.")
+    return found
+
+
+def _sample(item: samples.PromptSample) -> dict[str, Any]:
+    from alignment_app.api.serializers import JudgementSerializer, ResponseSerializer
+
+    return {
+        "prompt": PromptSerializer(item.prompt).data,
+        "iteration": item.iteration.number,
+        "outcome": item.outcome,
+        "responses": [
+            {
+                **ResponseSerializer(candidate.response).data,
+                "judgements": JudgementSerializer(candidate.judgements, many=True).data,
+            }
+            for candidate in item.candidates
+        ],
+        "pair": PairSerializer(item.pair).data if item.pair else None,
+    }

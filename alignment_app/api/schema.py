@@ -1,0 +1,37 @@
+"""The OpenAPI document and the page that shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.permissions import IsAuthenticated
+
+from training.config import RunConfig
+
+
+def add_config(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """Every field of a run's config with its help and limits, from the one class that checks them."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    config = RunConfig.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(config.pop("$defs", {}))
+    schemas["RunConfig"] = config
+    return result
+
+
+class SchemaView(SpectacularAPIView):
+    permission_classes = [IsAuthenticated]
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    permission_classes = [IsAuthenticated]
+    title = "Plumbline API"
+    url_name = "api-schema"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """A page for people: whoever is not logged in is asked to."""
+        if not request.user.is_authenticated and "HTTP_AUTHORIZATION" not in request.META:
+            return redirect_to_login(request.get_full_path())
+        return super().dispatch(request, *args, **kwargs)

@@ -1,0 +1,27 @@
+"""Files that are made while they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from django.http import StreamingHttpResponse
+
+from alignment_app.services.exports import Stream
+
+
+class Download(StreamingHttpResponse):
+    """An export on its way: in pieces under either kind of server."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        super().__init__(iter(stream), content_type=stream.media_type)
+        self.headers["Content-Disposition"] = f'attachment; filename="{stream.export.file_name}"'
+        self.headers["Plumbline-Export"] = str(stream.export.pk)
+        self.headers["Cache-Control"] = "no-store"
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.streaming_content)  # type: ignore[arg-type]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream.in_pieces():
+            yield piece
