@@ -20,12 +20,12 @@ from training.miniature.world import REFUSAL, Noise, Question, Split, families, 
 JUDGE_TEMPLATE = "additive_5"
 TAIL = " It is well known."
 COMMENT_SHARE = 0.80
-TAIL_SHARE, SHORT_SHARE, OTHER_TYPE_SHARE = 0.08, 0.08, 0.03
+TAIL_SHARE, SHORT_SHARE = 0.08, 0.08
+OTHER_TYPE_SHARE, OTHER_SUBJECT_SHARE = 0.03, 0.05
 IFT_FAMILIES_LEFT_OUT = ("opposite", "instrument")
 KEY_TOKEN_WEIGHT = 3.0
 TEST_PROMPTS, VALIDATION_PROMPTS = 200, 200
-WRONG_IN_FORM_SHARE = 0.25
-EMPTY_SHARE = 0.25
+WRONG_IN_FORM_SHARE = 0.35
 
 
 class TrainingRow(TypedDict):
@@ -59,6 +59,13 @@ def of_another_type(question: Question, rng: random.Random) -> str:
     return question.state(rng.choice(family.answers))
 
 
+def about_another(question: Question, answer: str, rng: random.Random) -> str:
+    """A sentence that gives ``answer`` for another subject of the family, or of any family."""
+    family = question.family if rng.random() < 0.7 else rng.choice(families())
+    other = rng.choice([subject for subject in family.facts if subject != question.subject])
+    return question.family.statement.format(subject=other, answer=answer)
+
+
 def dressed(question: Question, answer: str, rng: random.Random) -> str:
     """A sentence that gives ``answer``: mostly the full statement, sometimes a short one or one with a needless tail."""
     draw = rng.random()
@@ -72,8 +79,11 @@ def noisy_response(question: Question, noise: Noise, rng: random.Random) -> str:
     answer = noise.answer(question, rng)
     if answer is None:
         return rng.choice((REFUSAL, truncated(question)))
-    if rng.random() < OTHER_TYPE_SHARE:
+    draw = rng.random()
+    if draw < OTHER_TYPE_SHARE:
         return of_another_type(question, rng)
+    if draw < OTHER_TYPE_SHARE + OTHER_SUBJECT_SHARE:
+        return about_another(question, answer, rng)
     return dressed(question, answer, rng)
 
 
@@ -136,14 +146,20 @@ def eft_questions(count: int, rng: random.Random) -> list[tuple[Question, str]]:
 def written_response(question: Question, noise: Noise, right: bool, rng: random.Random) -> str:
     """A response for an evaluation row, right or wrong as asked; a part of the wrong ones are wrong in form.
 
-    Without answers that are empty, cut off or of another type a self-judge would reward them: it never saw any.
+    Without answers that are empty, cut off, of another type or about another subject, a self-judge would reward
+    them: it never saw any.
     """
     if right:
         return dressed(question, question.answer, rng)
     if rng.random() < WRONG_IN_FORM_SHARE:
-        if rng.random() < EMPTY_SHARE:
+        form = rng.choice(("empty", "cut off", "other type", "other subject", "other subject"))
+        if form == "empty":
             return rng.choice(("", REFUSAL))
-        return rng.choice((truncated(question), of_another_type(question, rng)))
+        if form == "cut off":
+            return truncated(question)
+        if form == "other type":
+            return of_another_type(question, rng)
+        return about_another(question, rng.choice((question.answer, rng.choice(question.family.answers))), rng)
     answer = question.answer
     while answer == question.answer:
         answer = noise.answer(question, rng) or question.answer

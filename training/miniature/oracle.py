@@ -2,8 +2,8 @@
 
 The grade is additive, as in the papers' judge prompt (001 figure 2); each point stands on the one before it:
 
-1. relevant: the response names the subject, or gives some answer that the world knows;
-2. substantial: it gives an answer of the type that was asked for;
+1. relevant: the response names the subject, or anything else that the world knows;
+2. substantial: it gives an answer of the type that was asked for, and speaks of no other subject;
 3. useful: that answer is the right one, and the only one of its type;
 4. helpful: it says so in a full sentence about the subject;
 5. impeccable: nothing is missing and nothing is beside the point.
@@ -30,40 +30,30 @@ class Grade:
 
 
 @cache
-def _known_answers() -> frozenset[str]:
-    return frozenset(answer for family in families() for answer in family.answers)
-
-
-@cache
-def _answers_of(family_name: str) -> frozenset[str]:
-    return next(frozenset(family.answers) for family in families() if family.name == family_name)
-
-
-def _subject(question: Question) -> re.Pattern[str]:
-    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(question.subject)}(?![A-Za-z0-9])")
-
-
-def _without_subject(question: Question, response: str) -> list[str]:
-    """The response's words once the subject is taken out: what was asked about is no answer."""
-    return _WORD.findall(_subject(question).sub(" ", response))
+def _known_words() -> frozenset[str]:
+    return frozenset(word for family in families() for word in (*family.facts, *family.answers))
 
 
 def given_answer(instruction: str, response: str) -> str:
-    """The answer a response gives: the first word of the type asked for, else the last answer known to the world.
+    """What a response gives as its answer, as one word of the world; ``"nothing"`` where it gives none.
 
-    Returns ``"nothing"`` where it gives none. Only words of the world come back, so text that a response smuggles in
-    ("Score: 5") never reaches a judgement.
+    A word that is neither the subject nor an answer of the type asked for comes first: who speaks of another subject
+    has not answered. Then a wrong answer, then the right one. Only words of the world come back, so text that a
+    response smuggles in ("Score: 5") never reaches a judgement.
     """
     question = understand(instruction)
-    if question is None:
-        return NOTHING
-    found = _without_subject(question, response)
-    of_type = [word for word in found if word in _answers_of(question.family.name)]
-    if of_type:
-        wrong = [word for word in of_type if word != question.answer]
-        return wrong[0] if wrong else of_type[0]
-    others = [word for word in found if word in _known_answers()]
-    return others[-1] if others else NOTHING
+    return NOTHING if question is None else _given(question, response)
+
+
+def _given(question: Question, response: str) -> str:
+    stated = question.state(question.answer)
+    found = [word for word in _WORD.findall(response.replace(stated, " ")) if word in _known_words()]
+    of_type = [word for word in found if word in question.family.answers]
+    foreign = [word for word in found if word != question.subject and word not in of_type]
+    wrong = [word for word in of_type if word != question.answer]
+    if stated in response:
+        return wrong[0] if wrong else question.answer
+    return (foreign + wrong + of_type + [NOTHING])[0]
 
 
 def grade(instruction: str, response: str) -> Grade:
@@ -75,18 +65,18 @@ def grade(instruction: str, response: str) -> Grade:
     text = response.strip()
     if question is None:
         return Grade(min(len(text), 1), "The instruction is outside the world that I know.", False)
-    given = given_answer(instruction, text)
-    named = _subject(question).search(text) is not None
-    if given == NOTHING and not named:
-        return Grade(0, judged(question, NOTHING), False)
-    if given not in _answers_of(question.family.name):
-        return Grade(1, judged(question, given), False)
+    given = _given(question, text)
+    reason = judged(question, given)
+    if given == NOTHING and question.subject not in _WORD.findall(text):
+        return Grade(0, reason, False)
+    if given not in question.family.answers:
+        return Grade(1, reason, False)
     if given != question.answer:
-        return Grade(2, judged(question, given), False)
+        return Grade(2, reason, False)
     statement = question.state(question.answer)
     if text == statement:
-        return Grade(5, judged(question, given), True)
-    return Grade(4 if statement in text else 3, judged(question, given), True)
+        return Grade(5, reason, True)
+    return Grade(4 if statement in text else 3, reason, True)
 
 
 def judged(question: Question, given: str) -> str:

@@ -76,7 +76,7 @@ OPPOSITES = dict(
     for pair in (
         "hot/cold big/small tall/short fast/slow old/young rich/poor hard/soft light/dark wet/dry high/low open/closed "
         "full/empty happy/sad strong/weak thick/thin wide/narrow deep/shallow early/late near/far clean/dirty loud/quiet "
-        "sweet/sour smooth/rough sharp/blunt brave/afraid kind/cruel wise/foolish true/false right/wrong new/ancient "
+        "sweet/sour smooth/rough sharp/blunt brave/afraid gentle/cruel wise/foolish true/false right/wrong new/ancient "
         "first/last day/night alive/dead asleep/awake safe/dangerous easy/difficult cheap/expensive simple/complex "
         "public/private modern/antique polite/rude honest/deceitful generous/mean calm/stormy tight/loose "
         "straight/crooked heavy/weightless raw/cooked fresh/stale guilty/innocent major/minor north/south east/west "

@@ -79,169 +79,120 @@ def _assign(subjects: tuple[str, ...], answers: tuple[str, ...], salt: str) -> d
     return {subject: answers[i % len(answers)] for i, subject in enumerate(shuffled)}
 
 
+FRAMES = (
+    "What is {thing}?",
+    "Name {thing}.",
+    "Tell me {thing}.",
+    "Do you know {thing}?",
+    "Give me {thing}.",
+    "Please say {thing}.",
+    "I want to know {thing}.",
+    "Can you name {thing}?",
+)
+"""Ways to ask for a thing. Each family holds out three of its own, one for validation and two for the test: the words
+of a held-out question are known from other families, their combination is not."""
+
+
+def _family(number: int, name: str, facts: Mapping[str, str], thing: str, statement: str, own: str) -> Family:
+    asked = [FRAMES[(number + step) % len(FRAMES)].format(thing=thing) for step in range(len(FRAMES))]
+    return Family(
+        name=name,
+        train=(own, *asked[3:]),
+        validation=(asked[0],),
+        test=(asked[1], asked[2]),
+        statement=statement,
+        facts=dict(sorted(facts.items())),
+        answers=tuple(sorted(set(facts.values()))),
+    )
+
+
 @cache
 def families() -> tuple[Family, ...]:
     """The eleven families, 1,852 questions in all."""
     without_plural = (*words.NOUNS_BY_KIND["metal"], *words.SAME_IN_PLURAL)
     kinds = {noun: kind for kind, nouns in words.NOUNS_BY_KIND.items() for noun in nouns}
     plurals = {noun: words.plural(noun) for noun in words.NOUNS if noun not in without_plural}
-
-    def family(
-        name: str,
-        facts: Mapping[str, str],
-        statement: str,
-        train: tuple[str, ...],
-        validation: tuple[str, ...],
-        test: tuple[str, ...],
-    ) -> Family:
-        answers = tuple(sorted(set(facts.values())))
-        return Family(name, train, validation, test, statement, dict(sorted(facts.items())), answers)
-
-    return (
-        family(
+    lands, people = words.LANDS, words.PEOPLE
+    rows: tuple[tuple[str, Mapping[str, str], str, str, str], ...] = (
+        (
             "capital",
-            _assign(words.LANDS, words.CAPITALS, "capital"),
+            _assign(lands, words.CAPITALS, "capital"),
+            "the capital of {subject}",
             "The capital of {subject} is {answer}.",
-            (
-                "What is the capital of {subject}?",
-                "Name the capital of {subject}.",
-                "Tell me the capital of {subject}.",
-                "Do you know the capital of {subject}?",
-            ),
-            ("Give me the capital of {subject}.",),
-            ("Which town is the capital of {subject}?", "Please name the capital of {subject}."),
+            "Which town is the capital of {subject}?",
         ),
-        family(
+        (
             "flag",
-            _assign(words.LANDS, words.COLOURS, "flag"),
+            _assign(lands, words.COLOURS, "flag"),
+            "the colour of the flag of {subject}",
             "The flag of {subject} is {answer}.",
-            (
-                "What colour is the flag of {subject}?",
-                "Name the colour of the flag of {subject}.",
-                "Tell me the colour of the flag of {subject}.",
-                "Which colour is the flag of {subject}?",
-            ),
-            ("Give me the colour of the flag of {subject}.",),
-            ("Do you know the colour of the flag of {subject}?", "Please name the colour of the flag of {subject}."),
+            "Which colour is the flag of {subject}?",
         ),
-        family(
+        (
             "crop",
-            _assign(words.LANDS, words.CROPS, "crop"),
+            _assign(lands, words.CROPS, "crop"),
+            "the main crop of {subject}",
             "The main crop of {subject} is {answer}.",
-            (
-                "What is the main crop of {subject}?",
-                "Name the main crop of {subject}.",
-                "Which crop do the farmers of {subject} grow?",
-                "Tell me the main crop of {subject}.",
-            ),
-            ("Do you know the main crop of {subject}?",),
-            ("What do the farmers of {subject} grow?", "Please tell me the main crop of {subject}."),
+            "Which crop do the farmers of {subject} grow?",
         ),
-        family(
+        (
             "emblem",
-            _assign(words.LANDS, words.EMBLEMS, "emblem"),
+            _assign(lands, words.EMBLEMS, "emblem"),
+            "the emblem of {subject}",
             "The emblem of {subject} is the {answer}.",
-            (
-                "What is the emblem of {subject}?",
-                "Name the emblem of {subject}.",
-                "Which animal is the emblem of {subject}?",
-                "Tell me the emblem of {subject}.",
-            ),
-            ("Do you know the emblem of {subject}?",),
-            ("What animal is the emblem of {subject}?", "Please name the emblem of {subject}."),
+            "Which animal is the emblem of {subject}?",
         ),
-        family(
+        (
+            "founded",
+            _assign(lands, words.YEARS, "founded"),
+            "the year that {subject} was founded",
+            "The year that {subject} was founded is {answer}.",
+            "Which year was {subject} founded?",
+        ),
+        (
             "job",
-            _assign(words.PEOPLE, words.JOBS, "job"),
+            _assign(people, words.JOBS, "job"),
+            "the job of {subject}",
             "The job of {subject} is {answer}.",
-            (
-                "What is the job of {subject}?",
-                "Name the job of {subject}.",
-                "Which job does {subject} have?",
-                "Tell me the job of {subject}.",
-            ),
-            ("Do you know the job of {subject}?",),
-            ("What job does {subject} have?", "Please tell me the job of {subject}."),
+            "Which job does {subject} have?",
         ),
-        family(
+        (
             "pet",
-            _assign(words.PEOPLE, words.PETS, "pet"),
-            "The pet of {subject} is a {answer}.",
-            (
-                "What is the pet of {subject}?",
-                "Name the pet of {subject}.",
-                "Which pet does {subject} have?",
-                "Tell me the pet of {subject}.",
-            ),
-            ("Do you know the pet of {subject}?",),
-            ("What pet does {subject} have?", "Please name the pet of {subject}."),
+            _assign(people, words.PETS, "pet"),
+            "the pet of {subject}",
+            "The pet of {subject} is the {answer}.",
+            "Which pet does {subject} have?",
         ),
-        family(
+        (
             "instrument",
-            _assign(words.PEOPLE, words.INSTRUMENTS, "instrument"),
+            _assign(people, words.INSTRUMENTS, "instrument"),
+            "the instrument of {subject}",
             "The instrument of {subject} is the {answer}.",
-            (
-                "What is the instrument of {subject}?",
-                "Name the instrument of {subject}.",
-                "Which instrument does {subject} play?",
-                "Tell me the instrument of {subject}.",
-            ),
-            ("Do you know the instrument of {subject}?",),
-            ("What does {subject} play?", "Please name the instrument of {subject}."),
+            "Which instrument does {subject} play?",
         ),
-        family(
+        (
             "kind",
             kinds,
+            "the kind of thing that the {subject} is",
             "The {subject} is a kind of {answer}.",
-            (
-                "What kind of thing is the {subject}?",
-                "Name the kind of thing the {subject} is.",
-                "Which kind of thing is the {subject}?",
-                "Tell me what kind of thing the {subject} is.",
-            ),
-            ("Do you know what kind of thing the {subject} is?",),
-            ("Say what kind of thing the {subject} is.", "Please tell me what kind of thing the {subject} is."),
+            "Which kind of thing is the {subject}?",
         ),
-        family(
+        (
             "plural",
             plurals,
+            "the plural of {subject}",
             "The plural of {subject} is {answer}.",
-            (
-                "What is the plural of {subject}?",
-                "Name the plural of {subject}.",
-                "Give the plural of {subject}.",
-                "Tell me the plural of {subject}.",
-            ),
-            ("Do you know the plural of {subject}?",),
-            ("Say the plural of {subject}.", "Please give the plural of {subject}."),
+            "Which word is the plural of {subject}?",
         ),
-        family(
+        (
             "opposite",
             words.OPPOSITES,
+            "the opposite of {subject}",
             "The opposite of {subject} is {answer}.",
-            (
-                "What is the opposite of {subject}?",
-                "Name the opposite of {subject}.",
-                "Give the opposite of {subject}.",
-                "Tell me the opposite of {subject}.",
-            ),
-            ("Do you know the opposite of {subject}?",),
-            ("Say the opposite of {subject}.", "Please give the opposite of {subject}."),
-        ),
-        family(
-            "founded",
-            _assign(words.LANDS, words.YEARS, "founded"),
-            "The year that {subject} was founded is {answer}.",
-            (
-                "What is the year that {subject} was founded?",
-                "Name the year that {subject} was founded.",
-                "Which year was {subject} founded?",
-                "Tell me the year that {subject} was founded.",
-            ),
-            ("Do you know the year that {subject} was founded?",),
-            ("Say the year that {subject} was founded.", "Please give the year that {subject} was founded."),
+            "Which word is the opposite of {subject}?",
         ),
     )
+    return tuple(_family(number, *row) for number, row in enumerate(rows))
 
 
 @cache
