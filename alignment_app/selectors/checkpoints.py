@@ -59,7 +59,7 @@ class Figure:
 
     label: str
     value: Any
-    form: str  # number | percent | places2 | p | interval
+    form: str  # number | percent | places1 | places2 | p
     rows: str = ""  # answers | comparisons | judgements
     filter: str = ""
     note: str = ""
@@ -108,7 +108,7 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
         location=location,
         snippet=loading_snippet(checkpoint, location),
         total_bytes=sum(int(file.get("size") or 0) for file in checkpoint.files),
-        training=sorted(checkpoint.metrics.items()),
+        training=[(name.replace("_", " ").capitalize(), value) for name, value in sorted(checkpoint.metrics.items())],
         figures=figures(evaluation.metrics, has_rival=evaluation.against_id is not None) if evaluation else [],
         data=snapshot_summary(checkpoint.snapshot) if checkpoint.snapshot else None,
         answers=answers_of(checkpoint).count(),
@@ -160,8 +160,8 @@ def figures(metrics: dict[str, Any], *, has_rival: bool) -> list[Figure]:
             Figure("Sign test, p", metrics.get("sign_test_p"), "p", "comparisons", ""),
         ]
     rows += [
-        Figure("Mean answer, tokens", metrics.get("response_tokens_mean"), "number", "answers", "order=long"),
-        Figure("Mean answer, characters", metrics.get("response_characters_mean"), "number", "answers", "order=long"),
+        Figure("Mean answer, tokens", metrics.get("response_tokens_mean"), "places1", "answers", "order=long"),
+        Figure("Mean answer, characters", metrics.get("response_characters_mean"), "places1", "answers", "order=long"),
         Figure("Own judgements that parsed", metrics.get("judge_parse_rate"), "percent", "judgements", "only=unparsed"),
         Figure(
             "Pairs its judge orders as the teacher does",

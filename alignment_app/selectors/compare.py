@@ -27,8 +27,8 @@ METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
     ("tie", "Ties", "number", None),
     ("lose", "Losses", "number", None),
     ("sign_test_p", "Sign test, p", "p", None),
-    ("response_tokens_mean", "Mean answer, tokens", "number", None),
-    ("response_characters_mean", "Mean answer, characters", "number", None),
+    ("response_tokens_mean", "Mean answer, tokens", "places1", None),
+    ("response_characters_mean", "Mean answer, characters", "places1", None),
     ("judge_parse_rate", "Own judgements that parsed", "percent", True),
     ("judge_pairwise_accuracy", "Pairs its judge orders as the teacher does", "percent", True),
 )

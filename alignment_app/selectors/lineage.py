@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignment_app.models import Checkpoint, DatasetSnapshot
 
-MODEL_WIDTH, DATA_WIDTH, HEIGHT = 132, 118, 58
+MODEL_WIDTH, DATA_WIDTH, HEIGHT = 158, 118, 58
 GAP, LANE, PAD = 30, 96, 6
 
 

@@ -60,11 +60,11 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue: stages by the database, which is the truth, and bells on the queue's server (``None``: away)."""
+    """A queue: stages by the database, which is the truth; workers and bells by the queue's server, ``None``: away."""
 
     name: str
     purpose: str
-    workers: int
+    workers: int | None
     waiting: int
     running: int
     bells: int | None
@@ -176,7 +176,7 @@ def queue_rows(workers: list[WorkerRow], up: bool) -> list[QueueRow]:
         QueueRow(
             name=name,
             purpose=PURPOSES.get(name, ""),
-            workers=serving.count(name),
+            workers=serving.count(name) if up else None,
             waiting=counts.get(name, {}).get("waiting", 0),
             running=counts.get(name, {}).get("running", 0),
             bells=_bells(name) if up else None,
@@ -219,13 +219,13 @@ def _warnings(up: bool, workers: list[WorkerRow], rows: list[QueueRow], work: li
             "No worker is running, so runs stay queued. Start one with python manage.py worker, or all with make up."
         )
     else:
-        for row in rows:
-            if row.workers or row.name == queues.INTERACTIVE:
-                continue
-            waits = f"{row.waiting} stage{'s' if row.waiting != 1 else ''} wait there. " if row.waiting else ""
+        alone = [row for row in rows if not row.workers and row.name != queues.INTERACTIVE]
+        if alone:
+            waiting = sum(row.waiting for row in alone)
             found.append(
-                f"No worker serves the queue {row.name} ({row.purpose.lower()}). {waits}"
-                f"Start one with python manage.py worker --queues {row.name}."
+                f"No worker serves {', '.join(row.name for row in alone)}. "
+                + (f"{waiting} stage{'s wait' if waiting > 1 else ' waits'} there. " if waiting else "")
+                + f"Start one with python manage.py worker --queues {','.join(row.name for row in alone)}."
             )
         if not next(row.workers for row in rows if row.name == queues.INTERACTIVE):
             found.append("No worker answers in the chat. Start one with python manage.py worker --queues interactive.")

@@ -62,11 +62,12 @@ def ask(checkpoint: int, messages: Sequence[Message], *, temperature: float, max
     question = Question(secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed)
     client = queues.connection()
     try:
-        client.set(_key(question.id), json.dumps({"state": "waiting", "said_at": time.time()}), ex=KEEP_SECONDS)
+        waiting = {"state": "waiting", "said_at": time.time()}
+        client.set(_key(question.id), json.dumps(waiting), ex=PATIENCE_SECONDS)
         client.rpush(QUESTIONS, json.dumps(asdict(question)))
-        Queue(queues.INTERACTIVE, connection=client).enqueue_call(
-            ENTRY_POINT, description="chat", timeout=-1, result_ttl=0, ttl=PATIENCE_SECONDS, failure_ttl=3600
-        )
+        queue = Queue(queues.INTERACTIVE, connection=client)
+        if not queue.count:  # a bell that waits to be heard is heard after this question was put
+            queue.enqueue_call(ENTRY_POINT, description="chat", timeout=-1, result_ttl=0, failure_ttl=3600)
     except (RedisError, OSError):
         raise Refused(
             "queue-away",
@@ -77,20 +78,23 @@ def ask(checkpoint: int, messages: Sequence[Message], *, temperature: float, max
 
 
 def take(wait_seconds: float) -> Question | None:
-    """The oldest question, waiting for one up to ``wait_seconds``; ``None`` where none came. For the worker."""
+    """The oldest question, waiting for one up to ``wait_seconds``; ``None`` where none came. For the worker.
+
+    One that nobody took for ten minutes is dropped: whoever asked has been told so.
+    """
     client = queues.connection()
-    if wait_seconds:
-        deadline = time.monotonic() + wait_seconds
-        found = None
-        while found is None and time.monotonic() < deadline:  # in steps shorter than the client's own patience
-            found = client.blpop([QUESTIONS], timeout=1)
-        raw = found[1] if found else None
-    else:
+    deadline = time.monotonic() + wait_seconds
+    while True:
         raw = client.lpop(QUESTIONS)
-    if raw is None:
-        return None
-    data: dict[str, Any] = json.loads(cast(bytes, raw))
-    return Question(**(data | {"messages": tuple(data["messages"])}))
+        if raw is None:
+            if time.monotonic() >= deadline:
+                return None
+            found = client.blpop([QUESTIONS], timeout=1)  # in steps shorter than the client's own patience
+            raw = found[1] if found else None
+        if raw is not None:
+            data: dict[str, Any] = json.loads(cast(bytes, raw))
+            if client.exists(_key(data["id"])):
+                return Question(**(data | {"messages": tuple(data["messages"])}))
 
 
 def tell(question: Question, answer: Answer) -> None:
@@ -106,7 +110,7 @@ def answer_to(question_id: str) -> Answer:
     except (RedisError, OSError):
         return Answer("waiting", reason="The queue's server does not answer. See the page System.")
     if raw is None:
-        return Answer("failed", reason="The answer was lost with the queue's server, or is too old. Ask again.")
+        return Answer("failed", reason=LOST)
     data: dict[str, Any] = json.loads(cast(bytes, raw))
     silent_for = time.time() - data.pop("said_at")
     answer = Answer(**data)
@@ -121,6 +125,9 @@ def answer_to(question_id: str) -> Answer:
     return answer
 
 
+LOST: Final = (
+    "No answer came within ten minutes, or the queue's server was started anew. See the page System; ask again."
+)
 NOBODY: Final = (
     "No worker answers questions at the moment. Start one with python manage.py worker --queues interactive; "
     "your question is kept and answered then."

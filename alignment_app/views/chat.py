@@ -27,12 +27,18 @@ MOST_TURNS = 40
 may_chat = requires(people.can_chat, "Your role does not chat with checkpoints. Ask an admin if you need it.")
 
 
+def _says(sentence: str) -> dict[str, str]:
+    return dict.fromkeys(("required", "invalid", "min_value", "max_value"), sentence)
+
+
 class TurnForm(forms.Form):
     """What is asked, and how it is sampled."""
 
     text = forms.CharField(max_length=20_000, error_messages={"required": "Write something first."})
-    temperature = forms.FloatField(min_value=0, max_value=2)
-    max_tokens = forms.IntegerField(min_value=1, max_value=4096)
+    temperature = forms.FloatField(min_value=0, max_value=2, error_messages=_says("Temperature goes from 0 to 2."))
+    max_tokens = forms.IntegerField(
+        min_value=1, max_value=4096, error_messages=_says("An answer has 1 to 4,096 tokens at most.")
+    )
 
 
 def _chosen(request: HttpRequest) -> list[int]:
@@ -86,7 +92,7 @@ def send(request: HttpRequest) -> HttpResponse:
     if not sides:
         problem = "Choose a checkpoint first."
     elif not form.is_valid():
-        problem = " ".join(f"{field.replace('_', ' ')}: {texts[0]}" for field, texts in form.errors.items())
+        problem = " ".join(str(texts[0]) for texts in form.errors.values())
     elif len(turns) >= MOST_TURNS:
         problem = f"A conversation has at most {MOST_TURNS} turns. Begin a new one."
     elif turns and not _is_over(turns[-1], sides):
