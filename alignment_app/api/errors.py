@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import OperationalError, transaction
+from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -25,8 +26,10 @@ def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
         return _answer(exc.status, exc.code, exc.message, getattr(exc, "fields", None))
     if isinstance(exc, RecursionError):
         return _answer(400, "invalid", "The request is nested too deep.")
-    if isinstance(exc, ObjectDoesNotExist):
+    if isinstance(exc, ObjectDoesNotExist | Http404):
         exc = exceptions.NotFound()
+    if isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied(*exc.args)
     if isinstance(exc, OperationalError):
         _roll_back()
         log.exception("the database did not answer")
