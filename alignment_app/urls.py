@@ -6,12 +6,14 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from alignment_app.views import accounts, chat, checkpoints, compare, events, runs, system
+from alignment_app.views import accounts, chat, checkpoints, compare, events, launch, runs, system
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
     # Runs
     path("runs/", runs.index, name="runs"),
+    path("runs/new/", launch.new, name="launch"),
+    path("runs/new/check/", launch.check, name="launch-check"),
     path("runs/<int:run_id>/", runs.detail, name="run"),
     path("runs/<int:run_id>/part/<slug:part>/", runs.part, name="run-part"),
     path("runs/<int:run_id>/samples/", runs.run_samples, name="run-samples"),

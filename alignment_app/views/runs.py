@@ -53,7 +53,12 @@ def _run(run_id: int) -> Run:
 def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
     """What a part of the page needs."""
     if part == "head":
-        return {"head": loop.head(run), "may_launch": people.can_launch(request.user)}
+        config = RunConfig.parse(run.config)
+        return {
+            "head": loop.head(run),
+            "may_launch": people.can_launch(request.user),
+            "config_text": config.to_yaml(),
+        }
     if part == "loop":
         return {"lines": loop.lines(run)}
     if part == "sample":

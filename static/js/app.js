@@ -132,7 +132,7 @@ function ago(seconds) {
   return days === 1 ? "yesterday" : `${days} days ago`;
 }
 export function localTimes(root = document) {
-  for (const item of root.querySelectorAll("time[datetime]")) {
+  for (const item of root.querySelectorAll("time[datetime]:not([data-seconds])")) {
     const then = new Date(item.dateTime);
     const sameDay = then.toDateString() === new Date().toDateString();
     const text = "ago" in item.dataset ? ago((Date.now() - then) / 1000) : (sameDay ? clock : dayClock).format(then);

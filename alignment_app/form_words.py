@@ -1,0 +1,148 @@
+"""The words of the launch form: titles, labels and choices, and which fields stand open."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from alignment_app.selectors.runs import LOSSES, PARADIGMS
+
+#: Fields that stand open; the others of their section are folded away.
+ESSENTIAL: Final = frozenset(
+    {
+        "name",
+        "paradigm",
+        "iterations",
+        "seed",
+        "student.model",
+        "engine.kind",
+        "engine.base_url",
+        "teacher.kind",
+        "teacher.model",
+        "teacher.base_url",
+        "sft.enabled",
+        "sft.datasets",
+        "sft.learning_rate",
+        "sft.epochs",
+        "prompts.source",
+        "prompts.dataset",
+        "prompts.count",
+        "candidates.n",
+        "candidates.max_new_tokens",
+        "judging.k",
+        "judging.recorded_scores",
+        "pairs.rule",
+        "pairs.from_dataset",
+        "candidates.from_dataset",
+        "review.enabled",
+        "training.loss",
+        "training.beta",
+        "training.lam",
+        "training.reference",
+        "training.learning_rate",
+        "training.epochs",
+        "evaluation.enabled",
+        "evaluation.dataset",
+        "evaluation.count",
+    }
+)
+#: Fields that name one data set.
+DATASET_FIELDS: Final = frozenset(
+    {"prompts.dataset", "candidates.from_dataset", "pairs.from_dataset", "evaluation.dataset"}
+)
+#: The kind of data set that a field needs; the others take prompts of any kind.
+FIELD_KINDS: Final = {
+    "sft.datasets": "demonstrations",
+    "candidates.from_dataset": "scored",
+    "pairs.from_dataset": "preferences",
+}
+TITLES: Final = {
+    "": "The run",
+    "student": "Student",
+    "engine": "Engine",
+    "teacher": "Teacher",
+    "sft": "Fine-tuning",
+    "prompts": "Prompts",
+    "candidates": "Candidates",
+    "judging": "Judging",
+    "pairs": "Pairs",
+    "review": "Review",
+    "training": "Preference training",
+    "training.lora": "LoRA",
+    "evaluation": "Evaluation",
+}
+#: Labels of single fields.
+FIELD_LABELS: Final[dict[str, str]] = {
+    "candidates.max_new_tokens": "Longest response, tokens",
+    "judging.max_new_tokens": "Longest judgement, tokens",
+    "training.lora.rank": "LoRA rank",
+    "training.lora.alpha": "LoRA scale α",
+    "training.lora.dropout": "LoRA dropout",
+    "pairs.from_dataset": "Ready pairs from",
+    "candidates.from_dataset": "Ready responses from",
+    "prompts.count": "Prompts an iteration",
+    "evaluation.count": "Held-out prompts",
+    "prompts.dataset": "Data set",
+    "sft.datasets": "Data sets",
+    "evaluation.dataset": "Data set",
+    "training.lora": "Low-rank adaptation (LoRA)",
+}
+#: Labels of a name wherever it stands, where the name itself does not read well.
+LABELS: Final = {
+    "dtype": "Number format",
+    "lam": "λ, weight of the refinement",
+    "beta": "β",
+    "n": "Responses a prompt",
+    "k": "Judgements a response",
+    "top_p": "Top p",
+    "kind": "Kind",
+    "lora": "Low-rank adaptation (LoRA)",
+    "max_grad_norm": "Largest gradient norm",
+    "quantize_4bit": "4-bit weights (QLoRA)",
+    "base_url": "Server address",
+    "max_new_tokens": "Longest answer, tokens",
+    "max_length": "Context, tokens",
+    "enabled": "On",
+    "self_judge": "Measure the self-judge",
+    "from_dataset": "Take from a data set",
+    "mix_previous": "Train on all pairs so far",
+    "micro_batch_size": "Micro-batch size",
+    "trust_remote_code": "Trust code that comes with the model",
+    "final_learning_rate": "Final learning rate",
+    "min_parse_rate": "Smallest parse rate",
+    "min_margin": "Smallest margin",
+}
+CHOICE_LABELS: Final[dict[str, str]] = {
+    **PARADIGMS,
+    **LOSSES,
+    "": "none",
+    "none": "none",
+    "oracle": "the miniature's oracle",
+    "checkpoint": "a model here or on a hub",
+    "openai_compatible": "an OpenAI-compatible server",
+    "gemini": "Gemini",
+    "transformers": "transformers, in process",
+    "vllm": "vLLM",
+    "dataset": "from a data set",
+    "self_instruct": "self-instruct",
+    "previous": "the previous iterate",
+    "m1": "M1",
+    "base": "M0",
+    "max_min": "highest against lowest",
+    "random": "random (a control)",
+    "self": "the student's",
+    "teacher": "the teacher's",
+    "cosine": "cosine",
+    "adamw": "AdamW",
+    "rmsprop": "RMSProp",
+}
+
+
+def label_of(path: str) -> str:
+    """The label of a dotted field."""
+    leaf = path.rpartition(".")[2]
+    return FIELD_LABELS.get(path) or LABELS.get(leaf) or leaf.replace("_", " ").capitalize()
+
+
+def label_of_choice(value: str) -> str:
+    """The words of one choice."""
+    return CHOICE_LABELS.get(value, value)

@@ -1,0 +1,347 @@
+"""The launch form, generated from ``training.config.RunConfig``: the fields' own help, types and limits.
+
+What was typed stays as it was typed: the form holds text, and ``RunConfig`` alone says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from django.http import QueryDict
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from alignment_app.form_words import DATASET_FIELDS, ESSENTIAL, FIELD_KINDS, TITLES, label_of, label_of_choice
+from alignment_app.selectors.launching import DatasetChoice
+from training.config import RunConfig
+
+Kind = Literal["text", "number", "switch", "choice", "dataset", "datasets"]
+
+
+@dataclass
+class LaunchField:
+    """One field of the config with what was typed, and what is to be said about it."""
+
+    path: str
+    label: str
+    help: str
+    kind: Kind
+    value: Any  #: text as typed; a bool for a switch; a list of text for data sets
+    choices: list[tuple[str, str]] = field(default_factory=list)
+    limits: str = ""
+    default: Any = None
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    applies: bool = True
+
+    @property
+    def id(self) -> str:
+        return "f-" + self.path.replace(".", "-").replace("_", "-")
+
+    @property
+    def is_essential(self) -> bool:
+        return self.path in ESSENTIAL
+
+    @property
+    def is_shown(self) -> bool:
+        """A field with a problem is shown even where it does not apply."""
+        return self.applies or bool(self.problems)
+
+
+@dataclass
+class LaunchSection:
+    """A part of the form."""
+
+    name: str
+    title: str
+    help: str
+    fields: list[LaunchField]
+
+    @property
+    def essential(self) -> list[LaunchField]:
+        return [item for item in self.fields if item.is_essential]
+
+    @property
+    def advanced(self) -> list[LaunchField]:
+        return [item for item in self.fields if not item.is_essential]
+
+    @property
+    def is_open(self) -> bool:
+        """Folded away unless something in it needs to be read."""
+        return any(item.problems or item.warnings for item in self.advanced)
+
+    @property
+    def is_shown(self) -> bool:
+        return any(item.is_shown for item in self.fields)
+
+
+class LaunchForm:
+    """Sections of fields, filled from a config, from plain data or from what a browser sent."""
+
+    def __init__(self, values: Mapping[str, Any], datasets: Sequence[DatasetChoice] = ()) -> None:
+        """``values`` by dotted field; ``datasets`` are those that exist."""
+        self.values = dict(values)
+        self.datasets = list(datasets)
+        self.general: list[str] = []
+        self.sections = [
+            LaunchSection("", TITLES[""], "", [self._field(path, info) for path, info in _leaves(RunConfig, top=True)])
+        ]
+        for name, info in RunConfig.model_fields.items():
+            model = _model(info.annotation)
+            if model is None:
+                continue
+            help_text = (model.__doc__ or "").strip().replace("\n", " ")
+            fields = [self._field(path, leaf) for path, leaf in _leaves(model, name)]
+            self.sections.append(LaunchSection(name, TITLES.get(name, name), help_text, fields))
+        self._mark_what_applies()
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], datasets: Sequence[DatasetChoice] = ()) -> LaunchForm:
+        """Filled from a config's plain data, whole or not; what it leaves out has the default."""
+        return cls(_flatten(data), datasets)
+
+    @classmethod
+    def from_post(cls, post: QueryDict, datasets: Sequence[DatasetChoice] = ()) -> LaunchForm:
+        """Filled with what a browser sent, unchanged."""
+        values: dict[str, Any] = {}
+        for path, info in _all_leaves():
+            kind = _kind(path, info)
+            if kind == "switch":
+                values[path] = path in post
+            elif kind == "datasets":
+                values[path] = [name for name in post.getlist(path) if name]
+            elif path in post:
+                values[path] = post[path]
+        return cls(values, datasets)
+
+    def data(self) -> dict[str, Any]:
+        """What the form says, as data for ``RunConfig.parse``."""
+        found: dict[str, Any] = {}
+        with_lora = self.by_path["training.lora"].value
+        for item in self.fields:
+            if item.path == "training.lora" or (item.path.startswith("training.lora.") and not with_lora):
+                continue
+            value = item.value
+            if item.kind in ("text", "number", "dataset") and isinstance(value, str):
+                value = value.strip()
+                if value == "" and item.kind == "number" and item.default is None:
+                    value = None
+            target = found
+            *parents, leaf = item.path.split(".")
+            for parent in parents:
+                target = target.setdefault(parent, {})
+            target[leaf] = value
+        return found
+
+    @property
+    def fields(self) -> list[LaunchField]:
+        return [item for section in self.sections for item in section.fields]
+
+    @property
+    def by_path(self) -> dict[str, LaunchField]:
+        return {item.path: item for item in self.fields}
+
+    def add_problems(self, problems: Iterable[tuple[str, str]]) -> None:
+        """Put each problem on its field; those of no field stand above the form."""
+        known = self.by_path
+        for path, text in problems:
+            holder = path
+            while holder and holder not in known:
+                holder = holder.rpartition(".")[0]
+            if holder in known:
+                known[holder].problems.append(text)
+            else:
+                self.general.append(f"{path}: {text}" if path else text)
+
+    def add_warnings(self, warnings: Iterable[tuple[str, str]]) -> None:
+        """Put each warning on its field."""
+        known = self.by_path
+        for path, text in warnings:
+            known[path].warnings.append(text)
+
+    def _field(self, path: str, info: FieldInfo) -> LaunchField:
+        kind = _kind(path, info)
+        default = None if info.is_required() else info.default
+        value = self.values.get(path, _as_text(default, kind))
+        item = LaunchField(
+            path=path,
+            label=label_of(path),
+            help=info.description or "",
+            kind=kind,
+            value=_as_text(value, kind),
+            limits=_limits(info),
+            default=default,
+        )
+        if path == "training.lora":
+            item.value = bool(self.values.get(path))
+            item.help = "Train a small update on top of the frozen weights. Off: all weights are trained."
+        if kind == "choice":
+            item.choices = [(str(choice), label_of_choice(str(choice))) for choice in _options(info)]
+        elif kind in ("dataset", "datasets"):
+            item.choices = self._dataset_choices(item)
+        return item
+
+    def _dataset_choices(self, item: LaunchField) -> list[tuple[str, str]]:
+        """The data sets of a fitting kind, and those named that are not here or do not fit."""
+        named = item.value if item.kind == "datasets" else [item.value] if item.value else []
+        wanted = FIELD_KINDS.get(item.path)
+        fitting = [one for one in self.datasets if wanted is None or one.kind == wanted]
+        choices = [("", "none")] if item.kind == "dataset" else []
+        choices += [(one.name, f"{one.name} ({one.rows:,} rows)") for one in fitting]
+        here = {one.name for one in self.datasets}
+        for name in named:
+            if name in {one.name for one in fitting}:
+                continue
+            choices.append((name, f"{name} ({'of another kind' if name in here else 'not here yet'})"))
+            if name not in here:
+                item.warnings.append(f"There is no data set {name} yet. Import it under this name, or choose another.")
+        return choices
+
+    def _mark_what_applies(self) -> None:
+        known = self.by_path
+        for path, applies in _applies({path: item.value for path, item in known.items()}).items():
+            known[path].applies = applies
+
+
+def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
+    """Which fields have an effect, given the others."""
+    teacher, sft, evaluation = value["teacher.kind"], value["sft.enabled"], value["evaluation.enabled"]
+    rounds = str(value["iterations"]).strip() != "0"
+    ready_pairs = bool(value["pairs.from_dataset"])
+    ready_responses = bool(value["candidates.from_dataset"])
+    makes = rounds and not ready_pairs
+    judges = makes and value["paradigm"] != "teacher_demonstration" and not value["judging.recorded_scores"]
+    found: dict[str, bool] = {}
+    for path in value:
+        section, _, leaf = path.partition(".")
+        applies = True
+        if section == "prompts":
+            applies = makes and not ready_responses
+            if leaf in ("temperature", "top_p"):
+                applies = applies and value["prompts.source"] == "self_instruct"
+        elif section == "candidates":
+            applies = makes and (leaf == "from_dataset" or not ready_responses)
+        elif section == "judging":
+            applies = makes and ready_responses if leaf == "recorded_scores" else judges
+        elif section in ("pairs", "review", "training"):
+            applies = rounds and (section != "pairs" or leaf == "from_dataset" or not ready_pairs)
+        found[path] = applies
+    found["teacher.model"] = teacher in ("checkpoint", "gemini", "openai_compatible")
+    found["teacher.base_url"] = teacher == "openai_compatible"
+    found["teacher.concurrency"] = teacher in ("gemini", "openai_compatible")
+    found["engine.base_url"] = value["engine.kind"] == "openai_compatible"
+    found["engine.tensor_parallel"] = value["engine.kind"] == "vllm"
+    found["training.lam"] = rounds and str(value["training.loss"]).startswith("sr_")
+    for path in value:
+        if path.startswith("sft.") and path != "sft.enabled":
+            found[path] = bool(sft)
+        elif path.startswith("evaluation.") and path != "evaluation.enabled":
+            found[path] = bool(evaluation)
+        elif path.startswith("training.lora."):
+            found[path] = rounds and bool(value["training.lora"])
+    found["evaluation.self_judge_prompts"] = bool(evaluation and value["evaluation.self_judge"])
+    return found
+
+
+# ---------------------------------------------------------------- reading the config's own description
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation names, also behind ``| None``."""
+    for part in get_args(annotation) or (annotation,):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
+
+
+def _leaves(model: type[BaseModel], prefix: str = "", *, top: bool = False) -> list[tuple[str, FieldInfo]]:
+    """(dotted field, description) of everything to be filled in; ``top`` leaves the sections out."""
+    found: list[tuple[str, FieldInfo]] = []
+    for name, info in model.model_fields.items():
+        path = f"{prefix}.{name}" if prefix else name
+        inner = _model(info.annotation)
+        if inner is None:
+            found.append((path, info))
+        elif not top:
+            found += [(path, info), *_leaves(inner, path)]
+    return found
+
+
+def _all_leaves() -> list[tuple[str, FieldInfo]]:
+    found = _leaves(RunConfig, top=True)
+    for name, info in RunConfig.model_fields.items():
+        model = _model(info.annotation)
+        if model is not None:
+            found += _leaves(model, name)
+    return found
+
+
+def _plain(annotation: Any) -> Any:
+    """An annotation without ``| None``."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(part for part in get_args(annotation) if part is not type(None))
+    return annotation
+
+
+def _kind(path: str, info: FieldInfo) -> Kind:
+    if path in DATASET_FIELDS:
+        return "dataset"
+    annotation = _plain(info.annotation)
+    if get_origin(annotation) is tuple:
+        return "datasets"
+    if annotation is bool or _model(annotation) is not None:
+        return "switch"
+    if get_origin(annotation) is Literal:
+        return "choice"
+    return "number" if annotation in (int, float) else "text"
+
+
+def _options(info: FieldInfo) -> tuple[Any, ...]:
+    return get_args(_plain(info.annotation))
+
+
+def _limits(info: FieldInfo) -> str:
+    """The limits of a number in words: "1 to 64", "above 0, at most 1"."""
+    low = high = ""
+    for mark in info.metadata:
+        if isinstance(mark, Ge):
+            low = f"{mark.ge:g}"
+        elif isinstance(mark, Gt):
+            low = f"above {mark.gt:g}"
+        elif isinstance(mark, Le):
+            high = f"{mark.le:,}"
+        elif isinstance(mark, Lt):
+            high = f"below {mark.lt:,}"
+    if low and high:
+        if "above" not in low and "below" not in high:
+            return f"{low} to {high}"
+        return f"{low}, {high if 'below' in high else 'at most ' + high}"
+    return f"{low} or more" if low and "above" not in low else low
+
+
+def _as_text(value: Any, kind: Kind) -> Any:
+    """A value as its control holds it."""
+    if kind == "switch":
+        return bool(value)
+    if kind == "datasets":
+        return [str(item) for item in value or ()]
+    if value is None:
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested data by dotted field. A section that is there counts as a value too, for what may be left out."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        path = f"{prefix}.{key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            found[path] = True
+            found |= _flatten(value, path)
+        else:
+            found[path] = value
+    return found

@@ -1,0 +1,182 @@
+"""What the launch page knows: presets, data sets to choose from, the estimate, and what to think about first."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db.models import Count
+
+from alignment_app.models import Dataset
+from alignment_app.selectors.runs import PARADIGMS, loss_name, short_model
+from training.config import PRESETS, ConfigError, RunConfig, as_overrides, preset_data, preset_names
+from training.estimate import Estimate, estimate
+from training.hardware import Hardware
+
+#: The machine is looked at anew after so long (s).
+HARDWARE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetChoice:
+    """A data set that a field may name."""
+
+    name: str
+    kind: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class PresetCard:
+    """A published recipe, as the first step of a launch shows it."""
+
+    name: str
+    title: str
+    about: str
+    model: str
+    paradigm: str
+    loss: str
+    iterations: int
+    missing: list[str]  #: data sets that it names and that are not here
+
+
+@dataclass(frozen=True, slots=True)
+class PresetGroup:
+    """Cards of one origin."""
+
+    title: str
+    about: str
+    cards: list[PresetCard]
+
+
+_GROUPS: Final = (
+    ("Start here", "A tiny model in a small world: minutes on any machine, no account, no download.", ("miniature",)),
+    ("A first real model", "Small enough for one machine.", ("smollm2", "local")),
+    ("From the papers", "Published recipes with their own numbers. They need GPUs and the data they name.", ("",)),
+)
+
+
+def preset_groups() -> list[PresetGroup]:
+    """Every preset, in groups."""
+    here = set(Dataset.objects.values_list("name", flat=True))
+    cards = [_card(name, here) for name in preset_names()]
+    groups = []
+    for title, about, starts in _GROUPS:
+        own = [card for card in cards if card.name.startswith(starts)]
+        cards = [card for card in cards if card not in own]
+        if own:
+            groups.append(PresetGroup(title, about, own))
+    return groups
+
+
+def _card(name: str, here: set[str]) -> PresetCard:
+    config = RunConfig.parse(preset_data(name))
+    return PresetCard(
+        name=name,
+        title=config.name,
+        about=about_preset(name),
+        model=short_model(config.student.model),
+        paradigm=PARADIGMS[config.paradigm],
+        loss=loss_name(config.training.loss),
+        iterations=config.iterations,
+        missing=[dataset for dataset in named_datasets(config) if dataset not in here],
+    )
+
+
+def about_preset(name: str) -> str:
+    """The first comment line of the preset's file: what it is."""
+    with (PRESETS / f"{name}.yaml").open(encoding="utf-8") as file:
+        first = file.readline().strip()
+    return first.lstrip("# ") if first.startswith("#") else ""
+
+
+def named_datasets(config: RunConfig) -> list[str]:
+    """The data sets that a config needs, each once."""
+    names: list[str] = list(config.sft.datasets) if config.sft.enabled else []
+    if config.iterations:
+        names.append(config.pairs.from_dataset or config.candidates.from_dataset or config.prompts.dataset)
+    if config.evaluation.enabled:
+        names.append(config.evaluation.dataset)
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def dataset_choices() -> list[DatasetChoice]:
+    """The data sets that a config may name."""
+    found = Dataset.objects.annotate(rows=Count("prompts")).values_list("name", "kind", "rows")
+    return [DatasetChoice(name, kind, rows) for name, kind, rows in found]
+
+
+def command_of(config: RunConfig, preset: str) -> str:
+    """The command that launches the same config: a preset with its changes, else a YAML file."""
+    if preset:
+        try:
+            changes = as_overrides(preset, config)
+        except ConfigError:
+            changes = None
+        if changes is not None:
+            parts = [f"python manage.py launch --preset {preset}"]
+            return " \\\n  ".join(parts + [f"--set {shlex.quote(change)}" for change in changes])
+    return "python manage.py launch run.yaml"
+
+
+_machine: tuple[float, Hardware] | None = None
+
+
+def machine() -> Hardware:
+    """This machine, looked at once a minute: asking the GPU driver takes a moment."""
+    global _machine
+    now = time.monotonic()
+    if _machine is None or now - _machine[0] > HARDWARE_SECONDS:
+        _machine = (now, Hardware.detect(Path(settings.HOME)))
+    return _machine[1]
+
+
+def estimate_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Estimate:
+    """Time, memory and disk of a run on this machine."""
+    rows = {one.name: one.rows for one in datasets}
+    return estimate(config, machine(), rows=rows, folders=(Path(settings.HOME),))
+
+
+def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterator[tuple[str, str]]:
+    """(dotted field, sentence) of what is allowed and may not be meant."""
+    rows = {one.name: one.rows for one in datasets}
+    generates = config.iterations > 0 and not config.pairs.from_dataset and not config.candidates.from_dataset
+    evaluation = config.evaluation
+    if generates and config.prompts.source == "dataset" and config.prompts.dataset in rows:
+        held, needed = rows[config.prompts.dataset], config.prompts.count * config.iterations
+        if held < config.prompts.count:
+            yield "prompts.count", f"The data set holds {held:,} prompts, so an iteration takes no more than that."
+        elif held < needed:
+            yield (
+                "prompts.count",
+                f"{needed:,} are needed and the data set holds {held:,}: later iterations repeat some.",
+            )
+    if evaluation.enabled and evaluation.dataset in rows:
+        if rows[evaluation.dataset] < evaluation.count:
+            yield "evaluation.count", f"The data set holds {rows[evaluation.dataset]:,} prompts; all of them are taken."
+        if evaluation.dataset in (config.prompts.dataset if generates else "", *config.sft.datasets):
+            yield "evaluation.dataset", "This data set is trained on as well, so the result says little. Hold one out."
+    if generates and config.candidates.n > 1 and config.candidates.temperature == 0:
+        yield "candidates.temperature", "At 0 every candidate of a prompt is the same and no pair can be made."
+    judges = generates and config.paradigm != "teacher_demonstration"
+    if judges and config.judging.k > 1 and config.judging.temperature == 0:
+        yield "judging.temperature", "At 0 all judgements of a response are the same; one would do."
+    if config.student.trust_remote_code:
+        yield (
+            "student.trust_remote_code",
+            "The model's own code will run on this machine. Only for a model that you trust.",
+        )
+    if config.teacher.kind == "gemini" and not os.environ.get("GEMINI_API_KEY"):
+        yield "teacher.kind", "GEMINI_API_KEY is not set here. The workers need it."
+    if config.engine.kind == "vllm" and not machine().gpus:
+        yield "engine.kind", "This machine has no GPU. vLLM on a CPU starts slowly and is no faster for small models."
+    if not config.evaluation.enabled and config.iterations > 0:
+        yield "evaluation.enabled", "Without evaluation nothing shows whether a model got better."
+    if evaluation.enabled and config.teacher.kind == "none":
+        yield "teacher.kind", "Without a teacher nobody outside the student judges the evaluation."
