@@ -1,6 +1,6 @@
 """Runs everything that one machine needs, and leaves nothing behind.
 
-    with Supervisor(port=8000) as supervisor:   # lock, port, Valkey, web, worker, tender
+    with Supervisor(port=8000) as supervisor:   # lock, port, Valkey, web, worker, chat, tender
         supervisor.wait()                       # until SIGINT or SIGTERM; restarts what dies
 
 Call it from the main thread: the kernel ends the children with the thread that started them.

@@ -63,7 +63,7 @@ def orchestrate(options: argparse.Namespace) -> int:
     from alignment_app.processes.valkey import EmbeddedValkey
 
     prepare_database()
-    run_id, session = make_run_and_session()
+    run_id, session = make_run(), make_session()
     valkey = EmbeddedValkey(settings.HOME)
     valkey.start()
     listener = listen("127.0.0.1", 0)
@@ -82,12 +82,17 @@ def orchestrate(options: argparse.Namespace) -> int:
     return 0 if figures["pages_whole"] == figures["pages"] else 1
 
 
-def make_run_and_session() -> tuple[int, str]:
+def make_run() -> int:
+    from alignment_app.models import Run
+
+    return Run.objects.create(name="benchmark", config={}, config_hash="0" * 64, paradigm="self_reward").pk
+
+
+def make_session() -> str:
+    """The session key of an admin who is logged in."""
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
     from django.contrib.sessions.backends.db import SessionStore
-
-    from alignment_app.models import Run
 
     user = get_user_model().objects.create_superuser("reader")
     session = SessionStore()
@@ -95,8 +100,7 @@ def make_run_and_session() -> tuple[int, str]:
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
-    run = Run.objects.create(name="benchmark", config={}, config_hash="0" * 64, paradigm="self_reward")
-    return run.pk, str(session.session_key)
+    return str(session.session_key)
 
 
 def measure(options: argparse.Namespace, run_id: int, session: str, port: int) -> dict[str, Any]:

@@ -1,0 +1,413 @@
+"""kill -9 at random moments: does a run's state stay true, does it go on, and does it end with the same rows?
+
+    python -m tests.benchmarks.kill_nine --target horse|worker|web|valkey|up [--times 10] [--miniature FOLDER]
+
+Starts everything with ``manage.py up`` on a data folder of its own, lets one run finish undisturbed, then launches
+the same run again and kills the target while it works, until it was killed ``--times`` times (over as many runs as
+that takes). After each kill it measures how long the state that the web process serves was untrue (it names a process
+that is dead, or differs from the record, or is not served at all) and how long until the work went on. At the end
+every row of each disturbed run is compared with the undisturbed one. Without ``--miniature`` (a built one: the folder
+with M0) the student is an untrained model of a few thousand parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.benchmarks.sockets import COOKIE, ROOT, make_session, setup
+
+TARGETS = ("horse", "worker", "web", "valkey", "up")
+TRUE_WITHIN_SECONDS = 60.0
+RUN_LIMIT_SECONDS = 900.0
+STOPPED = ("failed", "crashed", "paused", "cancelled")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", choices=TARGETS, required=True)
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--every", type=float, default=12.0, help="mean time between kills (s)")
+    parser.add_argument("--miniature", type=Path, help="the folder of a built miniature")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
+        os.environ.update(PLUMBLINE_HOME=folder, CANCEL_GRACE_SECONDS="5")
+        setup()
+        from alignment_app.processes.supervisor import prepare_database
+
+        prepare_database()
+        config = make_world(Path(folder), options.miniature)
+        system = System(Path(folder), make_session())
+        try:
+            return measure(system, config, options)
+        finally:
+            system.stop()
+
+
+def make_world(home: Path, miniature: Path | None) -> dict[str, Any]:
+    """Data sets and a student; returns the config of the run: a minute of work on two cores."""
+    sizes: dict[str, Any] = {
+        "name": "killed",
+        "iterations": 1,
+        "seed": 3,
+        "teacher": {"kind": "oracle"},
+        "engine": {"batch_size": 8},
+    }
+    if miniature:
+        from alignment_app.services import demo
+
+        demo.import_miniature(miniature)
+        raise SystemExit("not yet")
+    from tests.little import make_datasets, save_student
+
+    make_datasets(train=60, held_out=20, seed=160)
+    return {
+        **sizes,
+        # The oracle scores every answer; noise earns equal scores, so the pairs are drawn in a random order.
+        "paradigm": "teacher_reward",
+        "pairs": {"rule": "random"},
+        "student": {"model": str(save_student(home / "student", width=64, layers=4)), "max_length": 2304},
+        "sft": {"datasets": ["seed"], "batch_size": 4, "micro_batch_size": 4, "epochs": 4, "learning_rate": 1e-3},
+        "prompts": {"dataset": "train", "count": 60},
+        "candidates": {"n": 4, "max_new_tokens": 48, "temperature": 1.0},
+        "judging": {"k": 2, "max_new_tokens": 16},
+        "training": {
+            "batch_size": 2, "micro_batch_size": 2, "learning_rate": 1e-3, "epochs": 3, "save_steps": 10,
+        },
+        "evaluation": {"dataset": "held out", "count": 20, "max_new_tokens": 48, "self_judge_prompts": 4},
+    }  # fmt: skip
+
+
+class System:
+    """``manage.py up`` on a data folder, and its pages as an admin sees them."""
+
+    def __init__(self, home: Path, session: str) -> None:
+        self.home = home
+        self.session = session
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Returns when the web process answers."""
+        with (self.home / "up.log").open("ab") as log:
+            command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise SystemExit(f"up did not start:\n{(self.home / 'up.log').read_text()}")
+            if self._find_port() and self.get("/runs/1/events/") is not None:
+                return
+            time.sleep(0.2)
+        raise SystemExit("up did not answer within two minutes")
+
+    def _find_port(self) -> bool:
+        from alignment_app.processes.lock import holder
+
+        facts = holder(self.home)
+        if self.process is None or facts.get("pid") != self.process.pid or "url" not in facts:
+            return False
+        self.port = int(facts["url"].rsplit(":", 1)[1].strip("/"))
+        return True
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.terminate()
+            self.process.wait(60)
+            left = [process for process in family if process.is_running()]
+            if left:
+                print(f"left running after a stop: {left}", file=sys.stderr)
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """What the web process answers within three seconds (404 counts as an empty answer), or ``None``."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers={"Cookie": f"{COOKIE}={self.session}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=3) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            return {} if error.code == 404 else None
+        except (OSError, ValueError):
+            return None
+
+    def pid_of(self, target: str, run_id: int) -> int | None:
+        """The process to kill, or ``None`` where there is none at this moment."""
+        assert self.process
+        if target == "up":
+            return self.process.pid
+        if target == "horse":
+            from alignment_app.models import StageAttempt
+
+            at_work = StageAttempt.objects.filter(outcome="open", stage__iteration__run=run_id)
+            return at_work.values_list("pid", flat=True).first()
+        marks = {"worker": "light,generation", "web": "alignment_app.processes.web", "valkey": "valkey-server"}
+        for child in psutil.Process(self.process.pid).children():
+            try:
+                if marks[target] in " ".join(child.cmdline()):
+                    return child.pid
+            except psutil.Error:
+                continue
+        return None
+
+
+@dataclass
+class Followed:
+    """A run as its page shows it."""
+
+    system: System
+    run_id: int
+    cursor: int = 0
+    status: str = ""
+    seqs: list[int] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def look(self) -> bool:
+        """Read what is new over HTTP. Returns whether the web process answered."""
+        while True:
+            answer = self.system.get(f"/runs/{self.run_id}/events/?after={self.cursor}")
+            if answer is None:
+                return False
+            for event in answer["events"]:
+                self.seqs.append(event["seq"])
+                self.cursor = event["seq"]
+                if event["kind"] == "run":
+                    self.status = event["payload"]["status"]
+            if not answer["events"]:
+                return True
+
+    def is_finished(self) -> bool:
+        """A moment later: whether the run has ended well. Anything else that lasts ends the measurement."""
+        time.sleep(0.2)
+        self.look()
+        if self.status == "finished":
+            return True
+        if self.status in STOPPED or time.monotonic() - self.began > RUN_LIMIT_SECONDS:
+            from alignment_app.models import Run
+
+            raise SystemExit(f"the run is {self.status or 'silent'}: {Run.objects.get(pk=self.run_id).status_reason}")
+        return False
+
+    def is_true(self) -> bool:
+        """Served, equal to the record, and no process that is dead is said to be at work."""
+        from alignment_app.models import Run, StageAttempt
+        from alignment_app.services.reaping import is_alive
+
+        if not self.look() or self.status != Run.objects.values_list("status", flat=True).get(pk=self.run_id):
+            return False
+        pids = StageAttempt.objects.filter(outcome="open", stage__iteration__run=self.run_id)
+        return all(is_alive(pid) for pid in pids.values_list("pid", flat=True))
+
+
+@dataclass
+class Kill:
+    """One kill: seconds until the served state was true, and until the work (or the server) was back."""
+
+    stage: str
+    untrue: float
+    back: float
+    clicks: int
+
+
+def measure(system: System, config: dict[str, Any], options: argparse.Namespace) -> int:
+    chance = random.Random(options.seed)
+    began = time.monotonic()
+    undisturbed = launch(config)
+    page = Followed(system, undisturbed)
+    while not page.is_finished():
+        pass
+    wanted = rows_of(undisturbed)
+    print(f"undisturbed run: {time.monotonic() - began:.0f} s, rows {counts(wanted)}", flush=True)
+    kills: list[Kill] = []
+    differences: list[str] = []
+    runs = 0
+    while len(kills) < options.times:
+        runs += 1
+        run_id = launch(config)
+        page = Followed(system, run_id)
+        next_kill = time.monotonic() + chance.uniform(0.5, options.every)
+
+        while not page.is_finished():
+            if len(kills) < options.times and time.monotonic() >= next_kill:
+                if kill := kill_once(system, page, options.target):
+                    kills.append(kill)
+                    print(f"  kill {len(kills)}: {kill}", flush=True)
+                next_kill = time.monotonic() + chance.uniform(0.3, 2 * options.every)
+        differences += [f"run {run_id}: {line}" for line in compare(wanted, rows_of(run_id))]
+        if page.seqs != list(range(1, len(page.seqs) + 1)):
+            differences.append(f"run {run_id}: the page's events have gaps or repeats")
+    print(report(options.target, kills, runs, differences))
+    return 0 if not differences and all(kill.untrue < TRUE_WITHIN_SECONDS for kill in kills) else 1
+
+
+def launch(config: dict[str, Any]) -> int:
+    from alignment_app.services import runs
+    from training.config import RunConfig
+
+    return runs.launch(RunConfig.parse(config)).pk
+
+
+def kill_once(system: System, page: Followed, target: str) -> Kill | None:
+    """Kill the target, and watch until the served state is true and the work goes on."""
+    from alignment_app.models import Stage, StageAttempt
+
+    pid = system.pid_of(target, page.run_id)
+    attempts = StageAttempt.objects.filter(stage__iteration__run=page.run_id)
+    if pid is None or not attempts.filter(outcome="open").exists():
+        return None
+    working = Stage.objects.filter(iteration__run=page.run_id, status="running").first()
+    before, stage = attempts.count(), str(working.kind) if working else "between stages"
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return None
+    at = time.monotonic()
+    if target == "up":
+        assert system.process
+        system.process.wait()
+        children_end(system)
+        system.start()
+    untrue = wait_for(page.is_true)
+    clicks = resume_if_needed(page)
+
+    def is_back() -> bool:
+        page.look()
+        if target in ("web", "valkey"):
+            return system.pid_of(target, page.run_id) not in (None, pid) and page.look() and queue_answers()
+        return attempts.count() > before or page.status == "finished"
+
+    wait_for(is_back)
+    return Kill(stage, round(untrue, 1), round(time.monotonic() - at, 1), clicks)
+
+
+def children_end(system: System) -> None:
+    """After the supervisor was killed, nothing of it may live on."""
+    marks = ("alignment_app.processes.web", "manage.py worker", "manage.py tend", f"{system.home}/valkey.sock")
+    time.sleep(1)
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command = " ".join(process.info["cmdline"] or [])
+        home = (process.info["environ"] or {}).get("PLUMBLINE_HOME")
+        if home == str(system.home) and any(mark in command for mark in marks):
+            raise SystemExit(f"process {process.pid} outlived the supervisor: {command}")
+
+
+def queue_answers() -> bool:
+    from alignment_app.services import queues
+
+    return queues.is_up()
+
+
+def wait_for(condition: Callable[[], bool]) -> float:
+    """Seconds until it holds; given up after two minutes."""
+    began = time.monotonic()
+    while not condition() and time.monotonic() - began < 2 * TRUE_WITHIN_SECONDS:
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def resume_if_needed(page: Followed) -> int:
+    """The one click, where the run does not go on by itself."""
+    from alignment_app.models import Run
+    from alignment_app.services import runs
+
+    if page.status not in ("crashed", "failed", "paused"):
+        return 0
+    runs.resume(Run.objects.get(pk=page.run_id))
+    page.look()
+    return 1
+
+
+def rows_of(run_id: int) -> dict[str, list[Any]]:
+    """Everything that a run made, as what it says: no record ids, no times."""
+    from alignment_app.models import (
+        Checkpoint,
+        DatasetSnapshot,
+        IterationPrompt,
+        Judgement,
+        PreferencePair,
+        Response,
+        Stage,
+    )
+
+    def rows(queryset: Any, *fields: str) -> list[Any]:
+        return sorted((json.dumps(row, sort_keys=True, default=str) for row in queryset.values_list(*fields)), key=str)
+
+    mine = {"iteration__run": run_id}
+    made_by = ("response__prompt__text", "response__purpose", "response__index", "response__iteration__number")
+    return {
+        "prompts": rows(
+            IterationPrompt.objects.filter(**mine), "iteration__number", "role", "position", "prompt__text", "outcome"
+        ),
+        "responses": rows(
+            Response.objects.filter(**mine),
+            "iteration__number", "prompt__text", "purpose", "source", "checkpoint__number", "index", "text", "seed",
+        ),
+        "judgements": rows(
+            Judgement.objects.filter(**mine),
+            "iteration__number", "source", *made_by, "response__text", "samples", "score",
+        ),
+        "pairs": rows(
+            PreferencePair.objects.filter(**mine),
+            "iteration__number", "prompt__text", "chosen__text", "rejected__text", "margin", "origin", "state",
+        ),
+        "snapshots": rows(DatasetSnapshot.objects.filter(**mine), "iteration__number", "content_hash", "row_count"),
+        "checkpoints": rows(Checkpoint.objects.filter(run=run_id), "number", "kind", "parent__number"),
+        "weights": sorted(
+            f"M{checkpoint.number} {file['name']} {file['sha256']}"
+            for checkpoint in Checkpoint.objects.filter(run=run_id)
+            for file in checkpoint.files
+            if file["name"].endswith(".safetensors")
+        ),
+        "stages": rows(Stage.objects.filter(**mine), "iteration__number", "kind", "status", "done", "total"),
+    }  # fmt: skip
+
+
+def counts(rows: dict[str, list[Any]]) -> str:
+    return ", ".join(f"{len(found)} {name}" for name, found in rows.items())
+
+
+def compare(wanted: dict[str, list[Any]], found: dict[str, list[Any]]) -> list[str]:
+    """What differs, in words; nothing where the two runs hold the same."""
+    lines = []
+    for name, rows in wanted.items():
+        lost = [row for row in rows if row not in found[name]]
+        extra = [row for row in found[name] if row not in rows]
+        if len(rows) != len(found[name]) or lost or extra:
+            example = f"; for example {str((lost or extra)[0])[:300]}" if lost or extra else ""
+            lines.append(f"{name}: {len(rows)} wanted, {len(found[name])} found, {len(lost)} differ{example}")
+    return lines
+
+
+def report(target: str, kills: list[Kill], runs: int, differences: list[str]) -> str:
+    untrue, back = sorted(kill.untrue for kill in kills), sorted(kill.back for kill in kills)
+    stages = sorted({kill.stage for kill in kills})
+    clicks = sum(kill.clicks for kill in kills)
+    lines = [
+        f"{target}: killed {len(kills)} times in {runs} runs (during {', '.join(stages)})",
+        f"state true again after: median {untrue[len(untrue) // 2]} s, longest {untrue[-1]} s",
+        f"went on after: median {back[len(back) // 2]} s, longest {back[-1]} s, with {clicks} clicks",
+        "rows equal to the undisturbed run's: none lost, none twice" if not differences else "ROWS DIFFER:",
+    ]
+    return "\n".join(lines + differences)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

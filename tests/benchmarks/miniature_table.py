@@ -1,0 +1,411 @@
+"""The miniature's table: what each paradigm makes of it, on held-out prompts, from nothing.
+
+    python -m tests.benchmarks.miniature_table --seeds 1 2 3 --processes 2
+
+For every seed it builds the miniature and fine-tunes M1, then runs each paradigm's preset to M3 with the project's own
+engine, trainers and pairing; no database takes part. ``random`` is the control: the teacher's pairs in a drawn order.
+``--split validation`` is for tuning settings (``--set training.beta=0.2``), so that no tuning sees the test prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+PARADIGMS = ("self_reward", "teacher_reward", "teacher_demonstration", "random")
+EVALUATION_SEED = 71_000  # the same noise for every checkpoint: what differs is the checkpoint
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work: a seed's miniature and M1 (``paradigm`` empty), or a paradigm from that M1 on."""
+
+    seed: int
+    paradigm: str
+    home: str
+    split: str
+    threads: int
+    settings: tuple[str, ...]
+
+
+@dataclass
+class Measured:
+    """One checkpoint's figures. ``right`` and ``scores`` have one entry a held-out prompt."""
+
+    seed: int
+    paradigm: str
+    checkpoint: str
+    right: list[bool]
+    scores: list[int]
+    greedy_right: int
+    parse_rate: float | None
+    pairwise: float | None
+    untied: int
+    ordered: float | None
+    unequal: int
+    pairs: int = 0
+    pairs_in_order: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def config_of(task: Task) -> Any:
+    """The paradigm's preset with the task's settings; the control is teacher reward with random pairs."""
+    from training.config import RunConfig, preset_data, with_overrides
+
+    control = task.paradigm == "random"
+    preset = "teacher-reward" if control or not task.paradigm else task.paradigm.replace("_", "-")
+    own = [f"seed={task.seed}", *(["pairs.rule=random"] if control else [])]
+    return RunConfig.parse(with_overrides(preset_data(f"miniature-{preset}"), [*own, *task.settings]))
+
+
+@contextmanager
+def student(model: str | Path, config: Any) -> Iterator[Any]:
+    """The project's engine on one checkpoint."""
+    from training.engines.transformers_engine import TransformersEngine
+
+    engine = TransformersEngine(
+        model, batch_size=config.engine.batch_size, dtype="float32", max_length=config.student.max_length
+    )
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def sampling_of(section: Any) -> Any:
+    """A config section's decoding parameters."""
+    from training.engines.base import Sampling
+
+    return Sampling(section.temperature, section.top_p, section.max_new_tokens)
+
+
+def draw(engine: Any, prompts: Sequence[Any], section: Any, n: int, seed: int, purpose: str) -> list[Any]:
+    """``n`` responses a prompt as rows, in order; a row's id is its place."""
+    from training.domain.rows import ResponseRow
+    from training.domain.seeds import derive_seed
+    from training.stages.responses import ResponseRequest, generate_responses
+
+    asked = [
+        ResponseRequest(prompt, index, derive_seed(seed, purpose, prompt.text, index))
+        for prompt in prompts
+        for index in range(n)
+    ]
+    made = {(d.prompt_id, d.index): d.text for d in generate_responses(asked, engine, sampling_of(section))}
+    return [
+        ResponseRow(place, request.prompt.id, request.index, made[request.prompt.id, request.index])
+        for place, request in enumerate(asked)
+    ]
+
+
+def judge(engine: Any, prompts: Sequence[Any], responses: Sequence[Any], config: Any, seed: int) -> dict[int, Any]:
+    """The judgement of every response, by its id."""
+    from training.domain.seeds import derive_seed
+    from training.domain.templates import score_template
+    from training.stages.judgements import JudgeItem, judge_responses
+
+    by_id = {prompt.id: prompt for prompt in prompts}
+    items = [
+        JudgeItem(
+            row,
+            by_id[row.prompt_id],
+            tuple(
+                derive_seed(seed, "judge", by_id[row.prompt_id].text, row.index, k) for k in range(config.judging.k)
+            ),
+        )
+        for row in responses
+    ]
+    drafts = judge_responses(items, engine, score_template(config.judging.template), sampling_of(config.judging))
+    return {draft.response_id: draft for draft in drafts}
+
+
+def prompt_rows(path: Path) -> list[Any]:
+    """A prompts file as rows of the record's form."""
+    from training.domain.rows import PromptRow
+
+    texts = [json.loads(line)["prompt"] for line in path.read_text(encoding="utf-8").splitlines()]
+    return [PromptRow(place, ({"role": "user", "content": text},)) for place, text in enumerate(texts)]
+
+
+def measure(model: Path, task: Task, checkpoint: str, held_out: Sequence[Any], config: Any) -> Measured:
+    """Answers to the held-out prompts, and the student's judging of its own answers, both against the oracle."""
+    from training.domain.metrics import pairwise_accuracy, pairwise_with_ties, parse_rate
+    from training.miniature.oracle import grade
+
+    began = time.monotonic()
+    text_of = {prompt.id: prompt.text for prompt in held_out}
+
+    def grades(rows: Sequence[Any]) -> list[Any]:
+        return [grade(text_of[row.prompt_id], row.text) for row in rows]
+
+    with student(model, config) as engine:
+        answers = grades(draw(engine, held_out, config.evaluation, 1, EVALUATION_SEED, "evaluation"))
+        greedy = config.evaluation.model_copy(update={"temperature": 0.0})
+        greedy_answers = grades(draw(engine, held_out, greedy, 1, EVALUATION_SEED, "greedy"))
+        probed = held_out[: config.evaluation.self_judge_prompts]
+        probes = draw(engine, probed, config.candidates, 4, EVALUATION_SEED, "probe")
+        judged = judge(engine, probed, probes, config, EVALUATION_SEED)
+    truth = [result.score for result in grades(probes)]
+    own_scores = [[judged[row.id].mean for row in probes[at : at + 4]] for at in range(0, len(probes), 4)]
+    true_scores: list[list[float | None]] = [list(truth[at : at + 4]) for at in range(0, len(truth), 4)]
+    pairwise, untied = pairwise_accuracy(own_scores, true_scores)
+    _, unequal = pairwise_with_ties(own_scores, true_scores)
+    return Measured(
+        seed=task.seed,
+        paradigm=task.paradigm,
+        checkpoint=checkpoint,
+        right=[result.right for result in answers],
+        scores=[result.score for result in answers],
+        greedy_right=sum(result.right for result in greedy_answers),
+        parse_rate=parse_rate(sample.score for draft in judged.values() for sample in draft.samples),
+        pairwise=pairwise,
+        untied=untied,
+        ordered=None if pairwise is None else pairwise * untied / unequal,
+        unequal=unequal,
+        seconds={"evaluation": time.monotonic() - began},
+    )
+
+
+def make_pairs(model: Path, task: Task, prompts: Sequence[Any], config: Any) -> tuple[list[dict[str, Any]], int]:
+    """Training rows for one iteration by the paradigm's rule, and how many of them the oracle orders the same way."""
+    from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
+    from training.domain.rows import PairDraft, ResponseRow, ScoredResponse
+    from training.engines.oracle import OracleEngine
+    from training.miniature.oracle import grade
+
+    by_id = {prompt.id: prompt for prompt in prompts}
+    with student(model, config) as engine:
+        rows = draw(engine, prompts, config.candidates, config.candidates.n, task.seed, "candidate")
+        teacher = engine if task.paradigm == "self_reward" else OracleEngine()
+        text_of = {row.id: row.text for row in rows}
+        if task.paradigm == "teacher_demonstration":
+            shown = [
+                ResponseRow(len(rows) + row.id, row.prompt_id, 0, row.text)
+                for row in draw(teacher, prompts, config.candidates, 1, task.seed, "demonstration")
+            ]
+            text_of |= {row.id: row.text for row in shown}
+            outcomes = demonstration_pairs(shown, rows)
+        else:
+            judged = judge(teacher, prompts, rows, config, task.seed)
+            scored = [ScoredResponse(r.id, r.prompt_id, r.index, r.text, judged[r.id].mean) for r in rows]
+            rule = config.pairs
+            outcomes = (
+                random_pairs(scored, run_seed=task.seed)
+                if rule.rule == "random"
+                else max_min_pairs(scored, min_margin=rule.min_margin)
+            )
+    drafts = [outcome for outcome in outcomes if isinstance(outcome, PairDraft)]
+
+    def score(prompt_id: int, response_id: int) -> int:
+        return grade(by_id[prompt_id].text, text_of[response_id]).score
+
+    in_order = sum(score(d.prompt_id, d.chosen_id) > score(d.prompt_id, d.rejected_id) for d in drafts)
+    return [
+        {
+            "prompt": list(by_id[draft.prompt_id].messages),
+            "chosen": [{"role": "assistant", "content": text_of[draft.chosen_id]}],
+            "rejected": [{"role": "assistant", "content": text_of[draft.rejected_id]}],
+            "pair_id": place,
+        }
+        for place, draft in enumerate(drafts)
+    ], in_order
+
+
+def run_task(task: Task) -> list[dict[str, Any]]:
+    """One task's checkpoints, measured. Runs in a process of its own."""
+    import torch
+    import transformers
+
+    from training.miniature.build import build
+
+    torch.set_num_threads(task.threads)
+    transformers.utils.logging.disable_progress_bar()
+    began = time.monotonic()
+    made = build(Path(task.home), task.seed)
+    built = time.monotonic() - began
+    held_out = prompt_rows(made.prompts_test if task.split == "test" else made.prompts_validation)
+    config = config_of(task)
+    folder = Path(task.home) / "table" / f"seed-{task.seed}"
+    found = _fine_tuned(task, made, folder, config) if not task.paradigm else _iterated(task, made, folder, config)
+    results = []
+    for checkpoint, model, facts, seconds in found:
+        result = measure(model, task, checkpoint, held_out[: config.evaluation.count], config)
+        result.pairs, result.pairs_in_order = facts
+        result.seconds |= seconds | {"build": built}
+        results.append(asdict(result))
+        print(_line(result), flush=True)
+    return results
+
+
+def _line(result: Measured) -> str:
+    parse, ordered = result.parse_rate or 0, result.ordered or 0
+    return (
+        f"  seed {result.seed} {result.paradigm or 'M1'} {result.checkpoint}: {sum(result.right)} right, greedy "
+        f"{result.greedy_right}, parsed {parse:.3f}, ordered {ordered:.3f} of {result.unequal}, "
+        f"{result.pairs_in_order} of {result.pairs} pairs in order, {result.seconds}"
+    )
+
+
+Found = tuple[str, Path, tuple[int, int], dict[str, float]]
+
+
+def _fine_tuned(task: Task, made: Any, folder: Path, config: Any) -> Iterator[Found]:
+    from training.trainers.sft import train_sft
+
+    began = time.monotonic()
+    rows = [
+        json.loads(line)
+        for file in (made.ift, made.eft, made.replay)
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    trained = train_sft(
+        rows,
+        model=str(made.m0),
+        output_dir=folder / "M1",
+        config=config.sft,
+        seed=task.seed,
+        report=lambda point: None,
+        should_stop=lambda: False,
+        max_length=config.student.max_length,
+        dtype="float32",
+    )
+    yield "M1", trained.model_dir, (0, 0), {"fine-tuning": time.monotonic() - began}
+
+
+def _iterated(task: Task, made: Any, folder: Path, config: Any) -> Iterator[Found]:
+    from training.domain.seeds import derive_seed
+    from training.trainers.preference import train_preference
+
+    first = model = folder / "M1" / "model"
+    prompts = sorted(prompt_rows(made.prompts), key=lambda row: derive_seed(config.seed, "prompts", row.text))
+    count = config.prompts.count
+    for step in range(config.iterations):
+        began = time.monotonic()
+        pairs, in_order = make_pairs(model, task, prompts[step * count : (step + 1) * count], config)
+        paired = time.monotonic() - began
+        trained = train_preference(
+            pairs,
+            model=str(model),
+            reference=str({"previous": model, "m1": first, "base": made.m0}[config.training.reference]),
+            output_dir=folder / task.paradigm / f"M{step + 2}",
+            config=config.training,
+            seed=derive_seed(task.seed, "training", step),
+            report=lambda point: None,
+            should_stop=lambda: False,
+            max_length=config.student.max_length,
+            dtype="float32",
+        )
+        model = trained.model_dir
+        seconds = {"pairs": paired, "training": time.monotonic() - began - paired}
+        yield f"M{step + 2}", model, (len(pairs), in_order), seconds
+
+
+def table(results: Sequence[Measured]) -> str:
+    """The results as a Markdown table, a seed's paradigms below its M1."""
+    from training.domain.metrics import sign_test
+
+    head = (
+        "seed",
+        "paradigm",
+        "checkpoint",
+        "mean score",
+        "right",
+        "won / tied / lost",
+        "sign test p",
+        "greedy right",
+        "judge parsed",
+        "pairwise accuracy",
+        "all unequal pairs ordered",
+        "pairs in order",
+        "seconds",
+    )
+    lines = [" | ".join(head), " | ".join("---" for _ in head)]
+    m1 = {result.seed: result for result in results if result.checkpoint == "M1"}
+    for result in sorted(results, key=lambda r: (r.seed, r.paradigm and PARADIGMS.index(r.paradigm) + 1 or 0)):
+        before = None
+        if result.checkpoint == "M2":
+            before = m1[result.seed]
+        elif result.checkpoint != "M1":
+            number = int(result.checkpoint[1:]) - 1
+            before = next(
+                r
+                for r in results
+                if (r.seed, r.paradigm, r.checkpoint) == (result.seed, result.paradigm, f"M{number}")
+            )
+        wins = ties = losses = 0
+        p = None
+        if before is not None:
+            wins = sum(new > old for new, old in zip(result.scores, before.scores, strict=True))
+            losses = sum(new < old for new, old in zip(result.scores, before.scores, strict=True))
+            ties = len(result.scores) - wins - losses
+            p = sign_test(
+                sum(new and not old for new, old in zip(result.right, before.right, strict=True)),
+                sum(old and not new for new, old in zip(result.right, before.right, strict=True)),
+            )
+        cells = (
+            str(result.seed),
+            result.paradigm.replace("_", " ") or "-",
+            result.checkpoint,
+            f"{statistics.fmean(result.scores):.2f}",
+            f"{sum(result.right)} of {len(result.right)}",
+            f"{wins} / {ties} / {losses}" if before else "-",
+            "-" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.4f}",
+            str(result.greedy_right),
+            _share(result.parse_rate, 1),
+            f"{_share(result.pairwise)} of {result.untied}",
+            f"{_share(result.ordered)} of {result.unequal}",
+            f"{result.pairs_in_order} of {result.pairs}" if result.pairs else "-",
+            f"{sum(s for name, s in result.seconds.items() if name != 'build' or result.checkpoint == 'M1'):.0f}",
+        )
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _share(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def main() -> None:
+    """Run the tasks, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--paradigms", nargs="+", choices=PARADIGMS, default=list(PARADIGMS))
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
+    parser.add_argument("--processes", type=int, default=1, help="tasks at the same time")
+    parser.add_argument("--home", type=Path, help="keep miniatures and checkpoints here; else from nothing")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="settings over the presets")
+    parser.add_argument("--json", type=Path, help="write every figure here too")
+    options = parser.parse_args()
+    threads = max(1, (os.cpu_count() or 1) // options.processes)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    with tempfile.TemporaryDirectory(prefix="miniature-table-") as fresh:
+        home = str(options.home or fresh)
+
+        def tasks(paradigms: Sequence[str]) -> list[Task]:
+            return [
+                Task(seed, paradigm, home, options.split, threads, tuple(options.set))
+                for seed in options.seeds
+                for paradigm in paradigms
+            ]
+
+        with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=1) as pool:
+            found = pool.map(run_task, tasks([""]), chunksize=1)
+            found += pool.map(run_task, tasks(options.paradigms), chunksize=1)
+    results = [Measured(**row) for rows in found for row in rows]
+    if options.json:
+        options.json.write_text(json.dumps([asdict(result) for result in results]), encoding="utf-8")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
