@@ -40,7 +40,7 @@ class GeminiEngine(RemoteEngine):
 
     def ask(self, request: Request, sampling: Sampling) -> Completion:
         """One generated answer."""
-        import httpx
+        import httpx2  # what google-genai speaks HTTP with
         from google.genai import errors
 
         types = self._types
@@ -63,7 +63,7 @@ class GeminiEngine(RemoteEngine):
             answer = self._client.models.generate_content(model=self.model, contents=contents, config=settings)
         except errors.APIError as error:
             raise self._judged(error) from None
-        except (httpx.TransportError, OSError) as error:
+        except (httpx2.TransportError, OSError) as error:
             raise TryAgain(f"no answer from Gemini: {type(error).__name__}") from None
         except ValueError as error:  # a truncated or malformed body
             raise TryAgain(f"the answer could not be read: {str(error)[:200]}") from None
