@@ -59,8 +59,9 @@ def export(
     *,
     user: Any = None,
     found: models.QuerySet[Any] | None = None,
+    marked: dict[str, Any] | None = None,
 ) -> Stream:
-    """Begin an export. ``found`` takes the place of the selection's own query (rows marked in the admin).
+    """Begin an export. ``found`` takes the place of the selection's own query: rows ``marked`` by hand.
 
     Raises :class:`Refused` for an unknown kind, format, run, iteration, snapshot or data set, and for who may not.
     """
@@ -77,7 +78,7 @@ def export(
     record = Export.objects.create(
         kind=selection.kind,
         format=file_format,
-        selection=selection.to_dict() | ({} if found is None else {"marked": True}),
+        selection=selection.to_dict() | ({} if found is None else {"marked": marked or {}}),
         created_by=user,
         author=user.get_username() if user is not None else COMMAND_LINE,
     )
