@@ -1,13 +1,14 @@
 """kill -9 at random moments: does a run's state stay true, does it go on, and does it end with the same rows?
 
-    python -m tests.benchmarks.kill_nine --target horse|worker|web|valkey|up [--times 10] [--miniature FOLDER]
+    python -m tests.benchmarks.kill_nine --target horse|worker|web|valkey|up|stale [--times 10]
 
 Starts everything with ``manage.py up`` on a data folder of its own, lets one run finish undisturbed, then launches
 the same run again and kills the target while it works, until it was killed ``--times`` times (over as many runs as
 that takes). After each kill it measures how long the state that the web process serves was untrue (it names a process
 that is dead, or differs from the record, or is not served at all) and how long until the work went on. At the end
-every row of each disturbed run is compared with the undisturbed one. Without ``--miniature`` (a built one: the folder
-with M0) the student is an untrained model of a few thousand parameters.
+every row of each disturbed run is compared with the undisturbed one, the weights' hashes included. The target
+``stale`` is not killed but stopped until its lease has run out and somebody else does its work, then let go on.
+The student is an untrained model of some ten thousand parameters; the oracle is its teacher.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import psutil
 
 from tests.benchmarks.sockets import COOKIE, ROOT, make_session, setup
 
-TARGETS = ("horse", "worker", "web", "valkey", "up")
+TARGETS = ("horse", "worker", "web", "valkey", "up", "stale")
 TRUE_WITHIN_SECONDS = 60.0
 RUN_LIMIT_SECONDS = 900.0
 STOPPED = ("failed", "crashed", "paused", "cancelled")
@@ -44,7 +45,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     parser.add_argument("--every", type=float, default=12.0, help="mean time between kills (s)")
-    parser.add_argument("--miniature", type=Path, help="the folder of a built miniature")
+    parser.add_argument("--small", action="store_true", help="a run of seconds, for a test")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         os.environ.update(PLUMBLINE_HOME=folder, CANCEL_GRACE_SECONDS="5")
@@ -52,54 +53,48 @@ def main() -> int:
         from alignment_app.processes.supervisor import prepare_database
 
         prepare_database()
-        config = make_world(Path(folder), options.miniature)
-        system = System(Path(folder), make_session())
+        config = make_world(Path(folder), small=options.small)
+        system = System(Path(folder), make_session(), workers=2 if options.target == "stale" else 1)
         try:
             return measure(system, config, options)
         finally:
             system.stop()
 
 
-def make_world(home: Path, miniature: Path | None) -> dict[str, Any]:
-    """Data sets and a student; returns the config of the run: a minute of work on two cores."""
-    sizes: dict[str, Any] = {
+def make_world(home: Path, *, small: bool) -> dict[str, Any]:
+    """Data sets and a student; returns the config of the run: a minute of work on two cores, or seconds."""
+    from tests.little import make_datasets, save_student
+
+    train, held_out, seed = (12, 4, 24) if small else (60, 20, 160)
+    make_datasets(train=train, held_out=held_out, seed=seed)
+    return {
         "name": "killed",
         "iterations": 1,
         "seed": 3,
         "teacher": {"kind": "oracle"},
-        "engine": {"batch_size": 8},
-    }
-    if miniature:
-        from alignment_app.services import demo
-
-        demo.import_miniature(miniature)
-        raise SystemExit("not yet")
-    from tests.little import make_datasets, save_student
-
-    make_datasets(train=60, held_out=20, seed=160)
-    return {
-        **sizes,
+        "engine": {"batch_size": 4 if small else 8},
         # The oracle scores every answer; noise earns equal scores, so the pairs are drawn in a random order.
         "paradigm": "teacher_reward",
         "pairs": {"rule": "random"},
         "student": {"model": str(save_student(home / "student", width=64, layers=4)), "max_length": 2304},
         "sft": {"datasets": ["seed"], "batch_size": 4, "micro_batch_size": 4, "epochs": 4, "learning_rate": 1e-3},
-        "prompts": {"dataset": "train", "count": 60},
+        "prompts": {"dataset": "train", "count": train},
         "candidates": {"n": 4, "max_new_tokens": 48, "temperature": 1.0},
         "judging": {"k": 2, "max_new_tokens": 16},
         "training": {
             "batch_size": 2, "micro_batch_size": 2, "learning_rate": 1e-3, "epochs": 3, "save_steps": 10,
         },
-        "evaluation": {"dataset": "held out", "count": 20, "max_new_tokens": 48, "self_judge_prompts": 4},
+        "evaluation": {"dataset": "held out", "count": held_out, "max_new_tokens": 48, "self_judge_prompts": 4},
     }  # fmt: skip
 
 
 class System:
     """``manage.py up`` on a data folder, and its pages as an admin sees them."""
 
-    def __init__(self, home: Path, session: str) -> None:
+    def __init__(self, home: Path, session: str, *, workers: int) -> None:
         self.home = home
         self.session = session
+        self.workers = workers
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -107,7 +102,7 @@ class System:
     def start(self) -> None:
         """Returns when the web process answers."""
         with (self.home / "up.log").open("ab") as log:
-            command = [sys.executable, "manage.py", "up", "--port", str(self.port)]
+            command = [sys.executable, "manage.py", "up", f"--port={self.port}", f"--workers={self.workers}"]
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -154,7 +149,7 @@ class System:
         assert self.process
         if target == "up":
             return self.process.pid
-        if target == "horse":
+        if target in ("horse", "stale"):
             from alignment_app.models import StageAttempt
 
             at_work = StageAttempt.objects.filter(outcome="open", stage__iteration__run=run_id)
@@ -209,7 +204,6 @@ class Followed:
     def is_true(self) -> bool:
         """Served, equal to the record, and no process that is dead is said to be at work."""
         from alignment_app.models import Run, StageAttempt
-        from alignment_app.services.reaping import is_alive
 
         if not self.look() or self.status != Run.objects.values_list("status", flat=True).get(pk=self.run_id):
             return False
@@ -219,7 +213,7 @@ class Followed:
 
 @dataclass
 class Kill:
-    """One kill: seconds until the served state was true, and until the work (or the server) was back."""
+    """One kill: seconds after it until the served state was true, and until the work (or the server) was back."""
 
     stage: str
     untrue: float
@@ -275,17 +269,24 @@ def kill_once(system: System, page: Followed, target: str) -> Kill | None:
         return None
     working = Stage.objects.filter(iteration__run=page.run_id, status="running").first()
     before, stage = attempts.count(), str(working.kind) if working else "between stages"
+    doomed = [pid]
+    if target in ("worker", "up"):
+        doomed += attempts.filter(outcome="open").values_list("pid", flat=True)
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGSTOP if target == "stale" else signal.SIGKILL)
     except ProcessLookupError:
         return None
     at = time.monotonic()
+    if target == "stale":
+        return outlive_its_lease(page, pid, stage, at)
+    wait_for(lambda: not any(map(is_alive, doomed)))
     if target == "up":
         assert system.process
         system.process.wait()
         children_end(system)
         system.start()
-    untrue = wait_for(page.is_true)
+    wait_for(page.is_true)
+    untrue = time.monotonic() - at
     clicks = resume_if_needed(page)
 
     def is_back() -> bool:
@@ -296,6 +297,30 @@ def kill_once(system: System, page: Followed, target: str) -> Kill | None:
 
     wait_for(is_back)
     return Kill(stage, round(untrue, 1), round(time.monotonic() - at, 1), clicks)
+
+
+def outlive_its_lease(page: Followed, pid: int, stage: str, at: float) -> Kill:
+    """The horse ``pid`` stands still until another attempt has taken over and saved something; then it goes on."""
+    from alignment_app.models import StageAttempt
+
+    attempts = StageAttempt.objects.filter(stage__iteration__run=page.run_id)
+    stale = attempts.filter(pid=pid).latest("pk")
+    wait_for(lambda: attempts.filter(pk=stale.pk, outcome="crashed").exists() and page.is_true())
+    untrue = time.monotonic() - at
+    wait_for(lambda: attempts.filter(pk__gt=stale.pk).exists())
+    back = time.monotonic() - at
+    written = attempts.values_list("rows_written", flat=True).get(pk=stale.pk)
+    os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: not is_alive(pid) or attempts.filter(pid=pid, outcome="open").exists())
+    if attempts.values_list("rows_written", flat=True).get(pk=stale.pk) != written:
+        raise SystemExit(f"the stale attempt {stale.pk} wrote after its lease had run out")
+    return Kill(stage, round(untrue, 1), round(back, 1), 0)
+
+
+def is_alive(pid: int) -> bool:
+    from alignment_app.services import reaping
+
+    return reaping.is_alive(pid)
 
 
 def children_end(system: System) -> None:
@@ -400,8 +425,9 @@ def report(target: str, kills: list[Kill], runs: int, differences: list[str]) ->
     untrue, back = sorted(kill.untrue for kill in kills), sorted(kill.back for kill in kills)
     stages = sorted({kill.stage for kill in kills})
     clicks = sum(kill.clicks for kill in kills)
+    done = "stopped past its lease" if target == "stale" else "killed"
     lines = [
-        f"{target}: killed {len(kills)} times in {runs} runs (during {', '.join(stages)})",
+        f"{target}: {done} {len(kills)} times in {runs} runs (during {', '.join(stages)})",
         f"state true again after: median {untrue[len(untrue) // 2]} s, longest {untrue[-1]} s",
         f"went on after: median {back[len(back) // 2]} s, longest {back[-1]} s, with {clicks} clicks",
         "rows equal to the undisturbed run's: none lost, none twice" if not differences else "ROWS DIFFER:",

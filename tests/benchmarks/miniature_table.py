@@ -118,9 +118,7 @@ def judge(engine: Any, prompts: Sequence[Any], responses: Sequence[Any], config:
         JudgeItem(
             row,
             by_id[row.prompt_id],
-            tuple(
-                derive_seed(seed, "judge", by_id[row.prompt_id].text, row.index, k) for k in range(config.judging.k)
-            ),
+            tuple(derive_seed(seed, "judge", by_id[row.prompt_id].text, row.index, k) for k in range(config.judging.k)),
         )
         for row in responses
     ]
@@ -330,16 +328,14 @@ def table(results: Sequence[Measured]) -> str:
     )
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     m1 = {result.seed: result for result in results if result.checkpoint == "M1"}
-    for result in sorted(results, key=lambda r: (r.seed, r.paradigm and PARADIGMS.index(r.paradigm) + 1 or 0)):
+    for result in sorted(results, key=lambda r: (r.seed, (r.paradigm and PARADIGMS.index(r.paradigm) + 1) or 0)):
         before = None
         if result.checkpoint == "M2":
             before = m1[result.seed]
         elif result.checkpoint != "M1":
             number = int(result.checkpoint[1:]) - 1
             before = next(
-                r
-                for r in results
-                if (r.seed, r.paradigm, r.checkpoint) == (result.seed, result.paradigm, f"M{number}")
+                r for r in results if (r.seed, r.paradigm, r.checkpoint) == (result.seed, result.paradigm, f"M{number}")
             )
         wins = ties = losses = 0
         p = None
