@@ -45,7 +45,9 @@ class ConfigError(ValueError):
 class Section(BaseModel):
     """A part of the config: unknown fields are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, str_strip_whitespace=True, allow_inf_nan=False
+    )
 
 
 class StudentConfig(Section):
