@@ -72,6 +72,9 @@ TITLES: Final = {
 }
 #: Labels of single fields.
 FIELD_LABELS: Final[dict[str, str]] = {
+    "sft.enabled": "Fine-tune first",
+    "review.enabled": "People review the pairs",
+    "evaluation.enabled": "Evaluate each model",
     "candidates.max_new_tokens": "Longest response, tokens",
     "judging.max_new_tokens": "Longest judgement, tokens",
     "training.lora.rank": "LoRA rank",
@@ -101,7 +104,6 @@ LABELS: Final = {
     "base_url": "Server address",
     "max_new_tokens": "Longest answer, tokens",
     "max_length": "Context, tokens",
-    "enabled": "On",
     "self_judge": "Measure the self-judge",
     "from_dataset": "Take from a data set",
     "mix_previous": "Train on all pairs so far",

@@ -331,7 +331,10 @@ def _as_text(value: Any, kind: Kind) -> Any:
         return [str(item) for item in value or ()]
     if value is None:
         return ""
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        # 1.0 → 1, 5.5e-06 → 5.5e-6: shorter, and read back as the same number.
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value).replace("e-0", "e-")
+    return str(value)
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -45,6 +45,10 @@ class PresetCard:
     iterations: int
     missing: list[str]  #: data sets that it names and that are not here
 
+    @property
+    def is_miniature(self) -> bool:
+        return self.name.startswith("miniature")
+
 
 @dataclass(frozen=True, slots=True)
 class PresetGroup:
@@ -90,10 +94,16 @@ def _card(name: str, here: set[str]) -> PresetCard:
 
 
 def about_preset(name: str) -> str:
-    """The first comment line of the preset's file: what it is."""
+    """The first sentence of the comment that begins the preset's file: what it is."""
+    words: list[str] = []
     with (PRESETS / f"{name}.yaml").open(encoding="utf-8") as file:
-        first = file.readline().strip()
-    return first.lstrip("# ") if first.startswith("#") else ""
+        for line in file:
+            text = line.lstrip("#").strip()
+            if not line.startswith("#") or not text:
+                break
+            words.append(text)
+    sentence, stop, _ = " ".join(words).partition(". ")
+    return sentence + "." if stop else sentence
 
 
 def named_datasets(config: RunConfig) -> list[str]:

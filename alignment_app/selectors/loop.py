@@ -135,14 +135,8 @@ def state_sentence(run: Run, current: Stage | None) -> str:
         label = "Pausing"
     where = f"{current.get_kind_display().lower()} of {models_of(current.iteration)[1]}"
     if run.status == Run.Status.RUNNING:
-        where = f"{current.get_kind_display().lower()}, {_round(run, current.iteration)}"
+        where = f"{current.get_kind_display().lower()}, {runs.round_of(run, current.iteration)}"
     return f"{label}: {where}"
-
-
-def _round(run: Run, iteration: Iteration) -> str:
-    if iteration.number == 0:
-        return "making M1"
-    return f"iteration {iteration.number} of {run.config['iterations']}"
 
 
 def recipe_facts(config: dict[str, Any]) -> list[str]:
@@ -152,9 +146,9 @@ def recipe_facts(config: dict[str, Any]) -> list[str]:
     if teacher["kind"] != "none":
         facts.append(f"teacher {runs.short_model(teacher['model']) if teacher['model'] else teacher['kind']}")
     training = config["training"]
-    weights = f"β{NB}{number(training['beta'])}"
+    weights = f"β{NB}{training['beta']:g}"
     if training["loss"].startswith("sr_"):
-        weights = f"λ{NB}{number(training['lam'])}, {weights}"
+        weights = f"λ{NB}{training['lam']:g}, {weights}"
     facts.append(f"{runs.loss_name(training['loss'])} with {weights}")
     reference = {"previous": "the previous iterate", "m1": "M1", "base": "M0"}[training["reference"]]
     facts.append(f"reference {reference}")

@@ -10,7 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Prefetch, Q
 from django.utils import timezone
 
-from alignment_app.models import Checkpoint, Evaluation, Run, Stage
+from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, Stage
 from alignment_app.services.queues import place_in_queue
 
 PAGE: Final = 20
@@ -57,6 +57,20 @@ class RunRow:
     def is_over(self) -> bool:
         return self.run.status in (Run.Status.FINISHED, Run.Status.CANCELLED)
 
+    @property
+    def where(self) -> str:
+        """The stage and its round in words."""
+        if self.stage is None:
+            return ""
+        return f"{self.stage.get_kind_display()}, {round_of(self.run, self.stage.iteration)}"
+
+
+def round_of(run: Run, iteration: Iteration) -> str:
+    """An iteration among the others of its run."""
+    if iteration.number == 0:
+        return "making M1"
+    return f"iteration {iteration.number} of {run.config['iterations']}"
+
 
 def loss_name(name: str) -> str:
     """The loss as papers write it."""
@@ -64,14 +78,15 @@ def loss_name(name: str) -> str:
 
 
 def short_model(name: str) -> str:
-    """The last part of a path or hub name."""
-    return name.rstrip("/").rsplit("/", 1)[-1]
+    """The last part of a path or hub name; with the part before where it says too little alone."""
+    parts = name.rstrip("/").split("/")
+    return parts[-1] if len(parts[-1]) > 4 else "/".join(parts[-2:])
 
 
 def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
     """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
     found = Run.objects.select_related("created_by")
-    words = query.strip()
+    words = query.replace("\x00", "").strip()
     if words:
         wanted = Q(name__icontains=words) | Q(config__student__model__icontains=words) | Q(preset__icontains=words)
         if words.lstrip("#").isdigit() and len(words) < 12:

@@ -18,7 +18,7 @@ from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
 from training.config import RunConfig
 
-only_leads = requires(people.can_launch, "Your role reads runs and does not change them. Ask an admin for the lead role.")
+only_leads = requires(people.can_launch, "Your role reads runs and changes none. Ask an admin for the lead role.")
 
 VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
 #: Parts of the run page that it fetches again when an event of their kind has come.
@@ -60,7 +60,8 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
             "config_text": config.to_yaml(),
         }
     if part == "loop":
-        return {"lines": loop.lines(run)}
+        lines = loop.lines(run)
+        return {"lines": lines, "width": max(len(line.stages) for line in lines)}
     if part == "sample":
         return {"sample": samples.latest(run)}
     return {"figures": loop.figures(run)}
@@ -101,7 +102,7 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
     kind = request.GET.get("stage", "")
     if kind not in kinds:
         kind = kinds[0] if kinds else ""
-    query, show, page = (request.GET.get(name, "") for name in ("q", "show", "page"))
+    query, show, page = (request.GET.get(name, "").replace("\x00", "") for name in ("q", "show", "page"))
     context: dict[str, Any] = {
         "run": run,
         "iteration": iteration,
