@@ -153,7 +153,7 @@ def watch(page: Page, complaints: list[str]) -> None:
 def log_in(page: Page, site: Site) -> None:
     """As a user does."""
     page.goto(site.url)
-    page.get_by_label("User").fill("admin")
+    page.get_by_label("Name").fill("admin")
     page.get_by_label("Password").fill(site.password)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
