@@ -1,0 +1,6 @@
+"""Every table of the people's review. Import models from here."""
+
+from labeling.models.queues import GuidelineVersion, Queue
+from labeling.models.work import Assignment, Review, Task
+
+__all__ = ["Assignment", "GuidelineVersion", "Queue", "Review", "Task"]

@@ -1,0 +1,105 @@
+"""What the desk and the API show of an item: its texts in shown order, the judge where it may be seen, progress."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from alignment_app.models import Iteration, Judgement, Response
+from labeling.models import Assignment, Queue, Review
+from labeling.selectors import record
+from labeling.selectors.markdown import safe_html
+
+#: A pause longer than this between two answers is not time at work (s).
+LONGEST_SITTING = 300
+
+
+def shown(assignment: Assignment) -> list[Response]:
+    """The item's responses from left to right as this person sees them."""
+    task = assignment.task
+    sides = [task.first, task.second] if task.second else [task.first]
+    return sides[::-1] if assignment.swapped else sides
+
+
+def judge_visible(assignment: Assignment) -> bool:
+    """Whether the judge may be shown: not before the person's own first answer in a blind queue."""
+    if assignment.queue.kind == Queue.Kind.COMPARISON:
+        return False
+    return not assignment.queue.blind or assignment.prefilled or assignment.first_answer is not None
+
+
+def item(assignment: Assignment) -> dict[str, Any]:
+    """An item as the API gives it. Nothing in it tells a gold item from any other."""
+    task, queue = assignment.task, assignment.queue
+    visible = judge_visible(assignment)
+    return {
+        "id": task.pk,
+        "queue": queue.pk,
+        "kind": queue.kind,
+        "lease_expires": assignment.lease_expires_at.isoformat(),
+        "lease_seconds": queue.lease_seconds,
+        "prompt": {
+            "text": task.prompt.text,
+            "html": safe_html(task.prompt.text),
+            "earlier": [
+                {"role": message["role"], "html": safe_html(message["content"])}
+                for message in task.prompt.messages[:-1]
+            ],
+        },
+        "items": [
+            {"id": response.pk, "text": response.text, "html": safe_html(response.text)}
+            for response in shown(assignment)
+        ],
+        "half_points": queue.half_points,
+        "blind": queue.blind and not assignment.prefilled,
+        "draft": assignment.draft,
+        "draft_saved_at": assignment.draft_saved_at.isoformat() if assignment.draft_saved_at else None,
+        "first_answer": assignment.first_answer,
+        "judge": judge(assignment) if visible else None,
+    }
+
+
+def judge(assignment: Assignment) -> dict[str, Any]:
+    """What the judge said of the item: scores, samples and rationale by response, and the pair it made."""
+    task, queue = assignment.task, assignment.queue
+    iteration = _iteration(assignment)
+    responses = shown(assignment)
+    found = record.judgements_of([response.pk for response in responses], iteration)
+    return {
+        "responses": [
+            {"id": response.pk, "judgements": [_judgement(judgement) for judgement in found[response.pk]]}
+            for response in responses
+        ],
+        "chosen": task.first_id if queue.kind == Queue.Kind.PAIR else None,
+        "margin": task.original.get("margin") if queue.kind == Queue.Kind.PAIR else None,
+    }
+
+
+def _iteration(assignment: Assignment) -> Iteration | None:
+    pair = assignment.task.pair
+    return pair.iteration if pair else assignment.queue.iteration
+
+
+def _judgement(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "source": judgement.source,
+        "judge": judgement.judge,
+        "score": judgement.score,
+        "spread": judgement.spread,
+        "samples": [sample.get("score") for sample in judgement.samples],
+        "rationale": judgement.rationale,
+    }
+
+
+def progress(queue: Queue, person: User) -> dict[str, Any]:
+    """How far the queue is, and what this person did in it today: items and seconds at work."""
+    counts = Queue.objects.values_list("done_count", "task_count").get(pk=queue.pk)
+    since = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = Review.objects.filter(
+        queue=queue, person=person, created_at__gte=since, created_at__lt=since + timedelta(days=1), in_force=True
+    ).exclude(decision=Review.Decision.SKIP)
+    seconds = [min(value or 0.0, LONGEST_SITTING) for value in today.values_list("seconds", flat=True)]
+    return {"done": counts[0], "total": counts[1], "today": len(seconds), "seconds_today": round(sum(seconds))}

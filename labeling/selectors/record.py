@@ -1,0 +1,117 @@
+"""What the record says about the responses of an item: scores in force, the pairing rule, the training set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+
+from alignment_app.models import Iteration, IterationPrompt, Judgement, PreferencePair, Response
+from alignment_app.selectors import work
+from training.domain.rows import PairDraft, ScoredResponse
+
+
+@dataclass(frozen=True, slots=True)
+class PairingRule:
+    """How an iteration makes pairs of scores; ``follows_scores`` false: its pairs come from elsewhere."""
+
+    follows_scores: bool
+    source: str
+    judge: str | None
+    min_margin: float
+    recorded: bool
+
+
+def pairing_rule(iteration: Iteration) -> PairingRule:
+    """The rule that the iteration's run states in its config."""
+    config = iteration.run.config
+    recorded_scores = config["judging"]["recorded_scores"]
+    by_self = (recorded_scores or config["paradigm"]).startswith("self")
+    source = str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
+    own = Judgement.objects.filter(iteration=iteration, source=source, response__purpose=Response.Purpose.CANDIDATE)
+    return PairingRule(
+        follows_scores=(
+            config["paradigm"] != "teacher_demonstration"
+            and not config["pairs"]["from_dataset"]
+            and config["pairs"]["rule"] == "max_min"
+        ),
+        source=source,
+        judge=None if recorded_scores else own.values_list("judge", flat=True).first(),
+        min_margin=float(config["pairs"]["min_margin"]),
+        recorded=bool(config["candidates"]["from_dataset"]),
+    )
+
+
+def candidates_of(iteration: Iteration, rule: PairingRule, prompt_id: int | None = None) -> QuerySet[Response]:
+    """Candidate responses of an iteration, or of one of its prompts."""
+    found = work.candidates(iteration, recorded=rule.recorded)
+    return found if prompt_id is None else found.filter(prompt=prompt_id)
+
+
+def scored_responses(
+    iteration: Iteration, prompt_id: int, rule: PairingRule, *, with_people: bool = True
+) -> list[ScoredResponse]:
+    """One prompt's candidates with the score in force, or as the judge alone has them."""
+    responses = candidates_of(iteration, rule, prompt_id)
+    if with_people:
+        return work.scored(responses, source=rule.source, judge=rule.judge)
+    found = Judgement.objects.filter(response__in=responses.values("pk"), source=rule.source)
+    if rule.judge:
+        found = found.filter(judge=rule.judge)
+    scores = dict(found.order_by("pk").values_list("response_id", "score"))
+    return [
+        ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk))
+        for row in responses.order_by("index")
+    ]
+
+
+def pair_draft(pair: PreferencePair) -> PairDraft:
+    """A pair of the record as a frozen row."""
+    return PairDraft(
+        pair.prompt_id,
+        pair.chosen_id,
+        pair.rejected_id,
+        pair.chosen_score,
+        pair.rejected_score,
+        pair.margin,
+        pair.reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Counts of an iteration's next training set."""
+
+    pairs: int
+    overridden: int
+    frozen: bool
+
+
+def training_set(iteration: Iteration) -> TrainingSet:
+    """How many pairs the iteration would train on now."""
+    pairs = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+    return TrainingSet(
+        pairs.count(),
+        pairs.filter(state=PreferencePair.State.OVERRIDDEN).count(),
+        hasattr(iteration, "snapshot"),
+    )
+
+
+def iteration_prompt_ids(iteration: Iteration) -> list[int]:
+    """The prompts that the iteration trains on, in order."""
+    uses = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).order_by("position")
+    return list(uses.values_list("prompt_id", flat=True))
+
+
+def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[int, list[Judgement]]:
+    """Judgements by model judges on these responses: the iteration's own and recorded ones, newest last."""
+    found = (
+        Judgement.objects.filter(response__in=response_ids)
+        .exclude(source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE])
+        .filter(Q(iteration=iteration) | Q(iteration__isnull=True) if iteration else Q())
+        .order_by("pk")
+    )
+    grouped: dict[int, list[Judgement]] = {pk: [] for pk in response_ids}
+    for judgement in found:
+        grouped[judgement.response_id].append(judgement)
+    return grouped

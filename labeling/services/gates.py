@@ -1,0 +1,48 @@
+"""When a run that waits for people may train."""
+
+from __future__ import annotations
+
+import math
+
+from alignment_app.models import Iteration, Stage
+from alignment_app.services import runs
+from alignment_app.services.errors import Refused
+from labeling.models import Queue
+
+
+def needed(queue: Queue) -> int | None:
+    """How many items must be reviewed before the run trains; ``None``: a lead says so."""
+    if queue.gate == Queue.Gate.LEAD:
+        return None
+    if queue.gate == Queue.Gate.COUNT:
+        return min(queue.gate_count, queue.task_count)
+    return math.ceil(round(queue.gate_share * queue.task_count, 6))
+
+
+def is_met(queue: Queue) -> bool:
+    """Whether enough is reviewed. A gate that waits for a lead is never met by itself."""
+    wanted = needed(queue)
+    return wanted is not None and queue.done_count >= wanted
+
+
+def open_if_due(queue: Queue) -> bool:
+    """Let the iteration's run train when every gate on it is met. Returns whether this call did.
+
+    Queues that change nothing (held out, comparisons) keep nobody waiting.
+    """
+    if not queue.iteration_id or not queue.changes_pairs or queue.gate == Queue.Gate.LEAD:
+        return False
+    waiting = Stage.objects.filter(
+        iteration=queue.iteration_id, kind=Stage.Kind.REVIEW, status=Stage.Status.WAITING
+    ).exists()
+    if not waiting:
+        return False
+    gates = [each for each in Queue.objects.filter(iteration=queue.iteration_id) if each.changes_pairs]
+    if not all(is_met(each) for each in gates):
+        return False
+    iteration = Iteration.objects.select_related("run").get(pk=queue.iteration_id)
+    try:
+        runs.approve_review(iteration, user=f"the gate of {queue.name}")
+    except Refused:
+        return False  # another answer opened it at the same moment
+    return True

@@ -1,0 +1,366 @@
+"""Answers: given, taken back, decided by a lead. The history only grows.
+
+The rule for a late save. A lease that ran out but whose place nobody else has taken: the answer counts, marked late.
+A place that somebody else has taken or answered: the answer is kept in the history, counts for nothing until a lead
+adopts it, and the person is told (409, ``lease-lost``). Nothing that somebody wrote is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils import timezone
+
+from alignment_app.models import Response
+from alignment_app.services.errors import Refused
+from labeling.models import Assignment, Queue, Review, Task
+from labeling.services import gates, leases
+from labeling.services.access import require_lead
+from labeling.services.settling import settle
+from training.domain.overrides import Change
+
+MAX_CHARACTERS: Final = 100_000
+PAIR_DECISIONS: Final = ("confirm", "flip", "tie", "both_bad", "edit", "flag")
+_DONE: Final = Assignment.State.DONE
+COMPARISON_DECISIONS: Final = ("first", "second", "tie", "both_bad", "flag")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person says of an item. ``preferred`` is a response's id: for pairs it is turned into confirm or flip."""
+
+    decision: str = ""
+    preferred: int | None = None
+    score: float | None = None
+    text: str = ""
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in ("", None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A saved answer and what it changed on the training set."""
+
+    review: Review
+    change: Change | None
+
+
+def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
+    """The answer with its decision made plain. Raises :class:`Refused` (400) for one that the queue cannot take."""
+    for name in ("text", "reason"):
+        if len(getattr(answer, name)) > MAX_CHARACTERS:
+            raise Refused(
+                "too-long", f"The {name} is longer than {MAX_CHARACTERS:,} characters. Shorten it.", status=400
+            )
+    if queue.kind == Queue.Kind.SCORE:
+        return _read_score(queue, answer)
+    allowed = PAIR_DECISIONS if queue.kind == Queue.Kind.PAIR else COMPARISON_DECISIONS
+    decision = answer.decision
+    if answer.preferred is not None and decision in ("", "edit"):
+        if answer.preferred not in (task.first_id, task.second_id):
+            raise Refused("unknown-response", "The preferred response is not of this item. Reload it.", status=400)
+        on_first = answer.preferred == task.first_id
+        if queue.kind == Queue.Kind.COMPARISON:
+            decision = "first" if on_first else "second"
+        elif not decision:
+            decision = "confirm" if on_first else "flip"
+    if decision not in allowed:
+        raise Refused(
+            "unknown-decision",
+            f"There is no decision {decision!r} here. Choose one of {', '.join(allowed)}.",
+            status=400,
+        )
+    if decision == "edit" and not answer.text.strip():
+        raise Refused("empty-edit", "The edited response is empty. Write it, or choose another decision.", status=400)
+    return Answer(decision, answer.preferred, None, answer.text, answer.reason)
+
+
+def _read_score(queue: Queue, answer: Answer) -> Answer:
+    if answer.decision == "flag":
+        return Answer("flag", reason=answer.reason)
+    score = answer.score
+    if score is None or not 0 <= score <= 5:
+        raise Refused("bad-score", "A score is a number from 0 to 5. Choose one.", status=400)
+    step = 0.5 if queue.half_points else 1.0
+    if score % step:
+        raise Refused("bad-score", f"This queue takes scores in steps of {step:g}. Choose one.", status=400)
+    return Answer("score", None, float(score), "", answer.reason)
+
+
+def submit(assignment: Assignment, answer: Answer) -> Saved:
+    """Save an answer and make the record follow it.
+
+    The same answer sent again (a lost reply) returns the line that is there; a different one replaces the person's own.
+    Raises :class:`Refused`: a bad answer (400), or ``lease-lost`` (409), where the answer is kept as said above.
+    """
+    answer = read_answer(assignment.queue, assignment.task, answer)
+    with transaction.atomic():
+        # The person's place first, then the item: whoever returns expired leases locks in the same order.
+        now, mine = timezone.now(), Assignment.objects.filter(pk=assignment.pk)
+        in_time = mine.filter(state=Assignment.State.LEASED, lease_expires_at__gt=now).update(state=_DONE)
+        holds = bool(in_time) or bool(mine.filter(state=Assignment.State.LEASED).update(state=_DONE))
+        task = Task.objects.select_for_update().get(pk=assignment.task_id)
+        task.queue = assignment.queue
+        assignment = Assignment.objects.select_related("queue", "task__pair__iteration", "person").get(pk=assignment.pk)
+        own = None
+        if not holds and assignment.state == _DONE:
+            holds = in_time = True
+            own = _own_answer(assignment)
+            if own and _same(own, answer):
+                return Saved(own, None)
+        late = not in_time
+        holds = holds or leases.take_place(task.pk)
+        review = _write(assignment, answer, late=late, in_force=holds)
+        change = None
+        if holds:
+            if own:
+                Review.objects.filter(pk=own.pk).update(in_force=False)
+            mine.update(state=_DONE)
+            change = _recount(task)
+            if change:
+                review.change = change.sentence
+                review.save(update_fields=["change"])
+    if not holds:
+        raise Refused(
+            "lease-lost",
+            "Your time for this item ran out and somebody else has it. Your answer is kept for the lead; go on with "
+            "the next item.",
+        )
+    gates.open_if_due(task.queue)
+    return Saved(review, change)
+
+
+def _own_answer(assignment: Assignment) -> Review | None:
+    own = Review.objects.filter(task=assignment.task_id, person=assignment.person_id, in_force=True, adjudication=False)
+    return own.exclude(decision=Review.Decision.SKIP).first()
+
+
+def _same(review: Review, answer: Answer) -> bool:
+    return (review.decision, review.score, review.text, review.reason) == (
+        answer.decision,
+        answer.score,
+        answer.text,
+        answer.reason,
+    )
+
+
+def _write(assignment: Assignment, answer: Answer, *, late: bool, in_force: bool) -> Review:
+    task, queue, now = assignment.task, assignment.queue, timezone.now()
+    seconds = (now - assignment.shown_at).total_seconds() if assignment.shown_at else None
+    first = assignment.first_answer
+    return Review.objects.create(
+        task=task,
+        queue=queue,
+        person_id=assignment.person_id,
+        author=assignment.person.get_username(),
+        decision=answer.decision,
+        score=answer.score,
+        text=answer.text if answer.decision == "edit" else "",
+        edited=_own_response(assignment, answer) if answer.decision == "edit" and in_force else None,
+        reason=answer.reason,
+        first_answer=first,
+        blind=queue.blind and not assignment.prefilled,
+        swapped=assignment.swapped,
+        prefilled=assignment.prefilled,
+        late=late,
+        too_fast=seconds is not None and seconds < queue.min_seconds,
+        gold_right=_gold_right(task, answer),
+        seconds=seconds,
+        guideline=queue.guidelines.first(),
+        in_force=in_force,
+    )
+
+
+def _own_response(assignment: Assignment, answer: Answer) -> Response:
+    """The better response that a person wrote, as a response of the record with a human source."""
+    task = assignment.task
+    iteration = task.pair.iteration if task.pair else None
+    name = assignment.person.get_username()
+    same = Response.objects.filter(prompt=task.prompt_id, iteration=iteration, source=Response.Source.HUMAN)
+    again = same.filter(text=answer.text, author=name).first()
+    if again:
+        return again
+    highest = same.filter(purpose=Response.Purpose.DEMONSTRATION).aggregate(top=Max("index"))["top"]
+    return Response.objects.create(
+        prompt_id=task.prompt_id,
+        iteration=iteration,
+        source=Response.Source.HUMAN,
+        purpose=Response.Purpose.DEMONSTRATION,
+        author=name,
+        index=0 if highest is None else highest + 1,
+        text=answer.text,
+        finish_reason="stop",
+    )
+
+
+def _gold_right(task: Task, answer: Answer) -> bool | None:
+    if task.expected is None or answer.decision == "flag":
+        return None
+    if "score" in task.expected:
+        return answer.score is not None and abs(answer.score - float(task.expected["score"])) <= 0.5
+    return answer.decision == task.expected.get("decision")
+
+
+def _recount(task: Task) -> Change | None:
+    """Bring the item's counters and the record in line with the answers in force."""
+    queue = task.queue
+    was_done = task.state == Task.State.DONE
+    standing = task.assignments.filter(state=Assignment.State.DONE).count()
+    fresh = Task.objects.only("free").get(pk=task.pk)
+    adjudicated = task.reviews.filter(in_force=True, adjudication=True).exists()
+    task.answers, task.free = standing, fresh.free
+    task.flagged = task.reviews.filter(in_force=True, decision=Review.Decision.FLAG).exists() and not adjudicated
+    done = standing >= queue.overlap or adjudicated
+    task.state = Task.State.DONE if done else Task.State.OPEN if task.free else Task.State.HELD
+    task.save(update_fields=["answers", "state", "flagged"])
+    if was_done != done:
+        Queue.objects.filter(pk=queue.pk).update(done_count=F("done_count") + (1 if done else -1))
+    return settle(task)
+
+
+@transaction.atomic
+def skip(assignment: Assignment, reason: str = "") -> Review:
+    """Leave the item to others. It does not come back to this person. Skipping twice is skipping once."""
+    assignment = Assignment.objects.select_related("queue", "task", "person").get(pk=assignment.pk)
+    if assignment.state == Assignment.State.DONE:
+        raise Refused("answered", "You have answered this item. Take the answer back first.")
+    if assignment.state == Assignment.State.SKIPPED:
+        return Review.objects.filter(task=assignment.task, person=assignment.person, decision="skip").latest("id")
+    held = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.LEASED).update(
+        state=Assignment.State.SKIPPED
+    )
+    if held:
+        leases.give_back_place(assignment.task_id)
+    else:
+        Assignment.objects.filter(pk=assignment.pk).update(state=Assignment.State.SKIPPED)
+    return _write(assignment, Answer("skip", reason=reason), late=False, in_force=True)
+
+
+@transaction.atomic
+def undo(queue: Queue, person: User) -> Assignment | None:
+    """Take back the person's newest line in this queue; the item is theirs again, with what they had answered as draft.
+
+    Raises :class:`Refused` where there is nothing to take back.
+    """
+    review = (
+        Review.objects.filter(queue=queue, person=person, in_force=True, adjudication=False)
+        .exclude(decision=Review.Decision.UNDO)
+        .select_related("task")
+        .order_by("-id")
+        .first()
+    )
+    if review is None:
+        raise Refused("nothing-to-undo", "There is nothing of yours to take back in this queue.")
+    return take_back(review, by=person)
+
+
+@transaction.atomic
+def take_back(review: Review, *, by: User) -> Assignment | None:
+    """Take one line back, with everything it changed. A lead may do it for others.
+
+    The item goes to the person again; ``None`` where it was never lent (a lead's word).
+    """
+    if by.pk != review.person_id:
+        require_lead(by)
+    task = Task.objects.select_for_update().get(pk=review.task_id)
+    task.queue = Queue.objects.get(pk=review.queue_id)
+    ended = Review.objects.filter(pk=review.pk, in_force=True).update(in_force=False)
+    if not ended or review.decision == Review.Decision.UNDO:
+        raise Refused("taken-back", "This has been taken back already.")
+    line = Review.objects.create(
+        task=task,
+        queue=task.queue,
+        person=by,
+        author=by.get_username(),
+        decision=Review.Decision.UNDO,
+        reverses=review,
+        in_force=False,
+        swapped=review.swapped,
+    )
+    assignment = Assignment.objects.filter(task=task, person=review.person_id).first()
+    if assignment and not review.adjudication:
+        _lend_again(assignment, review, task)
+    change = _recount(task)
+    if change:
+        line.change = change.sentence
+        line.save(update_fields=["change"])
+    return assignment
+
+
+def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
+    """The person holds the item again. A skipped one gave its place away: it is taken again where there is one."""
+    if assignment.state == Assignment.State.SKIPPED and not leases.take_place(task.pk):
+        return
+    now = timezone.now()
+    assignment.state = Assignment.State.LEASED
+    # First in the order of what they hold, so that it is what the desk shows next.
+    oldest = (
+        Assignment.objects.filter(person=assignment.person_id, queue=assignment.queue_id, state=Assignment.State.LEASED)
+        .order_by("leased_at")
+        .values_list("leased_at", flat=True)
+        .first()
+    )
+    assignment.leased_at = min(now, oldest - timedelta(milliseconds=1)) if oldest else now
+    assignment.lease_expires_at = now + timedelta(seconds=task.queue.lease_seconds)
+    assignment.draft = Answer(
+        review.decision if review.decision not in ("skip", "flag") else "",
+        None,
+        review.score,
+        review.text,
+        review.reason,
+    ).as_json()
+    assignment.draft_saved_at = now
+    assignment.save()
+
+
+@transaction.atomic
+def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
+    """A lead's word on an item: it wins over every answer, and another word of a lead replaces it."""
+    require_lead(by)
+    task = Task.objects.select_for_update().get(pk=task.pk)
+    queue = Queue.objects.get(pk=task.queue_id)
+    task.queue = queue
+    answer = read_answer(queue, task, answer)
+    if answer.decision == "flag":
+        raise Refused("unknown-decision", "A lead decides; a flag would send the item back to you.", status=400)
+    task.reviews.filter(in_force=True, adjudication=True).update(in_force=False)
+    stand = Assignment(task=task, queue=queue, person=by)
+    review = Review.objects.create(
+        task=task,
+        queue=queue,
+        person=by,
+        author=by.get_username(),
+        decision=answer.decision,
+        score=answer.score,
+        text=answer.text if answer.decision == "edit" else "",
+        edited=_own_response(stand, answer) if answer.decision == "edit" else None,
+        reason=answer.reason,
+        blind=False,
+        adjudication=True,
+        guideline=queue.guidelines.first(),
+    )
+    change = _recount(task)
+    if change:
+        review.change = change.sentence
+        review.save(update_fields=["change"])
+    transaction.on_commit(lambda: gates.open_if_due(queue))
+    return Saved(review, change)
+
+
+@transaction.atomic
+def adopt(review: Review, *, by: User) -> Saved:
+    """Make a late answer, kept aside, the lead's word."""
+    if review.in_force or not review.late:
+        raise Refused("not-late", "Only a late answer that was kept aside can be adopted.")
+    return adjudicate(
+        review.task,
+        Answer(review.decision, None, review.score, review.text, f"{review.reason} (late answer of {review.author})"),
+        by=by,
+    )

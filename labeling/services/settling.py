@@ -1,0 +1,308 @@
+"""What the answers in force make of the record. Settling twice changes nothing; an item without answers is as before.
+
+The rule: a lead's word wins; else, once everybody asked has answered, the majority's decision or the median score.
+Where people do not agree by majority, the record stays as it was and the item waits for a lead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from django.db.models import Exists, OuterRef, Q
+
+from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response, SnapshotItem, Stage
+from alignment_app.services import events
+from labeling.models import Queue, Review, Task
+from labeling.selectors import record
+from training.domain.agreement import item_agreement
+from training.domain.consensus import majority, median
+from training.domain.overrides import Change, Outcome, PairDecision, change_between, decided_pair, scored_pair
+from training.domain.rows import NoPair, PairDraft
+
+STATES = PreferencePair.State
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer in force of an item."""
+
+    decision: str
+    score: float | None
+    edited: Response | None
+    reason: str
+    by: str
+    judge: str
+    person_id: int | None
+
+
+def verdict(task: Task) -> Verdict | None:
+    """The answer in force, or ``None`` while there is none."""
+    reviews = [
+        review
+        for review in task.reviews.filter(in_force=True).select_related("edited").order_by("id")
+        if review.decision in Review.DECISIVE
+    ]
+    final = next((review for review in reversed(reviews) if review.adjudication), None)
+    if final:
+        return _word_of(final, f"adjudicated by {final.author}")
+    if not reviews or task.state != Task.State.DONE:
+        return None
+    if len(reviews) == 1:
+        return _word_of(reviews[0], f"answered by {reviews[0].author}")
+    if task.queue.kind == Queue.Kind.SCORE:
+        score = median([review.score for review in reviews if review.score is not None])
+        reasons = " ".join(review.reason for review in reviews if review.reason)
+        names = f"median of {len(reviews)} people"
+        return Verdict("score", score, None, reasons, names, f"{names}, item {task.pk}", None)
+    decision = majority([review.decision for review in reviews])
+    if decision is None:
+        return None
+    those = [review for review in reviews if review.decision == decision]
+    return Verdict(
+        decision,
+        None,
+        those[-1].edited,
+        " ".join(review.reason for review in those if review.reason),
+        f"{len(those)} of {len(reviews)} people",
+        "",
+        None,
+    )
+
+
+def _word_of(review: Review, by: str) -> Verdict:
+    return Verdict(review.decision, review.score, review.edited, review.reason, by, review.author, review.person_id)
+
+
+def settle(task: Task) -> Change | None:
+    """Make the record follow the answers in force. Returns what changed on the training set; ``None``: nothing could.
+
+    Call inside the transaction that wrote the answer.
+    """
+    found = verdict(task)
+    task.settled_by = found.by[:200] if found else ""
+    labels = [
+        review.score if task.queue.kind == Queue.Kind.SCORE else review.decision
+        for review in task.reviews.filter(in_force=True, adjudication=False, decision__in=Review.DECISIVE)
+    ]
+    task.agreement = item_agreement(labels)
+    task.save(update_fields=["settled_by", "agreement"])
+    if task.is_gold or not task.queue.changes_pairs:
+        return None
+    if task.queue.kind == Queue.Kind.PAIR:
+        return _settle_pair(task, found)
+    return _settle_score(task, found)
+
+
+def original_pair(task: Task) -> PairDraft:
+    """The pair as it was made, before any person's word."""
+    fields = {name: value for name, value in task.original.items() if name != "state"}
+    return PairDraft(**fields)
+
+
+def _settle_pair(task: Task, found: Verdict | None) -> Change:
+    original = original_pair(task)
+    before = _present(task)
+    if found is None:
+        _show(task, original, task.original["state"], original.reason)
+        after: Outcome = original
+    else:
+        edited_id = found.edited.pk if found.edited else None
+        after = decided_pair(original, cast(PairDecision, found.decision), edited_id=edited_id)
+        words = f"{Review.Decision(found.decision).label}, {found.by}."
+        words += f" {found.reason}" if found.reason else ""
+        state = STATES.CONFIRMED if found.decision == "confirm" else STATES.OVERRIDDEN
+        _show(task, after, state, words)
+    iteration = task.pair.iteration if task.pair else None
+    if iteration:
+        mark_stale(iteration)
+        tell_stage(iteration)
+    return change_between(before, after, confirmed=bool(found and found.decision == "confirm"))
+
+
+def _present(task: Task) -> Outcome:
+    """What the record holds for this item now."""
+    for pair in (task.replacement, task.pair):
+        if pair and pair.state in PreferencePair.TRAINABLE:
+            return record.pair_draft(pair)
+    return NoPair(task.prompt_id, task.pair.reason if task.pair else "")
+
+
+def _show(task: Task, target: Outcome, state: str, reason: str) -> None:
+    """Bring the item's pair to ``target``. A pair that was frozen keeps its responses; another stands in for it."""
+    pair = task.pair
+    assert pair is not None
+    task.replacement = _bring(pair, task.replacement, target, state, reason)
+    task.save(update_fields=["replacement"])
+
+
+def _bring(
+    pair: PreferencePair, replacement: PreferencePair | None, target: Outcome, state: str, reason: str
+) -> PreferencePair | None:
+    """``pair`` or a stand-in shows the target; whatever else stood there is out. Returns the stand-in in use."""
+    if isinstance(target, NoPair):
+        _retire(replacement)
+        _write(pair, None, STATES.EXCLUDED, reason)
+        return None
+    wanted = (target.chosen_id, target.rejected_id)
+    taken = PreferencePair.objects.filter(
+        iteration=pair.iteration_id, chosen=target.chosen_id, rejected=target.rejected_id
+    )
+    other = taken.exclude(pk=pair.pk).first()
+    if (pair.chosen_id, pair.rejected_id) == wanted or (other is None and not _is_frozen(pair)):
+        _retire(replacement)
+        _write(pair, target, state, reason)
+        return None
+    if replacement and replacement.pk != (other.pk if other else None):
+        _retire(replacement)
+    stand_in = other or PreferencePair(iteration_id=pair.iteration_id, prompt_id=pair.prompt_id, origin=pair.origin)
+    _write(stand_in, target, state, reason)
+    _write(pair, None, STATES.EXCLUDED, f"Another pair stands in for it. {reason}")
+    return stand_in
+
+
+def _write(pair: PreferencePair, target: PairDraft | None, state: str, reason: str) -> None:
+    if target:
+        pair.chosen_id, pair.rejected_id = target.chosen_id, target.rejected_id
+        pair.chosen_score, pair.rejected_score = target.chosen_score, target.rejected_score
+        pair.margin = target.margin
+    pair.state, pair.reason = state, reason
+    pair.save()
+
+
+def _is_frozen(pair: PreferencePair) -> bool:
+    return SnapshotItem.objects.filter(pair=pair).exists()
+
+
+def _retire(pair: PreferencePair | None) -> None:
+    """Take a stand-in out again; one that was trained on stays in the record, excluded."""
+    if pair is None or pair.pk is None:
+        return
+    if _is_frozen(pair):
+        _write(pair, None, STATES.EXCLUDED, "Taken back by people.")
+    else:
+        pair.delete()
+
+
+def _settle_score(task: Task, found: Verdict | None) -> Change | None:
+    old = task.judgement
+    if old:
+        task.judgement = None
+        old.delete()
+    elif found is None:
+        return None
+    if found and found.score is not None:
+        # The newest row wins where several queues scored the same response.
+        Judgement.objects.filter(
+            response=task.first_id, source=Judgement.Source.HUMAN, judge=found.judge[:200]
+        ).delete()
+        task.judgement = Judgement.objects.create(
+            response_id=task.first_id,
+            iteration=task.queue.iteration,
+            source=Judgement.Source.HUMAN,
+            judge=found.judge[:200],
+            person_id=found.person_id,
+            template="people",
+            samples=[{"raw": found.reason, "score": found.score, "seed": 0}],
+            parsed_count=1,
+            sample_count=1,
+            score=found.score,
+            spread=0.0,
+            rationale=found.reason,
+        )
+    task.save(update_fields=["judgement"])
+    iteration = task.queue.iteration
+    return remake_pair(iteration, task.prompt_id) if iteration else None
+
+
+def remake_pair(iteration: Iteration, prompt_id: int) -> Change | None:
+    """The prompt's pair from the scores in force.
+
+    ``None`` where the run's pairs do not follow scores, or where people decided the pair itself.
+    """
+    rule = record.pairing_rule(iteration)
+    if not rule.follows_scores or decided_by_people(iteration, prompt_id):
+        return None
+    alone = scored_pair(record.scored_responses(iteration, prompt_id, rule, with_people=False), {},
+                        min_margin=rule.min_margin)  # fmt: skip
+    after = scored_pair(record.scored_responses(iteration, prompt_id, rule), {}, min_margin=rule.min_margin)
+    if after is None or alone is None:
+        return None
+    rows = list(PreferencePair.objects.filter(iteration=iteration, prompt=prompt_id).order_by("pk"))
+    live = next((row for row in rows if row.state in PreferencePair.TRAINABLE), None)
+    before: Outcome = record.pair_draft(live) if live else NoPair(prompt_id, "")
+    made = next((row for row in rows if row.origin != PreferencePair.Origin.HUMAN), None)
+    stand_in = next((row for row in rows if row is not made and row.origin == PreferencePair.Origin.HUMAN), None)
+    own = _same(alone, after)
+    state = STATES.PROPOSED if own else STATES.OVERRIDDEN
+    reason = after.reason if own else f"By people's scores. {after.reason}"
+    if made:
+        _bring(made, stand_in or next((row for row in rows if row is not made), None), after, state, reason)
+    elif isinstance(after, PairDraft):
+        row = stand_in or PreferencePair(iteration=iteration, prompt_id=prompt_id, origin=PreferencePair.Origin.HUMAN)
+        _write(row, after, STATES.OVERRIDDEN, reason)
+    else:
+        _retire(stand_in)
+    mark_stale(iteration)
+    return change_between(before, after)
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    if isinstance(one, PairDraft) and isinstance(other, PairDraft):
+        return (one.chosen_id, one.rejected_id) == (other.chosen_id, other.rejected_id)
+    return isinstance(one, NoPair) and isinstance(other, NoPair)
+
+
+def decided_by_people(iteration: Iteration, prompt_id: int) -> bool:
+    """Whether somebody decided the pair of this prompt itself; such a decision wins over scores."""
+    return (
+        Task.objects.filter(
+            queue__kind=Queue.Kind.PAIR, queue__held_out=False, pair__iteration=iteration, prompt=prompt_id
+        )
+        .exclude(settled_by="")
+        .exists()
+    )
+
+
+def mark_stale(iteration: Iteration) -> None:
+    """Say on every snapshot with pairs of this iteration whether it still is what would be frozen now."""
+    snapshots = DatasetSnapshot.objects.filter(
+        Q(iteration=iteration) | Q(items__pair__iteration=iteration), kind=DatasetSnapshot.Kind.PREFERENCE
+    ).distinct()
+    for snapshot in snapshots:
+        gone = snapshot.items.exclude(pair__state__in=PreferencePair.TRAINABLE).count()
+        inside = SnapshotItem.objects.filter(snapshot=snapshot, pair=OuterRef("pk"))
+        new = (
+            PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+            .exclude(Exists(inside))
+            .count()
+        )
+        reason = ""
+        if gone or new:
+            reason = (
+                f"People decided after the freeze: {gone} of its pairs would be left out now, and {new} would come in. "
+                "The snapshot and the model trained on it stay as they are; clone the run to train with the decisions."
+            )
+        if snapshot.stale_reason != reason:
+            snapshot.stale_reason = reason
+            snapshot.save(update_fields=["stale_reason"])
+
+
+def tell_stage(iteration: Iteration) -> None:
+    """Show on the run page how many pairs people have settled while the run waits for them."""
+    stage = (
+        Stage.objects.select_related("iteration")
+        .filter(iteration=iteration, kind=Stage.Kind.REVIEW, status=Stage.Status.WAITING)
+        .first()
+    )
+    if stage is None:
+        return
+    settled = Task.objects.filter(pair__iteration=iteration, queue__held_out=False).exclude(settled_by="")
+    stage.done = settled.values("pair").distinct().count()
+    stage.save(update_fields=["done"])
+    events.stage_changed(stage)
+
+
+def keep_original(pair: PreferencePair) -> dict[str, Any]:
+    """What :attr:`Task.original` keeps of a pair."""
+    return {**asdict(record.pair_draft(pair)), "state": pair.state}

@@ -1,0 +1,60 @@
+"""People, a run that waits for them, and queues of it. Models are imported inside: Django loads after this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from alignment_app.models import Iteration
+    from labeling.models import Queue
+
+
+@pytest.fixture
+def lead(db: None) -> User:
+    from tests.labeling.stories import person
+
+    return person("lena", "lead")
+
+
+@pytest.fixture
+def annotators(db: None) -> list[User]:
+    from tests.labeling.stories import person
+
+    return [person(name, "annotator") for name in ("ana", "ben", "cleo")]
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    from tests.labeling.stories import person
+
+    return person("vic", "viewer")
+
+
+@pytest.fixture
+def make_waiting_run(db: None) -> Callable[..., Iteration]:
+    from tests.labeling.stories import waiting_run
+
+    return waiting_run
+
+
+@pytest.fixture
+def iteration(make_waiting_run: Callable[..., Iteration]) -> Iteration:
+    return make_waiting_run()
+
+
+@pytest.fixture
+def make(lead: User, iteration: Iteration) -> Callable[..., Queue]:
+    """A queue of the waiting run's iteration; fields of ``NewQueue`` by name."""
+
+    def build(kind: str = "pair", **fields: Any) -> Queue:
+        from labeling.services.queues import NewQueue, make_queue
+
+        fields = {"name": f"{kind} queue", "order": "arrival", "min_seconds": 0.0} | fields
+        return make_queue(NewQueue(kind=kind, **fields), by=lead, iteration=iteration)
+
+    return build

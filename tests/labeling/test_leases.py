@@ -1,0 +1,228 @@
+"""Who has which item: never two people at one place, whatever the timing."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, connections
+from django.utils import timezone
+
+from alignment_app.models import Iteration
+from alignment_app.services.errors import Refused
+from labeling.models import Assignment, Queue, Review, Task
+from labeling.services import leases, queues, reviews
+from labeling.services.reviews import Answer
+
+Make = Callable[..., Queue]
+
+
+def expire(assignment: Assignment) -> None:
+    Assignment.objects.filter(pk=assignment.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def take(queue: Queue, person: User, **more: Any) -> Assignment:
+    assignment = leases.next_task(queue, person, **more)
+    assert assignment is not None
+    return assignment
+
+
+def test_two_people_are_given_different_items(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    assert take(queue, annotators[0]).task_id != take(queue, annotators[1]).task_id
+
+
+def test_asking_again_gives_the_item_that_is_held_already_with_the_same_sides(
+    make: Make, annotators: list[User]
+) -> None:
+    queue = make()
+    first, again = take(queue, annotators[0]), take(queue, annotators[0])
+    assert (first.pk, first.swapped) == (again.pk, again.swapped)
+
+
+def test_one_item_is_loaded_ahead_and_no_more(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    here = take(queue, annotators[0])
+    ahead = take(queue, annotators[0], beside=here.task_id)
+    assert ahead.task_id != here.task_id
+    assert take(queue, annotators[0], beside=ahead.task_id).task_id == here.task_id
+
+
+def test_an_item_whose_lease_ran_out_returns_to_the_queue_with_its_draft(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    mine = take(queue, annotators[0])
+    leases.save_draft(mine, {"reason": "half a sen"})
+    expire(mine)
+    assert take(queue, annotators[1]).task_id == mine.task_id
+    mine.refresh_from_db()
+    assert (mine.state, mine.draft) == (Assignment.State.RETURNED, {"reason": "half a sen"})
+
+
+def test_renewing_prolongs_what_is_held_and_nothing_that_has_run_out(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    mine = take(queue, annotators[0])
+    assert leases.renew(queue, annotators[0]) is not None
+    expire(mine)
+    assert leases.renew(queue, annotators[0]) is None
+
+
+def test_a_released_item_is_there_for_everybody_again(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    mine = take(queue, annotators[0])
+    leases.release(mine)
+    leases.release(mine)
+    task = Task.objects.get(pk=mine.task_id)
+    assert (task.free, task.state) == (1, Task.State.OPEN)
+    assert take(queue, annotators[1]).task_id == mine.task_id
+
+
+def test_a_skipped_item_goes_to_others_and_not_to_the_same_person(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    mine = take(queue, annotators[0])
+    reviews.skip(mine, "not my subject")
+    assert take(queue, annotators[0]).task_id != mine.task_id
+    assert take(queue, annotators[1]).task_id == mine.task_id
+
+
+def test_with_overlap_each_item_goes_to_so_many_people_and_to_nobody_twice(make: Make, annotators: list[User]) -> None:
+    queue = make(overlap=2)
+    seen: dict[int, set[int]] = {}
+    for person in annotators:
+        while (assignment := leases.next_task(queue, person)) is not None:
+            assert person.pk not in seen.setdefault(assignment.task_id, set())
+            seen[assignment.task_id].add(person.pk)
+            reviews.submit(assignment, Answer("confirm"))
+    assert {len(people) for people in seen.values()} == {2}
+    assert len(seen) == queue.task_count
+
+
+def test_a_late_save_counts_where_nobody_has_taken_the_item(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    mine = take(queue, annotators[0])
+    expire(mine)
+    leases.return_expired(queue)
+    saved = reviews.submit(mine, Answer("flip", reason="late but mine"))
+    assert (saved.review.late, saved.review.in_force) == (True, True)
+
+
+def test_a_late_save_is_refused_and_kept_where_somebody_else_has_the_item(make: Make, annotators: list[User]) -> None:
+    queue = make()
+    mine = take(queue, annotators[0])
+    expire(mine)
+    theirs = take(queue, annotators[1])
+    assert theirs.task_id == mine.task_id
+    with pytest.raises(Refused) as refusal:
+        reviews.submit(mine, Answer("flip", reason="too late"))
+    assert (refusal.value.code, refusal.value.status) == ("lease-lost", 409)
+    kept = Review.objects.get(person=annotators[0])
+    assert (kept.late, kept.in_force, kept.reason) == (True, False, "too late")
+    reviews.submit(theirs, Answer("confirm"))
+    assert Task.objects.get(pk=mine.task_id).settled_by == "answered by ben"
+
+
+def test_the_same_answer_sent_twice_is_one_line_of_the_history(make: Make, annotators: list[User]) -> None:
+    mine = take(make(), annotators[0])
+    one, two = (reviews.submit(mine, Answer("tie", reason="no difference")) for _ in range(2))
+    assert one.review.pk == two.review.pk
+    assert Queue.objects.get(pk=mine.queue_id).done_count == 1
+
+
+def test_a_closed_queue_and_one_past_its_deadline_give_out_nothing(
+    make: Make, annotators: list[User], lead: User
+) -> None:
+    queue = make()
+    queues.set_open(queue, False, by=lead)
+    queue.refresh_from_db()
+    with pytest.raises(Refused, match="closed"):
+        leases.next_task(queue, annotators[0])
+    late = make(deadline=timezone.now() - timedelta(hours=1))
+    with pytest.raises(Refused, match="deadline"):
+        leases.next_task(late, annotators[0])
+
+
+def test_only_people_on_the_queue_get_its_items(make: Make, annotators: list[User], viewer: User) -> None:
+    queue = make(people=[annotators[0].pk])
+    assert leases.next_task(queue, annotators[0]) is not None
+    for person in (annotators[1], viewer):
+        with pytest.raises(Refused, match="not on this queue"):
+            leases.next_task(queue, person)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_let_go_together_never_get_the_same_item_and_lose_none(
+    make_waiting_run: Callable[..., Iteration], lead: User
+) -> None:
+    people, rounds = 8, 5
+    iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(people * rounds)))
+    queue = queues.make_queue(
+        queues.NewQueue("race", "pair", order="random", min_seconds=0.0), by=lead, iteration=iteration
+    )
+    crew = [User.objects.create_user(f"racer{number}") for number in range(people)]
+    for person in crew:
+        person.groups.add(*lead.groups.all())
+    barrier = threading.Barrier(people)
+    got: list[int] = []
+    problems: list[BaseException] = []
+
+    def work(person: User) -> None:
+        try:
+            for _ in range(rounds):
+                barrier.wait(timeout=60)
+                assignment = take(queue, person)
+                got.append(assignment.task_id)
+                reviews.submit(assignment, Answer("confirm"))
+        except BaseException as problem:
+            problems.append(problem)
+            barrier.abort()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(person,)) for person in crew]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert len(got) == people * rounds
+    assert Counter(got).most_common(1)[0][1] == 1
+    queue.refresh_from_db()
+    assert queue.done_count == queue.task_count == people * rounds
+
+
+@pytest.mark.django_db(transaction=True)
+def test_leases_that_run_out_under_load_deadlock_nobody(make_waiting_run: Callable[..., Iteration], lead: User) -> None:
+    people = 6
+    iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(12)))
+    queue = queues.make_queue(queues.NewQueue("expiry", "pair", min_seconds=0.0), by=lead, iteration=iteration)
+    crew = [User.objects.create_user(f"slow{number}") for number in range(people)]
+    for person in crew:
+        person.groups.add(*lead.groups.all())
+    problems: list[BaseException] = []
+
+    def work(person: User) -> None:
+        try:
+            while (assignment := leases.next_task(queue, person)) is not None:
+                expire(assignment)
+                with contextlib.suppress(Refused):  # somebody else has the item by now
+                    reviews.submit(assignment, Answer("confirm"))
+        except BaseException as problem:
+            problems.append(problem)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(person,)) for person in crew]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    queue.refresh_from_db()
+    assert queue.done_count == queue.task_count == 12
+    counted = Review.objects.filter(queue=queue, in_force=True)
+    assert counted.values("task").distinct().count() == counted.count() == 12, connection.vendor

@@ -1,0 +1,178 @@
+"""How far people agree with each other, with intervals. Standard library and numpy only.
+
+Answers are given as items x raters: one sequence an item, one answer a rater, ``None`` where there is none.
+A figure that cannot be had (no item with two answers, no variation) is ``None``, never zero and never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Level = Literal["nominal", "ordinal", "interval"]
+Answers = Sequence[Sequence[Hashable | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """An estimate with its 95 % interval, and the number of items behind it."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    items: int
+
+
+def _given(item: Sequence[Hashable | None]) -> list[Hashable]:
+    return [answer for answer in item if answer is not None]
+
+
+def item_agreement(item: Sequence[Hashable | None]) -> float | None:
+    """Share of pairs of raters who gave the same answer to one item; ``None`` for fewer than two answers."""
+    given = _given(item)
+    n = len(given)
+    if n < 2:
+        return None
+    return sum(count * (count - 1) for count in Counter(given).values()) / (n * (n - 1))
+
+
+def percent_agreement(answers: Answers) -> float | None:
+    """Mean over items of :func:`item_agreement`, 0 to 1."""
+    shares = [share for share in map(item_agreement, answers) if share is not None]
+    return sum(shares) / len(shares) if shares else None
+
+
+def cohen_kappa(
+    one: Sequence[Hashable | None], other: Sequence[Hashable | None], *, weights: Literal["none", "quadratic"] = "none"
+) -> float | None:
+    """Cohen's κ of two raters over the items that both answered (Cohen 1960; weighted: Cohen 1968).
+
+    With quadratic weights the answers must be numbers: disagreement counts by the square of their difference.
+    """
+    both = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    if not both:
+        return None
+    values = sorted({answer for pair in both for answer in pair}, key=_order)
+    place = {value: index for index, value in enumerate(values)}
+    table = np.zeros((len(values), len(values)))
+    for a, b in both:
+        table[place[a], place[b]] += 1
+    cost = _distance(values, "nominal" if weights == "none" else "interval")
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    worst = float((cost * expected).sum())
+    return None if worst == 0 else 1 - float((cost * table).sum()) / worst
+
+
+def fleiss_kappa(answers: Answers) -> float | None:
+    """Fleiss' κ (1971). It asks for the same number of raters an item: items with another number are left out."""
+    given = [item for item in map(_given, answers) if len(item) >= 2]
+    if not given:
+        return None
+    raters = Counter(map(len, given)).most_common(1)[0][0]
+    kept = [Counter(item) for item in given if len(item) == raters]
+    shares: Counter[Hashable] = Counter()
+    for item in kept:
+        shares.update(item)
+    total = len(kept) * raters
+    by_chance = sum((count / total) ** 2 for count in shares.values())
+    observed = sum((sum(c * c for c in item.values()) - raters) / (raters * (raters - 1)) for item in kept) / len(kept)
+    return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
+
+
+def krippendorff_alpha(answers: Answers, *, level: Level = "nominal") -> float | None:
+    """Krippendorff's α = 1 - D_o / D_e from the coincidence matrix; raters may miss items."""
+    tables, values = _coincidences(answers)
+    return _alpha(tables.sum(axis=0), values, level) if len(tables) else None
+
+
+def alpha_with_interval(answers: Answers, *, level: Level = "nominal", draws: int = 1000, seed: int = 1) -> Figure:
+    """α with its 95 % percentile interval over items drawn with replacement."""
+    tables, values = _coincidences(answers)
+    if not len(tables):
+        return Figure(None, None, None, 0)
+    estimate = _alpha(tables.sum(axis=0), values, level)
+    n = len(tables)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    # A draw's coincidence matrix is a weighted sum of the items' own, so every draw is one row of a product.
+    drawn = (weights @ tables.reshape(n, -1)).reshape(draws, len(values), len(values))
+    found = [alpha for alpha in (_alpha(table, values, level) for table in drawn) if alpha is not None]
+    return Figure(estimate, *_percentiles(found), n)
+
+
+def with_interval(
+    figure: Callable[[Answers], float | None], answers: Answers, *, draws: int = 500, seed: int = 1
+) -> Figure:
+    """Any figure over items with its 95 % percentile interval over items drawn with replacement."""
+    items = [item for item in answers if len(_given(item)) >= 2]
+    if not items:
+        return Figure(None, None, None, 0)
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        value = figure([items[place] for place in generator.integers(0, len(items), len(items))])
+        if value is not None:
+            found.append(value)
+    return Figure(figure(items), *_percentiles(found), len(items))
+
+
+def _percentiles(found: Sequence[float]) -> tuple[float | None, float | None]:
+    if not found:
+        return None, None
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _order(value: Hashable) -> tuple[str, float | str]:
+    """Numbers by size, then everything else by name."""
+    return ("", float(value)) if isinstance(value, int | float) else (type(value).__name__, str(value))
+
+
+def _coincidences(answers: Answers) -> tuple[np.ndarray, list[Hashable]]:
+    """Each item's coincidence matrix, shape (items, values, values), and the values in order."""
+    items = [item for item in map(_given, answers) if len(item) >= 2]
+    values = sorted({answer for item in items for answer in item}, key=_order)
+    place = {value: index for index, value in enumerate(values)}
+    counts = np.zeros((len(items), len(values)))
+    for row, item in enumerate(items):
+        for answer in item:
+            counts[row, place[answer]] += 1
+    raters = counts.sum(axis=1)
+    tables = np.einsum("ui,uj->uij", counts, counts)
+    diagonal = np.arange(len(values))
+    tables[:, diagonal, diagonal] -= counts
+    return tables / (raters - 1)[:, None, None] if len(items) else tables, values
+
+
+def _alpha(table: np.ndarray, values: list[Hashable], level: Level) -> float | None:
+    totals = table.sum(axis=1)
+    n = float(totals.sum())
+    if n < 2:
+        return None
+    distance = _distance(values, level, totals)
+    expected = float((np.outer(totals, totals) * distance).sum()) / (n - 1)
+    return None if expected == 0 else 1 - float((table * distance).sum()) / expected
+
+
+def _distance(values: list[Hashable], level: Level, totals: np.ndarray | None = None) -> np.ndarray:
+    """Squared distance between two values: 0 or 1, by rank, or by size. Shape (values, values)."""
+    if level == "nominal":
+        return 1 - np.eye(len(values))
+    if level == "interval":
+        numbers = np.array([float(value) for value in values])  # type: ignore[arg-type]
+        return np.asarray((numbers[:, None] - numbers[None, :]) ** 2)
+    assert totals is not None
+    # Ordinal: the number of answers from one value to the other, each end counted half.
+    below = np.cumsum(totals) - totals / 2
+    return np.asarray((below[:, None] - below[None, :]) ** 2)
+
+
+def agreement_level(value: float | None) -> str:
+    """What a chance-corrected figure allows (Krippendorff's own lines at 0.667 and 0.8)."""
+    if value is None or math.isnan(value):
+        return "not measured"
+    return "reliable" if value >= 0.8 else "tentative" if value >= 0.667 else "low"

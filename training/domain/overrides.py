@@ -1,0 +1,92 @@
+"""What a person's decision makes of a preference pair, before and after it is saved: the same functions say both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from training.domain.pairing import max_min_pairs
+from training.domain.rows import NoPair, PairDraft, ScoredResponse
+
+PairDecision = Literal["confirm", "flip", "tie", "both_bad", "edit"]
+Kind = Literal["same", "confirms", "flips", "drops", "appears", "changes"]
+Outcome = PairDraft | NoPair
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a decision changes. ``delta`` is the change in the number of pairs: -1, 0 or 1."""
+
+    kind: Kind
+    sentence: str
+    delta: int
+    before: Outcome
+    after: Outcome
+
+
+def decided_pair(pair: PairDraft, decision: PairDecision, *, edited_id: int | None = None) -> Outcome:
+    """The pair after a decision on it.
+
+    A flip turns scores and margin round with it. An edit puts the person's own response, which has no score, in the
+    place of the chosen one. Raises :class:`ValueError` for an edit without its response.
+    """
+    if decision == "confirm":
+        return pair
+    if decision == "flip":
+        margin = None if pair.margin is None else -pair.margin
+        return replace(
+            pair,
+            chosen_id=pair.rejected_id,
+            rejected_id=pair.chosen_id,
+            chosen_score=pair.rejected_score,
+            rejected_score=pair.chosen_score,
+            margin=margin,
+        )
+    if decision == "edit":
+        if edited_id is None:
+            raise ValueError("an edit needs the response that the person wrote")
+        return replace(pair, chosen_id=edited_id, chosen_score=None, margin=None)
+    return NoPair(pair.prompt_id, "People call it a tie." if decision == "tie" else "People call both bad.")
+
+
+def scored_pair(
+    responses: Sequence[ScoredResponse], scores: Mapping[int, float | None], *, min_margin: float = 0.0
+) -> Outcome | None:
+    """The max-min pair of one prompt's responses, these scores in place of their own; ``None`` without responses."""
+    rows = [replace(row, score=scores[row.id]) if row.id in scores else row for row in responses]
+    found = max_min_pairs(rows, min_margin=min_margin)
+    return found[0] if found else None
+
+
+def change_between(before: Outcome, after: Outcome, *, confirmed: bool = False) -> Change:
+    """The change from one outcome to another, with a sentence for the screen."""
+    if isinstance(before, NoPair) and isinstance(after, NoPair):
+        return Change("same", "There was no pair, and there will be none.", 0, before, after)
+    if isinstance(before, NoPair):
+        assert isinstance(after, PairDraft)
+        return Change("appears", f"A pair appears{_by(after)}.", 1, before, after)
+    if isinstance(after, NoPair):
+        return Change("drops", f"The pair drops out. {after.reason}", -1, before, after)
+    if (before.chosen_id, before.rejected_id) == (after.chosen_id, after.rejected_id):
+        if confirmed:
+            return Change("confirms", f"The pair stays as it is{_by(after)}, confirmed.", 0, before, after)
+        if before.margin == after.margin:
+            return Change("same", "Nothing changes.", 0, before, after)
+        return Change("same", f"The same pair{_by(after)}; the margin was {_points(before.margin)}.", 0, before, after)
+    if (before.chosen_id, before.rejected_id) == (after.rejected_id, after.chosen_id):
+        was = "" if before.margin is None else f" The judge had the other one ahead{_by(before)}."
+        return Change("flips", f"The pair flips.{was}", 0, before, after)
+    if before.rejected_id == after.rejected_id:
+        return Change("changes", f"Another response is chosen{_by(after)}.", 0, before, after)
+    if before.chosen_id == after.chosen_id:
+        return Change("changes", f"Another response is rejected{_by(after)}.", 0, before, after)
+    return Change("changes", f"The pair is made of other responses{_by(after)}.", 0, before, after)
+
+
+def _by(pair: PairDraft) -> str:
+    return "" if pair.margin is None else f" by {_points(pair.margin)}"
+
+
+def _points(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
