@@ -138,7 +138,7 @@ def _worker_row(worker: Any) -> WorkerRow:
         host=worker.hostname or "",
         pid=worker.pid,
         queues=worker.queue_names(),
-        state=str(getattr(worker.state, "value", worker.state) or "unknown"),
+        state=str(worker.get_state() or "unknown"),
         job=_job_words(worker),
         since=_aware(worker.birth_date),
         heard_at=_aware(worker.last_heartbeat),

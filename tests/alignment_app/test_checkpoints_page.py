@@ -1,0 +1,222 @@
+"""Checkpoints: the lineage picture, one in full, and the rows behind each of its numbers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from alignment_app.models import Checkpoint, Judgement, PreferencePair, Prompt, Response, Run
+from alignment_app.selectors import checkpoints as selectors
+from alignment_app.selectors.lineage import lineage
+from tests.alignment_app.stories import Story
+
+pytestmark = pytest.mark.django_db
+
+AsRole = Callable[[str], Client]
+
+
+@pytest.fixture
+def run() -> Run:
+    """A finished run with M0 to M3, its last answers scored and its last judging probed."""
+    told = Story.launch().to_the_end().run
+    last = told.checkpoints.get(number=3)
+    for place, response in enumerate(selectors.answers_of(last)):
+        _judged(response, Judgement.Source.TEACHER, "oracle", None if place == 0 else float(place % 6))
+    prompt = Prompt.objects.filter(dataset__name="story-test").first()
+    assert prompt is not None
+    for index, (own, teacher) in enumerate([(5.0, 4.0), (1.0, 2.0), (None, 3.0)]):
+        probe = Response.objects.create(
+            prompt=prompt, iteration=last.iteration, checkpoint=last, source="student", purpose="probe", index=index,
+            text=f"probe {index}",
+        )  # fmt: skip
+        _judged(probe, Judgement.Source.SELF, "M3", own, checkpoint=last)
+        _judged(probe, Judgement.Source.TEACHER, "oracle", teacher)
+    return told
+
+
+def _judged(response: Response, source: str, judge: str, score: float | None, **more: object) -> Judgement:
+    raw = "I would rather not say." if score is None else f"Fine.\nScore: {score}"
+    return Judgement.objects.create(
+        response=response, source=source, judge=judge, score=score, sample_count=1, parsed_count=int(score is not None),
+        samples=[{"raw": raw, "score": score, "seed": 1}], **more,
+    )  # fmt: skip
+
+
+def page_of(client: Client, name: str, pk: int, query: str = "") -> str:
+    response = client.get(reverse(name, args=[pk]) + query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_without_any_checkpoint_the_page_says_what_to_do_first(as_role: AsRole) -> None:
+    text = as_role("viewer").get(reverse("checkpoints")).content.decode()
+    assert "No checkpoints yet" in text
+    assert reverse("launch") in text
+
+
+def test_the_list_draws_model_data_model_with_links_to_each(as_role: AsRole, run: Run) -> None:
+    text = as_role("viewer").get(reverse("checkpoints")).content.decode()
+    for checkpoint in run.checkpoints.all():
+        assert reverse("checkpoint", args=[checkpoint.pk]) in text
+    assert "M3" in text
+    assert "<svg" in text
+
+
+def test_the_list_finds_runs_by_name_and_says_when_there_is_none(as_role: AsRole, run: Run) -> None:
+    client = as_role("viewer")
+    assert run.name in client.get(reverse("checkpoints") + "?q=MINIATURE").content.decode()
+    text = client.get(reverse("checkpoints") + "?q=nothing-of-that-name").content.decode()
+    assert "No run has that in its name" in text
+
+
+def test_the_list_asks_the_database_no_more_often_for_more_runs(
+    run: Run, django_assert_max_num_queries: Callable
+) -> None:
+    with CaptureQueriesContext(connection) as one:
+        list(selectors.runs_with_checkpoints("", 1))
+    for _ in range(3):
+        Story.launch().to_the_end()
+    with django_assert_max_num_queries(len(one)):
+        assert len(list(selectors.runs_with_checkpoints("", 1))) == 4
+
+
+def test_lineage_puts_each_checkpoint_right_of_its_parent_with_its_data_between(run: Run) -> None:
+    for checkpoint in run.checkpoints.filter(number__gt=0):
+        checkpoint.snapshot = checkpoint.iteration.snapshot
+        checkpoint.save()
+    picture = lineage(list(selectors.checkpoints_of_runs().filter(run=run)))
+    models = [node for node in picture.nodes if node.snapshot is None]
+    data = [node for node in picture.nodes if node.snapshot is not None]
+    assert [node.checkpoint.name for node in models] == ["M0", "M1", "M2", "M3"]
+    assert len(data) == 3
+    for before, between, after in zip(models, data, models[1:], strict=False):
+        assert before.x + before.width < between.x
+        assert between.x + between.width < after.x
+    assert picture.width >= max(node.x + node.width for node in picture.nodes)
+
+
+def test_lineage_gives_a_second_child_its_own_lane_and_draws_a_distant_reference_dashed(run: Run) -> None:
+    m1, m3 = run.checkpoints.get(number=1), run.checkpoints.get(number=3)
+    Checkpoint.objects.filter(pk=m3.pk).update(parent=m1, reference=run.checkpoints.get(number=0))
+    picture = lineage(list(selectors.checkpoints_of_runs().filter(run=run)))
+    height = {node.checkpoint.name: node.y for node in picture.nodes if node.snapshot is None}
+    assert height["M2"] == height["M1"]
+    assert height["M3"] > height["M1"]
+    assert sum(edge.reference for edge in picture.edges) == 1
+
+
+def test_a_checkpoint_shows_files_with_hashes_config_hash_and_a_snippet_that_parses(as_role: AsRole, run: Run) -> None:
+    checkpoint = run.checkpoints.get(number=2)
+    text = page_of(as_role("viewer"), "checkpoint", checkpoint.pk)
+    assert "model.safetensors" in text
+    assert "3.6\u00a0MB" in text
+    assert "0" * 64 in text
+    assert checkpoint.config_hash in text
+    ast.parse(selectors.checkpoint_detail(checkpoint).snippet)
+
+
+def test_an_adapter_is_loaded_by_peft_in_the_snippet(run: Run) -> None:
+    checkpoint = run.checkpoints.get(number=2)
+    checkpoint.files = [{"name": "adapter_config.json", "size": 5, "sha256": "0" * 64}]
+    snippet = selectors.loading_snippet(checkpoint, "somewhere")
+    ast.parse(snippet)
+    assert "AutoPeftModelForCausalLM" in snippet
+
+
+def test_a_location_with_quotes_stays_a_string_in_the_snippet(run: Run) -> None:
+    location = 'it\'s "here"\\n'
+    tree = ast.parse(selectors.loading_snippet(run.checkpoints.get(number=2), location))
+    assert any(isinstance(node, ast.Constant) and node.value == location for node in ast.walk(tree))
+
+
+def test_every_number_of_the_evaluation_opens_the_rows_behind_it(as_role: AsRole, run: Run) -> None:
+    client, checkpoint = as_role("viewer"), run.checkpoints.get(number=3)
+    detail = selectors.checkpoint_detail(selectors.checkpoints_of_runs().get(pk=checkpoint.pk))
+    assert {"Wins", "Mean score, 0 to 5", "Own judgements that parsed"} <= {row.label for row in detail.figures}
+    for row in detail.figures:
+        query = f"?{row.filter}" if row.filter else ""
+        assert f"{reverse(f'checkpoint-{row.rows}', args=[checkpoint.pk])}{query}" in page_of(
+            client, "checkpoint", checkpoint.pk
+        )
+        page_of(client, f"checkpoint-{row.rows}", checkpoint.pk, query)
+
+
+def test_what_was_not_measured_is_left_out_and_never_zero() -> None:
+    rows = selectors.figures({"mean_score": None, "win": 0, "judge_parse_rate": 0.5}, has_rival=True)
+    assert [(row.label, row.value) for row in rows] == [("Wins", 0), ("Own judgements that parsed", 0.5)]
+
+
+def test_comparisons_are_kept_by_outcome_and_show_both_orders_in_words(as_role: AsRole, run: Run) -> None:
+    client, checkpoint = as_role("viewer"), run.checkpoints.get(number=3)
+    counts = {
+        outcome: selectors.comparisons_page(checkpoint, outcome, 1).paginator.count
+        for outcome in ("win", "tie", "lose", "")
+    }
+    assert counts == {"win": 9, "tie": 7, "lose": 4, "": 20}
+    text = page_of(client, "checkpoint-comparisons", checkpoint.pk, "?outcome=lose")
+    assert "M3 shown first: not preferred" in text
+    assert "M3 shown second: not preferred" in text
+
+
+def test_answers_are_kept_by_score_and_an_unparsed_one_is_no_zero(run: Run) -> None:
+    checkpoint = run.checkpoints.get(number=3)
+    assert selectors.answers_page(checkpoint, "unparsed", "", 1).paginator.count == 1
+    zeros = selectors.answers_page(checkpoint, "0", "", 1)
+    assert zeros.paginator.count == 3
+    assert all(score == 0 for answer in zeros for score in answer.judgements.values_list("score", flat=True))
+
+
+def test_judgements_show_raw_replies_and_how_many_pairs_agree_without_the_unparsed(as_role: AsRole, run: Run) -> None:
+    checkpoint = run.checkpoints.get(number=3)
+    (item,) = selectors.judgements_page(checkpoint, "", 1)
+    assert (item.agreed, item.pairs) == (1, 1)
+    text = page_of(as_role("viewer"), "checkpoint-judgements", checkpoint.pk, "?only=unparsed")
+    assert "I would rather not say." in text
+    assert "unparsed: holds no score" in text
+
+
+def test_the_data_page_shows_the_pairs_and_who_decided_on_them(as_role: AsRole, run: Run) -> None:
+    client, checkpoint = as_role("viewer"), run.checkpoints.get(number=2)
+    checkpoint.snapshot = checkpoint.iteration.snapshot
+    checkpoint.save()
+    pair = PreferencePair.objects.filter(snapshot_items__snapshot=checkpoint.snapshot).first()
+    assert pair is not None
+    pair.state = "overridden"
+    pair.save()
+    ana = User.objects.create_user("ana")
+    _judged(pair.chosen, Judgement.Source.HUMAN, "ana", 5.0, person=ana)
+    assert "ana (1)" in page_of(client, "checkpoint", checkpoint.pk)
+    text = page_of(client, "checkpoint-data", checkpoint.pk, "?state=overridden")
+    assert "ana" in text
+    assert selectors.snapshot_page(checkpoint.snapshot, "overridden", 1).paginator.count == 1
+    assert selectors.snapshot_page(checkpoint.snapshot, "", 2).number == 2
+
+
+def test_the_data_page_of_a_base_model_says_that_there_is_none(as_role: AsRole, run: Run) -> None:
+    base = run.checkpoints.get(number=0)
+    assert as_role("viewer").get(reverse("checkpoint-data", args=[base.pk])).status_code == 404
+    assert "as they were found" in page_of(as_role("viewer"), "checkpoint", base.pk)
+
+
+def test_text_of_a_model_is_shown_and_never_run(as_role: AsRole, run: Run) -> None:
+    checkpoint = run.checkpoints.get(number=3)
+    selectors.answers_of(checkpoint).update(text="<script>alert(1)</script><img src=x onerror=alert(1)>")
+    for name in ("checkpoint-answers", "checkpoint-comparisons"):
+        text = page_of(as_role("viewer"), name, checkpoint.pk)
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)" in text
+
+
+def test_an_odd_address_is_answered_with_a_page(as_role: AsRole, run: Run) -> None:
+    client, checkpoint = as_role("viewer"), run.checkpoints.get(number=3)
+    for query in ("?page=99999", "?page=x", "?page=-1", "?score=7", "?outcome=maybe", "?state=odd", "?only=x"):
+        for name in ("checkpoint-answers", "checkpoint-comparisons", "checkpoint-judgements"):
+            page_of(client, name, checkpoint.pk, query)
+        assert client.get(reverse("checkpoints") + query).status_code == 200

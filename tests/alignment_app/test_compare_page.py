@@ -1,0 +1,141 @@
+"""Runs and checkpoints side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from alignment_app.models import Checkpoint, Judgement, Prompt, Run
+from alignment_app.selectors import compare as selectors
+from alignment_app.selectors.checkpoints import answers_of
+from tests.alignment_app.stories import Story
+
+pytestmark = pytest.mark.django_db
+
+AsRole = Callable[[str], Client]
+
+
+@pytest.fixture
+def two_runs() -> tuple[Run, Run]:
+    """The second has another loss and seed; its last answers are better on 12 prompts, worse on 4, the same on 3."""
+    one = Story.launch(name="first").to_the_end().run
+    two = Story.launch(name="second", seed=7, training={"loss": "dpo", "beta": 0.2}).to_the_end().run
+    for place, prompt in enumerate(Prompt.objects.filter(dataset__name="story-test").order_by("position")[:20]):
+        scores = (2.0, 4.0) if place < 12 else (4.0, 2.0) if place < 16 else (3.0, 3.0) if place < 19 else (3.0, None)
+        for run, score in zip((one, two), scores, strict=True):
+            answer = answers_of(run.checkpoints.get(number=3)).get(prompt=prompt)
+            Judgement.objects.create(response=answer, source="teacher", judge="oracle", score=score)
+    return one, two
+
+
+def both(runs: tuple[Run, Run]) -> list[selectors.Column]:
+    return selectors.columns([run.pk for run in runs], [])
+
+
+def test_without_checkpoints_the_page_says_what_is_needed(as_role: AsRole) -> None:
+    text = as_role("viewer").get(reverse("compare")).content.decode()
+    assert "Nothing to compare yet" in text
+
+
+def test_with_checkpoints_and_no_choice_the_page_offers_them(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+    text = as_role("viewer").get(reverse("compare")).content.decode()
+    assert f'name="run" value="{two_runs[0].pk}"' in text
+    assert "Choose two to" in text
+
+
+def test_one_choice_asks_for_another(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+    text = as_role("viewer").get(f"{reverse('compare')}?run={two_runs[0].pk}").content.decode()
+    assert "Choose at least one more" in text
+
+
+def test_a_run_stands_as_its_newest_evaluated_checkpoint(two_runs: tuple[Run, Run]) -> None:
+    one, _ = two_runs
+    Checkpoint.objects.create(run=one, number=4, kind="preference", config_hash="0", location="x")
+    assert [column.title for column in both(two_runs)] == ["first · M3", "second · M3"]
+
+
+def test_the_page_shows_only_the_settings_that_differ(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+    rows = {row.field: row.values for row in selectors.setting_rows(both(two_runs))}
+    assert rows == {
+        "seed": [0, 7],
+        "training.loss": ["sr_dpo", "dpo"],
+        "training.beta": [0.1, 0.2],
+    }
+    one, two = two_runs
+    text = as_role("viewer").get(f"{reverse('compare')}?run={one.pk}&run={two.pk}").content.decode()
+    assert "training.loss" in text
+    assert "sft.learning_rate" not in text
+
+
+def test_a_config_of_another_version_is_compared_as_it_was_kept(two_runs: tuple[Run, Run]) -> None:
+    one, _ = two_runs
+    one.config = one.config | {"a_field_of_old": 1}
+    one.save()
+    rows = {row.field: row.values for row in selectors.setting_rows(both(two_runs))}
+    assert rows["a_field_of_old"] == [1, None]
+    assert rows["training.beta"] == [0.1, 0.2]
+
+
+def test_checkpoints_of_one_run_differ_in_no_setting_and_the_page_says_so(
+    as_role: AsRole, two_runs: tuple[Run, Run]
+) -> None:
+    query = "&".join(f"checkpoint={one.pk}" for one in two_runs[0].checkpoints.filter(number__in=(2, 3)))
+    text = as_role("viewer").get(f"{reverse('compare')}?{query}").content.decode()
+    assert "checkpoints of one run" in text
+
+
+def test_the_best_of_a_metric_is_marked_only_where_more_is_better(two_runs: tuple[Run, Run]) -> None:
+    two = two_runs[1].checkpoints.get(number=3)
+    two.evaluation.metrics |= {"mean_score": 4.2, "response_tokens_mean": 99.0}
+    two.evaluation.save()
+    rows = {row.label: row.cells for row in selectors.metric_rows(both(two_runs))}
+    assert [cell.best for cell in rows["Mean score, 0 to 5"]] == [False, True]
+    assert [cell.best for cell in rows["Mean answer, tokens"]] == [False, False]
+    assert "Sign test, p" not in rows  # neither has it
+
+
+def test_the_tally_counts_prompts_where_both_have_a_score(two_runs: tuple[Run, Run]) -> None:
+    page, tally = selectors.prompts_page(both(two_runs), "", 1)
+    assert tally is not None
+    assert (tally.wins, tally.ties, tally.losses) == (12, 3, 4)
+    assert page.paginator.count == 20
+
+
+def test_prompts_are_kept_by_outcome(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+    one, two = two_runs
+    client = as_role("viewer")
+    for show, count in (("better", 12), ("worse", 4), ("same", 3), ("", 20), ("odd", 20)):
+        page, _ = selectors.prompts_page(both(two_runs), show, 1)
+        assert page.paginator.count == count
+        assert client.get(f"{reverse('compare')}?run={one.pk}&run={two.pk}&show={show}").status_code == 200
+
+
+def test_an_answer_is_marked_best_only_where_scores_differ(two_runs: tuple[Run, Run]) -> None:
+    page, _ = selectors.prompts_page(both(two_runs), "", 1)
+    rows = list(page)
+    assert [answer.best for answer in rows[0].answers] == [False, True]
+    assert [answer.best for answer in rows[12].answers] == [True, False]
+    assert [answer.best for answer in rows[16].answers] == [False, False]
+    assert [answer.best for answer in rows[19].answers] == [False, False]
+
+
+def test_runs_with_no_held_out_prompt_in_common_say_how_to_get_some(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+    one, two = two_runs
+    answers_of(two.checkpoints.get(number=3)).update(purpose="probe")
+    text = as_role("viewer").get(f"{reverse('compare')}?run={one.pk}&run={two.pk}").content.decode()
+    assert "no held-out prompt in common" in text
+
+
+def test_an_odd_choice_is_answered_with_a_page(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+    client = as_role("viewer")
+    for query in ("run=999999&run=x", "checkpoint=-1", "run=1&run=1&page=zz", f"run={'9' * 40}", "checkpoint=²"):
+        assert client.get(f"{reverse('compare')}?{query}").status_code == 200, query
+
+
+def test_at_most_five_columns_are_shown(two_runs: tuple[Run, Run]) -> None:
+    every = list(Checkpoint.objects.values_list("pk", flat=True))
+    assert len(every) > selectors.MOST_COLUMNS
+    assert len(selectors.columns([], every)) == selectors.MOST_COLUMNS
