@@ -143,7 +143,7 @@ class PromptFilter:
             return f"longer than {MAX_WORDS} words"
         if _KEYWORDS.search(text):
             return "keyword that a text model cannot serve"
-        if not text[0].isascii() or not text[0].isalnum() and text[0] not in "\"'(¿":
+        if not text[0].isascii() or (not text[0].isalnum() and text[0] not in "\"'(¿"):
             return "begins with a sign or another script"
         return ""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from training.domain.rows import FinishReason
@@ -101,6 +103,12 @@ class GeminiEngine(RemoteEngine):
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """A connection that failed, by whichever HTTP client the SDK found installed."""
+    clients = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
+    return (OSError, *(client.TransportError for client in clients))
 
 
 def _retry_after(error: Any) -> float | None:

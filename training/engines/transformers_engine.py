@@ -194,7 +194,7 @@ def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool)
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for loading fills a worker's log and says nothing
+    logging.disable_progress_bar()  # a bar for loading fills a worker's log and says nothing
     wanted = dtype if dtype != "auto" or device.type != "cpu" else "float32"
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)

@@ -63,7 +63,7 @@ def load_model(
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
         before = {name: getattr(config, name) for name in _DROPOUT_FIELDS if hasattr(config, name)}
@@ -77,8 +77,8 @@ def load_model(
         )
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the name "
-            "of a causal language model on the hub that this machine can reach."
+            f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the "
+            "name of a causal language model on the hub that this machine can reach."
         ) from error
     return loaded, before
 

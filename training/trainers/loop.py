@@ -84,8 +84,8 @@ class LoopMixin:
         """The loss, or a :class:`TrainingError` where it is NaN or infinite, before anything is learnt from it."""
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"The loss became {loss.item()} at step {self.state.global_step + 1} ({what}). Nothing was saved from this "
-                "step. Lower the learning rate, or set max_grad_norm to 1; if it happens at step 1, look at the data."
+                f"The loss became {loss.item()} at step {self.state.global_step + 1} ({what}). Nothing was saved "
+                "from this step. Lower the learning rate, or set max_grad_norm to 1; at step 1, look at the data."
             )
         return loss
 

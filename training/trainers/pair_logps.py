@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from training.trainers.targets import target_logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,19 @@ def pair_batch(
 def summed_logps(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Sums of log π(token) over each response's tokens, in nats: chosen (pairs,) and rejected (pairs,).
 
-    ``model`` carries TRL's fused head (``trl.trainer.utils.add_fused_lm_head``), which never builds the full logits.
+    On a GPU by TRL's fused head, which ``model`` must carry (``trl.trainer.utils.add_fused_lm_head``): it never builds
+    the logits. On a CPU that head scores the prompt's positions too, so there the logits of the responses are built.
     """
-    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-    output = model(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels, fused_lm_head=True
-    )
-    chosen, rejected = output.log_probs.sum(dim=1).chunk(2, dim=0)
+    ids, attention, mask = batch["input_ids"], batch["attention_mask"], batch["completion_mask"]
+    if ids.device.type == "cuda":
+        labels = ids.masked_fill(mask == 0, -100)
+        totals = model(input_ids=ids, attention_mask=attention, labels=labels, fused_lm_head=True).log_probs.sum(dim=1)
+    else:
+        logits, tokens = target_logits(model, ids, attention, mask)
+        logps = -F.cross_entropy(logits.float(), tokens, reduction="none")
+        rows = torch.arange(len(ids))[:, None].expand_as(mask)[:, 1:][mask[:, 1:].bool()]
+        totals = logps.new_zeros(len(ids)).index_add(0, rows, logps)
+    chosen, rejected = totals.chunk(2, dim=0)
     return chosen, rejected
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes a point of the curves: step, total_steps, epoch, loss, learning_rate, grad_norm, tokens_per_second, and for preference
-training chosen_reward, rejected_reward, margin and accuracy."""
+"""Takes a point of the curves: step, total_steps, epoch, loss, learning_rate, grad_norm, tokens_per_second, and for
+preference training chosen_reward, rejected_reward, margin and accuracy."""
 
 ShouldStop = Callable[[], bool]
 """Asked after every optimizer step; true ends the training at that step, with a checkpoint to resume from."""
@@ -29,7 +29,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """A finished training. ``loss`` is the mean over the last tenth of the steps; ``notes`` are sentences for the screen."""
+    """A finished training.
+
+    ``loss`` is the mean over the last tenth of the steps; ``notes`` are sentences for the screen.
+    """
 
     model_dir: Path
     steps: int

@@ -15,6 +15,7 @@ from training.config import SFTConfig
 from training.trainers import loading, loop
 from training.trainers.checkpoints import training_key
 from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
+from training.trainers.targets import target_logits
 from training.trainers.tokens import Example, encode_conversation, encode_text
 
 
@@ -32,13 +33,12 @@ class _SFTTrainer(loop.LoopMixin, Trainer):
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Sum of weight times negative log-likelihood, divided by the batch's sum of weights."""
-        weights = inputs["weights"][:, 1:].reshape(-1)
-        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
-        taught = weights.nonzero()[:, 0]
-        kept = logits[:, :-1].reshape(-1, logits.shape[-1])[taught]
-        losses = F.cross_entropy(kept.float(), inputs["input_ids"][:, 1:].reshape(-1)[taught], reduction="none")
-        total = weights.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = (losses * weights[taught]).sum() / total
+        weights = inputs["weights"]
+        logits, tokens = target_logits(model, inputs["input_ids"], inputs["attention_mask"], weights > 0)
+        losses = F.cross_entropy(logits.float(), tokens, reduction="none")
+        kept = weights[:, 1:][weights[:, 1:] > 0]
+        total = kept.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = (losses * kept).sum() / total
         self.tokens_seen += int(inputs["attention_mask"].sum())
         return self.guard(loss, "supervised fine-tuning")
 
@@ -159,5 +159,6 @@ def train_sft(
         should_stop=should_stop,
         save=save,
         notes=notes,
-        memory_advice=f"Set sft.micro_batch_size below {config.micro_batch_size}, or student.max_length below {max_length}.",
+        memory_advice=f"Set sft.micro_batch_size below {config.micro_batch_size}, or student.max_length below "
+        f"{max_length}.",
     )

@@ -1,0 +1,102 @@
+"""Pairs from scores: the highest against the lowest, and a reason in words where there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
+from training.domain.rows import NoPair, PairDraft, ResponseRow, ScoredResponse
+
+
+def _scored(*scores: float | None, prompt_id: int = 1) -> list[ScoredResponse]:
+    return [
+        ScoredResponse(prompt_id * 10 + place, prompt_id, place, f"text {place}", score)
+        for place, score in enumerate(scores)
+    ]
+
+
+def test_the_highest_score_is_chosen_and_the_lowest_rejected() -> None:
+    (pair,) = max_min_pairs(_scored(3, 5, 1, 4))
+    assert isinstance(pair, PairDraft)
+    assert (pair.chosen_id, pair.rejected_id, pair.margin) == (11, 12, 4)
+    assert "Highest score 5 against lowest 1 of 4" in pair.reason
+
+
+def test_equal_scores_make_no_pair_and_say_so() -> None:
+    (row,) = max_min_pairs(_scored(3, 3, 3))
+    assert isinstance(row, NoPair)
+    assert row.reason == "All 3 scored responses have the same score, 3."
+
+
+def test_an_unparsed_judgement_is_never_ranked() -> None:
+    (pair,) = max_min_pairs(_scored(None, 4, 2, None))
+    assert isinstance(pair, PairDraft)
+    assert (pair.chosen_id, pair.rejected_id) == (11, 12)
+    assert "2 without a score left out" in pair.reason
+
+
+def test_one_score_alone_makes_no_pair() -> None:
+    (row,) = max_min_pairs(_scored(None, 4))
+    assert isinstance(row, NoPair)
+    assert "1 of 2 responses hold a score" in row.reason
+
+
+def test_equal_texts_make_no_pair() -> None:
+    same = [ScoredResponse(1, 1, 0, "yes", 5), ScoredResponse(2, 1, 1, " yes", 1)]
+    (row,) = max_min_pairs(same)
+    assert isinstance(row, NoPair)
+    assert "same text" in row.reason
+
+
+def test_a_margin_below_the_asked_one_makes_no_pair() -> None:
+    (row,) = max_min_pairs(_scored(3, 3.3), min_margin=0.5)
+    assert isinstance(row, NoPair)
+    assert "below the asked 0.5" in row.reason
+
+
+def test_ties_at_the_top_take_the_first_response_in_any_order_of_rows() -> None:
+    rows = _scored(5, 5, 1, 1)
+    assert max_min_pairs(rows) == max_min_pairs(rows[::-1])
+
+
+def test_random_pairs_are_the_same_pairs_in_a_drawn_order() -> None:
+    rows = [row for prompt_id in range(1, 201) for row in _scored(1, 5, prompt_id=prompt_id)]
+    drawn, ranked = random_pairs(rows, run_seed=7), max_min_pairs(rows)
+    assert drawn == random_pairs(rows, run_seed=7)
+    turned = 0
+    for one, other in zip(drawn, ranked, strict=True):
+        assert isinstance(one, PairDraft)
+        assert isinstance(other, PairDraft)
+        assert {one.chosen_id, one.rejected_id} == {other.chosen_id, other.rejected_id}
+        assert one.margin == (other.margin if one.chosen_id == other.chosen_id else -4)
+        turned += one.chosen_id != other.chosen_id
+    assert 70 < turned < 130
+
+
+def test_a_demonstration_is_chosen_over_the_students_first_response() -> None:
+    rows = demonstration_pairs(
+        [ResponseRow(1, 1, 0, "teacher"), ResponseRow(2, 2, 0, "same"), ResponseRow(3, 3, 0, "  ")],
+        [ResponseRow(4, 1, 1, "later"), ResponseRow(5, 1, 0, "student"), ResponseRow(6, 2, 0, "same"),
+         ResponseRow(7, 3, 0, "student"), ResponseRow(8, 4, 0, "student")],
+    )  # fmt: skip
+    pair = rows[0]
+    assert isinstance(pair, PairDraft)
+    assert (pair.chosen_id, pair.rejected_id, pair.margin) == (1, 5, None)
+    assert [type(row) for row in rows[1:]] == [NoPair, NoPair, NoPair]
+
+
+def test_recorded_parse_failures_were_always_rejected_and_now_never_are(real_data: Path) -> None:
+    """The recorded M2 scores: ranked as -1, every failure ends up as the rejected response; unscored, none does."""
+    failures_rejected = {"as a score": 0, "unscored": 0}
+    pairs = {"as a score": 0, "unscored": 0}
+    for number, line in enumerate((real_data / "eft_scores_200.jsonl").read_text().splitlines()):
+        scores = [response["scores"]["M2"] for response in json.loads(line)["responses"]]
+        for rule, used in (("as a score", scores), ("unscored", [None if s == -1 else s for s in scores])):
+            (row,) = max_min_pairs(_scored(*used, prompt_id=number + 1))
+            if isinstance(row, PairDraft):
+                pairs[rule] += 1
+                failures_rejected[rule] += scores[row.rejected_id % 10] == -1
+    assert (failures_rejected["as a score"], pairs["as a score"]) == (120, 120)
+    assert failures_rejected["unscored"] == 0
+    assert pairs["unscored"] > 0

@@ -1,0 +1,131 @@
+"""New prompts: reading a model's list, and filters that say what they removed."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+
+from training.domain.eft import RankedJudgement, agrees_with_people, select_eft, split_prompts
+from training.domain.seeds import MAX_SEED, derive_seed
+from training.domain.self_instruct import (
+    PromptFilter,
+    choose_demonstrations,
+    read_instructions,
+    rouge_l,
+    rouge_tokens,
+)
+
+
+def test_the_open_item_and_the_following_ones_are_read() -> None:
+    assert read_instructions(" Name a bird.\n10. Add 3.5\n and 2.\n11) Sing.\n") == [
+        "Name a bird.",
+        "Add 3.5 and 2.",
+        "Sing.",
+    ]
+
+
+def test_rouge_l_by_hand() -> None:
+    one, other = rouge_tokens("the cat sat on the mat"), rouge_tokens("The cat lay on a mat!")
+    assert rouge_l(one, other) == pytest.approx(4 / 6)
+    assert rouge_l(one, one) == 1
+    assert rouge_l(one, []) == 0
+
+
+def test_rouge_l_is_the_figure_of_the_rouge_score_package(real_data: Path) -> None:
+    scorer = RougeScorer(["rougeL"])
+    lines = (real_data / "self_instruct_seeds.jsonl").read_text().splitlines()[:40]
+    texts = [json.loads(line)["instruction"] for line in lines]
+    for one, other in combinations(texts, 2):
+        expected = scorer.score(one, other)["rougeL"].fmeasure
+        assert rouge_l(rouge_tokens(one), rouge_tokens(other)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_each_filter_counts_what_it_removed_and_shows_examples() -> None:
+    keep = PromptFilter(["Name three birds that can swim."])
+    candidates = {
+        "name three  birds that can swim.": "duplicate",
+        "Too short": "shorter than 3 words",
+        "word " * 151: "longer than 150 words",
+        "Draw a picture of a wren.": "keyword that a text model cannot serve",
+        "¡Nombra tres aves!": "begins with a sign or another script",
+        "Name three birds that can swim well.": "ROUGE-L of 0.7 or more with a known prompt",
+    }
+    assert [keep.admit(text) for text in candidates] == [None] * 6
+    assert keep.report.removed == dict.fromkeys(candidates.values(), 1)
+    assert keep.report.examples["shorter than 3 words"] == ["Too short"]
+
+
+def test_a_whole_word_is_forbidden_and_not_a_part_of_one() -> None:
+    assert PromptFilter([]).admit("Write a profile of a baker.") is not None
+
+
+def test_an_admitted_prompt_joins_the_pool() -> None:
+    keep = PromptFilter([])
+    first = keep.admit("Explain why the sky is blue.")
+    assert first is not None
+    assert first.text == "Explain why the sky is blue."
+    assert keep.admit("Explain why the sky is blue today.") is None
+    assert keep.report.kept == 1
+
+
+def test_an_empty_candidate_is_too_short_and_no_error() -> None:
+    assert PromptFilter([]).admit("  ") is None
+
+
+def test_demonstrations_are_six_seeds_and_two_generated_and_the_same_each_time() -> None:
+    seeds, generated = [f"seed {n}" for n in range(20)], [f"new {n}" for n in range(5)]
+    chosen = choose_demonstrations(seeds, generated, run_seed=1, index=3)
+    assert chosen == choose_demonstrations(seeds, generated, run_seed=1, index=3)
+    assert chosen != choose_demonstrations(seeds, generated, run_seed=1, index=4)
+    assert sum(text.startswith("seed") for text in chosen) == 6
+    assert len(set(chosen)) == 8
+
+
+def test_before_anything_is_generated_seeds_fill_the_places() -> None:
+    assert len(choose_demonstrations([f"seed {n}" for n in range(20)], [], run_seed=1, index=0)) == 8
+    with pytest.raises(ValueError, match="seed tasks"):
+        choose_demonstrations([], [], run_seed=1, index=0)
+
+
+def test_a_seed_follows_from_its_parts_in_every_process() -> None:
+    assert derive_seed(0, "response", 1, 2) == 395571415
+    assert derive_seed(0, "ab", "c") != derive_seed(0, "a", "bc")
+    assert derive_seed(0, 1) != derive_seed(0, "1")
+    assert all(0 <= derive_seed(7, "x", n) < MAX_SEED for n in range(1000))
+    assert len({derive_seed(7, "x", n) for n in range(1000)}) == 1000
+
+
+def _judged(key: str, *ranked: tuple[float, float | None]) -> list[RankedJudgement]:
+    return [RankedJudgement(key, "Q", f"A{n}", rank, "", score) for n, (rank, score) in enumerate(ranked)]
+
+
+def test_a_judgement_agrees_only_where_every_order_does() -> None:
+    assert agrees_with_people(_judged("a", (1, 5), (2, 3), (3, 1)))
+    assert not agrees_with_people(_judged("a", (1, 5), (2, 5)))
+    assert not agrees_with_people(_judged("a", (1, 2), (2, 5)))
+    assert agrees_with_people(_judged("a", (1, 5), (1, 4), (2, 1)))
+    assert not agrees_with_people(_judged("a", (1, 5)))
+
+
+def test_eft_keeps_what_agrees_and_thins_the_most_common_score() -> None:
+    rows = [row for n in range(30) for row in _judged(f"good {n}", (1, 4), (2, n % 3))]
+    rows += _judged("bad", (1, 1), (2, 5)) + _judged("silent", (1, None), (2, 3))
+    found = select_eft(rows, run_seed=1)
+    # "silent" has one judgement that parsed; alone it proves no order, so it goes with the disagreeing ones.
+    assert (found.judged, found.unparsed, found.disagreeing) == (64, 1, 3)
+    fours = sum(row.score == 4 for row in found.kept)
+    assert fours / len(found.kept) <= 0.4
+    assert found.thinned == 30 - fours
+    assert found == select_eft(rows, run_seed=1)
+
+
+def test_train_and_evaluation_prompts_never_meet() -> None:
+    keys = [f"prompt {n}" for n in range(1000)]
+    train, evaluation = split_prompts(keys, run_seed=1)
+    assert not train & evaluation
+    assert len(train | evaluation) == 1000
+    assert 200 < len(evaluation) < 300
