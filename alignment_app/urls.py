@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from alignment_app.views import accounts, chat, checkpoints, compare, events, launch, runs, system
+from alignment_app.views import accounts, chat, checkpoints, compare, data, events, launch, runs, system
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
@@ -44,6 +44,14 @@ urlpatterns = [
     path("system/", system.system, name="system"),
     # Live events without a socket
     path("runs/<int:run_id>/events/", events.run_events, name="run-events"),
+    # Data
+    path("data/", data.index, name="data"),
+    path("data/import/", data.choose_file, name="data-import"),
+    path("data/import/<str:key>/", data.preview, name="data-preview"),
+    path("data/exports/", data.export_rows, name="data-exports"),
+    path("data/exports/<int:pk>/manifest/", data.export_manifest, name="data-manifest"),
+    path("data/<int:pk>/", data.detail, name="dataset"),
+    path("data/<int:pk>/remove/", data.remove, name="dataset-remove"),
     path("api/v1/", include("alignment_app.api.urls")),
     path("admin/", admin.site.urls),
 ]

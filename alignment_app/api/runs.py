@@ -23,7 +23,7 @@ from alignment_app.api.serializers import (
     RunSerializer,
 )
 from alignment_app.models import Iteration, Run, Stage
-from alignment_app.selectors import events, samples
+from alignment_app.selectors import events, launching, samples
 from alignment_app.services import runs
 from alignment_app.services.configs import build_config
 from training.config import RunConfig
@@ -72,6 +72,18 @@ SampleAnswer = inline_serializer(
         "pair": PairSerializer(allow_null=True),
     },
 )
+EstimateAnswer = inline_serializer(
+    "Estimate",
+    {
+        "seconds": serializers.FloatField(allow_null=True),
+        "memory_bytes": serializers.IntegerField(allow_null=True),
+        "disk_bytes": serializers.IntegerField(allow_null=True),
+        "fits": serializers.BooleanField(),
+        "parts": serializers.ListField(child=serializers.DictField()),
+        "notes": serializers.ListField(child=serializers.CharField()),
+        "warnings": serializers.ListField(child=serializers.DictField()),
+    },
+)
 EventAnswer = inline_serializer(
     "Events",
     {
@@ -100,7 +112,7 @@ class RunViewSet(
         "cloned_from": ("cloned_from", int),
     }
     search_in = ("name__icontains",)
-    reading = ("validate",)
+    reading = ("validate", "estimate")
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return RunSerializer if self.action == "list" else RunDetailSerializer
@@ -130,6 +142,27 @@ class RunViewSet(
         config, _ = _asked(request)
         runs.check_names(config)
         return Response({"config": config.to_dict(), "config_hash": config.config_hash, "yaml": config.to_yaml()})
+
+    @extend_schema(request=LaunchSerializer, responses=EstimateAnswer)
+    @action(detail=False, methods=["post"], pagination_class=None, parser_classes=[PlainJSON, YamlDocument])
+    def estimate(self, request: Request) -> Response:
+        """What a config would take on this machine, and what may not be meant."""
+        config, _ = _asked(request)
+        datasets = launching.dataset_choices()
+        found = launching.estimate_of(config, datasets)
+        return Response(
+            {
+                "seconds": found.seconds,
+                "memory_bytes": found.memory_bytes,
+                "disk_bytes": found.disk_bytes,
+                "fits": found.fits,
+                "parts": [{"what": what, "seconds": seconds} for what, seconds in found.parts],
+                "notes": found.notes,
+                "warnings": [
+                    {"field": field, "message": text} for field, text in launching.warnings_of(config, datasets)
+                ],
+            }
+        )
 
     @extend_schema(request=None, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])

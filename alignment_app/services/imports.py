@@ -138,10 +138,12 @@ def preview(
     judges: Mapping[str, str] | None = None,
     shown: int = 5,
     at_most: int | None = None,
+    ask_whose: bool = True,
 ) -> Preview:
     """Read everything (or the first ``at_most`` records) and store nothing: the first rows, the counts, the problems.
 
-    Without a kind, the one that the first record looks like. Raises :class:`ImportRefused` like the import itself.
+    Without a kind, the one that the first record looks like. Raises :class:`ImportRefused` like the import itself;
+    without ``ask_whose`` not for scores that no judge was named for.
     """
     mapping, judges = dict(mapping or {}), dict(judges or {})
     report, rows, good = ImportReport(), [], 0
@@ -159,7 +161,7 @@ def preview(
         chosen = cast(Kind, kind or detect_kind(first))
         _check(chosen, mapping, judges, "imported")
         everything = (item for part in (held, records) for item in part)
-        for row in _rows_of(everything, chosen, mapping, judges, report):
+        for row in _rows_of(everything, chosen, mapping, judges, report, ask_whose=ask_whose):
             good += 1
             if len(rows) < shown:
                 rows.append(row[0])
@@ -204,7 +206,13 @@ def _check(kind: str, mapping: dict[str, str], judges: dict[str, str], source: s
 
 
 def _rows_of(
-    records: Iterable[Record], kind: Kind, mapping: dict[str, str], judges: dict[str, str], report: ImportReport
+    records: Iterable[Record],
+    kind: Kind,
+    mapping: dict[str, str],
+    judges: dict[str, str],
+    report: ImportReport,
+    *,
+    ask_whose: bool = True,
 ) -> Iterator[tuple[ImportedRow, int]]:
     """The usable rows with their line numbers; the others are noted in the report."""
     seen_columns: set[str] = set()
@@ -223,7 +231,7 @@ def _rows_of(
             if judges:
                 seen_columns |= {score.column for response in row.responses for score in response.scores}
                 unnamed = unnamed or score_columns(record, mapping)
-            elif found := score_columns(record, mapping):
+            elif ask_whose and (found := score_columns(record, mapping)):
                 raise ImportRefused(
                     f"say whose scores these are, for example teacher={found[0]} (the file has {', '.join(found)})"
                 )

@@ -1,0 +1,172 @@
+"""Data sets, their rows and the exports, as the pages show them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Avg, Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+
+from alignment_app.models import Dataset, Export, Judgement, PreferencePair, Prompt, Response
+from alignment_app.selectors.samples import judgements_of
+
+PAGE: Final = 20
+SETS_A_PAGE: Final = 50
+MOST_FOUND: Final = 2_000  # rows that a search pages through
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows of each kind a data set holds."""
+
+    prompts: int
+    responses: int
+    judgements: int
+    pairs: int
+
+    def in_words(self) -> str:
+        named = (
+            (self.prompts, "prompt"),
+            (self.responses, "response"),
+            (self.judgements, "score"),
+            (self.pairs, "pair"),
+        )
+        return ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in named if count)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """One judge's scores in a data set. ``mean`` is over those that parsed."""
+
+    source: str
+    judge: str
+    count: int
+    unparsed: int
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedResponse:
+    """An imported response with its scores, and its part in the pair that came with it."""
+
+    response: Response
+    judgements: list[Judgement]
+    mark: str
+    rank: float | None = None  #: by people, 1 is best
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prompt of a data set with everything that came with it."""
+
+    prompt: Prompt
+    before: list[dict[str, str]]  #: the turns before the last
+    responses: list[JudgedResponse]
+
+
+def datasets_page(query: str = "", kind: str = "", page: Any = 1) -> Page[Dataset]:
+    """Data sets by name, each with ``prompt_count``."""
+    found = Dataset.objects.select_related("created_by", "run").annotate(prompt_count=_count_of(Prompt, "dataset"))
+    if query.strip():
+        found = found.filter(name__icontains=query.strip().replace("\x00", ""))
+    if kind in Dataset.Kind.values:
+        found = found.filter(kind=kind)
+    return Paginator(found.order_by("name"), SETS_A_PAGE).get_page(page)
+
+
+def _count_of(model: Any, field: str) -> Subquery:
+    counted = model.objects.filter(**{field: OuterRef("pk")}).order_by().values(field).annotate(n=Count("pk"))
+    return Subquery(counted.values("n"), output_field=IntegerField())
+
+
+def counts(dataset: Dataset) -> Counts:
+    """Rows of a data set by kind."""
+    return Counts(
+        prompts=dataset.prompts.count(),
+        responses=Response.objects.filter(prompt__dataset=dataset, iteration=None).count(),
+        judgements=Judgement.objects.filter(response__prompt__dataset=dataset, iteration=None).count(),
+        pairs=PreferencePair.objects.filter(prompt__dataset=dataset, iteration=None).count(),
+    )
+
+
+def judges(dataset: Dataset) -> list[Judge]:
+    """Whose scores came with a data set, and how many of them are unparsed."""
+    found = (
+        Judgement.objects.filter(response__prompt__dataset=dataset, iteration=None)
+        .order_by()
+        .values("source", "judge")
+        .annotate(n=Count("pk"), unparsed=Count("pk", filter=Q(score=None)), mean=Avg("score"))
+    )
+    order = [Judgement.Source.SELF, Judgement.Source.TEACHER, Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
+    rows = [Judge(row["source"], row["judge"], row["n"], row["unparsed"], row["mean"]) for row in found]
+    return sorted(rows, key=lambda row: (order.index(Judgement.Source(row.source)), row.judge))
+
+
+class _ByPosition(Paginator):  # type: ignore[type-arg]
+    """Pages of a whole data set by ranges of the rows' positions: the last page is as quick as the first."""
+
+    def __init__(self, prompts: QuerySet[Prompt], size: int) -> None:
+        super().__init__(prompts, size)
+        last = prompts.order_by("-position").values_list("position", flat=True).first()
+        self._places = 0 if last is None else last + 1
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self._places
+
+    def page(self, number: Any) -> Page[Prompt]:
+        number = self.validate_number(number)
+        start = (number - 1) * self.per_page
+        rows = self.object_list.filter(position__gte=start, position__lt=start + self.per_page)  # type: ignore[attr-defined]
+        return self._get_page(rows, number, self)
+
+
+def rows_page(dataset: Dataset, query: str = "", page: Any = 1) -> Page[Row]:
+    """A page of a data set's rows in their order; ``query`` looks into the prompts."""
+    found = Prompt.objects.filter(dataset=dataset).order_by("position", "pk")
+    words = query.strip().replace("\x00", "")[:200]
+    pages: Page[Any]
+    if words:
+        pages = Paginator(found.filter(text__icontains=words)[:MOST_FOUND], PAGE).get_page(page)
+    else:
+        pages = _ByPosition(found, PAGE).get_page(page)
+    pages.object_list = _rows(list(pages.object_list))
+    return pages
+
+
+def _rows(prompts: list[Prompt]) -> list[Row]:
+    """Prompts with their imported responses, in three queries however many they are."""
+    numbers = [prompt.pk for prompt in prompts]
+    marks: dict[int, str] = {}
+    for chosen, rejected in PreferencePair.objects.filter(prompt__in=numbers, iteration=None).values_list(
+        "chosen", "rejected"
+    ):
+        marks.setdefault(chosen, "chosen")
+        marks.setdefault(rejected, "rejected")
+    responses: dict[int, list[Response]] = defaultdict(list)
+    for response in Response.objects.filter(prompt__in=numbers, iteration=None).order_by("index", "pk"):
+        responses[response.prompt_id].append(response)
+    judged = judgements_of(response.pk for found in responses.values() for response in found)
+    return [
+        Row(
+            prompt=prompt,
+            before=prompt.messages[:-1],
+            responses=[
+                JudgedResponse(response, judged[response.pk], marks.get(response.pk, ""), _rank(prompt, response))
+                for response in responses[prompt.pk]
+            ],
+        )
+        for prompt in prompts
+    ]
+
+
+def _rank(prompt: Prompt, response: Response) -> float | None:
+    ranks = prompt.meta.get("ranks") or []
+    return ranks[response.index] if response.index < len(ranks) else None
+
+
+def exports_page(page: Any = 1) -> Page[Export]:
+    """Exports, newest first."""
+    return Paginator(Export.objects.order_by("-pk"), SETS_A_PAGE).get_page(page)
