@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, F, Prefetch, Q, QuerySet
 
 from alignment_app.models import (
     Checkpoint,
@@ -225,14 +225,17 @@ def answers_of(checkpoint: Checkpoint) -> QuerySet[Response]:
 
 
 def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | int | None) -> Page[Response]:
-    """Held-out answers, 20 a page. ``score``: a whole score, or "unparsed"; ``order``: "long" has the longest first."""
+    """Held-out answers, 20 a page, the longest first where ``order`` is "long".
+
+    ``score``: "unparsed", or a whole score k, which keeps scores from k to below k + 1 of a teacher or reference.
+    """
     answers = answers_of(checkpoint).select_related("prompt").order_by("prompt__position", "prompt_id", "index")
+    by_others = Q(judgements__source__in=(Judgement.Source.TEACHER, Judgement.Source.REFERENCE))
     if score == "unparsed":
-        answers = answers.filter(judgements__isnull=False, judgements__score__isnull=True).distinct()
+        answers = answers.filter(by_others, judgements__score__isnull=True).distinct()
     elif score in ("0", "1", "2", "3", "4", "5"):
-        answers = answers.filter(
-            judgements__score__gte=int(score) - 0.5, judgements__score__lt=int(score) + 0.5
-        ).distinct()
+        answers = answers.filter(by_others, judgements__score__gte=int(score), judgements__score__lt=int(score) + 1)
+        answers = answers.distinct()
     if order == "long":
         answers = answers.order_by("-token_count", "prompt_id")
     judged = Judgement.objects.order_by("source", "id")
@@ -271,12 +274,12 @@ class ProbedPrompt:
 
 
 def judgements_page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[ProbedPrompt]:
-    """What the checkpoint's own judging was measured on, by prompt; ``only`` is "unparsed" or nothing."""
+    """What the checkpoint's own judging was measured on, by prompt; ``only``: "unparsed", or nothing."""
     own = Judgement.objects.filter(
         checkpoint=checkpoint, source=Judgement.Source.SELF, response__purpose=Response.Purpose.PROBE
     )
     if only == "unparsed":
-        own = own.filter(score__isnull=True)
+        own = own.filter(parsed_count__lt=F("sample_count"))
     prompts = Prompt.objects.filter(pk__in=own.values("response__prompt")).order_by("position", "id")
     page: Page[Any] = Paginator(prompts, ROWS_A_PAGE).get_page(number)
     shown = list(page.object_list)

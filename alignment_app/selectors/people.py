@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
@@ -26,7 +27,7 @@ def people_page(query: str, number: str | int | None) -> Page[Person]:
     users = User.objects.order_by("username").prefetch_related("groups").select_related("one_time_password")
     if query.strip():
         users = users.filter(username__icontains=query.strip())
-    page = Paginator(users, PEOPLE_A_PAGE).get_page(number)
+    page: Page[Any] = Paginator(users, PEOPLE_A_PAGE).get_page(number)
     page.object_list = [
         Person(user, people.role_of_groups(user), hasattr(user, "one_time_password")) for user in page.object_list
     ]

@@ -162,8 +162,8 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 def queue_rows(workers: list[WorkerRow], up: bool) -> list[QueueRow]:
     """Every queue in the order in which a worker empties them, the chat's last."""
-    counts = {
-        row["queue"]: row
+    counts: dict[str, dict[str, Any]] = {
+        row["queue"]: dict(row)
         for row in Stage.objects.order_by()
         .values("queue")
         .annotate(

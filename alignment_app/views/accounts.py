@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib import messages
-from django.contrib.auth import get_user_model, update_session_auth_hash
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
@@ -55,7 +55,7 @@ class Password(PasswordChangeView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(due=bool(self.request.session.get(PASSWORD_DUE)), **kwargs)
 
-    def form_valid(self, form: PasswordChangeForm[Any]) -> HttpResponse:
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         user = form.save()
         update_session_auth_hash(self.request, user)  # this session stays, the person's others end
         people.password_was_changed(user)
@@ -105,7 +105,7 @@ def people_list(request: HttpRequest) -> HttpResponse:
 
 
 def _person(pk: int) -> User:
-    return cast(User, get_object_or_404(get_user_model(), pk=pk))
+    return get_object_or_404(User, pk=pk)
 
 
 @only_admins

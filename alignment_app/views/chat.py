@@ -152,7 +152,7 @@ def _problem(sentence: str) -> HttpResponse:
 
 def _shown(number: int, turn: dict[str, Any], sides: list[Checkpoint]) -> dict[str, Any]:
     """The turn for the page. Answers that have come are kept in ``turn``, for the queue's server forgets them."""
-    rows = []
+    rows: list[tuple[Checkpoint, service.Answer]] = []
     for side in sides:
         key = str(side.pk)
         if key in turn["answers"]:
@@ -161,13 +161,13 @@ def _shown(number: int, turn: dict[str, Any], sides: list[Checkpoint]) -> dict[s
             answer = service.answer_to(turn["asked"].get(key, ""))
             if answer.is_over:
                 turn["answers"][key] = asdict(answer)
-        rows.append({"checkpoint": side, "answer": answer})
+        rows.append((side, answer))
     return {
         "number": number,
         "text": turn["text"],
         "seed": turn["seed"],
         "rows": rows,
-        "pending": any(not row["answer"].is_over for row in rows),
+        "pending": any(not answer.is_over for _, answer in rows),
     }
 
 

@@ -4,10 +4,6 @@ const form = document.getElementById("ask");
 const turns = document.getElementById("turns");
 const problem = document.getElementById("chat-problem");
 
-for (const select of document.querySelectorAll("#choose-sides select")) {
-  select.addEventListener("change", () => select.form.requestSubmit());
-}
-
 if (form) {
   const box = form.elements.text;
 
