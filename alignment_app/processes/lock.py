@@ -10,7 +10,7 @@ from typing import Any
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor holds this data folder; ``holder`` says which: ``{"pid", "url"}`` as far as known."""
+    """Another supervisor holds this data folder; ``holder`` says which: ``{"pid", "url", …}`` as far as known."""
 
     def __init__(self, home: Path, holder: dict[str, Any]) -> None:
         where = f" at {holder['url']}" if holder.get("url") else ""
@@ -39,7 +39,6 @@ class HomeLock:
             os.close(descriptor)
             raise AlreadyRunning(self.home, holder(self.home)) from None
         self._descriptor = descriptor
-        self.describe()
 
     def describe(self, **facts: Any) -> None:
         """Write down who holds it, for whoever is refused."""
@@ -57,7 +56,7 @@ class HomeLock:
 
 
 def holder(home: Path) -> dict[str, Any]:
-    """What the last holder wrote: ``{"pid", "url"}``, or nothing."""
+    """What the last holder wrote: ``{"pid", "url", "children": [pid, …]}``, or nothing."""
     try:
         facts = json.loads((home / "up.lock").read_text(encoding="utf-8") or "{}")
     except (OSError, ValueError):

@@ -8,6 +8,7 @@ Call it from the main thread: the kernel ends the children with the thread that 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import http.client
 import os
@@ -20,12 +21,13 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
+import psutil
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connections
 
 from alignment_app.processes.children import Child
-from alignment_app.processes.lock import HomeLock
+from alignment_app.processes.lock import HomeLock, holder
 from alignment_app.processes.valkey import EmbeddedValkey, is_embedded
 from alignment_app.services.queues import INTERACTIVE, QUEUES
 
@@ -77,11 +79,12 @@ class Supervisor:
         left running.
         """
         self._lock.take()
+        end_leftovers(self.home)
+        self._lock.describe()
         self._catch_signals()
         try:
             self._listener = listen(self.host, self.port)
             self.port = self._listener.getsockname()[1]
-            self._lock.describe(url=self.url)
             for folder in (self.home / "logs", Path(settings.STATIC_ROOT)):
                 folder.mkdir(exist_ok=True)
             prepare_database()
@@ -93,22 +96,29 @@ class Supervisor:
                 self._start_child(name, manage("worker", "--queues", ",".join(self.queues)))
             self._start_child("chat", manage("worker", "--queues", INTERACTIVE))
             self._start_child("tender", manage("tend"))
+            self._describe()
             self._wait_for_web()
         except BaseException:
             self.stop()
             raise
 
-    def tend(self) -> None:
-        """Restart what has died. :meth:`wait` does this; call it yourself in between long steps of your own."""
+    def tend(self) -> bool:
+        """Restart what has died; returns whether somebody asked to stop.
+
+        :meth:`wait` does this; call it yourself in between long steps of your own.
+        """
+        before = self._pids()
         for child in self.children.values():
             child.tend()
+        if self._pids() != before:
+            self._describe()
+        return self._stop_requested
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> bool:
         """Tend until ``until()`` or a signal. Returns whether ``until`` was met."""
-        while not self._stop_requested:
+        while not self.tend():
             if until():
                 return True
-            self.tend()
             time.sleep(TEND_SECONDS)
         return False
 
@@ -148,10 +158,16 @@ class Supervisor:
     ) -> None:
         self.stop()
 
+    def _pids(self) -> list[int]:
+        return [child.pid for child in self.children.values() if child.pid is not None]
+
+    def _describe(self) -> None:
+        self._lock.describe(url=self.url, children=self._pids())
+
     def _start_valkey(self) -> None:
         if not is_embedded():
             return
-        self.valkey.stop()  # one left by a supervisor that was killed where the kernel does not end its children
+        self.valkey.stop()  # somebody may have started one by hand
         server = self.valkey.child()
         server.on_death = self._report
         self.children["valkey"] = server
@@ -163,12 +179,18 @@ class Supervisor:
             name,
             argv,
             log=self.logs / f"{name}.log" if self.logs else None,
-            env={"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "alignment_app.settings"},
+            env={"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "alignment_app.settings"} | self._threads(),
             pass_fds=descriptors,
             on_death=self._report,
         )
         child.start()
         self.children[name] = child
+
+    def _threads(self) -> dict[str, str]:
+        """Several workers share the cores instead of each using all of them, unless the environment says otherwise."""
+        if self.workers == 1 or "OMP_NUM_THREADS" in os.environ:
+            return {}
+        return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.workers))}
 
     def _report(self, child: Child, code: int) -> None:
         how = f"was killed (signal {-code})" if code < 0 else f"ended (code {code})"
@@ -202,6 +224,24 @@ class Supervisor:
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._former_handlers[number] = signal.signal(number, handle)
+
+
+def end_leftovers(home: Path) -> None:
+    """Kill what a supervisor that was itself killed has left, where the kernel does not do so (not on Linux).
+
+    Call it holding the lock: what the last holder wrote down is then nobody's any more.
+    """
+    for pid in holder(home).get("children", []):
+        with contextlib.suppress(psutil.Error, TypeError, ValueError):
+            process = psutil.Process(pid)
+            # A number may belong to somebody else by now; ours carry the folder in their environment.
+            if process.environ().get("PLUMBLINE_HOME", "") in ("", str(home)) and _is_ours(process.cmdline()):
+                process.kill()
+
+
+def _is_ours(command: list[str]) -> bool:
+    marks = ("alignment_app.processes.web", str(settings.BASE_DIR / "manage.py"), "valkey-server")
+    return any(mark in part for part in command for mark in marks)
 
 
 def prepare_database() -> None:

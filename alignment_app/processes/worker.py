@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
@@ -76,8 +76,12 @@ class QueueWorker(Worker):
             self._wait_for_a_horse_left_behind()
             self._connect(self.connection)
         # A horse that died is reported now, not when its lease runs out.
-        reaping.reap_dead(reaping.this_host())
-        connections.close_all()
+        try:
+            reaping.reap_dead(reaping.this_host())
+        except DatabaseError as error:
+            log.warning("could not look for a dead horse; the tender will: %s", error)
+        finally:
+            connections.close_all()
 
     def _wait_for_a_horse_left_behind(self) -> None:
         while self._horse_pid and reaping.is_alive(self._horse_pid):

@@ -78,7 +78,7 @@ class Command(BaseCommand):
         """Build what is missing, while the pages are up already, and launch the run unless there is one."""
         show = ProgressLine(self.stdout)  # type: ignore[arg-type]
         try:
-            folder = miniature.build(settings.HOME, demo.SEED, show, lambda: supervisor.stop_requested)
+            folder = miniature.build(settings.HOME, demo.SEED, show, supervisor.tend)
         except miniature.Stopped:
             return
         finally:
