@@ -197,8 +197,6 @@ class LaunchForm:
             if name in {one.name for one in fitting}:
                 continue
             choices.append((name, f"{name} ({'of another kind' if name in here else 'not here yet'})"))
-            if name not in here:
-                item.warnings.append(f"There is no data set {name} yet. Import it under this name, or choose another.")
         return choices
 
     def _mark_what_applies(self) -> None:

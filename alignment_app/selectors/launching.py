@@ -106,6 +106,11 @@ def about_preset(name: str) -> str:
     return sentence + "." if stop else sentence
 
 
+def has_miniature() -> bool:
+    """Whether the miniature's data sets are here."""
+    return Dataset.objects.filter(name__startswith="miniature-").exists()
+
+
 def named_datasets(config: RunConfig) -> list[str]:
     """The data sets that a config needs, each once."""
     names: list[str] = list(config.sft.datasets) if config.sft.enabled else []

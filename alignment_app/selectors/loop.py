@@ -96,7 +96,8 @@ def load(run_id: int) -> Run:
     """A run with everything its page draws. ``last_seq`` is read first: later events are applied on top."""
     checkpoints = Checkpoint.objects.select_related("evaluation__against").order_by("number")
     return (
-        Run.objects.select_related("created_by", "cloned_from")
+        Run.objects.annotate(changed_at=runs.CHANGED_AT)
+        .select_related("created_by", "cloned_from")
         .prefetch_related(
             Prefetch("iterations", queryset=Iteration.objects.select_related("input_checkpoint", "snapshot")),
             Prefetch("iterations__stages", queryset=Stage.objects.order_by("position")),
@@ -211,13 +212,14 @@ def _line(run: Run, iteration: Iteration, current: Stage | None, made: dict[int,
         stage.iteration = iteration
     started = [stage.started_at for stage in stages if stage.started_at]
     ended = [stage.finished_at for stage in stages if stage.finished_at]
+    is_active = run.status in (*Run.ACTIVE, Run.Status.WAITING)
     is_over = all(stage.status in (Stage.Status.DONE, Stage.Status.SKIPPED) for stage in stages)
     return IterationView(
         iteration=iteration,
         title="Start" if iteration.number == 0 else f"Iteration {iteration.number}",
         models=f"{older} → {newer}",
         seconds=(max(ended) - min(started)).total_seconds() if is_over and started and ended else None,
-        is_now=current is not None and current.iteration.pk == iteration.pk,
+        is_now=is_active and current is not None and current.iteration == iteration,
         stages=[stage_view(run, stage, checkpoint) for stage in stages if stage.status != Stage.Status.SKIPPED],
         outcome=outcome(measured, newer, older) if measured else None,
         facts=_facts(stages, measured),

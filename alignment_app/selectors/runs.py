@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Prefetch, Q
+from django.db.models import OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 
-from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, Stage
+from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage
 from alignment_app.services.queues import place_in_queue
 
 PAGE: Final = 20
@@ -85,7 +85,7 @@ def short_model(name: str) -> str:
 
 def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
     """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
-    found = Run.objects.select_related("created_by")
+    found = Run.objects.annotate(changed_at=CHANGED_AT).select_related("created_by")
     words = query.replace("\x00", "").strip()
     if words:
         wanted = Q(name__icontains=words) | Q(config__student__model__icontains=words) | Q(preset__icontains=words)
@@ -157,11 +157,22 @@ def progress(stages: Iterable[Stage]) -> float:
     return sum(counted) / len(counted) if counted else 0.0
 
 
+#: When a run's state changed last.
+CHANGED_AT: Final = Subquery(
+    RunEvent.objects.filter(run=OuterRef("pk"), kind=RunEvent.Kind.RUN).order_by("-seq").values("created_at")[:1]
+)
+
+
 def elapsed(run: Run) -> float | None:
-    """Seconds from the first stage's start to the end, or to now."""
+    """Seconds from the first stage's start to the end, to now while it is active, or to when it stopped.
+
+    Takes a run that is annotated with :data:`CHANGED_AT` as ``changed_at``.
+    """
     if run.started_at is None:
         return None
-    return ((run.finished_at or timezone.now()) - run.started_at).total_seconds()
+    stopped_at = None if run.status in Run.ACTIVE else getattr(run, "changed_at", None)
+    end = run.finished_at or stopped_at or timezone.now()
+    return max(0.0, (end - run.started_at).total_seconds())
 
 
 def stage_seconds(stage: Stage) -> float | None:

@@ -54,6 +54,7 @@ def _form_page(
     refusal: str = "",
 ) -> HttpResponse:
     context = {"form": form, "preset": preset, "clone": clone, "refusal": refusal, "is_sent": status != 200}
+    context["miniature_missing"] = preset.startswith("miniature") and not launching.has_miniature()
     return render(request, "launch/form.html", context | _side(form, preset), status=status)
 
 

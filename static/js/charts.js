@@ -13,7 +13,6 @@ const SHAPES = {
     { title: "Gradient norm", low: true, lines: [["grad_norm", "norm", "ink"]] },
   ],
 };
-const DASHES = { good: [], bad: [], ink: [], accent: [] };
 // More points than this on one line are thinned out by the server again.
 export const MOST_POINTS = 900;
 
@@ -200,7 +199,6 @@ function options(shape, curve, theme) {
         data: points(curve.lines[name]),
         borderColor: theme[tone],
         backgroundColor: theme[tone],
-        borderDash: DASHES[tone],
         borderWidth: 1.8,
         pointRadius: 0,
         pointHoverRadius: 3,
@@ -216,6 +214,7 @@ function options(shape, curve, theme) {
       scales: {
         x: {
           type: "linear",
+          bounds: "data",
           border: { display: false },
           grid: { display: false },
           ticks: { ...tick, maxTicksLimit: 5, maxRotation: 0, precision: 0, callback: (value, place) => (place ? value.toLocaleString("en-GB") : `step ${value}`) },

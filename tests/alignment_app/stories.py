@@ -217,8 +217,8 @@ class Story:
                      "score": None if lost else float(round(mean)), "seed": seed}
                     for seed in range(3)
                 ],
-                sample_count=3, parsed_count=0 if lost else 3, score=None if lost else mean, spread=None if lost else 0.3,
-                rationale="Answers what was asked.",
+                sample_count=3, parsed_count=0 if lost else 3,
+                score=None if lost else mean, spread=None if lost else 0.3, rationale="Answers what was asked.",
             )  # fmt: skip
         judged = max(1, len(rows[: stage.done]))
         stage.detail = {"parse_rate": 1 - unparsed / judged, "unparsed": unparsed, "mean": 2.6, "spread": 0.31}
@@ -338,7 +338,8 @@ class Story:
             older = Response.objects.filter(prompt=prompt, purpose="evaluation", checkpoint=against).first()
             if against and older:
                 outcome = "win" if place < 9 else "tie" if place < 16 else "lose"
-                first, second = {"win": ("first", "second"), "tie": ("first", "first"), "lose": ("second", "first")}[outcome]
+                verdicts = {"win": ("first", "second"), "tie": ("first", "first"), "lose": ("second", "first")}
+                first, second = verdicts[outcome]
                 Comparison.objects.create(
                     evaluation=evaluation, prompt=prompt, response=answer, against=older, verdict_first=first,
                     verdict_second=second, outcome=outcome,

@@ -229,7 +229,7 @@ def test_the_check_names_each_problem_and_which_fields_apply(lead: Client) -> No
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [
-        ({"evaluation": {"dataset": "story-prompts", "count": 20, "max_new_tokens": 48}}, "evaluation.dataset", "trained on"),
+        ({"evaluation": {"dataset": "story-prompts", "max_new_tokens": 48}}, "evaluation.dataset", "trained on"),
         ({"prompts": {"dataset": "story-prompts", "count": 30}}, "prompts.count", "repeat"),
         ({"prompts": {"dataset": "story-prompts", "count": 300}}, "prompts.count", "holds 40"),
         ({"candidates": {"temperature": 0, "max_new_tokens": 48}}, "candidates.temperature", "every candidate"),

@@ -35,6 +35,13 @@ def part(client: Client, run: Run, name: str) -> str:
     return str(client.get(reverse("run-part", args=[run.pk, name])).content.decode())
 
 
+def rows(client: Client, run: Run, **query: Any) -> str:
+    """The samples page."""
+    response = client.get(reverse("run-samples", args=[run.pk]), query)
+    assert response.status_code == 200
+    return str(response.content.decode())
+
+
 # ---------------------------------------------------------------- what it shows
 
 
@@ -84,19 +91,19 @@ def test_the_latest_sample_shows_candidates_scores_raw_replies_and_the_pair(lead
 
 def test_a_prompt_that_made_no_pair_says_why(lead: Client) -> None:
     run = Story.launch().until(1, "pairs").run
-    text = lead.get(reverse("run-samples", args=[run.pk]), {"iteration": 1, "stage": "pairs", "show": "none"}).content
-    assert "No pair." in text.decode()
-    assert "All candidates have the same score." in text.decode()
-    assert "▲" not in text.decode()
+    text = rows(lead, run, iteration=1, stage="pairs", show="none")
+    assert "No pair." in text
+    assert "All candidates have the same score." in text
+    assert "▲" not in text
 
 
 def test_an_unparsed_judgement_is_shown_as_a_word_and_never_as_a_number(lead: Client) -> None:
     run = Story.launch().until(1, "judgements").run
     judgement = Judgement.objects.filter(score__isnull=True).first()
     assert judgement is not None
-    text = lead.get(reverse("run-samples", args=[run.pk]), {"iteration": 1, "stage": "judgements", "show": "unparsed"})
-    assert "unparsed" in text.content.decode()
-    assert "I cannot say." in text.content.decode()
+    text = rows(lead, run, iteration=1, stage="judgements", show="unparsed")
+    assert "unparsed" in text
+    assert "I cannot say." in text
 
 
 def test_model_text_is_escaped(lead: Client) -> None:
@@ -108,7 +115,8 @@ def test_model_text_is_escaped(lead: Client) -> None:
 
 
 def test_a_failed_run_shows_its_cause_and_the_next_step(lead: Client) -> None:
-    run = Story.launch().until(1, "judgements", 0.2).break_off("failed", "Too few replies hold a score.", "Traceback X").run
+    story = Story.launch().until(1, "judgements", 0.2)
+    run = story.break_off("failed", "Too few replies hold a score.", "Traceback X").run
     text = page(lead, run)
     assert "Judgements of M2 failed" in text
     assert "Too few replies hold a score." in text
@@ -143,25 +151,21 @@ def test_every_part_of_a_finished_run_is_drawn(lead: Client, paradigm: str) -> N
 def test_every_stage_with_samples_has_a_page(lead: Client, iteration: int) -> None:
     run = Story.launch().to_the_end().run
     for stage in Stage.objects.filter(iteration__run=run, iteration__number=iteration):
-        response = lead.get(reverse("run-samples", args=[run.pk]), {"iteration": iteration, "stage": stage.kind})
-        assert response.status_code == 200
+        text = rows(lead, run, iteration=iteration, stage=stage.kind)
         if stage.kind not in ("sft", "training"):
-            assert "Nothing fits" not in response.content.decode(), stage.kind
+            assert "Nothing fits" not in text, stage.kind
 
 
 def test_samples_are_paged_and_searched(lead: Client) -> None:
     run = Story.launch().until(1, "pairs").run
-    address = reverse("run-samples", args=[run.pk])
-    first = lead.get(address, {"iteration": 1, "stage": "responses"}).content.decode()
-    assert "1 to 10 of 40" in first
-    assert "Page 4 of 4" in lead.get(address, {"iteration": 1, "stage": "responses", "page": 99}).content.decode()
-    assert "Nothing fits" in lead.get(address, {"iteration": 1, "q": "no such words"}).content.decode()
+    assert "1 to 10 of 40" in rows(lead, run, iteration=1, stage="responses")
+    assert "Page 4 of 4" in rows(lead, run, iteration=1, stage="responses", page=99)
+    assert "Nothing fits" in rows(lead, run, iteration=1, q="no such words")
 
 
 def test_comparisons_can_be_narrowed_to_losses(lead: Client) -> None:
     run = Story.launch().to_the_end().run
-    query = {"iteration": 1, "stage": "evaluation", "show": "lose"}
-    text = lead.get(reverse("run-samples", args=[run.pk]), query).content.decode()
+    text = rows(lead, run, iteration=1, stage="evaluation", show="lose")
     assert "4 prompts" in text
     assert "Lose for M2." in text
 
