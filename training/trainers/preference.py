@@ -252,7 +252,8 @@ def train_preference(
     A pair is ``{"prompt": [messages], "chosen": [message], "rejected": [message], "pair_id": int}``, the last two of
     the assistant. ``dpo``, ``ipo``, ``sr_dpo`` and ``sr_ipo`` are the papers' losses on summed log-probabilities (003
     eq. 5, 8, 13, 15); a name with ``trl:`` is TRL's. Rewards are β·log(π/π_ref) for every loss. With LoRA the
-    published model has the update merged in. Prompt and response are cut at ``max_length`` tokens, the response at its end.
+    published model has the update merged in. Prompt and response together are cut at ``max_length`` tokens, at the
+    response's end; what was cut or left out is counted in the result's notes.
 
     Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
     The same call goes on from the newest whole checkpoint in ``output_dir``.

@@ -1,0 +1,161 @@
+"""The stages with real engines: what is asked comes back once, what failed stays missing, order does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from training.domain.rows import PromptRow, ResponseRow
+from training.domain.self_instruct import PromptFilter
+from training.domain.templates import SCORE_TEMPLATES
+from training.engines.base import Completion, Request, Sampling
+from training.engines.oracle import OracleEngine
+from training.engines.remote import Refused, RemoteEngine
+from training.engines.transformers_engine import TransformersEngine
+from training.miniature.oracle import demonstrate
+from training.stages.evaluation import ComparisonItem, compare_responses
+from training.stages.judgements import JudgeItem, judge_responses
+from training.stages.prompts import write_prompts
+from training.stages.responses import ResponseRequest, generate_responses
+
+SAMPLING = Sampling(0.7, 0.9, 12)
+ASKED = "What is the capital of Arvenia?"
+
+
+class PartlyAway(RemoteEngine):
+    """A provider in this process that refuses every request whose seed is a multiple of ``refuses``."""
+
+    name = "partly away"
+
+    def __init__(self, refuses: int) -> None:
+        super().__init__(concurrency=3)
+        self.refuses = refuses
+
+    def ask(self, request: Request, sampling: Sampling) -> Completion:
+        if request.seed % self.refuses == 0:
+            raise Refused("away")
+        return Completion(request.key, f"It is fine.\nScore: {request.seed % 5}", 5, "stop", request.seed)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture(scope="module")
+def student(little_model: Path) -> TransformersEngine:
+    return TransformersEngine(little_model, batch_size=8)
+
+
+def _prompt(number: int, text: str = "") -> PromptRow:
+    return PromptRow(number, ({"role": "user", "content": text or f"Say {number}."},))
+
+
+def _requests(prompts: int, n: int) -> list[ResponseRequest]:
+    return [ResponseRequest(_prompt(p), k, p * 10 + k) for p in range(1, prompts + 1) for k in range(n)]
+
+
+def test_every_candidate_comes_back_once_with_its_place_and_seed(student: TransformersEngine) -> None:
+    drafts = list(generate_responses(_requests(5, 4), student, SAMPLING))
+    assert sorted((d.prompt_id, d.index, d.seed) for d in drafts) == [
+        (p, k, p * 10 + k) for p in range(1, 6) for k in range(4)
+    ]
+
+
+def test_a_generation_cut_anywhere_ends_with_the_same_texts(student: TransformersEngine) -> None:
+    requests = _requests(6, 3)
+    whole = {(d.prompt_id, d.index): d.text for d in generate_responses(requests, student, SAMPLING)}
+    first: dict[tuple[int, int], str] = {}
+    for draft in generate_responses(requests, student, SAMPLING):
+        first[draft.prompt_id, draft.index] = draft.text
+        if len(first) == 7:
+            break
+    missing = [request for request in requests if (request.prompt.id, request.index) not in first]
+    rest = {(d.prompt_id, d.index): d.text for d in generate_responses(missing, student, SAMPLING)}
+    assert first | rest == whole
+    assert len(first) + len(rest) == 18
+
+
+def test_a_response_that_never_came_stays_missing() -> None:
+    drafts = list(generate_responses(_requests(3, 3), PartlyAway(refuses=2), SAMPLING))
+    assert sorted(d.seed for d in drafts) == [seed for p in (1, 2, 3) for k in range(3) if (seed := p * 10 + k) % 2]
+
+
+def _items(*seeds: tuple[int, ...]) -> list[JudgeItem]:
+    return [JudgeItem(ResponseRow(n, 1, n, f"answer {n}"), _prompt(1, ASKED), given) for n, given in enumerate(seeds)]
+
+
+def _judge(items: Sequence[JudgeItem], engine: RemoteEngine | OracleEngine) -> dict[int, object]:
+    drafts = judge_responses(items, engine, SCORE_TEMPLATES["additive_5"], SAMPLING)
+    return {draft.response_id: draft for draft in drafts}
+
+
+def test_k_replies_are_averaged_and_kept_in_the_order_of_their_seeds() -> None:
+    (draft,) = judge_responses(_items((3, 1, 4)), PartlyAway(99), SCORE_TEMPLATES["additive_5"], SAMPLING)
+    assert [sample.seed for sample in draft.samples] == [3, 1, 4]
+    assert [sample.score for sample in draft.samples] == [3, 1, 4]
+    assert draft.mean == pytest.approx(8 / 3)
+    assert draft.rationale == "It is fine."
+
+
+def test_a_reply_that_never_came_is_left_out_and_a_response_without_any_stays_unjudged() -> None:
+    found = _judge(_items((3, 2, 1), (2, 4, 6), (1, 3, 5)), PartlyAway(2))
+    assert sorted(found) == [0, 2]
+    assert [sample.seed for sample in found[0].samples] == [3, 1]  # type: ignore[attr-defined]
+
+
+def test_the_oracle_prefers_its_own_answer_to_nonsense() -> None:
+    good, bad = ResponseRow(1, 1, 0, demonstrate(ASKED)), ResponseRow(2, 1, 1, "")
+    items = [JudgeItem(row, _prompt(1, ASKED), (1,)) for row in (good, bad)]
+    found = _judge(items, OracleEngine())
+    assert found[1].mean > found[2].mean  # type: ignore[attr-defined]
+
+
+def test_a_comparison_is_asked_in_both_orders() -> None:
+    good, bad = ResponseRow(1, 1, 0, demonstrate(ASKED)), ResponseRow(2, 1, 0, "")
+    items = [ComparisonItem(_prompt(1, ASKED), good, bad, 1), ComparisonItem(_prompt(2, ASKED), bad, good, 2),
+             ComparisonItem(_prompt(3, ASKED), good, good, 3)]  # fmt: skip
+    drafts = {draft.prompt_id: draft for draft in compare_responses(items, OracleEngine(), SAMPLING)}
+    assert [drafts[number].outcome for number in (1, 2, 3)] == ["win", "lose", "tie"]
+    assert (drafts[1].verdict_ab, drafts[1].verdict_ba) == ("first", "second")
+
+
+def test_a_judge_that_always_takes_the_first_gives_only_ties() -> None:
+    class TakesTheFirst(PartlyAway):
+        def ask(self, request: Request, sampling: Sampling) -> Completion:
+            return Completion(request.key, "Verdict: first", 3, "stop", request.seed)
+
+    good, bad = ResponseRow(1, 1, 0, "right"), ResponseRow(2, 1, 0, "wrong")
+    (draft,) = compare_responses([ComparisonItem(_prompt(1), good, bad, 1)], TakesTheFirst(1), SAMPLING)
+    assert draft.outcome == "tie"
+
+
+class Writer:
+    """Continues a list with tasks that follow from the seed, and now and then repeats itself."""
+
+    name = "writer"
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        for request in reversed(requests):
+            words = "river stone cloud lamp bread horse chair glass song field".split()
+            first, second = words[request.seed % 10], words[request.seed // 10 % 10]
+            text = f" Explain how a {first} differs from one {second} {request.seed}.\n9. Explain how"
+            yield Completion(request.key, text, 9, "length", request.seed)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_new_prompts_pass_the_filters_and_an_item_cut_by_the_limit_is_dropped() -> None:
+    keep = PromptFilter(["Name a bird that swims."])
+    drafts = list(
+        write_prompts(["Name a bird that swims."], [], count=5, engine=Writer(), sampling=SAMPLING, seed=1, keep=keep)
+    )
+    assert len(drafts) == 5
+    assert all(draft.text.startswith("Explain how a") and draft.text.endswith(".") for draft in drafts)
+    again = write_prompts(["Name a bird that swims."], [], count=5, engine=Writer(), sampling=SAMPLING, seed=1)
+    assert [draft.text for draft in again] == [draft.text for draft in drafts]
+
+
+def test_a_model_that_writes_nothing_new_ends_the_stage(student: TransformersEngine) -> None:
+    assert list(write_prompts(["Name a bird."], [], count=5, engine=PartlyAway(1), sampling=SAMPLING, seed=1)) == []
