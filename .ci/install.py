@@ -25,7 +25,7 @@ VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "docker" / "constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 TEST_EXTRAS = ("dev", "gemini", "openai", "tracking")
-NEEDED_GB = {"cpu": 3, "cuda": 10}
+NEEDED_GB = {"cpu": 2, "cuda": 9}
 
 
 class Problem(SystemExit):
@@ -166,11 +166,14 @@ def make_environment() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the tests need")
-    extras = TEST_EXTRAS if parser.parse_args().dev else ()
+    parser.add_argument("--extras", default="", help="optional dependencies of pyproject.toml, separated by commas")
+    options = parser.parse_args()
+    named = tuple(name for name in options.extras.split(",") if name)
+    extras = (*(TEST_EXTRAS if options.dev else ()), *named)
 
     wanted = requirements(extras)
     digest = hashlib.sha256("\n".join([*wanted, CONSTRAINTS.read_text(encoding="utf-8")]).encode()).hexdigest()
-    stamp = VENV / (".installed-dev" if extras else ".installed")
+    stamp = VENV / "-".join([".installed", *(["dev"] if options.dev else []), *named])
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return
 
