@@ -176,10 +176,13 @@ def _previewed(path: Any, asked: dict[str, Any], problem: str) -> dict[str, Any]
     try:
         shown = imports.preview(path, asked["kind"], at_most=PREVIEWED, **reading)
     except Refused as refusal:
-        problem = problem or refusal.message
+        said = refusal.message
         try:
             # Without what was said about scores, so that the columns can be shown and chosen from.
             shown = imports.preview(path, asked["kind"], at_most=PREVIEWED, mapping=asked["mapping"], ask_whose=False)
+            if not asked["judges"] and shown.score_columns:
+                said = "Choose below whose scores these are. A column that is left out is not stored."
+            problem = problem or said
         except Refused as second:
             problem, broken = second.message, True
     fields = []
