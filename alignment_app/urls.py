@@ -52,6 +52,8 @@ urlpatterns = [
     path("data/exports/<int:pk>/manifest/", data.export_manifest, name="data-manifest"),
     path("data/<int:pk>/", data.detail, name="dataset"),
     path("data/<int:pk>/remove/", data.remove, name="dataset-remove"),
+    # People's review: pages and its part of the API, which stands before the rest because that answers everything
+    path("", include("labeling.urls")),
     path("api/v1/", include("alignment_app.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,56 @@
+"""Queues as people see them: theirs, with progress; for a lead, with everybody's figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from labeling.models import Queue
+from labeling.services.access import can_annotate, can_lead
+
+
+def queues_of(person: User) -> QuerySet[Queue]:
+    """The queues that this person may open: all for a lead; open ones that name them or nobody for an annotator."""
+    found = Queue.objects.select_related("iteration__run", "evaluation__checkpoint", "dataset")
+    if can_lead(person):
+        return found
+    if not can_annotate(person):
+        return found.none()
+    return found.filter(Q(people=person) | Q(people__isnull=True), is_open=True).distinct()
+
+
+def waiting_for(person: User) -> int:
+    """Items that wait in this person's open queues: the figure at the bar of every page."""
+    now = timezone.now()
+    queues = queues_of(person).filter(is_open=True).filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
+    return sum(total - done for total, done in queues.values_list("task_count", "done_count"))
+
+
+def source_of(queue: Queue) -> str:
+    """Where a queue's items come from, in words."""
+    if queue.iteration:
+        return f"{queue.iteration.run.name}, iteration {queue.iteration.number}"
+    if queue.evaluation:
+        return f"{queue.evaluation.checkpoint.name} against the one before"
+    return queue.dataset.name if queue.dataset else ""
+
+
+def as_json(queue: Queue) -> dict[str, Any]:
+    """A queue as the API lists it."""
+    return {
+        "id": queue.pk,
+        "name": queue.name,
+        "kind": queue.kind,
+        "source": source_of(queue),
+        "is_open": queue.is_open,
+        "blind": queue.blind,
+        "half_points": queue.half_points,
+        "overlap": queue.overlap,
+        "lease_seconds": queue.lease_seconds,
+        "deadline": queue.deadline.isoformat() if queue.deadline else None,
+        "done": queue.done_count,
+        "total": queue.task_count,
+    }

@@ -1,0 +1,1 @@
+"""Pages of the people's review: the desk, and what a lead sees."""

@@ -1,0 +1,434 @@
+// The desk: one item after the other by keyboard. Buttons carry their keys; app.js presses them.
+
+import { toast } from "./app.js";
+import { ask, Drafts } from "./desk-store.js";
+
+const $ = (id) => document.getElementById(id);
+const settings = JSON.parse($("desk-settings").textContent);
+const { kind, half_points: halves } = settings;
+const SIDES = ["Left", "Right"];
+
+let item = null; // the item on the screen
+let ahead = null; // a promise of the one after it
+let answer = {}; // {decision} or {preferred} or {score}
+let busy = false; // while an answer is saved, nothing acts
+let seenAt = 0;
+let activeAt = Date.now();
+let marked = false;
+let asked = 0; // number of the newest reveal: an older answer to come late is dropped
+
+const drafts = new Drafts(settings.person, (state) => {
+  const texts = { typing: "…", saved: "Draft saved", kept: "No connection. Your draft is kept on this device." };
+  $("draft-state").textContent = texts[state];
+});
+
+// ---------------------------------------------------------------- drawing
+
+/** HTML that the server has cleaned; nothing else is ever set as HTML. */
+function fill(node, html) {
+  node.innerHTML = html;
+  node.scrollTop = 0;
+}
+
+function draw() {
+  $("done").hidden = true;
+  $("item").hidden = $("bar").hidden = false;
+  fill($("prompt"), item.prompt.html);
+  $("earlier").hidden = !item.prompt.earlier.length;
+  $("earlier-turns").replaceChildren(
+    ...item.prompt.earlier.map((turn) => {
+      const block = document.createElement("div");
+      const who = document.createElement("b");
+      who.textContent = turn.role;
+      const text = document.createElement("div");
+      text.className = "rendered";
+      fill(text, turn.html);
+      block.append(who, text);
+      return block;
+    }),
+  );
+  drawResponses();
+  const draft = drafts.newest(item) ?? {};
+  answer = {};
+  for (const name of ["decision", "preferred", "score"]) if (draft[name] !== undefined) answer[name] = draft[name];
+  if (answer.preferred !== undefined && !item.items.some((one) => one.id === answer.preferred)) delete answer.preferred;
+  $("reason").value = draft.reason ?? "";
+  $("edit").value = draft.text ?? "";
+  $("draft-state").textContent = item.draft || draft.reason ? "Draft restored" : " ";
+  hideJudge();
+  if (item.judge) showJudge(item.judge);
+  paint();
+  if (hasAnswer()) reveal();
+  seenAt = Date.now();
+  $("desk").dataset.state = "ready";
+  $("desk").dataset.task = item.id;
+  $("say").textContent = `Next item. ${item.prompt.text.slice(0, 200)}`;
+}
+
+function drawResponses() {
+  marked = false;
+  $("differences")?.setAttribute("aria-pressed", "false");
+  item.items.forEach((response, side) => fill($(`response-${side}`), response.html));
+}
+
+/** Pressed buttons and the chosen pane, as the answer says. */
+function paint() {
+  item.items.forEach((response, side) => {
+    const chosen = answer.preferred === response.id;
+    $(`pane-${side}`).classList.toggle("is-picked", chosen);
+    $(`choose-${side}`)?.setAttribute("aria-pressed", String(chosen));
+  });
+  for (const button of document.querySelectorAll("[data-decision]"))
+    button.setAttribute("aria-pressed", String(answer.decision === button.dataset.decision));
+  $("flip")?.setAttribute("aria-pressed", String(answer.decision === "flip"));
+  for (const button of document.querySelectorAll("[data-score]"))
+    button.setAttribute("aria-pressed", String(Math.floor(answer.score ?? -1) === Number(button.dataset.score)));
+  $("half")?.setAttribute("aria-pressed", String((answer.score ?? 0) % 1 !== 0));
+  $("edit-field").hidden = answer.decision !== "edit";
+}
+
+function hideJudge() {
+  $("judge").hidden = $("change-text").hidden = true;
+  $("change-none").hidden = false;
+  for (const side of [0, 1]) if ($(`mark-${side}`)) $(`mark-${side}`).textContent = "";
+}
+
+function bar(source, share) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", `bar ${source}`);
+  svg.setAttribute("viewBox", "0 0 100 8");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  rect.setAttribute("width", String(Math.max(0, Math.min(100, 100 * share))));
+  rect.setAttribute("height", "8");
+  svg.append(rect);
+  return svg;
+}
+
+const short = (value) => String(Math.round(value * 100) / 100);
+
+function line(tag, className, text) {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+function showJudge(judge) {
+  const rows = judge.responses.flatMap((response, side) =>
+    response.judgements.flatMap((judgement) => {
+      const row = line("div", "score", "");
+      const label = kind === "score" ? "score" : SIDES[side].toLowerCase();
+      row.append(line("span", `src ${judgement.source}`, label));
+      if (judgement.score === null) {
+        row.className = "score unparsed";
+        row.append(line("span", "", "no score in its reply"));
+      } else row.append(bar(judgement.source, judgement.score / 5), line("span", "", short(judgement.score)));
+      const samples = judgement.samples.map((score) => (score === null ? "unparsed" : short(score))).join(", ");
+      const said = judgement.rationale ? `“${judgement.rationale}” ` : "";
+      return [row, line("p", "mute small said", `${said}${judgement.judge}${samples ? ` · samples ${samples}` : ""}`)];
+    }),
+  );
+  if (judge.chosen !== null)
+    item.items.forEach((response, side) => {
+      $(`mark-${side}`).textContent = response.id === judge.chosen ? "the judge's choice" : "";
+    });
+  $("judge-title").textContent = item.blind ? "The judge, shown after your answer" : "The judge";
+  $("judge-rows").replaceChildren(...rows);
+  $("judge").hidden = !rows.length;
+}
+
+function showPreview(preview) {
+  $("change-none").hidden = true;
+  $("change-text").hidden = false;
+  $("change-text").dataset.kind = preview.kind;
+  $("change-sentence").textContent = preview.sentence;
+  $("change-note").textContent = preview.note;
+}
+
+function showProgress(progress) {
+  const minutes = Math.round(progress.seconds_today / 60);
+  const parts = [`${progress.done} of ${progress.total}`, `${progress.today} today`];
+  if (minutes) parts.push(`${minutes} min`);
+  $("progress").textContent = parts.join(" · ");
+}
+
+function trouble(text) {
+  $("trouble").hidden = !text;
+  $("trouble").textContent = text;
+}
+
+// ---------------------------------------------------------------- the flow
+
+function lock(on) {
+  busy = on;
+  $("desk").dataset.busy = on ? "1" : "";
+  for (const button of document.querySelectorAll("#bar button, .pane button, .score-key, #look-again")) button.disabled = on;
+  for (const name of ["reason", "edit"]) $(name).readOnly = on;
+}
+
+const next = (body) => ask("POST", `queues/${settings.id}/next`, body);
+
+/** Load the one after this, so that it is here when this is answered. Failing is no harm: it is asked for later. */
+function loadAhead() {
+  const here = item.id;
+  ahead = next({ beside: here }).catch(() => null);
+}
+
+async function load() {
+  lock(true);
+  try {
+    item = await next({});
+    trouble("");
+    if (item) show(item);
+    else finish();
+    showProgress(await ask("GET", `queues/${settings.id}/progress`));
+  } catch (refusal) {
+    trouble(refusal.message);
+    finish("The queue gives out nothing", refusal.message);
+  } finally {
+    lock(false);
+  }
+}
+
+function show(found) {
+  item = found;
+  draw();
+  loadAhead();
+}
+
+function finish(title, text) {
+  item = null;
+  $("item").hidden = $("bar").hidden = true;
+  $("done").hidden = false;
+  if (title) $("done-title").textContent = title;
+  if (text) $("done-text").textContent = text;
+  $("desk").dataset.state = "done";
+  delete $("desk").dataset.task;
+}
+
+/** On to the item that was loaded ahead, or to whatever the server gives. */
+async function goOn() {
+  const waiting = ahead;
+  ahead = null;
+  const found = waiting && (await waiting);
+  if (found && found.id !== item?.id) {
+    show(found);
+    ask("POST", `tasks/${found.id}/seen`).catch(() => {});
+    return;
+  }
+  const fresh = await next({});
+  if (fresh) show(fresh);
+  else finish();
+}
+
+const hasAnswer = () => answer.decision || answer.preferred !== undefined || answer.score !== undefined;
+
+function body() {
+  return {
+    decision: answer.decision ?? "",
+    preferred: answer.preferred ?? null,
+    score: answer.score ?? null,
+    text: answer.decision === "edit" ? $("edit").value : "",
+    reason: $("reason").value,
+  };
+}
+
+function keepDraft() {
+  if (!item || busy) return;
+  const draft = { ...answer };
+  if ($("reason").value) draft.reason = $("reason").value;
+  if ($("edit").value) draft.text = $("edit").value;
+  drafts.keep(item.id, draft);
+}
+
+/** Show what the answer would change and, in a blind queue, what the judge said: the first answer is kept with it. */
+async function reveal() {
+  const mine = (asked += 1);
+  const here = item.id;
+  if (answer.decision === "edit" && !$("edit").value.trim()) return;
+  try {
+    const found = await ask("POST", `tasks/${here}/reveal`, body());
+    if (mine !== asked || item?.id !== here) return;
+    if (found.judge) showJudge(found.judge);
+    showPreview(found.preview);
+  } catch (refusal) {
+    if (mine === asked && refusal.status) trouble(refusal.message);
+  }
+}
+
+function choose(change) {
+  if (busy || !item) return;
+  answer = change;
+  trouble("");
+  paint();
+  keepDraft();
+  reveal();
+}
+
+async function save() {
+  if (busy || !item) return;
+  if (!hasAnswer()) {
+    if (kind === "pair" && !item.blind) answer = { decision: "confirm" };
+    else return toast(kind === "score" ? "Give a score first: 0 to 5" : "Choose first: A, B, T or X");
+  }
+  const here = item;
+  lock(true);
+  try {
+    const saved = await ask("POST", `tasks/${here.id}/submit`, body());
+    await drafts.drop(here.id);
+    trouble("");
+    showProgress(saved.progress);
+    await goOn();
+  } catch (refusal) {
+    if (refusal.code === "lease-lost") {
+      await drafts.drop(here.id);
+      toast(refusal.message, "bad");
+      await goOn().catch((problem) => trouble(problem.message));
+    } else if (refusal.status === 0)
+      trouble("The server does not answer. Your answer is kept here: press Enter to try again.");
+    else trouble(refusal.message);
+  } finally {
+    lock(false);
+  }
+}
+
+async function skip() {
+  if (busy || !item) return;
+  const here = item;
+  lock(true);
+  try {
+    const saved = await ask("POST", `tasks/${here.id}/skip`, { reason: $("reason").value });
+    await drafts.drop(here.id);
+    showProgress(saved.progress);
+    await goOn();
+  } catch (refusal) {
+    trouble(refusal.message);
+  } finally {
+    lock(false);
+  }
+}
+
+async function undo() {
+  if (busy) return;
+  lock(true);
+  try {
+    const before = item;
+    if (before) await drafts.flush();
+    const found = await ask("POST", `queues/${settings.id}/undo`);
+    if (!found) {
+      toast("Taken back. Somebody else has that item now.");
+      return;
+    }
+    item = found;
+    draw();
+    showProgress(found.progress);
+    // What stood here comes next again; its draft is kept.
+    if (before) ahead = next({ beside: found.id }).catch(() => null);
+    toast("Taken back");
+  } catch (refusal) {
+    if (refusal.code === "nothing-to-undo") toast(refusal.message);
+    else trouble(refusal.message);
+  } finally {
+    lock(false);
+  }
+}
+
+async function differences() {
+  if (!item) return;
+  if (marked) return drawResponses();
+  const here = item.id;
+  try {
+    const found = await ask("GET", `tasks/${here}/differences`);
+    if (item?.id !== here) return;
+    found.items.forEach((segments, side) => {
+      const text = line("div", "text", "");
+      for (const [run, differs] of segments) text.append(differs ? line("mark", "", run) : run);
+      $(`response-${side}`).replaceChildren(text);
+    });
+    marked = true;
+    $("differences").setAttribute("aria-pressed", "true");
+  } catch (refusal) {
+    trouble(refusal.message);
+  }
+}
+
+function edit() {
+  const picked = item.items.find((response) => response.id === answer.preferred);
+  const chosen = item.items.find((response) => response.id === item.judge?.chosen);
+  const from = picked ?? chosen;
+  if (!from) return toast("Choose the better one first: A or B");
+  if (!$("edit").value) $("edit").value = from.text;
+  answer = { decision: "edit", preferred: from.id };
+  paint();
+  keepDraft();
+  $("edit").focus();
+}
+
+// ---------------------------------------------------------------- buttons, keys, leases
+
+item = null;
+[0, 1].forEach((side) => $(`choose-${side}`)?.addEventListener("click", () => choose({ preferred: item.items[side].id })));
+for (const button of document.querySelectorAll("[data-decision]"))
+  button.addEventListener("click", () =>
+    button.dataset.decision === "edit" ? edit() : choose({ decision: button.dataset.decision }),
+  );
+for (const button of document.querySelectorAll("[data-score]"))
+  button.addEventListener("click", () => choose({ score: Number(button.dataset.score) }));
+$("half")?.addEventListener("click", () => {
+  const whole = Math.floor(answer.score ?? 0);
+  choose({ score: (answer.score ?? 0) % 1 || whole === 5 ? whole : whole + 0.5 });
+});
+$("flip")?.addEventListener("click", () => choose({ decision: "flip" }));
+$("save").addEventListener("click", save);
+$("skip").addEventListener("click", skip);
+$("undo").addEventListener("click", undo);
+$("differences")?.addEventListener("click", differences);
+$("look-again").addEventListener("click", load);
+$("show-guidelines").addEventListener("click", () => $("guidelines").showModal());
+$("show-keys").addEventListener("click", () => $("keys").showModal());
+for (const name of ["reason", "edit"]) $(name).addEventListener("input", keepDraft);
+$("edit").addEventListener("change", () => hasAnswer() && reveal());
+
+document.addEventListener(
+  "keydown",
+  (event) => {
+    activeAt = Date.now();
+    // Held down, a key acts once; while a save is in flight or a dialog is open, the desk's keys do not act at all.
+    const open = document.querySelector("dialog[open]");
+    const inField = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (open || ((busy || event.repeat) && !inField)) {
+      if (!open || event.key !== "Escape") event.stopPropagation();
+      if (open && event.key !== "Escape" && event.key !== "Tab" && event.key !== "Enter") event.preventDefault();
+      return;
+    }
+    if (event.key !== "Enter" || event.isComposing) return;
+    const withControl = event.ctrlKey || event.metaKey;
+    // On a focused link, fold or button Enter does what it does everywhere.
+    if (inField ? !withControl : event.target.closest("a, summary, button")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    save();
+  },
+  true,
+);
+for (const name of ["pointerdown", "scroll"]) addEventListener(name, () => (activeAt = Date.now()), { passive: true });
+
+// A lease is renewed while somebody is at work; left alone, the item goes back to the others.
+setInterval(() => {
+  if (item && Date.now() - activeAt < settings.lease_seconds * 1000)
+    ask("POST", `queues/${settings.id}/renew`).catch(() => {});
+}, (settings.lease_seconds * 1000) / 3);
+
+addEventListener("pagehide", () => {
+  drafts.flush({ keepalive: true });
+  const here = item?.id;
+  ahead?.then((found) => {
+    if (found && found.id !== here) ask("POST", `tasks/${found.id}/release`, undefined, { keepalive: true }).catch(() => {});
+  });
+});
+addEventListener("online", () => trouble(""));
+addEventListener("offline", () => trouble("No connection. What you type is kept on this device."));
+
+load();
