@@ -23,6 +23,7 @@ PORTS_TRIED: Final = 50
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # the web process makes them
     help = "Run Plumbline on this machine: queue, web pages, worker, tender. Ctrl-C stops all of it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

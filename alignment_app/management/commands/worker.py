@@ -14,6 +14,7 @@ from alignment_app.services.queues import INTERACTIVE, QUEUES
 
 
 class Command(BaseCommand):
+    requires_system_checks = ()  # start soon; the pages are another process
     help = "Work on the runs: one job at a time, each in a process of its own. SIGTERM or Ctrl-C stops it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
