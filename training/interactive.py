@@ -19,11 +19,14 @@ from alignment_app.services.chat import Answer, Question
 from training.config import ConfigError, RunConfig
 from training.engines import EngineSpec, create_engine, student_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
+from training.engines.transformers_engine import TransformersEngine
 
 log = logging.getLogger(__name__)
 
 #: How long loaded weights wait for the next turn before the memory is given back.
 LINGER_SECONDS = 180
+#: Seconds between two looks at an answer that is being written.
+SCRIBE_SECONDS = 0.3
 #: Two, so that talking to two checkpoints side by side loads each once.
 ENGINES_HELD = 2
 
@@ -49,6 +52,19 @@ def _serves_nothing_else() -> bool:
     job = get_current_job()
     worker = Worker.find_by_key(f"rq:worker:{job.worker_name}", connection=queues.connection()) if job else None
     return worker is not None and worker.queue_names() == [queues.INTERACTIVE]
+
+
+class _Scribe:
+    """Tells the text of an answer while it grows, a few times a second at most."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._told_at = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._told_at >= SCRIBE_SECONDS:
+            chat.tell(self._question, Answer("writing", text.strip()))
+            self._told_at = time.monotonic()
 
 
 class Desk:
@@ -80,6 +96,8 @@ class Desk:
         engine = self._engine(question, _spec(checkpoint))
         chat.tell(question, Answer("writing"))
         began = time.monotonic()
+        if isinstance(engine, TransformersEngine):
+            engine.watch = _Scribe(question)
         sampling = Sampling(
             temperature=question.temperature, top_p=1.0 if question.temperature == 0 else 0.9,
             max_new_tokens=question.max_new_tokens,

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, U
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from rest_framework.authtoken.models import Token
 
 from alignment_app.models import OneTimePassword
 from alignment_app.services.errors import Refused
@@ -121,13 +122,17 @@ def invite(username: str, role: str, *, by: User) -> tuple[User, str]:
 
 @transaction.atomic
 def renew_password(user: User, *, by: User) -> str:
-    """A fresh one-time password for somebody who lost theirs; it ends their sessions. Returned to be shown once."""
+    """A fresh one-time password for somebody who lost theirs, returned to be shown once.
+
+    It ends their sessions and makes their API token invalid.
+    """
     _admins_only(by)
     if user == by:
         raise Refused("own-account", "Change your own password on the page Password.")
     password = new_password()
     user.set_password(password)
     user.save(update_fields=["password"])
+    Token.objects.filter(user=user).delete()
     OneTimePassword.objects.update_or_create(user=user, defaults={"made_by": by})
     return password
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from rest_framework.authtoken.models import Token
 
 from alignment_app.models import OneTimePassword
 from alignment_app.services import people, throttle
@@ -254,11 +255,13 @@ def test_a_lead_who_posts_to_the_people_pages_changes_nothing(as_role: AsRole) -
     assert people.role_of(User.objects.get(pk=pk)) is None
 
 
-def test_a_new_one_time_password_ends_the_sessions_of_its_owner(as_role: AsRole) -> None:
+def test_a_new_one_time_password_ends_the_sessions_and_the_token_of_its_owner(as_role: AsRole) -> None:
     viewer, pk = as_role("viewer"), User.objects.get(username="viewer").pk
+    Token.objects.create(user_id=pk)
     assert viewer.get(reverse("system")).status_code == 200
     page = as_role("admin").post(reverse("person-password", args=[pk]))
     assert page.context["secret"] in page.content.decode()
+    assert not Token.objects.exists()
     assert viewer.get(reverse("system")).status_code == 302
 
 

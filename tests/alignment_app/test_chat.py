@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ def worker(valkey: Any, child_environment: dict[str, str]) -> Iterator[subproces
     process.wait(timeout=20)
 
 
-def wait_for(question_id: str, seconds: float = 90) -> Answer:
+def wait_for(question_id: str, seconds: float = 180) -> Answer:
     end = chat.time.monotonic() + seconds
     while chat.time.monotonic() < end:
         answer = chat.answer_to(question_id)
@@ -258,6 +259,21 @@ def test_a_real_worker_answers_with_a_real_model_and_says_why_where_it_cannot(
     too_long = ask(tuned, "word " * 3000)
     assert too_long.state == "failed"
     assert "Shorten the prompt" in too_long.reason
+
+
+@pytest.mark.slow
+def test_an_answer_is_told_while_it_grows(models_folder: Path) -> None:
+    from training.engines.base import Request, Sampling
+    from training.engines.transformers_engine import TransformersEngine
+
+    engine = TransformersEngine(models_folder / "tiny-lm", batch_size=1)
+    heard: list[str] = []
+    engine.watch = heard.append
+    request = Request("x", ({"role": "user", "content": "Write a long story about a fox."},), seed=5)
+    (done,) = engine.generate([request], Sampling(max_new_tokens=48))
+    assert len(heard) >= 3
+    assert all(after.startswith(before) for before, after in pairwise(heard))
+    assert done.text.startswith(heard[-1])
 
 
 def test_the_chat_pages_import_no_torch(child_environment: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ requests that share a prompt share its prefill, and rows that have ended leave t
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from torch import Tensor
 from training.domain.templates import PLAIN_CHAT_TEMPLATE
 from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
+from training.engines.kv_cache import roomy_cache
 
+_WATCH_STEPS = 4  # tokens between two looks of somebody who waits for the text
 _COMPACT_AT = 0.25  # share of ended rows at which the cache is worth copying
 
 
@@ -38,6 +40,8 @@ class TransformersEngine:
     :data:`training.domain.templates.PLAIN_CHAT_TEMPLATE`. ``max_length`` limits prompt and completion together and is
     itself limited by the model's context. ``logprob`` of a completion is under the model itself, the end token
     included, before temperature and nucleus; ``token_count`` includes the end token too.
+
+    ``watch``, where it is set, hears the first request's text as it grows.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class TransformersEngine:
         context = getattr(self.model.config, "max_position_embeddings", None) or max_length
         self.max_length = min(max_length, context)
         self.end_tokens = _end_tokens(self.tokenizer, self.model)
+        self.watch: Callable[[str], None] | None = None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion a request, batch by batch, shortest prompts first.
@@ -121,6 +126,8 @@ class TransformersEngine:
             written[alive[running], step] = tokens[running]
             logps[alive[running]] += gained[running]
             ended = ended | torch.isin(tokens, self.end_tokens)
+            if self.watch is not None and step % _WATCH_STEPS == _WATCH_STEPS - 1:
+                self.watch(self.tokenizer.decode(written[0][written[0] >= 0], skip_special_tokens=True))
             over = int(ended.sum())
             if over == len(alive) or step + 1 == steps:
                 break
@@ -154,6 +161,7 @@ class TransformersEngine:
             input_ids=torch.from_numpy(tokens).to(self.device),
             attention_mask=attention[:, :width],
             position_ids=(attention[:, :width].cumsum(-1) - 1).clamp(min=0),
+            past_key_values=roomy_cache(self.model.config, width + steps),
             use_cache=True,
             logits_to_keep=1,
         )
