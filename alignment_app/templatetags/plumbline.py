@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from alignment_app.services import people
 from alignment_app.wording import MISSING, duration, finite, number, percent, rate, short_hash, size, time_left
 
 register = template.Library()
@@ -155,8 +156,11 @@ def navigation(context: Context) -> list[dict[str, Any]]:
     """The pages of the bar that this installation has: label, url and whether the reader is there."""
     request = context.get("request")
     path = request.path if request else ""
+    reads = request is None or not hasattr(request, "user") or people.can_read(request.user)
     links = []
     for label, name in NAVIGATION:
+        if not reads and name != "review":
+            continue  # an annotator opens nothing else
         try:
             url = reverse(name)
         except NoReverseMatch:

@@ -12,7 +12,7 @@ from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment_app.backends import PASSWORD_DUE, address_of
@@ -40,10 +40,18 @@ class LoginForm(AuthenticationForm):
         return super().clean()
 
 
+def _first_page(request: HttpRequest) -> str:
+    """Where somebody begins: the runs, or, for people who read none, their queues."""
+    return reverse("runs" if people.can_read(request.user) else "queues")
+
+
 class Login(LoginView):
     template_name = "accounts/login.html"
     authentication_form = LoginForm
     redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        return _first_page(self.request)
 
 
 class Password(PasswordChangeView):
@@ -61,7 +69,7 @@ class Password(PasswordChangeView):
         people.password_was_changed(user)
         self.request.session.pop(PASSWORD_DUE, None)
         messages.success(self.request, "Your password is changed.")
-        return redirect(self.get_success_url())
+        return redirect(_first_page(self.request))
 
 
 login = Login.as_view()

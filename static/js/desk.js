@@ -127,7 +127,7 @@ function showJudge(judge) {
       } else row.append(bar(judgement.source, judgement.score / 5), line("span", "", short(judgement.score)));
       const samples = judgement.samples.map((score) => (score === null ? "unparsed" : short(score))).join(", ");
       const said = judgement.rationale ? `“${judgement.rationale}” ` : "";
-      return [row, line("p", "mute small said", `${said}${judgement.judge}${samples ? ` · samples ${samples}` : ""}`)];
+      return [row, line("p", "mute small judge-said", `${said}${judgement.judge}${samples ? ` · samples ${samples}` : ""}`)];
     }),
   );
   if (judge.chosen !== null)
