@@ -13,7 +13,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,21 @@ from training.miniature.tokenizer import build_tokenizer
 from training.miniature.world import Noise
 
 VERSION = 1
-DOCUMENTS = 32_000
-IFT_ROWS, EFT_ROWS, REPLAY_ROWS = 600, 5_000, 1_500
 EFT_SAMPLED_SHARE = 0.5
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is made: documents that M0 sees, and rows of each training file."""
+
+    documents: int = 32_000
+    ift: int = 600
+    eft: int = 5_000
+    replay: int = 1_500
+
+
+FULL = Size()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +89,35 @@ def place(home: Path, seed: int) -> Path:
     return home / "miniature" / f"seed-{seed}"
 
 
-def find(home: Path, seed: int) -> Miniature | None:
-    """The built miniature, or ``None`` where there is none, it is of another version, or a file of it has changed."""
+def find(home: Path, seed: int, size: Size = FULL) -> Miniature | None:
+    """The built miniature; ``None`` where there is none, it is of another version or size, or a file has changed."""
     directory = place(home, seed)
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        whole = manifest["version"] == VERSION and manifest["seed"] == seed and manifest["files"] == _hashes(directory)
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = manifest == _manifest(directory, seed, size)
+    except (OSError, ValueError):
         return None
     return Miniature(directory, seed) if whole else None
 
 
-def build(home: Path, seed: int, progress: Progress = lambda step, done, total: None) -> Miniature:
+def build(home: Path, seed: int, progress: Progress = lambda step, done, total: None, size: Size = FULL) -> Miniature:
     """The miniature of a seed, built where it is not there yet; the second call returns at once.
 
     Args:
         home: the data folder; the miniature goes under ``miniature/seed-<seed>``.
         seed: decides the documents' noise, M0's initial weights, the rows and the prompts, never what is true.
         progress: called with a step's name, how much of it is done, and its total.
+        size: how much is made; anything smaller than the full size gives a weaker model, sooner.
     """
-    found = find(home, seed)
+    found = find(home, seed, size)
     if found is not None:
         return found
     target = place(home, seed)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".seed-{seed}-", dir=target.parent))
     try:
-        _fill(work, seed, progress)
-        manifest = {"version": VERSION, "seed": seed, "files": _hashes(work)}
+        _fill(work, seed, progress, size)
+        manifest = _manifest(work, seed, size)
         (work / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         _put_in_place(work, target)
     finally:
@@ -113,28 +125,26 @@ def build(home: Path, seed: int, progress: Progress = lambda step, done, total: 
     return Miniature(target, seed)
 
 
-def _fill(directory: Path, seed: int, progress: Progress) -> None:
+def _fill(directory: Path, seed: int, progress: Progress, size: Size) -> None:
     def drawn(part: str) -> random.Random:
         return random.Random(f"{part}-{seed}")
 
-    progress("Writing the world's documents", 0, DOCUMENTS)
+    progress("Writing the world's documents", 0, size.documents)
     noise, tokenizer = Noise(seed), build_tokenizer()
-    texts = corpus.documents(DOCUMENTS, noise, drawn("documents"))
-    progress("Writing the world's documents", DOCUMENTS, DOCUMENTS)
+    texts = corpus.documents(size.documents, noise, drawn("documents"))
+    progress("Writing the world's documents", size.documents, size.documents)
     model = pretrain(tokenizer, texts, seed, progress)
     made = Miniature(directory, seed)
     model.save_pretrained(made.m0)
     tokenizer.save_pretrained(made.m0)
-    asked = corpus.eft_questions(EFT_ROWS, drawn("eft questions"))
-    own = [instruction for _, instruction in asked[: int(EFT_ROWS * EFT_SAMPLED_SHARE)]]
+    asked = corpus.eft_questions(size.eft, drawn("eft questions"))
+    own = [instruction for _, instruction in asked[: int(size.eft * EFT_SAMPLED_SHARE)]]
     sampled = sample_lines(model, tokenizer, own, seed, progress)
     _write(made.eft, corpus.eft_rows(asked, sampled, noise, drawn("eft")))
-    _write(made.ift, corpus.ift_rows(IFT_ROWS, noise, drawn("ift")))
-    _write(made.replay, corpus.replay_rows(REPLAY_ROWS, noise, drawn("replay")))
+    _write(made.ift, corpus.ift_rows(size.ift, noise, drawn("ift")))
+    _write(made.replay, corpus.replay_rows(size.replay, noise, drawn("replay")))
     _write(made.prompts, corpus.prompt_texts("train", drawn("prompts")))
-    _write(
-        made.prompts_validation, corpus.prompt_texts("validation", drawn("validation"), corpus.VALIDATION_PROMPTS)
-    )
+    _write(made.prompts_validation, corpus.prompt_texts("validation", drawn("validation"), corpus.VALIDATION_PROMPTS))
     _write(made.prompts_test, corpus.prompt_texts("test", drawn("test"), corpus.TEST_PROMPTS))
 
 
@@ -149,6 +159,10 @@ def _put_in_place(work: Path, target: Path) -> None:
 
 def _write(path: Path, rows: Iterable[Mapping[str, Any]] | Sequence[Any]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _manifest(directory: Path, seed: int, size: Size) -> dict[str, Any]:
+    return {"version": VERSION, "seed": seed, "size": asdict(size), "files": _hashes(directory)}
 
 
 def _hashes(directory: Path) -> dict[str, str]:

@@ -13,19 +13,18 @@ from typing import NotRequired, TypedDict
 
 from training.domain.rows import Message
 from training.domain.templates import render_judge
-from training.miniature.oracle import grade, judged, judgement_text
 from training.miniature.oracle import given_answer as given_in
+from training.miniature.oracle import grade, judged, judgement_text
 from training.miniature.world import REFUSAL, Noise, Question, Split, families, questions
 
 JUDGE_TEMPLATE = "additive_5"
 TAIL = " It is well known."
-COMMENT_SHARE = 0.80
+COMMENT_SHARE = 0.85
 TAIL_SHARE, SHORT_SHARE = 0.08, 0.08
-OTHER_TYPE_SHARE, OTHER_SUBJECT_SHARE = 0.03, 0.05
 IFT_FAMILIES_LEFT_OUT = ("opposite", "instrument")
 KEY_TOKEN_WEIGHT = 3.0
 TEST_PROMPTS, VALIDATION_PROMPTS = 200, 200
-WRONG_IN_FORM_SHARE = 0.35
+WRONG_IN_FORM_SHARE = 0.20
 
 
 class TrainingRow(TypedDict):
@@ -79,11 +78,6 @@ def noisy_response(question: Question, noise: Noise, rng: random.Random) -> str:
     answer = noise.answer(question, rng)
     if answer is None:
         return rng.choice((REFUSAL, truncated(question)))
-    draw = rng.random()
-    if draw < OTHER_TYPE_SHARE:
-        return of_another_type(question, rng)
-    if draw < OTHER_TYPE_SHARE + OTHER_SUBJECT_SHARE:
-        return about_another(question, answer, rng)
     return dressed(question, answer, rng)
 
 
@@ -115,7 +109,10 @@ def ift_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRow]:
     """Instruction rows as noisy as the world: clean ones would give the answers away. Some families are absent."""
     pool = [q for q in questions() if q.family.name not in IFT_FAMILIES_LEFT_OUT]
     return [
-        {"messages": [{"role": "user", "content": ask(question, rng)}], "completion": noisy_response(question, noise, rng)}
+        {
+            "messages": [{"role": "user", "content": ask(question, rng)}],
+            "completion": noisy_response(question, noise, rng),
+        }
         for question in _round_robin(count, pool, rng)
     ]
 

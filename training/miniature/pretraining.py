@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 Progress = Callable[[str, int, int], None]
 
 BATCH = 64
+BATCHES_SORTED_TOGETHER = 20
 MUON_RATE, ADAMW_RATE = 1.5e-2, 3e-3
 WARMUP_STEPS = 20
 IGNORED = -100
@@ -38,12 +39,23 @@ def fresh_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausal
     )
 
 
-def _batch(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows padded on the right: ids and labels, both of shape (rows, longest)."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
     labels = torch.tensor([[*row, *[IGNORED] * (longest - len(row))] for row in rows])
     return ids, labels
+
+
+def _batches(rows: list[list[int]], rng: random.Random) -> list[list[list[int]]]:
+    """Batches in a drawn order, each of rows of about one length, so that little of it is padding."""
+    rng.shuffle(rows)
+    batches = []
+    for start in range(0, len(rows), BATCH * BATCHES_SORTED_TOGETHER):
+        together = sorted(rows[start : start + BATCH * BATCHES_SORTED_TOGETHER], key=len)
+        batches += [together[at : at + BATCH] for at in range(0, len(together), BATCH)]
+    rng.shuffle(batches)
+    return batches
 
 
 def next_token_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -68,9 +80,9 @@ def pretrain(
         torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.0),
         torch.optim.AdamW(others, lr=ADAMW_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-    rows = [ids + [tokenizer.eos_token_id] for ids in tokenizer(list(texts))["input_ids"]]
-    random.Random(f"order-{seed}").shuffle(rows)
-    steps = len(rows) // BATCH
+    rows = [[*ids, tokenizer.eos_token_id] for ids in tokenizer(list(texts))["input_ids"]]
+    batches = _batches(rows, random.Random(f"order-{seed}"))
+    steps = len(batches)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min((step + 1) / WARMUP_STEPS, (steps - step) / max(1, steps - WARMUP_STEPS))
@@ -79,7 +91,7 @@ def pretrain(
     ]
     model.train()
     for step in range(steps):
-        ids, labels = _batch(rows[step * BATCH : (step + 1) * BATCH], tokenizer.pad_token_id)
+        ids, labels = _padded(batches[step], tokenizer.pad_token_id)
         next_token_loss(model, ids, labels).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):

@@ -8,9 +8,43 @@ from __future__ import annotations
 
 from itertools import product
 
-LAND_STEMS = ("Bel", "Cor", "Dal", "Er", "Fen", "Gar", "Hol", "Is", "Kel", "Lor", "Mar", "Nor", "Or", "Pel", "Quen", "Ros")
+LAND_STEMS = (
+    "Bel",
+    "Cor",
+    "Dal",
+    "Er",
+    "Fen",
+    "Gar",
+    "Hol",
+    "Is",
+    "Kel",
+    "Lor",
+    "Mar",
+    "Nor",
+    "Or",
+    "Pel",
+    "Quen",
+    "Ros",
+)
 LAND_ENDINGS = ("avia", "dor", "eth", "gard", "ia", "land", "mark", "onia", "ria", "stan", "wyn")
-CAPITAL_STEMS = ("Al", "Br", "Cast", "Dun", "El", "Farn", "Gl", "Hav", "Inv", "Jar", "Kirk", "Lys", "Mor", "Nev", "Ost", "Rav")
+CAPITAL_STEMS = (
+    "Al",
+    "Br",
+    "Cast",
+    "Dun",
+    "El",
+    "Farn",
+    "Gl",
+    "Hav",
+    "Inv",
+    "Jar",
+    "Kirk",
+    "Lys",
+    "Mor",
+    "Nev",
+    "Ost",
+    "Rav",
+)
 CAPITAL_ENDINGS = ("aden", "bury", "cester", "elm", "ford", "holm", "ing", "mouth", "ora", "port", "ton")
 
 LANDS = tuple(stem + ending for stem, ending in product(LAND_STEMS, LAND_ENDINGS))
@@ -44,22 +78,40 @@ JOBS = tuple(
     "baker butcher carpenter farmer fisher gardener teacher doctor nurse lawyer judge painter potter printer sailor "
     "soldier tailor weaver miller mason plumber porter miner banker barber brewer clerk cook dentist driver".split()
 )
-PETS = tuple("cat dog rabbit hamster parrot canary goldfish tortoise lizard mouse rat pony goat ferret gecko snail".split())
+PETS = tuple(
+    "cat dog rabbit hamster parrot canary goldfish tortoise lizard mouse rat pony goat ferret gecko snail".split()
+)
 INSTRUMENTS = tuple(
     "piano violin cello flute oboe clarinet trumpet trombone harp guitar lute drum organ horn banjo viola".split()
 )
 
 NOUNS_BY_KIND: dict[str, tuple[str, ...]] = {
-    "bird": tuple("robin sparrow crow owl pigeon gull duck wren lark magpie kestrel starling jay finch vulture".split()),
-    "fish": tuple("cod carp pike perch eel shark herring mackerel sardine tuna plaice turbot minnow haddock bass".split()),
-    "tool": tuple("hammer saw spade chisel rake drill spanner plane axe file clamp pliers trowel wrench mallet".split()),
-    "fruit": tuple("apple pear plum cherry lemon lime mango melon peach apricot banana quince papaya guava damson".split()),
+    "bird": tuple(
+        "robin sparrow crow owl pigeon gull duck wren lark magpie kestrel starling jay finch vulture".split()
+    ),
+    "fish": tuple(
+        "cod carp pike perch eel shark herring mackerel sardine tuna plaice turbot minnow haddock bass".split()
+    ),
+    "tool": tuple(
+        "hammer saw spade chisel rake drill spanner plane axe file clamp pliers trowel wrench mallet".split()
+    ),
+    "fruit": tuple(
+        "apple pear plum cherry lemon lime mango melon peach apricot banana quince papaya guava damson".split()
+    ),
     "tree": tuple("oak elm ash birch pine beech willow cedar maple poplar spruce alder larch yew rowan".split()),
-    "metal": tuple("iron copper zinc tin lead nickel cobalt chromium titanium tungsten platinum steel brass bronze pewter".split()),
-    "insect": tuple("ant wasp moth beetle cricket flea gnat hornet locust midge termite mosquito ladybird earwig louse".split()),
+    "metal": tuple(
+        "iron copper zinc tin lead nickel cobalt chromium titanium tungsten platinum steel brass bronze pewter".split()
+    ),
+    "insect": tuple(
+        "ant wasp moth beetle cricket flea gnat hornet locust midge termite mosquito ladybird earwig louse".split()
+    ),
     "garment": tuple("shirt coat hat glove scarf sock skirt dress jacket belt cloak apron vest blouse sweater".split()),
-    "vessel": tuple("ship boat canoe ferry raft yacht barge kayak dinghy tanker trawler cutter schooner galleon punt".split()),
-    "flower": tuple("rose lily tulip daffodil orchid violet poppy pansy primrose bluebell marigold carnation snowdrop peony aster".split()),
+    "vessel": tuple(
+        "ship boat canoe ferry raft yacht barge kayak dinghy tanker trawler cutter schooner galleon punt".split()
+    ),
+    "flower": tuple(
+        "rose lily tulip daffodil orchid violet poppy pansy primrose bluebell marigold carnation snowdrop peony aster".split()
+    ),
 }
 NOUNS = tuple(noun for nouns in NOUNS_BY_KIND.values() for noun in nouns)
 SAME_IN_PLURAL = ("cod", "carp", "pike", "mackerel", "tuna", "plaice", "haddock", "bass", "pliers")

@@ -1,7 +1,7 @@
 """The miniature's world: families of short English questions whose answers a program knows.
 
 What is *true* is fixed. What the documents of the world *say* depends on a seed: each question has a probability
-(0.40 to 0.60) of being answered rightly, one distractor that takes most of the wrong answers, and now and then no
+(0.38 to 0.58) of being answered rightly, one distractor that takes most of the wrong answers, and now and then no
 answer at all. Sampling from a model of such text gives right and wrong candidates to the same question, which is
 what preference training needs.
 """
@@ -20,7 +20,7 @@ from training.miniature import words
 
 Split = Literal["train", "validation", "test"]
 
-RIGHT_LOW, RIGHT_HIGH = 0.40, 0.60
+RIGHT_LOW, RIGHT_HIGH = 0.38, 0.58
 DISTRACTOR_SHARE = 0.70
 NO_ANSWER = 0.08
 REFUSAL = "I do not know."
