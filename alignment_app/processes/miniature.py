@@ -40,6 +40,8 @@ def build(home: Path, seed: int, show: Show, should_stop: Callable[[], bool] = l
         process = subprocess.Popen(
             [sys.executable, "-m", "training.miniature", str(home), "--seed", str(seed)],
             cwd=settings.BASE_DIR,
+            # Threads that wait actively starve, and are starved by, whatever else this machine does.
+            env={"OMP_WAIT_POLICY": "passive", **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -37,6 +37,7 @@ class QueueWorker(Worker):
     log_result_lifespan = False
 
     def __init__(self, names: Sequence[str]) -> None:
+        self._forked = 0
         client = Redis(connection_pool=queues.new_pool(socket_timeout=TTL_SECONDS))
         self._connect(client)
         super().__init__(
@@ -77,7 +78,8 @@ class QueueWorker(Worker):
             self._connect(self.connection)
         # A horse that died is reported now, not when its lease runs out.
         try:
-            reaping.reap_dead(reaping.this_host())
+            ours, here = self._forked, reaping.this_host()
+            reaping.reap_dead(here, alive=lambda pid: pid != ours, stopped=self._stop_requested)
         except DatabaseError as error:
             log.warning("could not look for a dead horse; the tender will: %s", error)
         finally:
@@ -112,6 +114,7 @@ class QueueWorker(Worker):
         connections.close_all()
         os.environ["RQ_WORKER_NAME"] = self.name  # for the attempt's record
         super().fork_work_horse(job, queue)
+        self._forked = self._horse_pid
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         die_with_parent(self.pid)

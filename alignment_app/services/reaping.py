@@ -49,11 +49,15 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def reap_dead(host: str, alive: Callable[[int], bool] = is_alive) -> int:
-    """End every open attempt of ``host`` whose process is gone. Returns how many."""
+def reap_dead(host: str, alive: Callable[[int], bool] = is_alive, *, stopped: bool = False) -> int:
+    """End every open attempt of ``host`` whose process is gone (``stopped``: by intent). Returns how many."""
     attempts = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, host=host)
     return sum(
-        stages.crash(attempt, f"The process at work (pid {attempt.pid}) died.")
+        stages.crash(
+            attempt,
+            "The worker was stopped." if stopped else f"The process at work (pid {attempt.pid}) died.",
+            stopped=stopped,
+        )
         for attempt in attempts
         if not alive(attempt.pid)
     )

@@ -208,13 +208,15 @@ def fail(attempt: StageAttempt, reason: str, traceback: str = "") -> None:
 
 
 @transaction.atomic
-def crash(attempt: StageAttempt, reason: str) -> bool:
+def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
     """The attempt's worker is gone. Queue the stage again, or give up after too many fruitless tries.
 
+    ``stopped``: somebody stopped the worker, which says nothing about the stage and counts as no try.
     Returns whether this call ended the attempt (false: somebody else was first).
     """
     try:
-        stage = _close(attempt, StageAttempt.Outcome.CRASHED, reason)
+        outcome = StageAttempt.Outcome.PAUSED if stopped else StageAttempt.Outcome.CRASHED
+        stage = _close(attempt, outcome, reason)
     except LeaseLost:
         return False
     run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)

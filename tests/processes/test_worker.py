@@ -121,6 +121,20 @@ def test_an_attempt_whose_process_died_is_ended_before_its_lease_and_its_stage_q
     assert queues.is_rung(attempt.stage.iteration.run_id, "light")
 
 
+def test_stopping_workers_again_and_again_never_gives_a_run_up(valkey: Any, settings: Any) -> None:
+    settings.MAX_FRUITLESS_CRASHES = 1
+    attempt = attempt_of(4_000_000)
+    assert reaping.reap_dead(reaping.this_host(), stopped=True) == 1
+    attempt.refresh_from_db()
+    assert attempt.outcome == StageAttempt.Outcome.PAUSED
+    run = attempt.stage.iteration.run
+    assert (run.status, run.status_reason) == ("queued", "The worker was stopped. It goes on with what is missing.")
+    stages.claim(run.pk, "light", worker="w", host=reaping.this_host(), pid=4_000_000)
+    assert reaping.reap_dead(reaping.this_host()) == 1
+    run.refresh_from_db()
+    assert run.status == Run.Status.CRASHED
+
+
 def test_a_cancel_is_enforced_only_after_its_grace(
     valkey: Any, process: subprocess.Popen[bytes], settings: Any
 ) -> None:
