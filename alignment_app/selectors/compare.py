@@ -9,13 +9,14 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
 
-from alignment_app.models import Checkpoint, Judgement, Prompt, Response, Run
+from alignment_app.models import Checkpoint, Comparison, Judgement, Prompt, Response, Run
 from alignment_app.selectors.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
 from training.config import ConfigError, RunConfig, differences
-from training.domain.metrics import HeadToHead, head_to_head
+from training.domain.metrics import HeadToHead, head_to_head, score_outcome
 
 MOST_COLUMNS = 5
 CHOICES = 40
+TURNED = {"win": "lose", "tie": "tie", "lose": "win"}
 
 #: Metrics in reading order: key, label, form, and whether more is better (None: neither).
 METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
@@ -81,8 +82,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
+    """A prompt with every column's answer. ``outcome`` is the last column's against the first of two: win, tie, lose.
+
+    ``judged_both_orders``: from the head-to-head of an evaluation; else by score, "" where a score is missing.
+    """
+
     prompt: Prompt
     answers: list[Answer]
+    outcome: str
+    judged_both_orders: bool
 
 
 def columns(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> list[Column]:
@@ -179,8 +187,8 @@ def shared_prompts(chosen: Sequence[Column]) -> QuerySet[Prompt]:
 def tally(prompts: QuerySet[Prompt], last: int) -> HeadToHead | None:
     """The last column against the first, by score; ``None`` where no prompt has both scores."""
     pairs = prompts.order_by().values_list("score_0", f"score_{last}")
-    outcomes = [("win" if b > a else "lose" if b < a else "tie") for a, b in pairs if a is not None and b is not None]
-    return head_to_head(outcomes) if outcomes else None  # type: ignore[arg-type]
+    outcomes = [outcome for before, after in pairs if (outcome := score_outcome(after, before)) is not None]
+    return head_to_head(outcomes) if outcomes else None
 
 
 def prompts_page(
@@ -210,14 +218,32 @@ def prompts_page(
             purpose=Response.Purpose.EVALUATION,
         ).order_by("-index")
     }
-    page.object_list = [_prompt_row(prompt, chosen, texts) for prompt in shown]
+    judged = _head_to_heads(chosen, shown)
+    page.object_list = [_prompt_row(prompt, chosen, texts, judged) for prompt in shown]
     return page, counted
 
 
-def _prompt_row(prompt: Prompt, chosen: Sequence[Column], texts: dict[tuple[int | None, int], str]) -> PromptRow:
+def _head_to_heads(chosen: Sequence[Column], prompts: Sequence[Prompt]) -> dict[int, str]:
+    """Outcomes by prompt of the last of two columns, where an evaluation held these two against each other."""
+    if len(chosen) != 2:
+        return {}
+    first, last = chosen[0].checkpoint, chosen[1].checkpoint
+    for newer, older, turned in ((last, first, False), (first, last, True)):
+        rows = Comparison.objects.filter(
+            evaluation__checkpoint=newer, evaluation__against=older, prompt__in=prompts
+        ).values_list("prompt_id", "outcome")
+        if rows:
+            return {prompt: TURNED[outcome] if turned else outcome for prompt, outcome in rows}
+    return {}
+
+
+def _prompt_row(
+    prompt: Prompt, chosen: Sequence[Column], texts: dict[tuple[int | None, int], str], judged: dict[int, str]
+) -> PromptRow:
     scores = [getattr(prompt, f"score_{place}") for place in range(len(chosen))]
     known = [score for score in scores if score is not None]
     top = max(known) if len(known) > 1 and max(known) != min(known) else None
+    outcome = judged.get(prompt.pk) or (score_outcome(scores[-1], scores[0]) if len(chosen) == 2 else None)
     return PromptRow(
         prompt,
         [
@@ -229,6 +255,8 @@ def _prompt_row(prompt: Prompt, chosen: Sequence[Column], texts: dict[tuple[int 
             )
             for column, score in zip(chosen, scores, strict=True)
         ],
+        outcome or "",
+        judged_both_orders=prompt.pk in judged,
     )
 
 
