@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "docker" / "constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-TEST_EXTRAS = ("dev", "gemini", "openai", "tracking")
+TEST_EXTRAS = ("dev", "gemini", "openai")
 NEEDED_GB = {"cpu": 2, "cuda": 9}
 
 
