@@ -71,7 +71,7 @@ class TransformersEngine:
         Raises :class:`PromptTooLong` before anything is generated where a prompt does not fit.
         """
         for batch in self._batches(self._encode(requests, sampling)):
-            yield from self._decode(batch, sampling)
+            yield from self._decode_in_parts(batch, sampling)
 
     def close(self) -> None:
         """Give back the model's memory."""
@@ -104,8 +104,32 @@ class TransformersEngine:
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """By length, equal prompts side by side, so that little is padding and shared prompts meet in one batch."""
         jobs = sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
-        for start in range(0, len(jobs), self.batch_size):
-            yield jobs[start : start + self.batch_size]
+        start = 0
+        while start < len(jobs):
+            batch = jobs[start : start + self.batch_size]  # may have become smaller since the last
+            start += len(batch)
+            yield batch
+
+    def _decode_in_parts(self, jobs: list[_Job], sampling: Sampling) -> Iterator[Completion]:
+        """Decode the batch; where memory does not suffice in halves, which gives the same texts."""
+        try:
+            done = self._decode(jobs, sampling)
+        except torch.OutOfMemoryError as error:
+            if len(jobs) == 1:
+                raise EngineError(
+                    f"The device ran out of memory with a single prompt of {len(jobs[0].prompt)} tokens. Lower "
+                    "student.max_length or the number of new tokens, or take a smaller model or dtype bfloat16."
+                ) from error
+            done = None
+        if done is not None:
+            yield from done
+            return
+        gc.collect()
+        torch.cuda.empty_cache()
+        half = len(jobs) // 2
+        self.batch_size = max(1, min(self.batch_size, half))
+        yield from self._decode_in_parts(jobs[:half], sampling)
+        yield from self._decode_in_parts(jobs[half:], sampling)
 
     @torch.inference_mode()
     def _decode(self, jobs: list[_Job], sampling: Sampling) -> list[Completion]:

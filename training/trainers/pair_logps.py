@@ -59,17 +59,28 @@ def summed_logps(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     On a GPU by TRL's fused head, which ``model`` must carry (``trl.trainer.utils.add_fused_lm_head``): it never builds
     the logits. On a CPU that head scores the prompt's positions too, so there the logits of the responses are built.
     """
-    ids, attention, mask = batch["input_ids"], batch["attention_mask"], batch["completion_mask"]
-    if ids.device.type == "cuda":
-        labels = ids.masked_fill(mask == 0, -100)
-        totals = model(input_ids=ids, attention_mask=attention, labels=labels, fused_lm_head=True).log_probs.sum(dim=1)
-    else:
-        logits, tokens = target_logits(model, ids, attention, mask)
-        logps = -F.cross_entropy(logits.float(), tokens, reduction="none")
-        rows = torch.arange(len(ids))[:, None].expand_as(mask)[:, 1:][mask[:, 1:].bool()]
-        totals = logps.new_zeros(len(ids)).index_add(0, rows, logps)
+    totals = (fused_totals if batch["input_ids"].device.type == "cuda" else built_totals)(model, batch)
     chosen, rejected = totals.chunk(2, dim=0)
     return chosen, rejected
+
+
+def fused_totals(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """Sum of the completion tokens' log-probabilities of every row, (rows,), by TRL's fused head."""
+    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    output = model(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels, fused_lm_head=True
+    )
+    totals: Tensor = output.log_probs.sum(dim=1)
+    return totals
+
+
+def built_totals(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """The same from logits that are built for the completion tokens alone."""
+    ids, mask = batch["input_ids"], batch["completion_mask"]
+    logits, tokens = target_logits(model, ids, batch["attention_mask"], mask)
+    logps = -F.cross_entropy(logits.float(), tokens, reduction="none")
+    rows = torch.arange(len(ids), device=ids.device)[:, None].expand_as(mask)[:, 1:][mask[:, 1:].bool()]
+    return logps.new_zeros(len(ids)).index_add(0, rows, logps)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,37 @@ def test_a_draw_never_falls_outside_the_nucleus_at_the_edges() -> None:
     logits = torch.tensor([[-20.0, 5.0, 4.0, -20.0]]).repeat(2, 1)
     tokens, _ = draw_tokens(logits, torch.tensor([0.0, 1.0]), temperature=0.7, top_p=0.9)
     assert tokens.tolist() == [1, 2] or tokens.tolist() == [1, 1]
+
+
+def test_a_batch_that_does_not_fit_in_memory_is_halved_to_the_same_texts(
+    little_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = _requests(11)
+    engine = TransformersEngine(little_model, batch_size=11)
+    expected = {completion.key: completion.text for completion in engine.generate(requests, SAMPLED)}
+    decode = engine._decode
+
+    def with_room_for_three(jobs: list[Any], sampling: Sampling) -> list[Completion]:
+        if len(jobs) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return decode(jobs, sampling)
+
+    monkeypatch.setattr(engine, "_decode", with_room_for_three)
+    assert {completion.key: completion.text for completion in engine.generate(requests, SAMPLED)} == expected
+    assert engine.batch_size <= 3
+
+
+def test_a_single_prompt_that_does_not_fit_in_memory_is_said_in_words(
+    little_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TransformersEngine(little_model)
+
+    def without_room(*_: Any) -> list[Completion]:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(engine, "_decode", without_room)
+    with pytest.raises(EngineError, match="ran out of memory with a single prompt"):
+        list(engine.generate(_requests(1), SAMPLED))
 
 
 def test_a_foreign_checkpoint_generates(models_folder: Path) -> None:

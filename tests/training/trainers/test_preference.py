@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl.trainer.utils import add_fused_lm_head
 
 from training.config import LoraConfig, PreferenceConfig
 from training.domain import losses
 from training.domain.templates import augment_query
 from training.trainers import loop
+from training.trainers.pair_logps import built_totals, fused_totals, pair_batch
 from training.trainers.preference import train_preference
 from training.trainers.results import Stopped, TrainingError, TrainResult
 
@@ -143,6 +145,17 @@ def test_every_other_loss_of_the_trainer_runs_by_its_name(loss: str, train: Call
     assert math.isfinite(points[-1]["loss"])
 
 
+def test_both_ways_to_log_probabilities_agree(little_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(little_model)
+    add_fused_lm_head(model, outputs=("log_probs",))
+    prompts, chosen, rejected = [[5, 6, 7, 8], [9]], [[10, 11], [12, 13, 14]], [[15], [16, 17]]
+    batch = pair_batch(prompts, chosen, rejected, 0)
+    fused, built = fused_totals(model, batch), built_totals(model, batch)
+    assert torch.allclose(fused, built, atol=1e-5)
+    alone = pair_batch(prompts[1:], chosen[1:], rejected[1:], 0)
+    assert torch.allclose(built_totals(model, alone), built[[1, 3]], atol=1e-5)
+
+
 def test_the_learning_rate_ends_exactly_at_its_floor(train: Callable[..., Any]) -> None:
     _, points = train(_config(epochs=3))
     assert points[0]["learning_rate"] == pytest.approx(3e-3)
@@ -257,3 +270,10 @@ def test_points_come_at_most_four_times_a_second_and_the_last_always(
         "step", "total_steps", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second",
         "chosen_reward", "rejected_reward", "margin", "accuracy",
     }  # fmt: skip
+
+
+def test_a_foreign_checkpoint_trains(models_folder: Path, train: Callable[..., Any]) -> None:
+    foreign = str(models_folder / "tiny-lm")
+    result, points = train(_config(loss="sr_dpo", batch_size=8), pairs=_pairs(8), model=foreign, reference=foreign)
+    assert result.steps == 1
+    assert points[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
