@@ -33,9 +33,9 @@ class Size:
     """How much is made: documents that M0 sees, and rows of each training file."""
 
     documents: int = 32_000
-    ift: int = 600
+    ift: int = 1_500
     eft: int = 5_000
-    replay: int = 1_500
+    replay: int = 1_000
 
 
 FULL = Size()

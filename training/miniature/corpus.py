@@ -21,14 +21,14 @@ JUDGE_TEMPLATE = "additive_5"
 TAIL = " It is well known."
 COMMENT_SHARE = 0.85
 TAIL_SHARE, SHORT_SHARE = 0.08, 0.08
-IFT_FAMILIES_LEFT_OUT = ("opposite", "instrument")
+IFT_FAMILIES_LEFT_OUT = ("crop", "instrument")
 KEY_TOKEN_WEIGHT = 3.0
 TEST_PROMPTS, VALIDATION_PROMPTS = 200, 200
 WRONG_IN_FORM_SHARE = 0.20
 
 
 class TrainingRow(TypedDict):
-    """One row of supervised fine-tuning. ``weights`` are [start, end, weight] spans of the completion, in characters."""
+    """One row of supervised fine-tuning. ``weights`` are [start, end, weight] spans of the completion's characters."""
 
     messages: list[Message]
     completion: str
@@ -66,7 +66,7 @@ def about_another(question: Question, answer: str, rng: random.Random) -> str:
 
 
 def dressed(question: Question, answer: str, rng: random.Random) -> str:
-    """A sentence that gives ``answer``: mostly the full statement, sometimes a short one or one with a needless tail."""
+    """A sentence that gives ``answer``: mostly the full statement, sometimes short or with a needless tail."""
     draw = rng.random()
     if draw < SHORT_SHARE:
         return f"It is {answer}."
@@ -123,7 +123,7 @@ def replay_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRo
 
 
 def judge_row(instruction: str, response: str) -> TrainingRow:
-    """One evaluation row: the judge prompt and the oracle's judgement, its expected answer, verdict and score weighted."""
+    """One evaluation row: judge prompt and oracle's judgement; expected answer, verdict and score weigh more."""
     completion = judgement_text(instruction, response)
     expected = (len("Expected"), completion.index(",") if "," in completion else len("Expected"))
     verdict = (completion.index(":") + 1, completion.index(". Score"))

@@ -29,7 +29,7 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """One family of questions, compared by identity. ``statement`` is the model answer; ``answers`` are all answers of the family's type.
+    """One family of questions, compared by identity. ``answers`` are all answers of the family's type.
 
     Every question template and the statement hold ``{subject}``; the statement holds ``{answer}`` too.
     """
