@@ -23,7 +23,7 @@ METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
     ("mean_score", "Mean score, 0 to 5", "places2", True),
     ("right_answers", "Right answers", "number", True),
     ("n", "Prompts held against the one before", "number", None),
-    ("win_rate", "Win rate against the one before", "percent", True),
+    ("win_rate", "Win rate against the one before", "percent", None),
     ("win", "Wins", "number", None),
     ("tie", "Ties", "number", None),
     ("lose", "Losses", "number", None),
