@@ -22,6 +22,8 @@ NOT_ALLOWED: Final = 4403
 NO_SUCH_RUN: Final = 4404
 #: What the page sent makes no sense.
 BAD_MESSAGE: Final = 4400
+#: Something failed here; the page's next socket may do better.
+TRY_AGAIN: Final = 1011
 
 
 class RunConsumer(AsyncWebsocketConsumer):
@@ -73,6 +75,9 @@ class RunConsumer(AsyncWebsocketConsumer):
                     await self.send(text_data=text)
             except OSError:  # the peer is gone (uvicorn's ClientDisconnected); it comes again with its cursor
                 log.debug("a socket of run %s is gone", self.run_id)
+            except Exception:
+                log.exception("a socket of run %s is closed; its page comes again", self.run_id)
+                await self.close(TRY_AGAIN)
 
     async def _stop_sending(self) -> None:
         if self._sending is not None:

@@ -12,6 +12,7 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
+from django.db import OperationalError
 from django.test import AsyncClient
 
 from alignment_app import feeds
@@ -121,6 +122,20 @@ async def test_events_come_without_the_channel_layer_too(
     await database_sync_to_async(append)(run, 2)
     assert await seqs(page, 2) == [1, 2]
     await page.disconnect()
+
+
+async def test_a_read_that_fails_closes_the_socket_so_that_its_page_comes_again(
+    valkey: Any, run: Run, reader: Any, no_feed_is_left: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database_sync_to_async(append)(run, 3)
+
+    def fail(*_: Any) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("alignment_app.selectors.events.after", fail)
+    page = await socket(run.pk, reader)
+    await ask(page, 0)
+    assert (await page.receive_output(timeout=5))["code"] == 1011
 
 
 @pytest.mark.parametrize(("role", "code"), [("annotator", 4403), ("viewer", None), ("lead", None), ("admin", None)])
