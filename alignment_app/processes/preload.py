@@ -12,15 +12,13 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-#: Importing these starts no thread and no CUDA. ``training.jobs`` pulls in the project's own.
+#: Importing these starts no thread and no CUDA. ``training.jobs`` brings the trainers and TRL; what transformers loads
+#: only when it is asked for is named.
 MODULES: Final = (
     "torch",
     "transformers",
     "transformers.models.auto.modeling_auto",
     "transformers.models.llama.modeling_llama",
-    "trl",
-    "trl.trainer.sft_trainer",
-    "trl.trainer.dpo_trainer",
     "training.jobs",
 )
 
