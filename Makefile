@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev demo demo-all up test lint format clean clean-data bench-sockets bench-miniature
+.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ lint: install-dev ## the checks that run no test
 
 format: install-dev ## put the code into its form
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+hooks: install-dev ## run the checks that need no test before each commit
+	@.venv/bin/pip install --quiet pre-commit==4.7.0 && .venv/bin/pre-commit install
 
 bench-sockets: install-dev ## 200 browsers' sockets on one run, over cut connections
 	@$(PY) -m tests.benchmarks.sockets
