@@ -20,13 +20,16 @@ class Curve:
     iteration: int
     stage: str
     lines: dict[str, list[Point]] = field(default_factory=dict)
+    steps: int | None = None  #: how many steps the training will have
 
     @property
     def label(self) -> str:
         return f"M{self.iteration + 1}"
 
     def as_json(self) -> dict[str, Any]:
-        return {"iteration": self.iteration, "stage": self.stage, "label": self.label, "lines": self.lines}
+        """What the page's script draws."""
+        names = ("iteration", "stage", "label", "steps", "lines")
+        return {name: getattr(self, name) for name in names}
 
 
 def curves(run_id: int, up_to: int | None = None, most: int = MOST_POINTS) -> list[Curve]:
@@ -45,7 +48,7 @@ def curves(run_id: int, up_to: int | None = None, most: int = MOST_POINTS) -> li
             rows[point["step"]] = point
     found = []
     for (iteration, stage), rows in sorted(steps.items()):
-        curve = Curve(iteration, stage)
+        curve = Curve(iteration, stage, steps=rows[max(rows)].get("total_steps"))
         for name in LINES:
             line = [(step, rows[step][name]) for step in sorted(rows) if rows[step].get(name) is not None]
             if line:

@@ -31,7 +31,7 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Win, tie and lose of a model against the one before, as shares of one, with the 95 % interval of the wins."""
+    """Win, tie and lose of a model against the one before, as shares of one; the win rate with its 95 % interval."""
 
     newer: str
     older: str
@@ -39,7 +39,9 @@ class Outcome:
     tie: float
     lose: float
     n: int
-    half_width: float | None
+    rate: float | None  #: wins with a tie as half a win
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,10 +307,9 @@ def outcome(measured: Evaluation, newer: str, older: str) -> Outcome | None:
     if any(count is None for count in counts) or not compared:
         return None
     win, tie, lose = ((count or 0) / compared for count in counts)
-    low, high = metrics.get("win_low"), metrics.get("win_high")
-    half = (high - low) / 2 if low is not None and high is not None else None
     against = measured.against.name if measured.against else older
-    return Outcome(newer, against, win, tie, lose, compared, half)
+    rate_, low, high = (metrics.get(name) for name in ("win_rate", "win_low", "win_high"))
+    return Outcome(newer, against, win, tie, lose, compared, rate_, low, high)
 
 
 def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
@@ -316,12 +317,10 @@ def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
     if measured is not None:
         metrics = measured.metrics
         found = []
-        if metrics.get("mean_score") is not None:
-            found.append(f"mean score {number(metrics['mean_score'], 2)}")
         if metrics.get("judge_parse_rate") is not None:
             found.append(f"self-judge {percent(metrics['judge_parse_rate'], 1)} parsed")
         if metrics.get("judge_pairwise_accuracy") is not None:
-            found.append(f"{percent(metrics['judge_pairwise_accuracy'])} of pairs right")
+            found.append(f"self-judge {percent(metrics['judge_pairwise_accuracy'])} of pairs right")
         return found
     judging = next((stage for stage in stages if stage.kind == Stage.Kind.JUDGEMENTS and stage.done), None)
     if judging is None or judging.detail.get("parse_rate") is None:
@@ -357,7 +356,7 @@ def figures(run: Run) -> Figures | None:
 _ROWS = (
     ("Mean score, of 5", "mean_score", lambda value: number(value, 2)),
     ("Right answers", "right_answers", number),
-    ("Wins against the one before", "win_rate", lambda value: percent(value)),
+    ("Win rate against the one before, ties half", "win_rate", lambda value: percent(value)),
     ("Self-judge: replies parsed", "judge_parse_rate", lambda value: percent(value, 1)),
     ("Self-judge: pairs in the right order", "judge_pairwise_accuracy", lambda value: percent(value, 1)),
     ("Mean response length, tokens", "response_tokens_mean", lambda value: number(value, 0)),

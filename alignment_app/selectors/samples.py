@@ -19,7 +19,6 @@ from alignment_app.models import (
     Prompt,
     Response,
     Run,
-    RunEvent,
     SnapshotItem,
     Stage,
 )
@@ -78,28 +77,36 @@ class ComparisonSample:
     newer: list[Judgement]
     older: list[Judgement]
 
+    @property
+    def preferred_first(self) -> str:
+        """What the judge preferred with the newer one shown first."""
+        return self._name(self.comparison.verdict_first, newer_is="first")
+
+    @property
+    def preferred_second(self) -> str:
+        """What the judge preferred with the newer one shown second."""
+        return self._name(self.comparison.verdict_second, newer_is="second")
+
+    def _name(self, verdict: str, newer_is: str) -> str:
+        evaluation = self.comparison.evaluation
+        if verdict not in ("first", "second"):
+            return "neither" if verdict == "tie" else "nothing that could be read"
+        if verdict == newer_is:
+            return evaluation.checkpoint.name
+        return evaluation.against.name if evaluation.against else "the older one"
+
 
 def latest(run: Run) -> PromptSample | None:
-    """The prompt that was worked on last, of the newest iteration; None until there is a response."""
-    event = RunEvent.objects.filter(run=run, kind=RunEvent.Kind.SAMPLE).order_by("-seq").first()
-    if event is not None:
-        iteration = Iteration.objects.filter(run=run, number=event.payload["iteration"]).first()
-        if iteration is not None:
-            found = prompt_samples(iteration, [event.payload["prompt"]])
-            if found and found[0].candidates:
-                return found[0]
-    pair = PreferencePair.objects.filter(iteration__run=run).order_by("-iteration__number", "-pk").first()
-    if pair is not None and pair.iteration is not None:
-        return next(iter(prompt_samples(pair.iteration, [pair.prompt_id])), None)
-    response = (
-        Response.objects.filter(iteration__run=run, purpose__in=_IN_PAIRS)
-        .order_by("-iteration__number", "-pk")
-        .select_related("iteration")
-        .first()
-    )
-    if response is None or response.iteration is None:
-        return None
-    return next(iter(prompt_samples(response.iteration, [response.prompt_id])), None)
+    """The prompt of the newest iteration that is furthest: just paired, else just judged, else just answered."""
+    for iteration in run.iterations.order_by("-number"):
+        pairs = PreferencePair.objects.filter(iteration=iteration)
+        judgements = Judgement.objects.filter(iteration=iteration, response__purpose__in=_IN_PAIRS)
+        responses = Response.objects.filter(iteration=iteration, purpose__in=_IN_PAIRS)
+        for rows, prompt in ((pairs, "prompt_id"), (judgements, "response__prompt_id"), (responses, "prompt_id")):
+            row = rows.order_by("-pk").values_list(prompt).first()
+            if row is not None:
+                return next(iter(prompt_samples(iteration, [row[0]])), None)
+    return None
 
 
 _IN_PAIRS = (Response.Purpose.CANDIDATE, Response.Purpose.DEMONSTRATION)

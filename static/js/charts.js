@@ -65,13 +65,17 @@ export class Curves {
     const key = this.key(iteration, stage);
     let curve = this.curves.get(key);
     if (!curve) {
-      curve = { iteration, stage, label: `M${iteration + 1}`, lines: {} };
+      curve = { iteration, stage, label: `M${iteration + 1}`, steps: null, lines: {} };
       this.curves.set(key, curve);
       if (!this.pinned) this.chosen = key;
       this.dirty = true;
     }
     let longest = 0;
     for (const point of points) {
+      if (point.total_steps && point.total_steps !== curve.steps) {
+        curve.steps = point.total_steps;
+        this.dirty = true; // the axis has its length now
+      }
       for (const shape of SHAPES[stage] ?? SHAPES.training) {
         for (const [name] of shape.lines) {
           if (point[name] === undefined || point[name] === null) continue;
@@ -202,7 +206,7 @@ function options(shape, curve, theme) {
         borderWidth: 1.8,
         pointRadius: 0,
         pointHoverRadius: 3,
-        tension: 0.2,
+        tension: 0,
       })),
     },
     options: {
@@ -215,6 +219,8 @@ function options(shape, curve, theme) {
         x: {
           type: "linear",
           bounds: "data",
+          min: 0,
+          max: curve.steps ?? undefined,
           border: { display: false },
           grid: { display: false },
           ticks: { ...tick, maxTicksLimit: 5, maxRotation: 0, precision: 0, callback: (value, place) => (place ? value.toLocaleString("en-GB") : `step ${value}`) },

@@ -40,21 +40,26 @@ function size(bytes) {
 
 // ------------------------------------------------------------------ parts that the server draws again
 
-const pending = new Map(); // part → timer
+const pending = new Map(); // part → {timer, due}
 const busy = new Set();
 
-/** Draw a part anew, soon, and not more often than every `pause` ms. */
-function refresh(part, pause = 700) {
-  if (pending.has(part)) return;
-  pending.set(part, setTimeout(() => fetchPart(part), pause));
+/** Draw a part anew within `pause` ms. Calls that come meanwhile are one; a more urgent one brings it forward. */
+function refresh(part, pause) {
+  const due = performance.now() + pause;
+  const waiting = pending.get(part);
+  if (waiting) {
+    if (waiting.due <= due) return;
+    clearTimeout(waiting.timer);
+  }
+  pending.set(part, { due, timer: setTimeout(() => fetchPart(part), pause) });
 }
 
 async function fetchPart(part) {
+  pending.delete(part);
   if (busy.has(part) || isHeldOpen(part)) {
-    pending.set(part, setTimeout(() => fetchPart(part), 1500));
+    refresh(part, 1000);
     return;
   }
-  pending.delete(part);
   busy.add(part);
   try {
     const answer = await fetch(`/runs/${runId}/part/${part}/`, { headers: { "HX-Request": "true" } });
@@ -96,6 +101,7 @@ function swap(part, html) {
 
 // ------------------------------------------------------------------ stages
 
+const SAMPLED = new Set(["responses", "demonstrations", "judgements", "pairs"]);
 const LOOKS = { done: "done", running: "now", queued: "next", waiting: "ask", pending: "wait", stopped: "ask" };
 
 function onStage(stage) {
@@ -107,15 +113,17 @@ function onStage(stage) {
     }
     refresh("loop", 250);
     refresh("head", 250);
+    if (following && SAMPLED.has(stage.kind)) refresh("sample", 500);
     if (stage.kind === "evaluation" || stage.status === "done") refresh("figures", 400);
     return;
   }
   if (stage.status !== "running") return;
+  if (following && SAMPLED.has(stage.kind)) refresh("sample", 1500);
   const share = stage.total ? Math.min(100, (100 * stage.done) / stage.total) : 0;
   item.querySelector(".pie").setAttribute("stroke-dasharray", `${share.toFixed(1)} 200`);
   setText(item.querySelector("[data-count]"), stage.total ? `${count(stage.done)} of ${count(stage.total)}` : count(stage.done));
   setText(item.querySelector("[data-note]"), [speed(stage.rate), left(stage.seconds_left)].filter(Boolean).join(", "));
-  refresh("head", 8000); // the time left of the whole run
+  refresh("head", 5000); // the time left of the whole run
 }
 
 function setText(element, text) {
