@@ -20,12 +20,13 @@ from tests.alignment_app.stories import Story
 pytestmark = pytest.mark.django_db
 
 AsRole = Callable[[str], Client]
+FEW = {"dataset": "story-prompts", "count": 8}
 
 
 @pytest.fixture
 def run() -> Run:
     """A finished run with M0 to M3, its last answers scored and its last judging probed."""
-    told = Story.launch().to_the_end().run
+    told = Story.launch(prompts=FEW).to_the_end().run
     last = told.checkpoints.get(number=3)
     for place, response in enumerate(selectors.answers_of(last)):
         _judged(response, Judgement.Source.TEACHER, "oracle", None if place == 0 else float(place % 6))
@@ -82,7 +83,7 @@ def test_the_list_asks_the_database_no_more_often_for_more_runs(
     with CaptureQueriesContext(connection) as one:
         list(selectors.runs_with_checkpoints("", 1))
     for _ in range(3):
-        Story.launch().to_the_end()
+        Story.launch(prompts=FEW).to_the_end()
     with django_assert_max_num_queries(len(one)):
         assert len(list(selectors.runs_with_checkpoints("", 1))) == 4
 
@@ -196,7 +197,7 @@ def test_the_data_page_shows_the_pairs_and_who_decided_on_them(as_role: AsRole, 
     text = page_of(client, "checkpoint-data", checkpoint.pk, "?state=overridden")
     assert "ana" in text
     assert selectors.snapshot_page(checkpoint.snapshot, "overridden", 1).paginator.count == 1
-    assert selectors.snapshot_page(checkpoint.snapshot, "", 2).number == 2
+    assert selectors.snapshot_page(checkpoint.snapshot, "", 1).paginator.count == checkpoint.snapshot.items.count()
 
 
 def test_the_data_page_of_a_base_model_says_that_there_is_none(as_role: AsRole, run: Run) -> None:

@@ -16,13 +16,15 @@ from tests.alignment_app.stories import Story
 pytestmark = pytest.mark.django_db
 
 AsRole = Callable[[str], Client]
+FEW = {"dataset": "story-prompts", "count": 8}
 
 
 @pytest.fixture
 def two_runs() -> tuple[Run, Run]:
     """The second has another loss and seed; its last answers are better on 12 prompts, worse on 4, the same on 3."""
-    one = Story.launch(name="first").to_the_end().run
-    two = Story.launch(name="second", seed=7, training={"loss": "dpo", "beta": 0.2}).to_the_end().run
+    one = Story.launch(name="first", prompts=FEW).to_the_end().run
+    changes = {"seed": 7, "training": {"loss": "dpo", "beta": 0.2}}
+    two = Story.launch(name="second", prompts=FEW, **changes).to_the_end().run
     for place, prompt in enumerate(Prompt.objects.filter(dataset__name="story-test").order_by("position")[:20]):
         scores = (2.0, 4.0) if place < 12 else (4.0, 2.0) if place < 16 else (3.0, 3.0) if place < 19 else (3.0, None)
         for run, score in zip((one, two), scores, strict=True):
