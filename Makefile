@@ -19,8 +19,8 @@ demo: install ## the miniature world, a demo run and the dashboard; Ctrl-C stops
 up: install ## the dashboard, a worker and the embedded Valkey; Ctrl-C stops all of it
 	@$(PY) manage.py up
 
-demo-all: install ## all three paradigms on the miniature, printed as a table
-	@$(PY) -m tests.benchmarks.miniature_table
+demo-all: install ## all three paradigms and a control on the miniature of one seed, printed as a table
+	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1)
 
 test: install-dev ## every check: style, types, import rules, tests on SQLite and PostgreSQL, a real browser
 	@$(PY) .ci/check.py
@@ -37,7 +37,8 @@ hooks: install-dev ## run the checks that need no test before each commit
 bench-sockets: install-dev ## 200 browsers' sockets on one run, over cut connections
 	@$(PY) -m tests.benchmarks.sockets
 
-bench-miniature: demo-all ## the same as demo-all
+bench-miniature: install ## the same for three seeds, two tasks at a time
+	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1 2 3) --processes 2
 
 clean: ## remove .venv and caches; your data in var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
