@@ -58,7 +58,7 @@ class Password(PasswordChangeView):
     """Change one's own password; after a one-time password this is the only page."""
 
     template_name = "accounts/password.html"
-    success_url = reverse_lazy("runs")
+    success_url = reverse_lazy("home")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(due=bool(self.request.session.get(PASSWORD_DUE)), **kwargs)

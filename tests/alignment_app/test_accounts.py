@@ -50,7 +50,7 @@ def test_the_login_page_leads_to_where_one_wanted_to_go(client: Client, admin: U
 def test_the_login_page_does_not_lead_to_another_host(client: Client, admin: User) -> None:
     password = people.make_admin("root")
     response = client.post(LOGIN, {"username": "root", "password": password, "next": "https://elsewhere.example/"})
-    assert response.headers["Location"] == reverse("runs")
+    assert response.headers["Location"] == "/"
 
 
 def test_a_wrong_password_says_so_without_saying_which_part_was_wrong(client: Client, admin: User) -> None:
@@ -143,6 +143,15 @@ def test_an_annotator_lands_on_their_queues_and_opens_nothing_else(as_role: AsRo
     for name in ("runs", "checkpoints", "compare", "chat", "system", "people"):
         assert client.get(reverse(name)).status_code == 403, name
     assert client.get(reverse("password")).status_code == 200
+
+
+def test_an_annotator_who_logs_in_is_not_met_by_a_closed_door(admin: User) -> None:
+    annotator, secret = people.invite("ana", "annotator", by=admin)
+    people.password_was_changed(annotator)
+    client = Client()
+    page = client.post(LOGIN, {"username": "ana", "password": secret}, follow=True)
+    assert page.status_code == 200
+    assert page.request["PATH_INFO"] == reverse("queues")
 
 
 def test_somebody_without_a_role_is_told_to_ask_for_one(as_role: AsRole) -> None:
