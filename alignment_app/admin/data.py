@@ -80,7 +80,6 @@ class ResponseAdmin(RecordAdmin):
         "iteration": "iteration",
         "run": "iteration__run",
         "checkpoint": "checkpoint",
-        "dataset": "prompt__dataset",
     }
     words = ("text__icontains",)
     actions = export_actions("responses")
@@ -113,7 +112,6 @@ class JudgementAdmin(RecordAdmin):
         "prompt": "response__prompt",
         "iteration": "iteration",
         "run": "iteration__run",
-        "dataset": "response__prompt__dataset",
     }
     words = ("judge__icontains",)
     actions = export_actions("judgements")

@@ -103,13 +103,15 @@ def queryset_of(selection: Selection) -> QuerySet[Any]:
 
 
 def rows(kind: str, found: QuerySet[Any]) -> Iterator[dict[str, Any]]:
-    """Rows of a query in order of their number, never more than a chunk of them in memory."""
+    """Rows of a query in order of their number, never more than a chunk of them in memory.
+
+    The numbers are found by one query and the rows fetched by number: a query a chunk would sort the whole anew.
+    """
     related, to_row = _SHAPES[kind]
-    found = found.select_related(*related).order_by("pk")
-    last = 0
-    while chunk := list(found.filter(pk__gt=last)[:CHUNK]):
-        last = chunk[-1].pk
-        yield from map(to_row, chunk)
+    wanted = found.model._default_manager.select_related(*related).order_by("pk")
+    numbers = iter(found.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=CHUNK))
+    while chunk := list(islice(numbers, CHUNK)):
+        yield from map(to_row, wanted.filter(pk__in=chunk))
 
 
 def frozen_pairs(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:

@@ -82,9 +82,9 @@ def test_a_narrowed_list_is_counted_up_to_a_limit(rows: None) -> None:
 
 
 def test_a_number_in_the_search_box_finds_by_index(client: Client, rows: None) -> None:
-    dataset = Dataset.objects.get(name="scored")
+    prompt = Prompt.objects.get(dataset__name="scored")
     address = reverse("admin:alignment_app_response_changelist")
-    found = client.get(address, {"q": f"dataset:{dataset.pk}"}).context["cl"].result_list
+    found = client.get(address, {"q": f"prompt:{prompt.pk}"}).context["cl"].result_list
     assert len(found) == 2
     response = Response.objects.first()
     assert response is not None
