@@ -31,6 +31,11 @@ def weight_dtype(dtype: str) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
 
 
+def computes_in_bfloat16(dtype: str) -> bool:
+    """True where float32 weights are computed with in bfloat16: "auto" on a GPU that can."""
+    return dtype == "auto" and not use_cpu() and torch.cuda.is_bf16_supported()
+
+
 def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> Any:
     """The tokenizer, with a padding token and a chat template (the plain one where it has none)."""
     from transformers import AutoTokenizer

@@ -14,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from training.config import PreferenceConfig, SFTConfig
 from training.trainers import checkpoints
-from training.trainers.loading import use_cpu
+from training.trainers.loading import computes_in_bfloat16, use_cpu
 from training.trainers.results import Report, ShouldStop, Stopped, TrainingError, TrainResult
 from training.trainers.schedule import decay_to_floor
 
@@ -48,7 +48,7 @@ def trainer_arguments(
         "seed": seed,
         "data_seed": seed,
         "use_cpu": use_cpu(),
-        "bf16": not use_cpu() and dtype == "auto" and torch.cuda.is_bf16_supported(),
+        "bf16": computes_in_bfloat16(dtype),
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,

@@ -1,4 +1,4 @@
-"""Log-probabilities of the two responses of preference pairs: batches, the policy's and the reference's."""
+"""Log-probabilities of the two responses of preference pairs: as tokens, as batches, as sums."""
 
 from __future__ import annotations
 
@@ -81,27 +81,3 @@ def built_totals(model: Any, batch: dict[str, Tensor]) -> Tensor:
     logps = -F.cross_entropy(logits.float(), tokens, reduction="none")
     rows = torch.arange(len(ids), device=ids.device)[:, None].expand_as(mask)[:, 1:][mask[:, 1:].bool()]
     return logps.new_zeros(len(ids)).index_add(0, rows, logps)
-
-
-@torch.no_grad()
-def reference_logps(
-    model: Any, pairs: Sequence[PairTokens], *, augmented: bool, pad_token_id: int, batch_size: int
-) -> list[tuple[float, float]]:
-    """The reference's log-probabilities of every pair (chosen, rejected), computed once, in order of length.
-
-    ``augmented``: given p⊕x instead of x.
-    """
-    order = sorted(range(len(pairs)), key=lambda place: pairs[place].length)
-    found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
-        batch = pair_batch(
-            [pairs[place].augmented_ids if augmented else pairs[place].prompt_ids for place in places],
-            [pairs[place].chosen_ids for place in places],
-            [pairs[place].rejected_ids for place in places],
-            pad_token_id,
-        )
-        chosen, rejected = summed_logps(model, {name: tensor.to(model.device) for name, tensor in batch.items()})
-        for place, one, other in zip(places, chosen.tolist(), rejected.tolist(), strict=True):
-            found[place] = (one, other)
-    return found

@@ -7,23 +7,21 @@ from the very tokens that are trained on, so none can be stale and no reference 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch import Tensor
 from trl import DPOConfig, DPOTrainer
-from trl.trainer.utils import add_fused_lm_head
 
 from training.config import PreferenceConfig
 from training.domain import losses
 from training.domain.templates import augment_query
 from training.trainers import loading, loop
 from training.trainers.checkpoints import training_key
-from training.trainers.pair_logps import PairTokens, pair_batch, reference_logps, summed_logps
+from training.trainers.pair_logps import PairTokens, pair_batch, summed_logps
+from training.trainers.reference import reference_dataset
 from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
 from training.trainers.tokens import encode_conversation
 
@@ -178,24 +176,6 @@ def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> li
     return ids
 
 
-def _with_reference(
-    pairs: Sequence[PairTokens], reference: Any, *, augment: bool, pad_token_id: int, batch_size: int
-) -> Dataset:
-    """The data set that is trained on: tokens and the reference's log-probabilities."""
-    plain = reference_logps(reference, pairs, augmented=False, pad_token_id=pad_token_id, batch_size=batch_size)
-    rows = [
-        {"prompt_ids": pair.prompt_ids, "chosen_ids": pair.chosen_ids, "rejected_ids": pair.rejected_ids}
-        | {"ref_chosen_logps": one, "ref_rejected_logps": other}
-        for pair, (one, other) in zip(pairs, plain, strict=True)
-    ]
-    if augment:
-        refined = reference_logps(reference, pairs, augmented=True, pad_token_id=pad_token_id, batch_size=batch_size)
-        for row, pair, (one, other) in zip(rows, pairs, refined, strict=True):
-            row |= {"augmented_ids": pair.augmented_ids}
-            row |= {"augmented_ref_chosen_logps": one, "augmented_ref_rejected_logps": other}
-    return Dataset.from_list(rows)
-
-
 def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, max_length: int) -> DPOConfig:
     trl_loss = config.loss.removeprefix("trl:") if config.loss.startswith("trl:") else "sigmoid"
     return DPOConfig(
@@ -276,14 +256,19 @@ def train_preference(
     encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
     adapter, quantization = _lora(config)
     torch.manual_seed(seed)
-    weights = loading.weight_dtype(dtype)
-    dataset = _reference_dataset(
-        reference, encoded, augment=refined, pad_token_id=tokenizer.pad_token_id, dtype=weights,
-        batch_size=max(1, 2 * config.micro_batch_size), trust_remote_code=trust_remote_code,
-    )  # fmt: skip
+    dataset = reference_dataset(
+        reference,
+        encoded,
+        augment=refined,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=dtype,
+        batch_size=2 * config.micro_batch_size,
+        trust_remote_code=trust_remote_code,
+        should_stop=should_stop,
+    )
     policy, dropout_before = loading.load_model(
         model,
-        dtype=weights,
+        dtype=loading.weight_dtype(dtype),
         dropout=config.dropout,
         trust_remote_code=trust_remote_code,
         quantization_config=quantization,
@@ -318,23 +303,3 @@ def train_preference(
         memory_advice=f"Set training.micro_batch_size below {config.micro_batch_size}, student.max_length below "
         f"{max_length}, or turn LoRA on.",
     )
-
-
-def _reference_dataset(
-    reference: str,
-    pairs: Sequence[PairTokens],
-    *,
-    augment: bool,
-    pad_token_id: int,
-    dtype: torch.dtype,
-    batch_size: int,
-    trust_remote_code: bool,
-) -> Dataset:
-    """Load the reference, ask it for every pair, and let it go before the policy is loaded."""
-    model, _ = loading.load_model(reference, dtype=dtype, trust_remote_code=trust_remote_code)
-    model = model.to("cpu" if loading.use_cpu() else "cuda").eval()
-    add_fused_lm_head(model, outputs=("log_probs",))
-    dataset = _with_reference(pairs, model, augment=augment, pad_token_id=pad_token_id, batch_size=batch_size)
-    del model
-    gc.collect()
-    return dataset

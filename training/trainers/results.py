@@ -20,10 +20,11 @@ class TrainingError(Exception):
 
 
 class Stopped(Exception):
-    """The training ended because it was asked to; a checkpoint at ``step`` is there to resume from."""
+    """The training ended because it was asked to; a checkpoint at ``step`` is there to resume from, save at step 0."""
 
     def __init__(self, step: int) -> None:
-        super().__init__(f"stopped after step {step}; a checkpoint to resume from is kept")
+        kept = f"after step {step}; a checkpoint to resume from is kept" if step else "before the first step"
+        super().__init__(f"stopped {kept}")
         self.step = step
 
 

@@ -54,7 +54,6 @@ def train(
         config: PreferenceConfig, *, name: str = "run", stop_at: int = 0, **arguments: Any
     ) -> tuple[TrainResult, list[Point]]:
         points: list[Point] = []
-        steps = iter(range(1, 10_000))
         settings: dict[str, Any] = {
             "pairs": _pairs(), "model": str(little_model), "reference": str(little_model), "seed": 3, "max_length": 512,
         }  # fmt: skip
@@ -64,7 +63,7 @@ def train(
             output_dir=tmp_path / name,
             config=config,
             report=points.append,
-            should_stop=lambda: next(steps) == stop_at,
+            should_stop=lambda: (points[-1]["step"] if points else 0) + 1 == stop_at,
             **settings,
         )
         return result, points
@@ -180,6 +179,13 @@ def test_a_stopped_training_resumes_to_the_same_weights(train: Callable[..., Any
     assert points[0]["step"] == 3
     one, other = _weights(whole.model_dir), _weights(resumed.model_dir)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_stop_before_the_first_step_is_obeyed(train: Callable[..., Any]) -> None:
+    with pytest.raises(Stopped) as stopped:
+        train(_config(micro_batch_size=1), stop_at=1)
+    assert stopped.value.step == 0
+    assert str(stopped.value) == "stopped before the first step"
 
 
 def test_a_half_written_checkpoint_is_never_taken(train: Callable[..., Any], tmp_path: Path) -> None:
