@@ -7,8 +7,8 @@ PY := .venv/bin/python
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
 
-install: ## .venv with what the application needs
-	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py
+install: ## .venv with what the application needs; EXTRAS=gemini,openai,vllm,quantize adds optional parts
+	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py --extras "$(EXTRAS)"
 
 install-dev: ## .venv with what the tests need, too
 	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py --dev
