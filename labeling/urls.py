@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from labeling import api
-from labeling.views import desk
+from labeling.views import desk, lead
 
 urlpatterns = [
     path("api/v1/queues", api.QueueList.as_view(), name="api-review-queues"),
@@ -22,4 +22,12 @@ urlpatterns = [
     path("api/v1/tasks/<int:pk>/differences", api.Differences.as_view(), name="api-task-differences"),
     path("review/", desk.index, name="review"),
     path("review/<int:pk>/", desk.desk, name="review-desk"),
+    path("review/new/", lead.new, name="review-new"),
+    path("review/<int:pk>/lead/", lead.queue, name="review-queue"),
+    path("review/<int:pk>/guidelines/", lead.guidelines, name="review-guidelines"),
+    path("review/<int:pk>/act/<slug:verb>/", lead.act, name="review-act"),
+    path("review/<int:pk>/items/", lead.items, name="review-items"),
+    path("review/items/<int:pk>/", lead.task, name="review-task"),
+    path("review/items/<int:pk>/decide/", lead.decide, name="review-decide"),
+    path("review/lines/<int:pk>/<slug:verb>/", lead.line, name="review-line"),
 ]

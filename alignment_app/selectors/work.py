@@ -107,7 +107,9 @@ def scored(responses: QuerySet[Response], *, source: str, judge: str | None) -> 
 
 def imported_pairs(dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
     """``count`` ready pairs of a data set in an order drawn from the run's seed."""
-    pairs = PreferencePair.objects.filter(prompt__dataset=dataset, iteration__isnull=True)
+    pairs = PreferencePair.objects.filter(
+        prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
+    )
     drawn = sorted(pairs, key=lambda pair: derive_seed(seed, "pairs", pair.chosen_id, pair.rejected_id))
     return [
         PairDraft(

@@ -1,0 +1,250 @@
+"""How good the people's signal is: agreement, gold items, pace, anchoring, and judges held to people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import median
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import TruncDate
+
+from alignment_app.models import Judgement
+from labeling.models import Queue, Review
+from labeling.selectors.verdicts import verdict
+from training.domain.agreement import (
+    Figure,
+    Level,
+    agreement_level,
+    alpha_with_interval,
+    cohen_kappa,
+    fleiss_kappa,
+    percent_agreement,
+    with_interval,
+)
+from training.domain.calibration import Calibration, calibrate
+from training.domain.metrics import wilson_interval
+
+#: Items that agreement is computed on at most, the newest: the page answers at any size of queue.
+MOST_ITEMS = 5000
+
+
+def counted(queue: Queue) -> QuerySet[Review]:
+    """People's own answers in force on ordinary items: no lead's word, no flags, no skips."""
+    return Review.objects.filter(
+        queue=queue, in_force=True, adjudication=False, decision__in=Review.DECISIVE, task__expected__isnull=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Agreement of a queue. Shares are 0 to 1."""
+
+    items: int
+    percent: Figure
+    fleiss: Figure
+    alpha: Figure
+    level: str
+    pairs: list[tuple[str, str, float | None, int]]
+
+
+def answers_by_item(queue: Queue) -> tuple[list[str], list[list[Hashable | None]]]:
+    """Names of the people, and items x people with what each answered; items with two answers or more."""
+    value = "score" if queue.kind == Queue.Kind.SCORE else "decision"
+    rows = counted(queue).order_by("-task").values_list("task", "author", value)
+    by_task: dict[int, dict[str, Any]] = defaultdict(dict)
+    for task, author, answer in rows.iterator(chunk_size=2000):
+        if task not in by_task and len(by_task) > MOST_ITEMS:
+            break
+        by_task[task][author] = answer
+    several = [found for found in by_task.values() if len(found) > 1][:MOST_ITEMS]
+    names = sorted({name for found in several for name in found})
+    return names, [[found.get(name) for name in names] for found in several]
+
+
+def agreement(queue: Queue) -> Agreement:
+    """Per cent, Fleiss' κ and Krippendorff's α with intervals over items, and Cohen's κ of every two people."""
+    names, items = answers_by_item(queue)
+    level: Level = "interval" if queue.kind == Queue.Kind.SCORE else "nominal"
+    alpha = alpha_with_interval(items, level=level)
+    pairs = []
+    for one, other in combinations(range(len(names)), 2):
+        a, b = [item[one] for item in items], [item[other] for item in items]
+        both = sum(x is not None and y is not None for x, y in zip(a, b, strict=True))
+        if both:
+            weights: Any = "quadratic" if level == "interval" else "none"
+            pairs.append((names[one], names[other], cohen_kappa(a, b, weights=weights), both))
+    return Agreement(
+        len(items),
+        with_interval(percent_agreement, items, draws=200),
+        with_interval(fleiss_kappa, items, draws=200),
+        alpha,
+        agreement_level(alpha.value),
+        pairs,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFigures:
+    """One person in one queue. ``overrides``: share of answers against the judge's pair; ``None`` where it has none."""
+
+    name: str
+    answers: int
+    seconds: float | None
+    too_fast: int
+    gold_right: int
+    gold: int
+    overrides: float | None
+    changed: int
+    skipped: int
+    late: int
+
+
+def people(queue: Queue) -> list[PersonFigures]:
+    """Pace, gold items, overrides and second thoughts of everybody who answered."""
+    lines = Review.objects.filter(queue=queue, adjudication=False).exclude(decision=Review.Decision.UNDO)
+    skips = dict(lines.filter(decision="skip").values_list("author").annotate(n=Count("pk")))
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    wanted = ("author", "decision", "score", "seconds", "too_fast", "gold_right", "first_answer", "late", "in_force")
+    for row in lines.exclude(decision="skip").order_by("pk").values(*wanted):
+        if row["in_force"] or row["late"]:
+            found[row["author"]].append(row)
+    return [_person(queue, name, rows, skips.get(name, 0)) for name, rows in sorted(found.items())]
+
+
+def _person(queue: Queue, name: str, rows: Sequence[dict[str, Any]], skipped: int) -> PersonFigures:
+    seconds = [row["seconds"] for row in rows if row["seconds"] is not None]
+    gold = [row["gold_right"] for row in rows if row["gold_right"] is not None]
+    against = [row["decision"] != "confirm" for row in rows if row["decision"] in Review.DECISIVE]
+    return PersonFigures(
+        name,
+        len(rows),
+        median(seconds) if seconds else None,
+        sum(row["too_fast"] for row in rows),
+        sum(gold),
+        len(gold),
+        sum(against) / len(against) if against and queue.kind == Queue.Kind.PAIR else None,
+        sum(changed_mind(row) for row in rows),
+        skipped,
+        sum(row["late"] for row in rows),
+    )
+
+
+def changed_mind(row: dict[str, Any]) -> bool:
+    """Whether the answer differs from the one before the judge was shown."""
+    first = row["first_answer"]
+    if not first:
+        return False
+    if "score" in first:
+        return bool(first["score"] != row["score"])
+    return bool(first.get("decision") != row["decision"])
+
+
+def by_day(queue: Queue) -> list[dict[str, Any]]:
+    """Answers and overrides of each day, newest first."""
+    rows = (
+        counted(queue)
+        .annotate(day=TruncDate("created_at"))
+        .values("day")
+        .annotate(answers=Count("pk"), people=Count("author", distinct=True), kept=Count("pk", Q(decision="confirm")))
+        .order_by("-day")[:60]
+    )
+    return list(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchoring:
+    """Share of answers that agree with the judge, where it was shown first and where it was not."""
+
+    shown: float | None
+    shown_n: int
+    blind: float | None
+    blind_n: int
+
+
+def anchoring(queue: Queue) -> Anchoring | None:
+    """Only where some items were prefilled and the answer can agree with a judge's pair."""
+    if not queue.prefill_share or queue.kind != Queue.Kind.PAIR:
+        return None
+    shown, blind = [], []
+    for row in counted(queue).values("decision", "prefilled", "first_answer"):
+        first = (row["first_answer"] or {}).get("decision", row["decision"])
+        (shown if row["prefilled"] else blind).append(first == "confirm")
+    return Anchoring(_share(shown), len(shown), _share(blind), len(blind))
+
+
+def _share(found: Sequence[bool]) -> float | None:
+    return sum(found) / len(found) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFigures:
+    """One judge against people's blind scores."""
+
+    judge: str
+    source: str
+    figures: Calibration
+
+
+def judges(queue: Queue) -> list[JudgeFigures]:
+    """Every model judge held to what people said blind, score queues only: their mean where several scored."""
+    if queue.kind != Queue.Kind.SCORE:
+        return []
+    given: dict[tuple[int, int], list[float]] = defaultdict(list)
+    rows = counted(queue).filter(blind=True).order_by("-pk")
+    for prompt, response, score, first in rows.values_list("task__prompt", "task__first", "score", "first_answer")[
+        : MOST_ITEMS * 3
+    ]:
+        blind = (first or {}).get("score", score)
+        if blind is not None:
+            given[prompt, response].append(blind)
+    people_say = {response: (prompt, sum(all_) / len(all_)) for (prompt, response), all_ in given.items()}
+    found: dict[tuple[str, str], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    scored = Judgement.objects.exclude(source=Judgement.Source.HUMAN).filter(score__isnull=False)
+    ids = list(people_say)
+    for start in range(0, len(ids), 500):
+        part = scored.filter(response__in=ids[start : start + 500])
+        for response, judge, source, value in part.values_list("response", "judge", "source", "score"):
+            prompt, said = people_say[response]
+            found[judge, source][prompt].append((value, said))
+    return [
+        JudgeFigures(judge, source, calibrate(list(prompts.values())))
+        for (judge, source), prompts in sorted(found.items())
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonResult:
+    """The newer checkpoint's wins, ties and losses by majority of people, with the 95 % interval of its win rate."""
+
+    win: int
+    tie: int
+    lose: int
+    undecided: int
+    rate: float | None
+    low: float | None
+    high: float | None
+
+
+def comparison(queue: Queue) -> ComparisonResult | None:
+    """Result of a comparison queue: an item counts once it has its majority or a lead's word."""
+    if queue.kind != Queue.Kind.COMPARISON:
+        return None
+    counts = {"first": 0, "tie": 0, "second": 0}
+    undecided = 0
+    for task in queue.tasks.filter(state="done").select_related("queue"):
+        found = verdict(task)
+        if found is None:
+            undecided += 1
+        else:
+            counts["tie" if found.decision == "both_bad" else found.decision] += 1
+    n = sum(counts.values())
+    won = counts["first"] + counts["tie"] / 2
+    interval = wilson_interval(won, n)
+    low, high = interval if interval else (None, None)
+    return ComparisonResult(
+        counts["first"], counts["tie"], counts["second"], undecided, won / n if n else None, low, high
+    )

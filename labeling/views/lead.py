@@ -1,0 +1,212 @@
+"""What a lead does: make queues, write guidelines, watch agreement, settle disagreements, let a run train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from alignment_app.services import runs
+from alignment_app.services.errors import Refused
+from labeling.forms import QueueForm, sources, workers
+from labeling.models import Queue, Review, Task
+from labeling.selectors import items as item_selectors
+from labeling.selectors import quality
+from labeling.selectors import queues as queue_selectors
+from labeling.selectors.markdown import safe_html
+from labeling.services import corrections, gates, reviews
+from labeling.services import queues as services
+from labeling.services.reviews import Answer
+from labeling.views.access import for_leads, person_of
+
+
+def _queue(pk: int) -> Queue:
+    return get_object_or_404(Queue.objects.select_related("iteration__run", "evaluation__checkpoint", "dataset"), pk=pk)
+
+
+@for_leads
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Make a queue."""
+    form = QueueForm(request.POST or None, initial={"source": request.GET.get("source", "")})
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid() and (source := form.source_rows()):
+            try:
+                queue = services.make_queue(form.new_queue(), by=person_of(request), **source)
+                messages.success(request, f"{queue.name} holds {queue.task_count} items.")
+                return redirect("review-queue", queue.pk)
+            except Refused as refusal:
+                form.add_error(None, refusal.message)
+                status = refusal.status
+    context = {"form": form, "sources": sources(), "people": workers()}
+    return render(request, "labeling/new.html", context, status=status)
+
+
+@for_leads
+@require_GET
+def queue(request: HttpRequest, pk: int) -> HttpResponse:
+    """Progress, agreement, people, judges."""
+    found = _queue(pk)
+    context = {
+        "queue": found,
+        "source": queue_selectors.source_of(found),
+        "needed": gates.needed(found),
+        "waits": item_selectors.waits_for_a_lead(found),
+        "agreement": quality.agreement(found),
+        "people": quality.people(found),
+        "days": quality.by_day(found),
+        "anchoring": quality.anchoring(found),
+        "judges": quality.judges(found),
+        "comparison": quality.comparison(found),
+        "corrections": corrections.count(found) if found.kind == Queue.Kind.SCORE else None,
+        "guidelines": found.guidelines.first(),
+        "on_it": found.people.all(),
+    }
+    return render(request, "labeling/queue.html", context)
+
+
+@for_leads
+@require_http_methods(["GET", "POST"])
+def guidelines(request: HttpRequest, pk: int) -> HttpResponse:
+    """Write a new version of the guidelines; the older ones stay readable."""
+    found = _queue(pk)
+    if request.method == "POST":
+        version = services.write_guidelines(found, request.POST.get("text", "")[:100_000], by=person_of(request))
+        messages.success(request, f"Version {version.number} is what people see from now on.")
+        return redirect("review-guidelines", pk)
+    versions = list(found.guidelines.select_related("created_by"))
+    asked = request.GET.get("version", "")
+    shown = next((version for version in versions if str(version.number) == asked), versions[0] if versions else None)
+    context = {"queue": found, "versions": versions, "shown": shown, "html": safe_html(shown.text) if shown else ""}
+    return render(request, "labeling/guidelines.html", context)
+
+
+@for_leads
+@require_POST
+def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """Open, close, let the run train, or make training rows of the corrections."""
+    found, person = _queue(pk), person_of(request)
+    try:
+        if verb in ("open", "close"):
+            services.set_open(found, verb == "open", by=person)
+            messages.success(request, f"The queue is {'open' if verb == 'open' else 'closed'}.")
+        elif verb == "train":
+            if found.iteration is None:
+                raise Refused("no-run", "No run waits for this queue.")
+            runs.approve_review(found.iteration, user=person)
+            messages.success(request, "The run goes on and trains.")
+        elif verb == "corrections":
+            dataset, count = corrections.export(found, request.POST.get("name", ""), by=person)
+            messages.success(
+                request, f"{dataset.name} holds {count} rows. Choose it among a run's fine-tuning data sets."
+            )
+        else:
+            raise Http404(f"Nothing is called {verb}.")
+    except (Refused, ValueError) as problem:
+        messages.error(request, str(problem))
+    return redirect("review-queue", pk)
+
+
+@for_leads
+@require_GET
+def items(request: HttpRequest, pk: int) -> HttpResponse:
+    """The items of a queue, page by page."""
+    found, show = _queue(pk), request.GET.get("show", "")
+    context = {
+        "queue": found,
+        "page": item_selectors.items_page(found, show, request.GET.get("page")),
+        "show": show,
+        "filters": item_selectors.FILTERS,
+    }
+    return render(request, "labeling/items.html", context)
+
+
+def _task(pk: int) -> Task:
+    return get_object_or_404(
+        Task.objects.select_related(
+            "queue__iteration__run", "prompt", "first", "second", "pair__iteration__run", "replacement"
+        ),
+        pk=pk,
+    )
+
+
+@for_leads
+@require_GET
+def task(request: HttpRequest, pk: int) -> HttpResponse:
+    """One item with every answer and its reason, for a lead's word."""
+    found = _task(pk)
+    context: dict[str, Any] = {
+        "task": found,
+        "queue": found.queue,
+        "prompt": safe_html(found.prompt.text),
+        "sides": [(response, safe_html(response.text)) for response in (found.first, found.second) if response],
+        "history": item_selectors.history(found),
+        "names": request.GET.get("names") != "hidden",
+        "decisions": _decisions(found.queue),
+        "next": item_selectors.next_to_adjudicate(found.queue, found),
+    }
+    return render(request, "labeling/task.html", context)
+
+
+def _decisions(queue: Queue) -> list[tuple[str, str]]:
+    labels = {
+        "confirm": "First response",
+        "flip": "Second response",
+        "first": "First response",
+        "second": "Second response",
+        "tie": "Tie",
+        "both_bad": "Both bad",
+    }
+    names = reviews.PAIR_DECISIONS if queue.kind == Queue.Kind.PAIR else reviews.COMPARISON_DECISIONS
+    return [(name, labels[name]) for name in names if name in labels]
+
+
+@for_leads
+@require_POST
+def decide(request: HttpRequest, pk: int) -> HttpResponse:
+    """A lead's word on an item, or whether it is gold."""
+    found, person = _task(pk), person_of(request)
+    try:
+        typed = request.POST.get("score", "")
+        score = float(typed) if typed else None
+        decision = request.POST.get("decision", "")
+        if "gold" in request.POST:
+            expected = {"score": score} if found.queue.kind == Queue.Kind.SCORE else {"decision": decision}
+            services.set_gold(found, expected if request.POST["gold"] == "1" else None, by=person)
+            messages.success(request, "The item is gold." if request.POST["gold"] == "1" else "An ordinary item again.")
+        else:
+            answer = Answer(decision, None, score, reason=request.POST.get("reason", ""))
+            saved = reviews.adjudicate(found, answer, by=person)
+            messages.success(request, f"Decided. {saved.change.sentence if saved.change else ''}")
+            after = item_selectors.next_to_adjudicate(found.queue, found)
+            if after:
+                return redirect("review-task", after.pk)
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+    except ValueError:
+        messages.error(request, "The score is not a number. Give one from 0 to 5.")
+    return redirect("review-task", pk)
+
+
+@for_leads
+@require_POST
+def line(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """Take a line of the history back, or adopt a late answer."""
+    review = get_object_or_404(Review.objects.select_related("task__queue"), pk=pk)
+    try:
+        if verb == "undo":
+            reviews.take_back(review, by=person_of(request))
+            messages.success(request, "Taken back, with what it had changed.")
+        elif verb == "adopt":
+            reviews.adopt(review, by=person_of(request))
+            messages.success(request, "The late answer counts as your word.")
+        else:
+            raise Http404(f"Nothing is called {verb}.")
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+    return redirect("review-task", review.task_id)

@@ -1,0 +1,84 @@
+"""What a decision makes of a pair, in words and in the training set."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.domain.differences import differences
+from training.domain.overrides import change_between, decided_pair, scored_pair
+from training.domain.rows import NoPair, PairDraft, ScoredResponse
+
+PAIR = PairDraft(7, 1, 2, 4.0, 2.5, 1.5, "Highest against lowest.")
+RESPONSES = [ScoredResponse(pk, 7, pk, f"text {pk}", score) for pk, score in enumerate((3.0, 4.0, 2.5))]
+
+
+def test_a_flip_taken_twice_is_the_pair_itself() -> None:
+    flipped = decided_pair(PAIR, "flip")
+    assert isinstance(flipped, PairDraft)
+    assert (flipped.chosen_id, flipped.chosen_score, flipped.margin) == (2, 2.5, -1.5)
+    assert decided_pair(flipped, "flip") == PAIR
+
+
+@pytest.mark.parametrize(
+    ("decision", "kind", "delta"),
+    [("confirm", "confirms", 0), ("flip", "flips", 0), ("tie", "drops", -1), ("both_bad", "drops", -1)],
+)
+def test_each_decision_is_said_by_its_kind_and_counts_pairs(decision: str, kind: str, delta: int) -> None:
+    after = decided_pair(PAIR, decision)  # type: ignore[arg-type]
+    change = change_between(PAIR, after, confirmed=decision == "confirm")
+    assert (change.kind, change.delta) == (kind, delta)
+    assert change.sentence.endswith(".")
+
+
+def test_an_edit_puts_the_persons_response_in_the_place_of_the_chosen_one() -> None:
+    after = decided_pair(PAIR, "edit", edited_id=9)
+    assert isinstance(after, PairDraft)
+    assert (after.chosen_id, after.rejected_id, after.margin) == (9, 2, None)
+    assert change_between(PAIR, after).kind == "changes"
+    with pytest.raises(ValueError, match="needs the response"):
+        decided_pair(PAIR, "edit")
+
+
+def test_a_score_makes_pairs_appear_drop_and_change() -> None:
+    before = scored_pair(RESPONSES, {})
+    assert before is not None
+    changed = scored_pair(RESPONSES, {0: 5.0})
+    assert isinstance(changed, PairDraft)
+    assert (changed.chosen_id, changed.margin) == (0, 2.5)
+    level = scored_pair(RESPONSES, {0: 3.0, 1: 3.0, 2: 3.0})
+    assert isinstance(level, NoPair)
+    assert change_between(before, level).kind == "drops"
+    assert change_between(level, before).kind == "appears"
+    assert change_between(level, level).kind == "same"
+    assert scored_pair([], {}) is None
+
+
+def test_an_unparsed_response_is_ranked_once_a_person_has_scored_it() -> None:
+    rows = [*RESPONSES[:2], ScoredResponse(2, 7, 2, "text 2", None)]
+    without, with_score = scored_pair(rows, {}), scored_pair(rows, {2: 0.0})
+    assert isinstance(without, PairDraft)
+    assert isinstance(with_score, PairDraft)
+    assert (without.rejected_id, with_score.rejected_id) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("Water it weekly.", "Water it daily."),
+        ("", "something"),
+        ("a b c", "a b c"),
+        ("x" * 50 + " y", "y"),
+        ("מים כל שבוע", "מים כל יום"),
+        ("line\n" * 3000, "line\n" * 2999 + "other"),
+    ],
+)
+def test_differences_join_to_the_texts_themselves(left: str, right: str) -> None:
+    one, other = differences(left, right)
+    assert "".join(run for run, _ in one) == left
+    assert "".join(run for run, _ in other) == right
+    assert any(differs for _, differs in [*one, *other]) == (left != right)
+
+
+def test_only_the_word_that_differs_is_marked() -> None:
+    one, _ = differences("Water it weekly, in shade.", "Water it daily, in shade.")
+    assert [run for run, differs in one if differs] == ["weekly"]
