@@ -197,10 +197,21 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(little_model: Pa
     assert text == "<s>User: Why?\n\nAssistant: "
 
 
+def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model: Path) -> None:
+    engine = TransformersEngine(little_model)
+    engine.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(EngineError, match="refuses a conversation of system, user .*roles must alternate"):
+        list(
+            engine.generate(
+                [Request("a", ({"role": "system", "content": ""}, {"role": "user", "content": ""}), 0)], SAMPLED
+            )
+        )
+
+
 def test_an_engine_whose_package_is_missing_names_the_remedy() -> None:
     from importlib.util import find_spec
 
     if find_spec("vllm"):
         pytest.skip("vllm is installed here")
-    with pytest.raises(EngineError, match="make install-vllm"):
+    with pytest.raises(EngineError, match="make install EXTRAS=vllm"):
         create_engine(EngineSpec("vllm", "any"))
