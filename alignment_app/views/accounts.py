@@ -12,7 +12,7 @@ from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment_app.backends import PASSWORD_DUE, address_of
@@ -58,7 +58,6 @@ class Password(PasswordChangeView):
     """Change one's own password; after a one-time password this is the only page."""
 
     template_name = "accounts/password.html"
-    success_url = reverse_lazy("home")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(due=bool(self.request.session.get(PASSWORD_DUE)), **kwargs)
