@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 
 from training.domain.templates import PLAIN_CHAT_TEMPLATE
@@ -83,12 +84,7 @@ class TransformersEngine:
     def _encode(self, requests: Sequence[Request], sampling: Sampling) -> list[_Job]:
         if not requests:
             return []
-        texts = [
-            self.tokenizer.apply_chat_template(
-                [dict(message) for message in request.messages], tokenize=False, add_generation_prompt=True
-            )
-            for request in requests
-        ]
+        texts = [render(self.tokenizer, request) for request in requests]
         encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         room = self.max_length - sampling.max_new_tokens
         for request, prompt in zip(requests, encoded, strict=True):
@@ -219,6 +215,21 @@ class TransformersEngine:
             )
             for job, text, count, stop, logp in zip(jobs, texts, counts, stopped, logps, strict=True)
         ]
+
+
+def render(tokenizer: Any, request: Request) -> str:
+    """The conversation as text, open for the answer. Raises :class:`EngineError` where the model's template refuses."""
+    try:
+        text: str = tokenizer.apply_chat_template(
+            [dict(message) for message in request.messages], tokenize=False, add_generation_prompt=True
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in request.messages)
+        raise EngineError(
+            f"The model's chat template refuses a conversation of {roles} ({request.key!r}): {error}. Leave out the "
+            "system turn or join the turns."
+        ) from error
+    return text
 
 
 def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from training.trainers.checkpoints import training_key
 from training.trainers.pair_logps import PairTokens, pair_batch, summed_logps
 from training.trainers.reference import reference_dataset
 from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
-from training.trainers.tokens import encode_conversation
+from training.trainers.tokens import encode_conversation, render
 
 _PLAIN: dict[str, Callable[..., Tensor]] = {"dpo": losses.dpo_loss, "ipo": losses.ipo_loss}
 _REFINED: dict[str, Callable[..., Tensor]] = {"sr_dpo": losses.sr_dpo_loss, "sr_ipo": losses.sr_ipo_loss}
@@ -171,7 +171,7 @@ def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> li
     """Tokens of p⊕x: the refinement prompt set before the last user turn."""
     turns = [dict(message) for message in prompt]
     turns[-1]["content"] = augment_query(turns[-1]["content"])
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    text = render(tokenizer, turns, add_generation_prompt=True)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
 

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
+from training.trainers.results import TrainingError
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -14,6 +18,19 @@ class Example:
     prompt_ids: list[int]
     completion_ids: list[int]
     weights: list[float]
+
+
+def render(tokenizer: Any, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+    """The conversation as text. Raises :class:`TrainingError` where the model's template refuses it."""
+    try:
+        text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
+    except TemplateError as error:
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise TrainingError(
+            f"The model's chat template refuses a conversation of {roles}: {error}. Leave out the system turn or join "
+            "the turns in the data set."
+        ) from error
+    return text
 
 
 def encode_conversation(
@@ -26,8 +43,8 @@ def encode_conversation(
     completion. ``spans`` are (start, end, weight) over the characters of ``completion``; other tokens weigh 1.
     """
     turns = [dict(message) for message in messages]
-    prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template([*turns, {"role": "assistant", "content": completion}], tokenize=False)
+    prompt = render(tokenizer, turns, add_generation_prompt=True)
+    whole = render(tokenizer, [*turns, {"role": "assistant", "content": completion}])
     prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=bool(spans))
     ids = encoded["input_ids"]

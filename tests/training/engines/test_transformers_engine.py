@@ -200,7 +200,7 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(little_model: Pa
 def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model: Path) -> None:
     engine = TransformersEngine(little_model)
     engine.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(EngineError, match="refuses a conversation of system, user .*roles must alternate"):
+    with pytest.raises(EngineError, match=r"refuses a conversation of system, user .*roles must alternate"):
         list(
             engine.generate(
                 [Request("a", ({"role": "system", "content": ""}, {"role": "user", "content": ""}), 0)], SAMPLED

@@ -135,6 +135,13 @@ def test_a_model_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
         _train(tmp_path / "nowhere", tmp_path / "out", _rows())
 
 
+def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(little_model)
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(TrainingError, match="refuses a conversation of user"):
+        encode_conversation(tokenizer, ASKED, "A wren.")
+
+
 def test_dropout_is_set_for_training_and_not_saved(little_model: Path, tmp_path: Path) -> None:
     model, before = load_model(str(little_model), dtype=torch.float32, dropout=0.25)
     assert model.config.attention_dropout == 0.25
