@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import OperationalError, transaction
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -30,13 +30,15 @@ def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
         exc = exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(*exc.args)
+    if isinstance(exc, RequestDataTooBig):
+        return _answer(
+            413, "too-large", "The request is larger than this server takes. Import large files by the command."
+        )
     if isinstance(exc, OperationalError):
-        _roll_back()
         log.exception("the database did not answer")
         return _answer(503, "busy", "The database is busy or away. Try again in a moment.")
     response = exception_handler(exc, context)
     if response is None:
-        _roll_back()
         log.exception("an API request failed")
         return _answer(500, "error", "Something went wrong on the server. Its log says what.")
     message, fields = _read(response.data)
@@ -82,8 +84,3 @@ def _sentences(found: Any) -> list[str]:
     if isinstance(found, list | tuple):
         return [text for part in found for text in _sentences(part)]
     return [str(found)]
-
-
-def _roll_back() -> None:
-    if transaction.get_connection().in_atomic_block:
-        transaction.set_rollback(True)

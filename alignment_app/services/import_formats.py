@@ -158,7 +158,7 @@ def _json_array(file: IO[bytes]) -> Iterator[Record]:
             buffer += more
             continue
         number += 1
-        yield number, _checked(item)
+        yield number, checked(item)
         buffer = buffer[end:]
 
 
@@ -200,14 +200,14 @@ def _parquet(file: IO[bytes]) -> Iterator[Record]:
         for batch in table.iter_batches(batch_size=500):
             for record in batch.to_pylist():
                 number += 1
-                yield number, _checked(record)
+                yield number, checked(record)
     except (pyarrow.ArrowException, OSError) as error:
         raise ImportRefused(f"the Parquet file cannot be read: {str(error).splitlines()[0][:160]}") from None
 
 
 def _parsed(line: str) -> dict[str, Any] | BadLine:
     try:
-        return _checked(json.loads(line, parse_constant=_no_constant))
+        return checked(json.loads(line, parse_constant=_no_constant))
     except RecursionError:
         return BadLine(f"is nested more than {MAX_DEPTH} deep")
     except json.JSONDecodeError as error:
@@ -216,7 +216,8 @@ def _parsed(line: str) -> dict[str, Any] | BadLine:
         return BadLine(str(error) if str(error).startswith("holds") else "holds a number with too many digits")
 
 
-def _checked(item: Any) -> dict[str, Any] | BadLine:
+def checked(item: Any) -> dict[str, Any] | BadLine:
+    """A decoded record, or why it is none."""
     if not isinstance(item, dict):
         return BadLine("is not an object with named fields")
     return BadLine(f"is nested more than {MAX_DEPTH} deep") if _depth_over(item, MAX_DEPTH) else item

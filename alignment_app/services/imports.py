@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 from django.db import transaction
 
 from alignment_app.models import Dataset, Prompt
-from alignment_app.services.import_formats import BadLine, ImportRefused, Record, read_records
+from alignment_app.services.import_formats import BadLine, ImportRefused, Record, checked, read_records
 from alignment_app.services.import_writer import Writer
 from training.domain.import_values import BadRow
 from training.domain.importing import (
@@ -285,7 +285,7 @@ def _records(source: Source) -> Iterator[Iterator[Record]]:
             yield read_records(file, name)
     else:
         rows = cast("Iterable[Mapping[str, Any]]", source)
-        yield ((number, cast("dict[str, Any]", row)) for number, row in enumerate(rows, 1))
+        yield ((number, checked(row)) for number, row in enumerate(rows, 1))
 
 
 def _rows(count: int) -> str:
