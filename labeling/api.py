@@ -56,7 +56,7 @@ class NextSerializer(serializers.Serializer[Any]):
 
 
 class DraftSerializer(serializers.Serializer[Any]):
-    draft = serializers.DictField(allow_null=True)  # type: ignore[assignment]
+    draft = serializers.DictField(allow_null=True)
 
     def validate_draft(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
         if value is not None and len(str(value)) > 2 * MAX_CHARACTERS:

@@ -152,7 +152,7 @@ def by_day(queue: Queue) -> list[dict[str, Any]]:
         .annotate(answers=Count("pk"), people=Count("author", distinct=True), kept=Count("pk", Q(decision="confirm")))
         .order_by("-day")[:60]
     )
-    return list(rows)
+    return [dict(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,8 @@ def anchoring(queue: Queue) -> Anchoring | None:
     """Only where some items were prefilled and the answer can agree with a judge's pair."""
     if not queue.prefill_share or queue.kind != Queue.Kind.PAIR:
         return None
-    shown, blind = [], []
+    shown: list[bool] = []
+    blind: list[bool] = []
     for row in counted(queue).values("decision", "prefilled", "first_answer"):
         first = (row["first_answer"] or {}).get("decision", row["decision"])
         (shown if row["prefilled"] else blind).append(first == "confirm")
@@ -203,13 +204,14 @@ def judges(queue: Queue) -> list[JudgeFigures]:
             given[prompt, response].append(blind)
     people_say = {response: (prompt, sum(all_) / len(all_)) for (prompt, response), all_ in given.items()}
     found: dict[tuple[str, str], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
-    scored = Judgement.objects.exclude(source=Judgement.Source.HUMAN).filter(score__isnull=False)
+    scored = Judgement.objects.exclude(source=Judgement.Source.HUMAN)
     ids = list(people_say)
     for start in range(0, len(ids), 500):
         part = scored.filter(response__in=ids[start : start + 500])
         for response, judge, source, value in part.values_list("response", "judge", "source", "score"):
             prompt, said = people_say[response]
-            found[judge, source][prompt].append((value, said))
+            if value is not None:
+                found[judge, source][prompt].append((value, said))
     return [
         JudgeFigures(judge, source, calibrate(list(prompts.values())))
         for (judge, source), prompts in sorted(found.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
@@ -32,7 +33,7 @@ def _scored(queue: Queue) -> QuerySet[Task]:
     return Task.objects.filter(queue=queue, judgement__source=Judgement.Source.HUMAN).order_by("rank")
 
 
-def _held_out_prompts() -> QuerySet[Task]:
+def _held_out_prompts() -> Any:
     """Content of prompts in held-out queues: whatever judges are measured on is never trained on."""
     return Task.objects.filter(queue__held_out=True).values("prompt__content_hash")
 
@@ -69,7 +70,7 @@ def export(queue: Queue, name: str, *, by: User) -> tuple[Dataset, int]:
     report = import_rows(
         name,
         Dataset.Kind.DEMONSTRATIONS,
-        _rows(queue),  # type: ignore[arg-type]
+        _rows(queue),
         description=f"People's scores of the queue {queue.name} as rows that train a judge.",
         user=by,
     )

@@ -40,9 +40,11 @@ def calibrate(prompts: Sequence[Scored], *, draws: int = 300, seed: int = 1) -> 
 
     def figure(of: Callable[[list[Scored]], float | None]) -> Figure:
         found = [value for value in (of([kept[place] for place in sample]) for sample in samples) if value is not None]
-        low, high = np.percentile(found, [2.5, 97.5]) if found else (None, None)
-        bounds = (None, None) if low is None else (float(low), float(high))
-        return Figure(of(list(kept)) if kept else None, *bounds, len(kept))
+        estimate = of(list(kept)) if kept else None
+        if not found:
+            return Figure(estimate, None, None, len(kept))
+        low, high = np.percentile(found, [2.5, 97.5])
+        return Figure(estimate, float(low), float(high), len(kept))
 
     return Calibration(
         len(flat),

@@ -52,7 +52,8 @@ def pair_impact(chosen: JudgedResponse, rejected: JudgedResponse, others: Sequen
     arbitrary = _arbitrary(chosen, rejected, others)
     if doubt is None:
         return 0.8 * close + 0.2 * arbitrary
-    return 0.3 * close + 0.6 * doubt + 0.1 * arbitrary
+    # A second judge's doubt says far more than the first one's margin: coarse judges are as wrong at 4 points as at 1.
+    return 0.1 * close + 0.85 * doubt + 0.05 * arbitrary
 
 
 def _arbitrary(chosen: JudgedResponse, rejected: JudgedResponse, others: Sequence[JudgedResponse]) -> float:
