@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -213,6 +214,19 @@ def _lora(config: PreferenceConfig) -> tuple[Any, Any]:
     )
 
 
+def _merged(trained: Any, model: str, *, dtype: str, trust_remote_code: bool) -> Any:
+    """The base model, loaded anew in full precision, with the trained update merged in.
+
+    Anew, because weights in 4 bits cannot take the update without losing most of it.
+    """
+    from peft import PeftModel
+
+    with TemporaryDirectory() as adapter:
+        trained.save_pretrained(adapter)
+        base, _ = loading.load_model(model, dtype=loading.weight_dtype(dtype), trust_remote_code=trust_remote_code)
+        return PeftModel.from_pretrained(base, adapter).merge_and_unload()
+
+
 def train_preference(
     pairs: Sequence[Mapping[str, Any]],
     *,
@@ -287,7 +301,9 @@ def train_preference(
     loop.use_schedule(trainer, config)
 
     def save(folder: Path) -> None:
-        final = trainer.model.merge_and_unload() if adapter is not None else trainer.model
+        final = trainer.model
+        if adapter is not None:
+            final = _merged(final, model, dtype=dtype, trust_remote_code=trust_remote_code)
         loading.restore_dropout(final, dropout_before)
         final.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
