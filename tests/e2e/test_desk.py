@@ -1,0 +1,282 @@
+"""The desk in a real browser: by keyboard alone, two people at once, cut connections, small screens, hostile text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.e2e.conftest import new_context, watch
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from pytest_django.live_server_helper import LiveServer
+
+    from labeling.models import Queue
+
+pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
+
+#: Scores that give every prompt a pair.
+ITEMS = 30
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _records_beside_the_browser() -> Iterator[None]:
+    """Playwright keeps an event loop in this thread; the record is read between its calls, never during one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
+
+
+@pytest.fixture
+def crew() -> list[User]:
+    from tests.labeling.stories import person
+
+    return [person("lena", "lead"), person("ana", "annotator"), person("ben", "annotator")]
+
+
+@pytest.fixture
+def make(crew: list[User]) -> Callable[..., Queue]:
+    """A queue of a run that waits for people."""
+
+    def build(kind: str = "pair", items: int = ITEMS, **fields: object) -> Queue:
+        from labeling.services.queues import NewQueue, make_queue
+        from tests.labeling.stories import waiting_run
+
+        iteration = waiting_run(tuple((1.0, 4.0) for _ in range(items)))
+        new = NewQueue(**{"name": "Pairs to review", "kind": kind, "order": "arrival"} | fields)  # type: ignore[arg-type]
+        return make_queue(new, by=crew[0], iteration=iteration)
+
+    return build
+
+
+@pytest.fixture
+def open_desk(browser: Browser, live_server: LiveServer, complaints: list[str]) -> Iterator[Callable[..., Page]]:
+    """A page at a queue's desk for one person, logged in by the session that the login would make."""
+    contexts: list[BrowserContext] = []
+
+    def build(queue: Queue, who: User, *, width: int = 1440, theme: str = "light") -> Page:
+        from django.test import Client
+
+        client = Client()
+        client.force_login(who)
+        context = new_context(browser, width=width, theme=theme)
+        context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, complaints)
+        page.goto(f"{live_server.url}/review/{queue.pk}/")
+        return page
+
+    yield build
+    for context in contexts:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+def ready(page: Page, *, not_task: str = "") -> str:
+    """Wait until an item is on the screen and nothing is being saved. Returns its task."""
+    page.wait_for_function(
+        """(old) => { const desk = document.getElementById("desk");
+        return desk.dataset.state === "done" ||
+          (desk.dataset.state === "ready" && desk.dataset.busy !== "1" && desk.dataset.task !== old); }""",
+        arg=not_task,
+    )
+    return page.locator("#desk").get_attribute("data-task") or ""
+
+
+def test_a_queue_of_thirty_is_answered_by_keyboard_alone_by_two_people_at_once(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Review
+
+    queue = make()
+    desks = [open_desk(queue, who) for who in crew[1:]]
+    tasks = [ready(page) for page in desks]
+    keys = ["a", "b", "t", "x"]
+    for turn in range(2 * ITEMS):
+        place = turn % 2
+        page, task = desks[place], tasks[place]
+        if not task:
+            continue
+        page.keyboard.press(keys[turn % 4])
+        page.keyboard.press("Enter")
+        tasks[place] = ready(page, not_task=task)
+    for page in desks:
+        expect(page.locator("#done")).to_be_visible()
+    queue.refresh_from_db()
+    assert queue.done_count == ITEMS
+    rows = list(Review.objects.values_list("task", "author"))
+    assert len({task for task, _ in rows}) == len(rows) == ITEMS
+    assert {author for _, author in rows} == {"ana", "ben"}
+
+
+def test_a_draft_survives_a_cut_connection_and_a_reload(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Assignment
+
+    page = open_desk(make(items=3), crew[1])
+    task = ready(page)
+    sides = page.locator(".pane .rendered").all_inner_texts()
+    page.keyboard.press("a")
+    page.keyboard.press("r")
+    page.keyboard.type("Snake plants want ")
+    expect(page.locator("#draft-state")).to_have_text("Draft saved")
+    page.context.set_offline(True)
+    page.keyboard.type("little water")
+    expect(page.locator("#draft-state")).to_contain_text("kept on this device")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(page.locator("#trouble")).to_contain_text("press Enter to try again")
+    page.context.set_offline(False)
+    page.reload()
+    assert ready(page) == task
+    assert page.locator(".pane .rendered").all_inner_texts() == sides
+    expect(page.locator("#reason")).to_have_value("Snake plants want little water")
+    expect(page.locator("#choose-0")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Enter")
+    ready(page, not_task=task)
+    review = Assignment.objects.get(task=task).task.reviews.get()
+    assert review.reason == "Snake plants want little water"
+
+
+def test_the_judge_and_the_change_appear_after_the_first_answer_and_undo_brings_the_item_back(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    page = open_desk(make(items=3), crew[1])
+    task = ready(page)
+    expect(page.locator("#judge")).to_be_hidden()
+    page.keyboard.press("a")
+    expect(page.locator("#change-sentence")).to_contain_text("The pair")
+    expect(page.locator("#judge")).to_be_visible()
+    page.keyboard.press("Enter")
+    after = ready(page, not_task=task)
+    expect(page.locator("#judge")).to_be_hidden()
+    expect(page.locator("#progress")).to_contain_text("1 of 3")
+    page.keyboard.press("z")
+    assert ready(page, not_task=after) == task
+    expect(page.locator("#progress")).to_contain_text("0 of 3")
+
+
+def test_no_key_acts_while_an_answer_is_being_saved(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Review
+
+    page = open_desk(make(items=3), crew[1])
+    task = ready(page)
+    held: list[object] = []
+    page.route("**/submit", lambda route: held.append(route))
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.getElementById('desk').dataset.busy === '1'")
+    for key in ("b", "t", "s", "z", "Enter", "!"):
+        page.keyboard.press(key)
+    assert len(held) == 1
+    held[0].continue_()  # type: ignore[attr-defined]
+    page.unroute("**/submit")
+    ready(page, not_task=task)
+    assert list(Review.objects.values_list("task", flat=True)) == [int(task)]
+
+
+def test_scores_by_digit_with_half_points_and_the_keys_shown_by_a_question_mark(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Review
+
+    page = open_desk(make("score", items=2, half_points=True), crew[1])
+    task = ready(page)
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("4")
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(page.locator("#toasts")).to_contain_text("Give a score first")
+    page.keyboard.press("3")
+    page.keyboard.press(".")
+    page.keyboard.press("r")
+    page.keyboard.type("names one plant")
+    page.keyboard.press("Control+Enter")
+    ready(page, not_task=task)
+    review = Review.objects.get()
+    assert (review.score, review.reason, review.task_id) == (3.5, "names one plant", int(task))
+
+
+def test_an_edit_starts_from_the_better_response_and_becomes_a_person_s(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Review
+
+    page = open_desk(make(items=2), crew[1])
+    task = ready(page)
+    page.keyboard.press("e")
+    expect(page.locator("#toasts")).to_contain_text("Choose the better one first")
+    page.keyboard.press("b")
+    page.keyboard.press("e")
+    expect(page.locator("#edit")).to_be_focused()
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" In shade.")
+    page.keyboard.press("Control+Enter")
+    ready(page, not_task=task)
+    review = Review.objects.get()
+    assert review.decision == "edit"
+    assert review.text.endswith(" In shade.")
+    assert review.edited is not None
+    assert review.edited.source == "human"
+
+
+def test_differences_are_marked_on_demand(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    page = open_desk(make(items=2), crew[1])
+    ready(page)
+    expect(page.locator("mark")).to_have_count(0)
+    page.keyboard.press("d")
+    expect(page.locator("#pane-0 mark").first).to_be_visible()
+    page.keyboard.press("d")
+    expect(page.locator("mark")).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["pair", "score"])
+def test_the_desk_fits_a_phone_in_both_themes(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User], theme: str, kind: str
+) -> None:
+    page = open_desk(make(kind, items=2), crew[1], width=390, theme=theme)
+    ready(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.locator("#save")).to_be_in_viewport()
+
+
+def test_text_with_scripts_styles_links_and_other_directions_only_shows(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from alignment_app.models import Judgement, Prompt, Response
+
+    hostile = (
+        "<script>window.hit=1</script><img src=x onerror='window.hit=1'><style>body{display:none}</style>"
+        "[a](javascript:window.hit=1) ![b](https://elsewhere.invalid/x.png) <svg onload='window.hit=1'>\n\n"
+        "```\n<script>window.hit=1</script>\n```\n\n\u202eمرحبا " + "W" * 3000
+    )
+    queue = make(items=2, guidelines=hostile)
+    Prompt.objects.update(text=hostile)
+    Response.objects.update(text=hostile)
+    Judgement.objects.update(rationale=hostile)
+    page = open_desk(queue, crew[1], width=390)
+    ready(page)
+    page.keyboard.press("a")
+    expect(page.locator("#judge")).to_be_visible()
+    page.keyboard.press("d")
+    page.keyboard.press("g")
+    expect(page.locator("#guidelines")).to_be_visible()
+    assert page.evaluate("window.hit") is None
+    assert (
+        page.locator("#desk script:not([type='application/json']), #desk img, #desk style, #desk svg[onload]").count()
+        == 0
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("a[href^='javascript']").count() == 0
