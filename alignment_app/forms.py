@@ -86,7 +86,6 @@ class LaunchForm:
         """``values`` by dotted field; ``datasets`` are those that exist."""
         self.values = dict(values)
         self.datasets = list(datasets)
-        self.general: list[str] = []
         self.sections = [
             LaunchSection("", TITLES[""], "", [self._field(path, info) for path, info in _leaves(RunConfig, top=True)])
         ]
@@ -146,7 +145,7 @@ class LaunchForm:
         return {item.path: item for item in self.fields}
 
     def add_problems(self, problems: Iterable[tuple[str, str]]) -> None:
-        """Put each problem on its field; those of no field stand above the form."""
+        """Put each problem on its field, or on the nearest field above it; those of no field stand in the list beside."""
         known = self.by_path
         for path, text in problems:
             holder = path
@@ -154,8 +153,6 @@ class LaunchForm:
                 holder = holder.rpartition(".")[0]
             if holder in known:
                 known[holder].problems.append(text)
-            else:
-                self.general.append(f"{path}: {text}" if path else text)
 
     def add_warnings(self, warnings: Iterable[tuple[str, str]]) -> None:
         """Put each warning on its field."""

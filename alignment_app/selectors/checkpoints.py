@@ -92,7 +92,7 @@ class CheckpointDetail:
     location: str
     snippet: str
     total_bytes: int
-    training: list[tuple[str, Any]]
+    training: list[Figure]
     figures: list[Figure] = field(default_factory=list)
     data: SnapshotSummary | None = None
     answers: int = 0
@@ -108,11 +108,31 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
         location=location,
         snippet=loading_snippet(checkpoint, location),
         total_bytes=sum(int(file.get("size") or 0) for file in checkpoint.files),
-        training=[(name.replace("_", " ").capitalize(), value) for name, value in sorted(checkpoint.metrics.items())],
+        training=training_figures(checkpoint.metrics),
         figures=figures(evaluation.metrics, has_rival=evaluation.against_id is not None) if evaluation else [],
         data=snapshot_summary(checkpoint.snapshot) if checkpoint.snapshot else None,
         answers=answers_of(checkpoint).count(),
     )
+
+
+#: The last values of a training in reading order: key, label, form. The rest is the trainer's own bookkeeping.
+TRAINING = (
+    ("loss", "Loss", "number"),
+    ("chosen_reward", "Reward of the chosen", "number"),
+    ("rejected_reward", "Reward of the rejected", "number"),
+    ("margin", "Margin", "number"),
+    ("accuracy", "Pairs with chosen above rejected", "percent"),
+    ("grad_norm", "Gradient norm", "number"),
+    ("learning_rate", "Learning rate", "number"),
+    ("epoch", "Epochs", "number"),
+    ("tokens", "Tokens", "number"),
+    ("tokens_per_second", "Tokens a second", "number"),
+)
+
+
+def training_figures(metrics: dict[str, Any]) -> list[Figure]:
+    """What the last steps of a training measured; what was not measured is left out."""
+    return [Figure(label, metrics[key], form) for key, label, form in TRAINING if metrics.get(key) is not None]
 
 
 def loading_snippet(checkpoint: Checkpoint, location: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Avg, Count, IntegerField, OuterRef, Q, QuerySet, Subquery
@@ -73,7 +73,8 @@ def datasets_page(query: str = "", kind: str = "", page: Any = 1) -> Page[Datase
         found = found.filter(name__icontains=query.strip().replace("\x00", ""))
     if kind in Dataset.Kind.values:
         found = found.filter(kind=kind)
-    return Paginator(found.order_by("name"), SETS_A_PAGE).get_page(page)
+    pages: Page[Any] = Paginator(found.order_by("name"), SETS_A_PAGE).get_page(page)
+    return pages
 
 
 def _count_of(model: Any, field: str) -> Subquery:
@@ -104,7 +105,7 @@ def judges(dataset: Dataset) -> list[Judge]:
     return sorted(rows, key=lambda row: (order.index(Judgement.Source(row.source)), row.judge))
 
 
-class _ByPosition(Paginator):  # type: ignore[type-arg]
+class _ByPosition(Paginator):
     """Pages of a whole data set by ranges of the rows' positions: the last page is as quick as the first."""
 
     def __init__(self, prompts: QuerySet[Prompt], size: int) -> None:
@@ -113,27 +114,25 @@ class _ByPosition(Paginator):  # type: ignore[type-arg]
         self._places = 0 if last is None else last + 1
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return self._places
 
     def page(self, number: Any) -> Page[Prompt]:
         number = self.validate_number(number)
         start = (number - 1) * self.per_page
-        rows = self.object_list.filter(position__gte=start, position__lt=start + self.per_page)  # type: ignore[attr-defined]
-        return self._get_page(rows, number, self)
+        prompts: QuerySet[Prompt] = cast("QuerySet[Prompt]", self.object_list)
+        rows = prompts.filter(position__gte=start, position__lt=start + self.per_page)
+        return Page(rows, number, self)
 
 
 def rows_page(dataset: Dataset, query: str = "", page: Any = 1) -> Page[Row]:
     """A page of a data set's rows in their order; ``query`` looks into the prompts."""
     found = Prompt.objects.filter(dataset=dataset).order_by("position", "pk")
     words = query.strip().replace("\x00", "")[:200]
-    pages: Page[Any]
-    if words:
-        pages = Paginator(found.filter(text__icontains=words)[:MOST_FOUND], PAGE).get_page(page)
-    else:
-        pages = _ByPosition(found, PAGE).get_page(page)
+    paginator = Paginator(found.filter(text__icontains=words)[:MOST_FOUND], PAGE) if words else _ByPosition(found, PAGE)
+    pages: Any = paginator.get_page(page)
     pages.object_list = _rows(list(pages.object_list))
-    return pages
+    return cast("Page[Row]", pages)
 
 
 def _rows(prompts: list[Prompt]) -> list[Row]:

@@ -11,7 +11,7 @@ PAGE: Final = 500
 
 
 def after(run_id: int, cursor: int, limit: int = PAGE) -> list[dict[str, Any]]:
-    """Events with ``seq > cursor`` in order, ``limit`` at most: ``{"seq", "kind", "payload", "at"}``, ``at`` ISO 8601."""
+    """Events with ``seq > cursor`` in order, ``limit`` at most: ``{"seq", "kind", "payload", "at"}``."""
     rows = (
         RunEvent.objects.filter(run_id=run_id, seq__gt=cursor)
         .order_by("seq")

@@ -320,7 +320,8 @@ def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
         if metrics.get("judge_parse_rate") is not None:
             found.append(f"self-judge {percent(metrics['judge_parse_rate'], 1)} parsed")
         if metrics.get("judge_pairwise_accuracy") is not None:
-            found.append(f"self-judge {percent(metrics['judge_pairwise_accuracy'])} of pairs right")
+            right, pairs = percent(metrics["judge_pairwise_accuracy"]), metrics.get("judge_pairs")
+            found.append(f"{right} of {number(pairs)} pairs in order" if pairs else f"{right} of pairs in order")
         return found
     judging = next((stage for stage in stages if stage.kind == Stage.Kind.JUDGEMENTS and stage.done), None)
     if judging is None or judging.detail.get("parse_rate") is None:
@@ -366,9 +367,7 @@ _ROWS = (
 def log_lines(run: Run) -> list[RunEvent]:
     """The newest lines of the log up to the run's ``last_seq``, newest first."""
     kinds = (RunEvent.Kind.LOG, RunEvent.Kind.RUN)
-    return list(
-        RunEvent.objects.filter(run=run, kind__in=kinds, seq__lte=run.last_seq).order_by("-seq")[:LOG_LINES]
-    )
+    return list(RunEvent.objects.filter(run=run, kind__in=kinds, seq__lte=run.last_seq).order_by("-seq")[:LOG_LINES])
 
 
 def gauge(run: Run) -> dict[str, Any] | None:

@@ -120,15 +120,12 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
         pairs[pair.prompt_id] = pair
     paired = [response for pair in pairs.values() for response in (pair.chosen_id, pair.rejected_id)]
     responses: dict[int, list[Response]] = defaultdict(list)
-    found = Response.objects.filter(
-        Q(iteration=iteration) | Q(iteration__isnull=True), prompt__in=prompt_ids, purpose__in=_IN_PAIRS
-    ) | Response.objects.filter(pk__in=paired)
+    # Where a data set brought the responses along, they belong to no iteration.
+    recorded = bool(iteration.run.config["candidates"]["from_dataset"])
+    its_own = Q(iteration__isnull=True) if recorded else Q(iteration=iteration)
+    found = Response.objects.filter(Q(its_own, prompt__in=prompt_ids, purpose__in=_IN_PAIRS) | Q(pk__in=paired))
     for response in found.order_by("prompt_id", "purpose", "index"):
         responses[response.prompt_id].append(response)
-    # Responses that a data set brought along count only where the iteration made none of its own.
-    for prompt_id, rows in responses.items():
-        own = [row for row in rows if row.iteration_id == iteration.pk or row.pk in paired]
-        responses[prompt_id] = own or rows
     judged = judgements_of(row.pk for rows in responses.values() for row in rows)
     outcomes = dict(
         IterationPrompt.objects.filter(

@@ -29,8 +29,10 @@ PARTS: Final = ("head", "loop", "sample", "figures", "curves")
 def index(request: HttpRequest) -> HttpResponse:
     """Runs, newest first; htmx asks for the table alone, every few seconds and while the reader types."""
     query, status, paradigm = (request.GET.get(name, "") for name in ("q", "status", "paradigm"))
+    page = selectors.runs_page(query, status, paradigm, request.GET.get("page"))
     context = {
-        "page": selectors.runs_page(query, status, paradigm, request.GET.get("page")),
+        "page": page,
+        "seconds": 3 if any(row.run.status in Run.ACTIVE for row in page.object_list) else 10,
         "q": query,
         "status": status,
         "paradigm": paradigm,

@@ -82,7 +82,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener(
   "toggle",
   (event) => {
-    if (event.target.matches?.("details.ask[open]")) event.target.querySelector("button, input")?.focus();
+    if (event.target.matches?.("details.ask[open]")) event.target.querySelector(".ask-body button")?.focus();
   },
   true,
 );

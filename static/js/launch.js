@@ -59,6 +59,30 @@ document.addEventListener("click", (event) => {
   go(link.dataset.go);
 });
 
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-download]");
+  if (!button) return;
+  const text = document.querySelector(button.dataset.from).textContent;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/yaml" }));
+  link.download = button.dataset.download;
+  link.click();
+  URL.revokeObjectURL(link.href);
+});
+
+// One press launches one run, however often it is repeated while the server thinks.
+let isSent = false;
+form.addEventListener("submit", (event) => {
+  if (isSent) event.preventDefault();
+  isSent = true;
+  form.querySelector(".launch-button").setAttribute("aria-disabled", "true");
+});
+// Coming back to the page by the browser's own button finds it ready again.
+window.addEventListener("pageshow", () => {
+  isSent = false;
+  form.querySelector(".launch-button").removeAttribute("aria-disabled");
+});
+
 // Enter in a field would send the form by accident: a launch is a press of its button.
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target.tagName === "INPUT") event.preventDefault();

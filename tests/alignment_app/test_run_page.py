@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.models import Judgement, Response, Run, RunEvent, Stage
+from alignment_app.models import IterationPrompt, Judgement, Prompt, Response, Run, RunEvent, Stage
 from alignment_app.selectors import curves, samples
 from alignment_app.services import events
 from tests.alignment_app.stories import Story, person
@@ -276,3 +276,30 @@ def test_a_step_trained_again_counts_once_as_it_was_the_last_time() -> None:
         points = [{"step": 3, "loss": value}, {"step": 4, "loss": value}]
         events.append(run.pk, RunEvent.Kind.METRICS, {"iteration": 0, "stage": "sft", "points": points})
     assert curves.curves(run.pk)[0].lines["loss"] == [(3, 0.5), (4, 0.5)]
+
+
+# ---------------------------------------------------------------- rows that a data set brought along
+
+
+def test_responses_of_a_data_set_are_shown_where_the_run_takes_them(lead: Client) -> None:
+    run = Story.launch().until(1, "prompts").run
+    prompts = list(Prompt.objects.filter(uses__iteration__run=run))
+    for prompt in prompts:
+        Response.objects.create(prompt=prompt, source="imported", purpose="candidate", index=0, text="Brought along.")
+    assert "Brought along." not in rows(lead, run, iteration=1, stage="prompts")
+    run.config["candidates"]["from_dataset"] = "story-prompts"
+    run.save()
+    assert "Brought along." in rows(lead, run, iteration=1, stage="prompts")
+
+
+def test_ready_pairs_without_prompts_of_the_iteration_are_shown(lead: Client) -> None:
+    run = Story.launch().until(1, "pairs").run
+    IterationPrompt.objects.filter(iteration__run=run).delete()
+    assert "34 prompts" in rows(lead, run, iteration=1, stage="pairs")
+    assert "Highest score 4.67" in rows(lead, run, iteration=1, stage="pairs")
+
+
+def test_a_long_name_and_long_words_are_no_error(lead: Client) -> None:
+    run = Story.launch(name="w" * 120).until(1, "pairs").run
+    Response.objects.filter(iteration__run=run).update(text="x" * 20_000)
+    assert "w" * 120 in page(lead, run)
