@@ -22,7 +22,7 @@ _BY_NUMBER = ("-pk", "-id", "pk", "id")
 _TOKEN = re.compile(r"([a-z_]+):(\d{1,18})$")
 
 
-class QuickPaginator(Paginator):  # type: ignore[type-arg]
+class QuickPaginator(Paginator):
     """Pages without counting a whole table and without skipping over its rows.
 
     A whole table in order of its number is cut into ranges of numbers: where rows were removed, a page is shorter.
@@ -38,7 +38,7 @@ class QuickPaginator(Paginator):  # type: ignore[type-arg]
         return not query.where and not query.distinct and in_order
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         if not hasattr(self, "_count"):
             if self._by_number:
                 self._count = self._top()
@@ -56,7 +56,7 @@ class QuickPaginator(Paginator):  # type: ignore[type-arg]
         else:
             low = (number - 1) * self.per_page
             high = low + self.per_page
-        return self._get_page(self.object_list.filter(pk__gt=low, pk__lte=high), number, self)
+        return Page(self.object_list.filter(pk__gt=low, pk__lte=high), number, self)
 
     def _top(self) -> int:
         """The greatest number in the table: what it would count if no row had been removed."""
@@ -66,7 +66,7 @@ class QuickPaginator(Paginator):  # type: ignore[type-arg]
         return self._greatest
 
 
-class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class RecordAdmin(admin.ModelAdmin):
     """A table to look at. Rows are made and changed by the services alone."""
 
     paginator = QuickPaginator

@@ -67,7 +67,7 @@ class ExportRequest(serializers.Serializer[Any]):
     run = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     iteration = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="Its id.")
     dataset = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
-    source = serializers.CharField(required=False, max_length=16, default="")
+    source = serializers.CharField(required=False, max_length=16, default="")  # type: ignore[assignment]
     excluded = serializers.BooleanField(default=False, help_text="Also pairs that people excluded.")
 
 

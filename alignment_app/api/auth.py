@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import exceptions, serializers
@@ -37,12 +38,12 @@ class TokenView(Part):
         user = authenticate(request._request, **asked.validated_data)
         if user is None:
             raise exceptions.AuthenticationFailed("No active account has this name and password.")
-        if people.password_is_one_time(user):  # type: ignore[arg-type]
+        if people.password_is_one_time(user):
             raise PermissionDenied("Choose your own password first, at /accounts/password/.")
         token, _ = Token.objects.get_or_create(user=user)
         return Response({"token": token.key})
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request: Request) -> Response:
-        Token.objects.filter(user=request.user).delete()
+        Token.objects.filter(user=cast(User, request.user)).delete()
         return Response(status=204)

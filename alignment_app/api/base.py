@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from rest_framework import exceptions, filters, parsers, permissions
@@ -26,7 +27,7 @@ class ByRole(permissions.IsAuthenticated):
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not super().has_permission(request, view):
             return False
-        user = request.user
+        user = cast(User, request.user)
         if people.password_is_one_time(user):
             raise PermissionDenied("Choose your own password first, at /accounts/password/.")
         if not people.can_read(user):
@@ -57,7 +58,7 @@ class NamedFilters(filters.BaseFilterBackend):
                 continue
             lookup, kind = known[name]
             try:
-                queryset = queryset.filter(**{lookup: read_filter(value, kind)})
+                queryset = queryset.filter(**{lookup: read_filter(str(value), kind)})
             except ValueError as error:
                 problems[name] = [str(error)]
         if problems:
@@ -150,4 +151,4 @@ class Part(APIView):
 
     permission_classes = [ByRole]
     parser_classes = [PlainJSON]
-    filter_backends = [NamedFilters]
+    filter_backends: Any = [NamedFilters]

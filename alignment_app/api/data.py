@@ -57,7 +57,7 @@ class ImportSerializer(serializers.Serializer[Any]):
     judges = MappingField(
         required=False, default=dict, help_text='{"teacher": "gemini"}; -1 is unparsed, null missing.'
     )
-    source = serializers.ChoiceField(imports.PROMPT_SOURCES, default="imported")
+    source = serializers.ChoiceField(imports.PROMPT_SOURCES, default="imported")  # type: ignore[assignment]
     keep_good = serializers.BooleanField(default=False, help_text="Store the good lines though others are bad.")
     preview = serializers.BooleanField(default=False, help_text="Only say how it is read; store nothing.")
     description = serializers.CharField(required=False, allow_blank=True, max_length=2000, default="")
@@ -111,10 +111,10 @@ class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     def rows(self, request: Request, pk: str) -> Answer:
         """The rows in their order: prompts with the responses and judgements that came with them."""
         judged = Response.objects.filter(iteration=None).order_by("index").prefetch_related("judgements")
-        found = Prompt.objects.filter(dataset=self.get_object()).prefetch_related(
+        found: Any = Prompt.objects.filter(dataset=self.get_object()).prefetch_related(
             Prefetch("responses", queryset=judged)
         )
-        page = self.paginate_queryset(found)
+        page: Any = self.paginate_queryset(found)
         return self.get_paginated_response(RowSerializer(page, many=True).data)
 
     @extend_schema(request=ImportSerializer, responses={201: ImportAnswer})

@@ -190,7 +190,8 @@ class RunViewSet(
     def approve(self, request: Request, pk: str) -> Response:
         """Let an iteration that waits for review train."""
         run = self.get_object()
-        runs.approve_review(_iteration(run, request.data.get("iteration")), user=request.user)
+        asked = request.data.get("iteration") if isinstance(request.data, dict) else None
+        runs.approve_review(_iteration(run, asked), user=request.user)
         return Response(self._detail(run))
 
     @extend_schema(request=CloneSerializer, responses={201: RunDetailSerializer})

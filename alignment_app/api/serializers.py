@@ -67,7 +67,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
     class Meta:
         model = Run
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "name", "paradigm", "preset", "status", "status_reason", "pause_requested", "config_hash",
             "cloned_from", "created_by", "created_at", "started_at", "finished_at", "last_seq",
         )  # fmt: skip
@@ -98,13 +98,23 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
 
     class Meta:
         model = Prompt
-        fields = ("id", "dataset", "source", "messages", "text", "content_hash", "position", "meta", "created_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "dataset",
+            "source",
+            "messages",
+            "text",
+            "content_hash",
+            "position",
+            "meta",
+            "created_at",
+        )
 
 
 class ResponseSerializer(serializers.ModelSerializer[Response]):
     class Meta:
         model = Response
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "prompt", "iteration", "checkpoint", "source", "purpose", "author", "index", "text", "weights",
             "sampling", "seed", "token_count", "logprob", "finish_reason", "created_at",
         )  # fmt: skip

@@ -49,7 +49,7 @@ class Stream:
     async def in_pieces(self) -> AsyncIterator[bytes]:
         """The same for an asynchronous server, which would gather a plain iterator in memory before sending it."""
         pieces = iter(self)
-        while (piece := await sync_to_async(next)(pieces, None)) is not None:
+        while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:
             yield piece
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: In the order in which a worker that serves several of them empties them.
 QUEUES: Final[tuple[str, ...]] = tuple(Stage.Queue.values)
-#: Questions of people to a checkpoint: no stage of a run, and a worker of its own, so that a run never keeps it waiting.
+#: Questions of people to a checkpoint: no stage of a run, and a worker of its own, so that no run keeps it waiting.
 INTERACTIVE: Final = "interactive"
 #: The job's entry point, by name: nothing on this side of the queue imports it.
 ENTRY_POINT: Final = "training.jobs.work"

@@ -200,7 +200,9 @@ def _previewed(path: Any, asked: dict[str, Any], problem: str) -> dict[str, Any]
 def export_rows(request: HttpRequest) -> HttpResponseBase:
     """GET: the exports so far. POST: rows as a stream."""
     if request.method == "POST":
-        number = {name: _number(request.POST.get(name, "")) for name in ("snapshot", "run", "iteration", "dataset")}
+        number: dict[str, Any] = {
+            name: _number(request.POST.get(name, "")) for name in ("snapshot", "run", "iteration", "dataset")
+        }
         try:
             if -1 in number.values():
                 raise Refused("not-found", "That number is none. Give a whole number.", status=400)

@@ -61,8 +61,8 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
             except (Interrupted, Stopped):
                 keeper.should_stop()
                 stages.stop(attempt, keeper.command)
-            except Halt as reason:
-                stages.pause_with_reason(attempt, str(reason))
+            except Halt as halt:
+                stages.pause_with_reason(attempt, str(halt))
             except LeaseLost:
                 raise
             except (CannotGoOn, EngineError, TrainingError) as error:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Avg
 
-from alignment_app.models import Checkpoint, Comparison, Dataset, Evaluation, IterationPrompt, Judgement, Response
+from alignment_app.models import Checkpoint, Dataset, Evaluation, IterationPrompt, Judgement, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import rows
 from alignment_app.services.keeping import Progress
 from training.config import CandidatesConfig
 from training.domain import metrics
-from training.domain.rows import ComparisonDraft, PromptRow, ResponseRow
+from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRow
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.stages.evaluation import ComparisonItem, compare_responses
 
@@ -144,7 +144,7 @@ def _head_to_head(evaluation: Evaluation) -> dict[str, Any]:
     outcomes = list(evaluation.comparisons.values_list("outcome", flat=True))
     if not outcomes:
         return {"win": None, "tie": None, "lose": None, "n": 0}
-    summary = metrics.head_to_head([Comparison.Outcome(outcome).value for outcome in outcomes])
+    summary = metrics.head_to_head([cast(Outcome, outcome) for outcome in outcomes])
     return {
         "win": summary.wins,
         "tie": summary.ties,

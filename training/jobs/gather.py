@@ -51,7 +51,7 @@ def _write_prompts(job: StageWork, seeds: Dataset, have: int) -> dict[str, Any]:
         seed_texts,
         pool,
         count=config.count - have,
-        engine=job.student(job.iteration.input_checkpoint),
+        engine=job.student(job.start),
         sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
         seed=job.seed("self-instruct", have),
     )
@@ -79,7 +79,7 @@ def collect_responses(job: StageWork) -> dict[str, Any]:
         n=n,
         section=job.config.candidates,
         progress=progress,
-        checkpoint=job.iteration.input_checkpoint,
+        checkpoint=job.start,
     )
     return {}
 
@@ -101,7 +101,7 @@ def judge_candidates(job: StageWork) -> dict[str, Any]:
         found = Judgement.objects.filter(response__in=responses.values("pk"), source=source, iteration__isnull=True)
         stages.progress(job.attempt, done=found.count(), total=total, unit="judgements", rate=None)
         return _judgement_figures(found)
-    checkpoint = job.iteration.input_checkpoint if source == Judgement.Source.SELF else None
+    checkpoint = job.start if source == Judgement.Source.SELF else None
     made = Judgement.objects.filter(iteration=job.iteration, source=source, response__in=responses.values("pk"))
     progress = _JudgementProgress(job, made, unit="judgements", done=made.count(), total=total)
     judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)

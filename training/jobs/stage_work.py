@@ -44,6 +44,13 @@ class StageWork:
         return bool(self.config.candidates.from_dataset)
 
     @property
+    def start(self) -> Checkpoint:
+        """The checkpoint that this iteration works with; the one before has made it by now."""
+        checkpoint = self.iteration.input_checkpoint
+        assert checkpoint is not None
+        return checkpoint
+
+    @property
     def student_limits(self) -> dict[str, Any]:
         """What both trainers need to know of the student."""
         student = self.config.student
@@ -65,7 +72,7 @@ class StageWork:
         if self.config.judging.recorded_scores:
             return None
         by_self = self.judging_source == Judgement.Source.SELF
-        return self.judge_label(self.iteration.input_checkpoint.name if by_self else self.teacher_name)
+        return self.judge_label(self.start.name if by_self else self.teacher_name)
 
     def candidates(self) -> QuerySet[Response]:
         """The iteration's candidate responses."""
@@ -157,7 +164,7 @@ class StageWork:
                 judge=self.judge_label(judge),
                 checkpoint=checkpoint,
                 template=template.name,
-                template_version=template.version,
+                template_version=str(template.version),
             ),
             prompt_of=None,
         )

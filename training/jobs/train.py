@@ -37,7 +37,7 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
     metrics = MetricsLog(job.keeper)
     result = train_sft(
         data,
-        model=artifacts.resolve(job.iteration.input_checkpoint.location),
+        model=artifacts.resolve(job.start.location),
         output_dir=artifacts.run_folder(job.run.pk) / "M1",
         config=job.config.sft,
         seed=job.seed("sft"),
@@ -51,7 +51,7 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
 def train_on_preferences(job: StageWork) -> dict[str, Any]:
     """M_t to M_t+1."""
     data = artifacts.read_snapshot(job.iteration.snapshot)
-    start = job.iteration.input_checkpoint
+    start = job.start
     which = {"previous": start.number, "m1": 1, "base": 0}[job.config.training.reference]
     reference = selectors.checkpoint(job.run.pk, which)
     metrics = MetricsLog(job.keeper)
