@@ -13,7 +13,7 @@ CHAT = (
 )
 
 
-def save_little_student(folder: Path) -> Path:
+def save_little_student(folder: Path, *, width: int = 32, layers: int = 2) -> Path:
     """Save the model and its tokenizer into ``folder``, the same weights every time."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -32,7 +32,7 @@ def save_little_student(folder: Path) -> Path:
     fast.save_pretrained(folder)
     torch.manual_seed(0)
     shape = LlamaConfig(
-        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=len(fast), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=2,
         num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True,
         pad_token_id=0, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip

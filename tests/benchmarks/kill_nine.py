@@ -63,7 +63,8 @@ def main() -> int:
 
 def make_world(home: Path, *, small: bool) -> dict[str, Any]:
     """Data sets and a student; returns the config of the run: a minute of work on two cores, or seconds."""
-    from tests.little import make_datasets, save_student
+    from tests.little import make_datasets
+    from tests.little_student import save_little_student
 
     train, held_out, seed = (12, 4, 24) if small else (60, 20, 160)
     make_datasets(train=train, held_out=held_out, seed=seed)
@@ -76,7 +77,7 @@ def make_world(home: Path, *, small: bool) -> dict[str, Any]:
         # The oracle scores every answer; noise earns equal scores, so the pairs are drawn in a random order.
         "paradigm": "teacher_reward",
         "pairs": {"rule": "random"},
-        "student": {"model": str(save_student(home / "student", width=64, layers=4)), "max_length": 2304},
+        "student": {"model": str(save_little_student(home / "student", width=64, layers=4)), "max_length": 2304},
         "sft": {"datasets": ["seed"], "batch_size": 4, "micro_batch_size": 4, "epochs": 4, "learning_rate": 1e-3},
         "prompts": {"dataset": "train", "count": train},
         "candidates": {"n": 4, "max_new_tokens": 48, "temperature": 1.0},

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Site, log_in, new_context, watch
 
+pytestmark = pytest.mark.e2e
+
 CONFIG = """
 name: {name}
 paradigm: teacher_demonstration
