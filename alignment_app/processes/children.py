@@ -20,7 +20,10 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LAST_BACKOFF_SECONDS: Final = 15.0
-STEADY_SECONDS: Final = 30.0  # a child that ran this long starts over with the shortest back-off
+#: A child that ran this long starts over with the shortest back-off: one that ended by itself, and one that was killed
+#: from outside, which says little about the child.
+STEADY_SECONDS: Final = 30.0
+STEADY_IF_KILLED_SECONDS: Final = 4.0
 LOG_BYTES: Final = 5_000_000  # a log larger than this is put aside at the next start
 
 
@@ -94,11 +97,9 @@ class Child:
             return
         now = time.monotonic()
         if self._start_again_at is None:
-            self._backoff = (
-                FIRST_BACKOFF_SECONDS
-                if now - self._started_at > STEADY_SECONDS
-                else min(self._backoff * 2, LAST_BACKOFF_SECONDS)
-            )
+            steady = STEADY_IF_KILLED_SECONDS if self.process.returncode < 0 else STEADY_SECONDS
+            was_steady = now - self._started_at > steady
+            self._backoff = FIRST_BACKOFF_SECONDS if was_steady else min(self._backoff * 2, LAST_BACKOFF_SECONDS)
             self._start_again_at = now + self._backoff
             if self.on_death:
                 self.on_death(self, self.process.returncode)
