@@ -183,13 +183,13 @@ async function load() {
     trouble("");
     if (item) show(item);
     else finish();
-    showProgress(await ask("GET", `queues/${settings.id}/progress`));
   } catch (refusal) {
     trouble(refusal.message);
     finish("The queue gives out nothing", refusal.message);
   } finally {
     lock(false);
   }
+  ask("GET", `queues/${settings.id}/progress`).then(showProgress, () => {});
 }
 
 function show(found) {
