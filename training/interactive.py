@@ -54,6 +54,12 @@ def _serves_nothing_else() -> bool:
     return worker is not None and worker.queue_names() == [queues.INTERACTIVE]
 
 
+TOO_LONG = (
+    "The conversation is longer than this model reads at once: its run set {limit} tokens (student.max_length) for the "
+    "words and the answer together. Begin a new conversation, or say less at once."
+)
+
+
 class _Scribe:
     """Tells the text of an answer while it grows, a few times a second at most."""
 
@@ -94,15 +100,20 @@ class Desk:
         if checkpoint is None:
             return Answer("failed", reason="The checkpoint was removed. Choose another one.")
         engine = self._engine(question, _spec(checkpoint))
-        chat.tell(question, Answer("writing"))
-        began = time.monotonic()
+        request = Request(question.id, question.messages, question.seed)
+        most = question.max_new_tokens
         if isinstance(engine, TransformersEngine):
             engine.watch = _Scribe(question)
+            most = min(most, engine.room(request))
+            if most < 1:
+                return Answer("failed", reason=TOO_LONG.format(limit=engine.max_length))
+        chat.tell(question, Answer("writing"))
+        began = time.monotonic()
         sampling = Sampling(
             temperature=question.temperature, top_p=1.0 if question.temperature == 0 else 0.9,
-            max_new_tokens=question.max_new_tokens,
+            max_new_tokens=most,
         )  # fmt: skip
-        done = next(iter(engine.generate([Request(question.id, question.messages, question.seed)], sampling)))
+        done = next(iter(engine.generate([request], sampling)))
         if done.finish_reason == "error":
             return Answer("failed", reason=done.error)
         return Answer(

@@ -256,9 +256,13 @@ def test_a_real_worker_answers_with_a_real_model_and_says_why_where_it_cannot(
     assert missing.state == "failed"
     assert "could not be loaded" in missing.reason
 
+    nearly = ask(tuned, "word " * 495)  # 500 of the run's 512 tokens: the answer is shorter than asked for, not refused
+    assert nearly.state == "done", nearly.reason
+    assert nearly.tokens <= 12
+
     too_long = ask(tuned, "word " * 3000)
     assert too_long.state == "failed"
-    assert "Shorten the prompt" in too_long.reason
+    assert "longer than this model reads at once" in too_long.reason
 
 
 @pytest.mark.slow

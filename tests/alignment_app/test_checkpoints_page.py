@@ -154,6 +154,14 @@ def test_what_was_not_measured_is_left_out_and_never_zero() -> None:
     assert [(row.label, row.value) for row in rows] == [("Wins", 0), ("Own judgements that parsed", 0.5)]
 
 
+def test_what_training_measured_last_is_shown_in_words_without_its_bookkeeping() -> None:
+    rows = selectors.training_figures({"resumed_from": 0, "accuracy": 0.75, "loss": 0.61, "margin": None})
+    assert [(row.label, row.form) for row in rows] == [
+        ("Loss", "number"),
+        ("Pairs with chosen above rejected", "percent"),
+    ]
+
+
 def test_comparisons_are_kept_by_outcome_and_show_both_orders_in_words(as_role: AsRole, run: Run) -> None:
     client, checkpoint = as_role("viewer"), run.checkpoints.get(number=3)
     counts = {

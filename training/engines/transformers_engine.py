@@ -74,6 +74,11 @@ class TransformersEngine:
         for batch in self._batches(self._encode(requests, sampling)):
             yield from self._decode_in_parts(batch, sampling)
 
+    def room(self, request: Request) -> int:
+        """Tokens that an answer to this request may have; zero or less where the prompt alone does not fit."""
+        prompt = self.tokenizer([render(self.tokenizer, request)], add_special_tokens=False)["input_ids"][0]
+        return self.max_length - len(prompt)
+
     def close(self) -> None:
         """Give back the model's memory."""
         self.model = None
