@@ -12,7 +12,7 @@ from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import AsyncClient
 
 from alignment_app import feeds
@@ -34,13 +34,14 @@ def run() -> Run:
     return Run.objects.create(name="r", config={}, config_hash="0", paradigm="self_reward")
 
 
-@pytest.fixture
-async def no_feed_is_left() -> AsyncIterator[None]:
-    """Feeds of a test end with it, not some seconds later."""
+@pytest.fixture(autouse=True)
+async def _nothing_is_left() -> AsyncIterator[None]:
+    """Feeds of a test end with it, not some seconds later, and so does the connection of the sockets' thread."""
     yield
     for feed in list(feeds._feeds.get(asyncio.get_running_loop(), {}).values()):
         await feed.close()
     feeds._feeds.pop(asyncio.get_running_loop(), None)
+    await database_sync_to_async(connections.close_all)()
 
 
 @pytest.fixture
@@ -74,9 +75,7 @@ async def seqs(page: WebsocketCommunicator, until: int) -> list[int]:
     return found
 
 
-async def test_a_page_gets_what_came_after_its_cursor_and_then_follows(
-    valkey: Any, run: Run, reader: Any, no_feed_is_left: None
-) -> None:
+async def test_a_page_gets_what_came_after_its_cursor_and_then_follows(valkey: Any, run: Run, reader: Any) -> None:
     await database_sync_to_async(append)(run, 5)
     page = await socket(run.pk, reader)
     await ask(page, 2)
@@ -86,9 +85,7 @@ async def test_a_page_gets_what_came_after_its_cursor_and_then_follows(
     await page.disconnect()
 
 
-async def test_a_page_that_is_even_hears_at_once_that_its_socket_carries(
-    valkey: Any, run: Run, reader: Any, no_feed_is_left: None
-) -> None:
+async def test_a_page_that_is_even_hears_at_once_that_its_socket_carries(valkey: Any, run: Run, reader: Any) -> None:
     page = await socket(run.pk, reader)
     await ask(page, 0)
     assert json.loads(await page.receive_from(timeout=5)) == {"events": []}
@@ -96,7 +93,7 @@ async def test_a_page_that_is_even_hears_at_once_that_its_socket_carries(
 
 
 async def test_far_behind_pages_and_even_ones_both_get_each_event_once_and_in_order(
-    valkey: Any, run: Run, reader: Any, no_feed_is_left: None, monkeypatch: pytest.MonkeyPatch
+    valkey: Any, run: Run, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("alignment_app.selectors.events.PAGE", 7)
     monkeypatch.setattr("alignment_app.selectors.events.after.__defaults__", (7,))
@@ -112,7 +109,7 @@ async def test_far_behind_pages_and_even_ones_both_get_each_event_once_and_in_or
 
 
 async def test_events_come_without_the_channel_layer_too(
-    run: Run, reader: Any, no_feed_is_left: None, settings: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+    run: Run, reader: Any, settings: Any, home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "run_event", lambda run_id, seq: None)
     monkeypatch.setattr(feeds, "get_channel_layer", lambda: None)
@@ -125,7 +122,7 @@ async def test_events_come_without_the_channel_layer_too(
 
 
 async def test_a_read_that_fails_closes_the_socket_so_that_its_page_comes_again(
-    valkey: Any, run: Run, reader: Any, no_feed_is_left: None, monkeypatch: pytest.MonkeyPatch
+    valkey: Any, run: Run, reader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database_sync_to_async(append)(run, 3)
 
@@ -139,9 +136,7 @@ async def test_a_read_that_fails_closes_the_socket_so_that_its_page_comes_again(
 
 
 @pytest.mark.parametrize(("role", "code"), [("annotator", 4403), ("viewer", None), ("lead", None), ("admin", None)])
-async def test_only_those_who_may_read_runs_may_follow_one(
-    valkey: Any, run: Run, role: str, code: int | None, no_feed_is_left: None
-) -> None:
+async def test_only_those_who_may_read_runs_may_follow_one(valkey: Any, run: Run, role: str, code: int | None) -> None:
     user = await database_sync_to_async(person)(role)
     page = await socket(run.pk, user)
     if code:
