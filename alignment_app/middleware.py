@@ -1,11 +1,11 @@
-"""What holds for every page: the Content-Security-Policy, and who may open it."""
+"""What holds for every page: the Content-Security-Policy, plain addresses, and who may open it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -38,6 +38,19 @@ class ContentSecurityPolicyMiddleware:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class PlainAddressMiddleware:
+    """Refuses an address with a NUL character in it, which a database cannot be asked for. The API says so itself."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        in_query = "%00" in request.META.get("QUERY_STRING", "")
+        if (in_query and not request.path.startswith("/api/")) or "\x00" in request.path:
+            raise BadRequest("The address holds a character that cannot be looked for.")
+        return self.get_response(request)
 
 
 class RolesMiddleware:

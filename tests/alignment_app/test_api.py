@@ -152,11 +152,12 @@ def test_events_come_after_a_cursor_without_gaps(viewer: APIClient) -> None:
     error_of(viewer.get(f"/api/v1/runs/{run.pk}/events/?after=-1"), 400)
 
 
-def test_samples_show_each_judgement_and_the_pair(viewer: APIClient) -> None:
-    run = Run.objects.create(name="r", config={}, config_hash="", paradigm="self_reward")
+def test_samples_show_each_judgement_and_the_pair(viewer: APIClient, tmp_path: Path) -> None:
+    config = RunConfig.parse(small_config(tmp_path)).to_dict()
+    run = Run.objects.create(name="r", config=config, config_hash="", paradigm="self_reward")
     iteration = Iteration.objects.create(run=run, number=1)
     import_rows("set", "prompts", [{"prompt": "p"}])
-    prompt = Prompt.objects.get()
+    prompt = Prompt.objects.get(dataset__name="set")
     IterationPrompt.objects.create(iteration=iteration, prompt=prompt, position=0, outcome="Scores differ.")
     best, worst = (
         Response.objects.create(
