@@ -124,7 +124,7 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
                 Review.objects.filter(pk=own.pk).update(in_force=False)
             mine.update(state=_DONE)
             change = _recount(task)
-            if change:
+            if change and change.kind != "same":
                 review.change = change.sentence
                 review.save(update_fields=["change"])
     if not holds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, cast
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Sum
 
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, SnapshotItem, Stage
 from alignment_app.services import events
@@ -214,18 +214,18 @@ def decided_by_people(iteration: Iteration, prompt_id: int) -> bool:
 
 
 def mark_stale(iteration: Iteration) -> None:
-    """Say on every snapshot with pairs of this iteration whether it still is what would be frozen now."""
+    """Say on every snapshot that holds pairs of this iteration whether it still is what would be frozen now."""
+    mixes = bool(iteration.run.config["training"]["mix_previous"])
     snapshots = DatasetSnapshot.objects.filter(
-        Q(iteration=iteration) | Q(items__pair__iteration=iteration), kind=DatasetSnapshot.Kind.PREFERENCE
-    ).distinct()
-    for snapshot in snapshots:
+        iteration__run=iteration.run_id,
+        iteration__number__gte=iteration.number,
+        kind=DatasetSnapshot.Kind.PREFERENCE,
+    )
+    for snapshot in snapshots if mixes else snapshots.filter(iteration=iteration):
         gone = snapshot.items.exclude(pair__state__in=PreferencePair.TRAINABLE).count()
         inside = SnapshotItem.objects.filter(snapshot=snapshot, pair=OuterRef("pk"))
-        new = (
-            PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
-            .exclude(Exists(inside))
-            .count()
-        )
+        trainable = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+        new = trainable.exclude(Exists(inside)).count()
         reason = ""
         if gone or new:
             reason = (
@@ -246,8 +246,8 @@ def tell_stage(iteration: Iteration) -> None:
     )
     if stage is None:
         return
-    settled = Task.objects.filter(pair__iteration=iteration, queue__held_out=False).exclude(settled_by="")
-    stage.done = settled.values("pair").distinct().count()
+    queues = Queue.objects.filter(iteration=iteration, kind=Queue.Kind.PAIR, held_out=False)
+    stage.done = min(stage.total, queues.aggregate(done=Sum("done_count"))["done"] or 0)
     stage.save(update_fields=["done"])
     events.stage_changed(stage)
 

@@ -53,7 +53,9 @@ def waiting_run(scores: Any = SCORES, *, name: str = "waiting") -> Iteration:
     for position, row in enumerate(scores):
         _candidates(dataset, iteration, position, row, judge)
     Stage.objects.filter(iteration=iteration, position__lt=_position(iteration)).update(status=Stage.Status.DONE)
-    Stage.objects.filter(iteration=iteration, kind=Stage.Kind.REVIEW).update(status=Stage.Status.WAITING)
+    Stage.objects.filter(iteration=iteration, kind=Stage.Kind.REVIEW).update(
+        status=Stage.Status.WAITING, total=iteration.pairs.count(), unit="pairs"
+    )
     Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING)
     return Iteration.objects.select_related("run").get(pk=iteration.pk)
 
