@@ -13,16 +13,17 @@ import argparse
 import json
 import multiprocessing
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-PARADIGMS = ("self_reward", "teacher_reward", "teacher_demonstration", "random")
+from tests.benchmarks.miniature_report import PARADIGMS, Measured, seconds_to_m2, table
+
+PROBES = 4  # answers a prompt that the self-judge is measured on
 EVALUATION_SEED = 71_000  # the same noise for every checkpoint: what differs is the checkpoint
 
 
@@ -36,26 +37,6 @@ class Task:
     split: str
     threads: int
     settings: tuple[str, ...]
-
-
-@dataclass
-class Measured:
-    """One checkpoint's figures. ``right`` and ``scores`` have one entry a held-out prompt."""
-
-    seed: int
-    paradigm: str
-    checkpoint: str
-    right: list[bool]
-    scores: list[int]
-    greedy_right: int
-    parse_rate: float | None
-    pairwise: float | None
-    untied: int
-    ordered: float | None
-    unequal: int
-    pairs: int = 0
-    pairs_in_order: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def config_of(task: Task) -> Any:
@@ -134,43 +115,73 @@ def prompt_rows(path: Path) -> list[Any]:
     return [PromptRow(place, ({"role": "user", "content": text},)) for place, text in enumerate(texts)]
 
 
-def measure(model: Path, task: Task, checkpoint: str, held_out: Sequence[Any], config: Any) -> Measured:
-    """Answers to the held-out prompts, and the student's judging of its own answers, both against the oracle."""
-    from training.domain.metrics import pairwise_accuracy, pairwise_with_ties, parse_rate
+def measure(model: Path, task: Task, checkpoint: str, held_out: Sequence[Any], config: Any, folder: Path) -> Measured:
+    """Answers to the held-out prompts, and the student's judging of its own answers, both against the oracle.
+
+    It judges M1's answers too: its own become fewer to tell apart and harder as it gets better, those stay the same.
+    """
+    from training.domain.metrics import parse_rate
     from training.miniature.oracle import grade
 
     began = time.monotonic()
     text_of = {prompt.id: prompt.text for prompt in held_out}
-
-    def grades(rows: Sequence[Any]) -> list[Any]:
-        return [grade(text_of[row.prompt_id], row.text) for row in rows]
-
+    kept = folder / "M1-answers.json"
     with student(model, config) as engine:
-        answers = grades(draw(engine, held_out, config.evaluation, 1, EVALUATION_SEED, "evaluation"))
+        answers = draw(engine, held_out, config.evaluation, 1, EVALUATION_SEED, "evaluation")
         greedy = config.evaluation.model_copy(update={"temperature": 0.0})
-        greedy_answers = grades(draw(engine, held_out, greedy, 1, EVALUATION_SEED, "greedy"))
+        greedy_answers = draw(engine, held_out, greedy, 1, EVALUATION_SEED, "greedy")
         probed = held_out[: config.evaluation.self_judge_prompts]
-        probes = draw(engine, probed, config.candidates, 4, EVALUATION_SEED, "probe")
+        probes = draw(engine, probed, config.candidates, PROBES, EVALUATION_SEED, "probe")
         judged = judge(engine, probed, probes, config, EVALUATION_SEED)
-    truth = [result.score for result in grades(probes)]
-    own_scores = [[judged[row.id].mean for row in probes[at : at + 4]] for at in range(0, len(probes), 4)]
-    true_scores: list[list[float | None]] = [list(truth[at : at + 4]) for at in range(0, len(truth), 4)]
-    pairwise, untied = pairwise_accuracy(own_scores, true_scores)
-    _, unequal = pairwise_with_ties(own_scores, true_scores)
+        own = agreement(text_of, probes, judged)
+        of_m1 = own
+        if checkpoint == "M1":
+            kept.write_text(json.dumps([row.text for row in probes]), encoding="utf-8")
+        else:
+            texts = json.loads(kept.read_text(encoding="utf-8"))
+            first = [replace(row, text=text) for row, text in zip(probes, texts, strict=True)]
+            of_m1 = agreement(text_of, first, judge(engine, probed, first, config, EVALUATION_SEED))
+    grades = [grade(text_of[row.prompt_id], row.text) for row in answers]
     return Measured(
         seed=task.seed,
         paradigm=task.paradigm,
         checkpoint=checkpoint,
-        right=[result.right for result in answers],
-        scores=[result.score for result in answers],
-        greedy_right=sum(result.right for result in greedy_answers),
+        right=[result.right for result in grades],
+        scores=[result.score for result in grades],
+        greedy_right=sum(grade(text_of[row.prompt_id], row.text).right for row in greedy_answers),
         parse_rate=parse_rate(sample.score for draft in judged.values() for sample in draft.samples),
-        pairwise=pairwise,
-        untied=untied,
-        ordered=None if pairwise is None else pairwise * untied / unequal,
-        unequal=unequal,
+        pairwise=own.untied_right,
+        untied=own.untied,
+        ordered=own.ordered,
+        unequal=own.unequal,
+        ordered_of_m1=of_m1.ordered,
+        unequal_of_m1=of_m1.unequal,
         seconds={"evaluation": time.monotonic() - began},
     )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a judge orders the pairs of answers to one prompt that the oracle scores unequally."""
+
+    untied_right: float | None
+    untied: int
+    ordered: float | None
+    unequal: int
+
+
+def agreement(text_of: dict[int, str], rows: Sequence[Any], judged: dict[int, Any]) -> Agreement:
+    """``ordered`` is over all unequal pairs, a tie orders nothing; ``untied_right`` leaves the judge's ties out."""
+    from training.domain.metrics import pairwise_accuracy, pairwise_with_ties
+    from training.miniature.oracle import grade
+
+    truth = [grade(text_of[row.prompt_id], row.text).score for row in rows]
+    own_scores = [[judged[row.id].mean for row in rows[at : at + PROBES]] for at in range(0, len(rows), PROBES)]
+    true_scores: list[list[float | None]] = [list(truth[at : at + PROBES]) for at in range(0, len(truth), PROBES)]
+    untied_right, untied = pairwise_accuracy(own_scores, true_scores)
+    _, unequal = pairwise_with_ties(own_scores, true_scores)
+    ordered = None if untied_right is None else untied_right * untied / unequal
+    return Agreement(untied_right, untied, ordered, unequal)
 
 
 def make_pairs(model: Path, task: Task, prompts: Sequence[Any], config: Any) -> tuple[list[dict[str, Any]], int]:
@@ -236,7 +247,7 @@ def run_task(task: Task) -> list[dict[str, Any]]:
     found = _fine_tuned(task, made, folder, config) if not task.paradigm else _iterated(task, made, folder, config)
     results = []
     for checkpoint, model, facts, seconds in found:
-        result = measure(model, task, checkpoint, held_out[: config.evaluation.count], config)
+        result = measure(model, task, checkpoint, held_out[: config.evaluation.count], config, folder)
         result.pairs, result.pairs_in_order = facts
         result.seconds |= seconds | {"build": built}
         results.append(asdict(result))
@@ -307,69 +318,6 @@ def _iterated(task: Task, made: Any, folder: Path, config: Any) -> Iterator[Foun
         yield f"M{step + 2}", model, (len(pairs), in_order), seconds
 
 
-def table(results: Sequence[Measured]) -> str:
-    """The results as a Markdown table, a seed's paradigms below its M1."""
-    from training.domain.metrics import sign_test
-
-    head = (
-        "seed",
-        "paradigm",
-        "checkpoint",
-        "mean score",
-        "right",
-        "won / tied / lost",
-        "sign test p",
-        "greedy right",
-        "judge parsed",
-        "pairwise accuracy",
-        "all unequal pairs ordered",
-        "pairs in order",
-        "seconds",
-    )
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
-    m1 = {result.seed: result for result in results if result.checkpoint == "M1"}
-    for result in sorted(results, key=lambda r: (r.seed, (r.paradigm and PARADIGMS.index(r.paradigm) + 1) or 0)):
-        before = None
-        if result.checkpoint == "M2":
-            before = m1[result.seed]
-        elif result.checkpoint != "M1":
-            number = int(result.checkpoint[1:]) - 1
-            before = next(
-                r for r in results if (r.seed, r.paradigm, r.checkpoint) == (result.seed, result.paradigm, f"M{number}")
-            )
-        wins = ties = losses = 0
-        p = None
-        if before is not None:
-            wins = sum(new > old for new, old in zip(result.scores, before.scores, strict=True))
-            losses = sum(new < old for new, old in zip(result.scores, before.scores, strict=True))
-            ties = len(result.scores) - wins - losses
-            p = sign_test(
-                sum(new and not old for new, old in zip(result.right, before.right, strict=True)),
-                sum(old and not new for new, old in zip(result.right, before.right, strict=True)),
-            )
-        cells = (
-            str(result.seed),
-            result.paradigm.replace("_", " ") or "-",
-            result.checkpoint,
-            f"{statistics.fmean(result.scores):.2f}",
-            f"{sum(result.right)} of {len(result.right)}",
-            f"{wins} / {ties} / {losses}" if before else "-",
-            "-" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.4f}",
-            str(result.greedy_right),
-            _share(result.parse_rate, 1),
-            f"{_share(result.pairwise)} of {result.untied}",
-            f"{_share(result.ordered)} of {result.unequal}",
-            f"{result.pairs_in_order} of {result.pairs}" if result.pairs else "-",
-            f"{sum(s for name, s in result.seconds.items() if name != 'build' or result.checkpoint == 'M1'):.0f}",
-        )
-        lines.append(" | ".join(cells))
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _share(value: float | None, digits: int = 0) -> str:
-    return "-" if value is None else f"{100 * value:.{digits}f} %"
-
-
 def main() -> None:
     """Run the tasks, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -401,6 +349,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps([asdict(result) for result in results]), encoding="utf-8")
     print(table(results))
+    print(seconds_to_m2(results))
 
 
 if __name__ == "__main__":
