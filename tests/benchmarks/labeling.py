@@ -1,0 +1,269 @@
+"""How quick the desk is at any size of queue, and whether people let go together ever get the same item.
+
+    python -m tests.benchmarks.labeling [--tasks 10000 100000] [--postgres] [--requests 300] [--people 32] [--rounds 20]
+
+Pairs of ~180-word responses of a run that waits for people, one item a pair. Requests go through the whole application
+(routing, session, permissions, API, services) in this process, one after the other; then ``--people`` threads, each
+with a session of its own, are let go by a barrier ``--rounds`` times, ask for an item and answer it. The scratch
+database is a file (SQLite) or a server of its own (``--postgres``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WORDS = "water light root leaf soil plant week room shade window every little often never keep dry".split()
+BATCH = 2000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own")
+    parser.add_argument("--requests", type=int, default=300, help="items that one person answers in a row")
+    parser.add_argument("--people", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, options)))
+        return 0
+    found = [_apart(size, options) for size in options.tasks]
+    _print(found, "PostgreSQL" if options.postgres else "SQLite")
+    return 0 if all(row["twice"] == row["lost"] == row["errors"] == 0 for row in found) else 1
+
+
+def _apart(size: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one size in a process of its own, so that memory and caches are its own."""
+    words = ["--one", str(size), "--requests", str(options.requests), "--people", str(options.people)]
+    command = [sys.executable, "-m", "tests.benchmarks.labeling", *words, "--rounds", str(options.rounds)]
+    with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
+        environment = os.environ | {"PLUMBLINE_HOME": folder, "LOG_LEVEL": "ERROR"}
+        if options.postgres:
+            from tests.postgres import temporary_postgres
+
+            with temporary_postgres() as url:
+                return _run(command, environment | {"DATABASE_URL": url})
+        return _run(command, environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alignment_app.settings")
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+
+    settings.ALLOWED_HOSTS = ["*"]
+    call_command("migrate", verbosity=0)
+    started = time.monotonic()
+    iteration, people = _record(size, options.people)
+    filled = time.monotonic()
+    from labeling.services.queues import NewQueue, make_queue
+
+    queue = make_queue(NewQueue("bench", "pair", min_seconds=0.0), by=people[0], iteration=iteration)
+    made = time.monotonic()
+    figures = {"tasks": size, "fill_s": filled - started, "make_queue_s": made - filled}
+    figures |= _in_a_row(queue.pk, people[0], options.requests)
+    figures |= _lists(queue.pk, people[0], size)
+    figures |= _together(queue, people, options.rounds)
+    figures["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return figures
+
+
+def _record(size: int, people: int) -> tuple[Any, list[Any]]:
+    """A waiting run with ``size`` prompts of two candidates, their scores and a pair each."""
+    from django.contrib.auth.models import Group, User
+
+    from alignment_app.models import Dataset, Iteration, Judgement, PreferencePair, Prompt, Response, Run, Stage
+    from training.config import RunConfig
+
+    draw = random.Random(1)
+    dataset = Dataset.objects.create(name="bench", kind=Dataset.Kind.PROMPTS)
+    config = RunConfig.parse(
+        {
+            "name": "bench", "paradigm": "self_reward", "iterations": 1, "student": {"model": "none/none"},
+            "sft": {"enabled": False}, "prompts": {"dataset": "bench", "count": size},
+            "review": {"enabled": True}, "evaluation": {"enabled": False},
+        }
+    )  # fmt: skip
+    run = Run.objects.create(
+        name="bench", config=config.to_dict(), config_hash="0", paradigm="self_reward", status="waiting"
+    )
+    iteration = Iteration.objects.create(run=run, number=1)
+    Stage.objects.create(
+        iteration=iteration, kind="review", position=0, queue="light", status="waiting", total=size, unit="pairs"
+    )
+    for start in range(0, size, BATCH):
+        numbers = range(start, min(start + BATCH, size))
+        prompts = Prompt.objects.bulk_create(
+            Prompt(
+                dataset=dataset, source="imported", messages=[{"role": "user", "content": f"Prompt {n}"}],
+                text=f"Prompt {n}: how often does it need water?", content_hash=f"{n:064d}", position=n,
+            )
+            for n in numbers
+        )  # fmt: skip
+        responses = Response.objects.bulk_create(
+            Response(
+                prompt=prompt, iteration=iteration, source="student", purpose="candidate", index=index,
+                text=" ".join(draw.choices(WORDS, k=180)),
+            )
+            for prompt in prompts
+            for index in (0, 1)
+        )  # fmt: skip
+        scores = [draw.choice([(4.0, 2.0), (5.0, 1.0), (3.0, 2.5)]) for _ in prompts]
+        Judgement.objects.bulk_create(
+            Judgement(
+                response=response, iteration=iteration, source="self", judge="M1", score=scores[place // 2][place % 2],
+                samples=[], parsed_count=3, sample_count=3, spread=0.3,
+            )
+            for place, response in enumerate(responses)
+        )  # fmt: skip
+        PreferencePair.objects.bulk_create(
+            PreferencePair(
+                iteration=iteration, prompt=prompt, chosen=responses[2 * place], rejected=responses[2 * place + 1],
+                chosen_score=scores[place][0], rejected_score=scores[place][1],
+                margin=scores[place][0] - scores[place][1], origin="self",
+            )
+            for place, prompt in enumerate(prompts)
+        )  # fmt: skip
+    group, _ = Group.objects.get_or_create(name="lead")
+    crew = [User.objects.create_user(f"person{number}") for number in range(people)]
+    for person in crew:
+        person.groups.add(group)
+    return iteration, crew
+
+
+def _client(person: Any) -> Any:
+    from django.test import Client
+
+    client = Client(raise_request_exception=False)
+    client.force_login(person)
+    return client
+
+
+def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
+    ordered = sorted(1000 * value for value in seconds)
+    return {f"{name}_p50": statistics.median(ordered), f"{name}_p95": ordered[int(0.95 * (len(ordered) - 1))]}
+
+
+def _in_a_row(queue: int, person: Any, requests: int) -> dict[str, float]:
+    """One person, one item after the other, as the desk asks: next, reveal, submit."""
+    client = _client(person)
+    times: dict[str, list[float]] = {"next": [], "reveal": [], "submit": []}
+
+    def post(name: str, address: str, body: dict[str, Any]) -> Any:
+        begun = time.perf_counter()
+        reply = client.post(f"/api/v1/{address}", json.dumps(body), content_type="application/json")
+        times[name].append(time.perf_counter() - begun)
+        assert reply.status_code in (200, 201), reply.content
+        return reply.json()
+
+    for number in range(requests + 10):
+        item = post("next", f"queues/{queue}/next", {})
+        answer = {"preferred": item["items"][number % 2]["id"], "reason": "clearer"}
+        post("reveal", f"tasks/{item['id']}/reveal", answer)
+        post("submit", f"tasks/{item['id']}/submit", answer)
+    figures: dict[str, float] = {}
+    for name, seconds in times.items():
+        figures |= _percentiles(name, seconds[10:])  # the first ten warm caches up
+    return figures
+
+
+def _lists(queue: int, person: Any, size: int) -> dict[str, float]:
+    client, last = _client(person), -(-size // 50)
+    figures: dict[str, float] = {}
+    for name, page in (("list_first", 1), ("list_deep", last)):
+        seconds = []
+        for _ in range(20):
+            begun = time.perf_counter()
+            assert client.get(f"/review/{queue}/items/?page={page}").status_code == 200
+            seconds.append(time.perf_counter() - begun)
+        figures |= _percentiles(name, seconds[2:])
+    return figures
+
+
+def _together(queue: Any, people: list[Any], rounds: int) -> dict[str, float]:
+    """Everybody at once, again and again: items served twice, answers lost, answers of 500."""
+    from django.db import connections
+
+    before = type(queue).objects.get(pk=queue.pk).done_count
+    barrier = threading.Barrier(len(people))
+    got: list[int] = []
+    waits: list[float] = []
+    statuses: list[int] = []
+
+    def work(person: Any) -> None:
+        client = _client(person)
+        try:
+            for _ in range(rounds):
+                barrier.wait(timeout=600)
+                begun = time.perf_counter()
+                reply = client.post(f"/api/v1/queues/{queue.pk}/next", "{}", content_type="application/json")
+                waits.append(time.perf_counter() - begun)
+                statuses.append(reply.status_code)
+                if reply.status_code != 200:
+                    continue
+                task = reply.json()["id"]
+                got.append(task)
+                body = json.dumps({"decision": "confirm"})
+                reply = client.post(f"/api/v1/tasks/{task}/submit", body, content_type="application/json")
+                statuses.append(reply.status_code)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(person,)) for person in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    served = Counter(got)
+    counted = type(queue).objects.get(pk=queue.pk).done_count - before
+    return {
+        "together": len(people),
+        "asked": len(people) * rounds,
+        "twice": sum(count - 1 for count in served.values()),
+        "lost": len(people) * rounds - counted,
+        "errors": sum(status >= 500 for status in statuses),
+        **_percentiles("together_next", waits),
+    }
+
+
+def _print(found: list[dict[str, Any]], database: str) -> None:
+    print(f"{database}; milliseconds, p50 / p95")
+    names = ("next", "reveal", "submit", "list_first", "list_deep", "together_next")
+    print(
+        "| tasks | "
+        + " | ".join(name.replace("_", " ") for name in names)
+        + " | twice | lost | 500 | make queue | memory |"
+    )
+    print("|" + " --- |" * (len(names) + 6))
+    for row in found:
+        cells = [f"{row[f'{name}_p50']:.1f} / {row[f'{name}_p95']:.1f}" for name in names]
+        ends = [row["twice"], row["lost"], row["errors"], f"{row['make_queue_s']:.1f} s", f"{row['memory_mb']:.0f} MB"]
+        print(f"| {row['tasks']:,} | " + " | ".join([*cells, *map(str, ends)]) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
