@@ -27,7 +27,7 @@ TESTS = [
         "the record on PostgreSQL",
         [PYTHON, "-m", "tests.postgres", *PYTEST, "-m", "django_db and not e2e and not slow and not gpu"],
     ),
-    ("in a browser", [*PYTEST, "-m", "e2e"]),
+    ("in a browser", [*PYTEST, "-m", "e2e and not slow"]),
 ]
 
 
