@@ -1,4 +1,4 @@
-"""A foreign checkpoint and real data, from the browser: fine-tuning, pairs from two judges' recorded scores, DPO, answers.
+"""A foreign checkpoint and real data, from the browser: fine-tuning, pairs by two judges' scores, DPO, answers.
 
 Slow: three runs of a 2.4 M-parameter model. Skipped where the real data or the checkpoint is not there.
 """
