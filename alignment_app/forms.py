@@ -145,7 +145,7 @@ class LaunchForm:
         return {item.path: item for item in self.fields}
 
     def add_problems(self, problems: Iterable[tuple[str, str]]) -> None:
-        """Put each problem on its field, or on the nearest field above it; those of no field stand in the list beside."""
+        """Put each problem on its field, or the nearest above it; those of no field stand in the list beside."""
         known = self.by_path
         for path, text in problems:
             holder = path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,10 @@ from django.conf import settings
 from django.db.models import Count
 
 from alignment_app.models import Dataset
+from alignment_app.selectors.machine import machine
 from alignment_app.selectors.runs import PARADIGMS, loss_name, short_model
 from training.config import PRESETS, ConfigError, RunConfig, as_overrides, preset_data, preset_names
 from training.estimate import Estimate, estimate
-from training.hardware import Hardware
-
-#: The machine is looked at anew after so long (s).
-HARDWARE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +134,6 @@ def command_of(config: RunConfig, preset: str) -> str:
             parts = [f"python manage.py launch --preset {preset}"]
             return " \\\n  ".join(parts + [f"--set {shlex.quote(change)}" for change in changes])
     return "python manage.py launch run.yaml"
-
-
-_machine: tuple[float, Hardware] | None = None
-
-
-def machine() -> Hardware:
-    """This machine, looked at once a minute: asking the GPU driver takes a moment."""
-    global _machine
-    now = time.monotonic()
-    if _machine is None or now - _machine[0] > HARDWARE_SECONDS:
-        _machine = (now, Hardware.detect(Path(settings.HOME)))
-    return _machine[1]
 
 
 def estimate_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Estimate:

@@ -7,10 +7,12 @@ from typing import Any
 
 from django.db.models import Prefetch
 
+from alignment_app import wording
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
 from alignment_app.selectors import runs
+from alignment_app.selectors.time_left import TimeLeft, stage_seconds_left, time_left
 from alignment_app.services.queues import place_in_queue
-from alignment_app.wording import NB, number, percent, rate, short_hash, time_left
+from alignment_app.wording import NB, number, percent, rate, short_hash
 
 #: Lines of the log that a page is drawn with.
 LOG_LINES = 200
@@ -77,7 +79,7 @@ class Head:
     state: str
     model: str
     facts: list[str]
-    left: runs.TimeLeft | None
+    left: TimeLeft | None
     seconds: float | None
     place: int
     verbs: tuple[str, ...]  #: what may be asked of the run now: pause, resume, cancel, remove
@@ -113,7 +115,7 @@ def head(run: Run) -> Head:
     """The head of a loaded run."""
     stages = runs.stages_of(run)
     current = runs.current_stage(stages)
-    left = runs.time_left(run, stages) if run.status == Run.Status.RUNNING else None
+    left = time_left(run, stages) if run.status == Run.Status.RUNNING else None
     return Head(
         run=run,
         state=state_sentence(run, current),
@@ -254,7 +256,7 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
     elif stage.status in (status.RUNNING, status.STOPPED, status.QUEUED) and (stage.total or stage.done):
         count = f"{number(stage.done)} of {number(stage.total)}" if stage.total else number(stage.done)
         if stage.status == status.RUNNING:
-            note = ", ".join(filter(None, (rate(stage.rate), time_left(runs.stage_seconds_left(stage)))))
+            note = ", ".join(filter(None, (rate(stage.rate), wording.time_left(stage_seconds_left(stage)))))
         elif stage.status == status.STOPPED:
             note = run.get_status_display().lower()
         else:

@@ -1,4 +1,4 @@
-"""The list of runs, and how long a run still takes."""
+"""The list of runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.db.models import OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage
+from alignment_app.selectors.time_left import TimeLeft, time_left
 from alignment_app.services.queues import place_in_queue
 
 PAGE: Final = 20
@@ -28,14 +29,6 @@ PARADIGMS: Final = {
     "teacher_demonstration": "Teacher demonstration",
 }
 LOSSES: Final = {"dpo": "DPO", "ipo": "IPO", "sr_dpo": "Sr-DPO", "sr_ipo": "Sr-IPO"}
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLeft:
-    """Seconds until the end. ``whole`` is false where only the stage at work can be foreseen."""
-
-    seconds: float
-    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,7 @@ def short_model(name: str) -> str:
 def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
     """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
     found = Run.objects.annotate(changed_at=CHANGED_AT).select_related("created_by")
-    words = query.replace("\x00", "").strip()
+    words = query.strip()
     if words:
         wanted = Q(name__icontains=words) | Q(config__student__model__icontains=words) | Q(preset__icontains=words)
         if words.lstrip("#").isdigit() and len(words) < 12:
@@ -173,60 +166,3 @@ def elapsed(run: Run) -> float | None:
     stopped_at = None if run.status in Run.ACTIVE else getattr(run, "changed_at", None)
     end = run.finished_at or stopped_at or timezone.now()
     return max(0.0, (end - run.started_at).total_seconds())
-
-
-def stage_seconds(stage: Stage) -> float | None:
-    """How long a finished stage took."""
-    if stage.status != Stage.Status.DONE or not stage.started_at or not stage.finished_at:
-        return None
-    return (stage.finished_at - stage.started_at).total_seconds()
-
-
-def stage_seconds_left(stage: Stage) -> float | None:
-    """What is missing over the speed; None while the speed is not known."""
-    if stage.status != Stage.Status.RUNNING or not stage.rate or stage.total <= stage.done:
-        return None
-    return (stage.total - stage.done) / stage.rate
-
-
-def time_left(run: Run, stages: list[Stage]) -> TimeLeft | None:
-    """Time left, from the speed of the stage at work and how long the others took before.
-
-    A stage to come is taken to last as long as the last one of its kind in this run, else as in the newest finished
-    run of the same settings or preset. Where one has never been seen, only the stage at work is foretold.
-    """
-    ahead = [stage for stage in stages if stage.status not in (Stage.Status.DONE, Stage.Status.SKIPPED)]
-    if not ahead:
-        return None
-    now = stage_seconds_left(ahead[0])
-    if ahead[0].status == Stage.Status.RUNNING and now is None:
-        return None
-    seen: dict[tuple[int | None, str], float] = _seen_elsewhere(run)
-    for stage in stages:
-        seconds = stage_seconds(stage)
-        if seconds is not None and stage.iteration.number > 0:
-            seen[None, stage.kind] = seconds
-    total = now or 0.0
-    for stage in ahead if now is None else ahead[1:]:
-        foreseen = seen.get((None, stage.kind), seen.get((stage.iteration.number, stage.kind)))
-        if stage.kind == Stage.Kind.REVIEW:
-            break  # nobody can foretell how long people take
-        if foreseen is None:
-            return TimeLeft(now, whole=False) if now is not None else None
-        total += foreseen
-    return TimeLeft(total, whole=True)
-
-
-def _seen_elsewhere(run: Run) -> dict[tuple[int | None, str], float]:
-    alike = Q(config_hash=run.config_hash)
-    if run.preset:
-        alike |= Q(preset=run.preset)
-    other = Run.objects.filter(alike, status=Run.Status.FINISHED).exclude(pk=run.pk).first()
-    if other is None:
-        return {}
-    found: dict[tuple[int | None, str], float] = {}
-    for stage in Stage.objects.filter(iteration__run=other).select_related("iteration"):
-        seconds = stage_seconds(stage)
-        if seconds is not None:
-            found[stage.iteration.number, stage.kind] = seconds
-    return found

@@ -104,7 +104,7 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
     kind = request.GET.get("stage", "")
     if kind not in kinds:
         kind = kinds[0] if kinds else ""
-    query, show, page = (request.GET.get(name, "").replace("\x00", "") for name in ("q", "show", "page"))
+    query, show, page = (request.GET.get(name, "") for name in ("q", "show", "page"))
     context: dict[str, Any] = {
         "run": run,
         "iteration": iteration,

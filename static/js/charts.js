@@ -223,7 +223,7 @@ function options(shape, curve, theme) {
           max: curve.steps ?? undefined,
           border: { display: false },
           grid: { display: false },
-          ticks: { ...tick, maxTicksLimit: 5, maxRotation: 0, precision: 0, callback: (value, place) => (place ? value.toLocaleString("en-GB") : `step ${value}`) },
+          ticks: { ...tick, maxTicksLimit: 5, maxRotation: 0, includeBounds: false, precision: 0, callback: (value, place) => (place ? value.toLocaleString("en-GB") : `step ${value}`) },
         },
         y: {
           border: { display: false },
