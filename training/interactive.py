@@ -5,11 +5,14 @@ Nobody imports this module; ``alignment_app.services.chat`` enqueues it by dotte
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
 
+from redis.exceptions import RedisError
 from rq import get_current_job
 from rq.worker import Worker
 
@@ -73,6 +76,28 @@ class _Scribe:
             self._told_at = time.monotonic()
 
 
+class _Pulse:
+    """Beats in a thread while an answer is made, so that nobody waits for a worker that was killed over it."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="chat-pulse", daemon=True)
+
+    def __enter__(self) -> None:
+        chat.beat(self._question)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._over.wait(chat.PULSE_SECONDS / 5):
+            with contextlib.suppress(RedisError):  # the server may be back before the pulse is missed
+                chat.beat(self._question)
+
+
 class Desk:
     """Keeps the engines of the last checkpoints that were talked to."""
 
@@ -82,7 +107,8 @@ class Desk:
     def answer(self, question: Question) -> None:
         """Generate the answer and tell it; whatever goes wrong is told as the reason."""
         try:
-            answer = self._generate(question)
+            with _Pulse(question):
+                answer = self._generate(question)
         except (EngineError, ConfigError) as error:
             answer = Answer("failed", reason=str(error))
         except Exception as error:

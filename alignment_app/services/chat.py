@@ -25,6 +25,8 @@ QUESTIONS: Final = "plumbline:chat:questions"
 KEEP_SECONDS: Final = 3600
 #: After this long without an answer, whoever was to give it is taken to be gone.
 PATIENCE_SECONDS: Final = 600
+#: A worker that is at an answer and silent for so long has died over it.
+PULSE_SECONDS: Final = 15
 
 State = Literal["waiting", "loading", "writing", "done", "failed"]
 
@@ -103,10 +105,15 @@ def tell(question: Question, answer: Answer) -> None:
     queues.connection().set(_key(question.id), json.dumps(said), ex=KEEP_SECONDS)
 
 
+def beat(question: Question) -> None:
+    """Say that somebody is at this answer. For the worker, every few seconds."""
+    queues.connection().set(_pulse_key(question.id), 1, ex=PULSE_SECONDS)
+
+
 def answer_to(question_id: str) -> Answer:
     """How far the answer to a question has come. Never raises: what stands in the way is said in ``reason``."""
     try:
-        raw = queues.connection().get(_key(question_id))
+        raw, pulse = queues.connection().mget(_key(question_id), _pulse_key(question_id))
     except (RedisError, OSError):
         return Answer("waiting", reason="The queue's server does not answer. See the page System.")
     if raw is None:
@@ -116,10 +123,10 @@ def answer_to(question_id: str) -> Answer:
     answer = Answer(**data)
     if answer.is_over:
         return answer
+    if answer.state in ("loading", "writing") and pulse is None:
+        return Answer("failed", reason=DIED)
     if silent_for > PATIENCE_SECONDS:
-        return Answer(
-            "failed", reason="No worker answered within ten minutes. Look at the page System, then ask again."
-        )
+        return Answer("failed", reason=LOST)
     if answer.state == "waiting" and silent_for > 1 and not is_served():
         return Answer("waiting", reason=NOBODY)
     return answer
@@ -128,9 +135,10 @@ def answer_to(question_id: str) -> Answer:
 LOST: Final = (
     "No answer came within ten minutes, or the queue's server was started anew. See the page System; ask again."
 )
+DIED: Final = "The worker that was at this answer has died. It is started again by itself; ask again."
 NOBODY: Final = (
     "No worker answers questions at the moment. Start one with python manage.py worker --queues interactive; "
-    "your question is kept and answered then."
+    "a question is kept for ten minutes and answered then."
 )
 
 
@@ -145,3 +153,7 @@ def is_served() -> bool:
 
 def _key(question_id: str) -> str:
     return f"plumbline:chat:answer:{question_id}"
+
+
+def _pulse_key(question_id: str) -> str:
+    return f"plumbline:chat:pulse:{question_id}"

@@ -200,17 +200,25 @@ def test_a_question_that_nobody_took_in_time_is_dropped_and_told_as_lost(valkey:
     assert "ask again" in chat.answer_to(question_id).reason
 
 
-def test_a_worker_that_died_over_an_answer_does_not_leave_it_pending_for_ever(
-    valkey: Any, two: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_died_over_an_answer_does_not_leave_it_pending(valkey: Any, two: Any) -> None:
     question_id = chat.ask(two[1].pk, [{"role": "user", "content": "x"}], temperature=0, max_new_tokens=8, seed=1)
     question = chat.take(0)
     assert question is not None
+    chat.beat(question)
     chat.tell(question, Answer("writing"))
     assert chat.answer_to(question_id).state == "writing"
+    assert 0 < valkey.ttl(f"plumbline:chat:pulse:{question_id}") <= chat.PULSE_SECONDS
+    valkey.delete(f"plumbline:chat:pulse:{question_id}")  # as its expiry does
+    assert chat.answer_to(question_id) == Answer("failed", reason=chat.DIED)
+
+
+def test_a_question_that_nobody_takes_is_given_up_after_a_while(
+    valkey: Any, two: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question_id = chat.ask(two[1].pk, [{"role": "user", "content": "x"}], temperature=0, max_new_tokens=8, seed=1)
     later = chat.time.time() + chat.PATIENCE_SECONDS + 1
     monkeypatch.setattr(chat.time, "time", lambda: later)
-    assert chat.answer_to(question_id).state == "failed"
+    assert chat.answer_to(question_id) == Answer("failed", reason=chat.LOST)
 
 
 @pytest.fixture
