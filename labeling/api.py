@@ -84,23 +84,24 @@ class Part(APIView):
 
     def queue(self, pk: int) -> Queue:
         """A queue that this person may work in."""
-        queue = get_object_or_404(Queue.objects.select_related("iteration__run"), pk=pk)
+        queue = get_object_or_404(Queue, pk=pk)
         require_worker(self.person(), queue)
         return queue
 
-    def assignment(self, pk: int) -> Assignment:
+    def assignment(self, pk: int, *, with_texts: bool = False) -> Assignment:
         """This person's place at an item. Raises :class:`Refused` (409) where they never had one."""
-        found = (
-            Assignment.objects.select_related(
+        places = Assignment.objects.select_related("queue")
+        if with_texts:
+            places = places.select_related(
                 "task__prompt", "task__first", "task__second", "task__pair__iteration__run", "task__replacement",
-                "task__queue__iteration__run", "queue__iteration__run",
-            )
-            .filter(task=pk, person=self.person())
-            .first()
-        )  # fmt: skip
+                "queue__iteration__run",
+            )  # fmt: skip
+        found = places.filter(task=pk, person=self.person()).first()
         if found is None:
             raise Refused("lease-lost", "You do not hold this item. Ask for the next one.")
-        found.task.queue = found.queue
+        found.person = self.person()
+        if with_texts:
+            found.task.queue = found.queue
         return found
 
 
@@ -143,7 +144,7 @@ class Undo(Part):
         assignment = reviews.undo(queue, self.person())
         if assignment is None or assignment.state != Assignment.State.LEASED:
             return Response(status=status.HTTP_204_NO_CONTENT)
-        assignment = self.assignment(assignment.task_id)
+        assignment = self.assignment(assignment.task_id, with_texts=True)
         return Response(desk.item(assignment) | {"progress": desk.progress(queue, self.person())})
 
 
@@ -213,7 +214,7 @@ class Reveal(Part):
     @extend_schema(request=AnswerSerializer, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, pk: int) -> Response:
         """Keep the first answer of a blind queue, and show the judge and what the answer would change."""
-        assignment = self.assignment(pk)
+        assignment = self.assignment(pk, with_texts=True)
         answer = reviews.read_answer(assignment.queue, assignment.task, Answer(**_read(AnswerSerializer, request)))
         if not desk.judge_visible(assignment) and assignment.queue.kind != Queue.Kind.COMPARISON:
             leases.reveal(assignment, answer.as_json())
@@ -226,7 +227,7 @@ class Differences(Part):
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, pk: int) -> Response:
         """Both responses as runs of text, each with whether the other side lacks it, in shown order."""
-        responses = desk.shown(self.assignment(pk))
+        responses = desk.shown(self.assignment(pk, with_texts=True))
         if len(responses) < 2:
             raise Refused("one-response", "This item has one response; there is nothing to compare.", status=400)
         left, right = differences(responses[0].text, responses[1].text)

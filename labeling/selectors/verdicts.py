@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alignment_app.models import Response
@@ -22,13 +23,11 @@ class Verdict:
     person_id: int | None
 
 
-def verdict(task: Task) -> Verdict | None:
-    """The answer in force, or ``None`` while there is none."""
-    reviews = [
-        review
-        for review in task.reviews.filter(in_force=True).select_related("edited").order_by("id")
-        if review.decision in Review.DECISIVE
-    ]
+def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None:
+    """The answer in force, or ``None`` while there is none. ``lines``: the lines in force, where they are read."""
+    if lines is None:
+        lines = list(task.reviews.filter(in_force=True).select_related("edited").order_by("id"))
+    reviews = [review for review in lines if review.decision in Review.DECISIVE]
     final = next((review for review in reversed(reviews) if review.adjudication), None)
     if final:
         return _word_of(final, f"adjudicated by {final.author}")

@@ -40,7 +40,7 @@ def next_task(queue: Queue, person: User, *, beside: int | None = None) -> Assig
     for assignment in held:
         if assignment.task_id != beside:
             _renew([assignment], queue, now)
-            return _loaded(assignment)
+            return _loaded(assignment, queue)
     if len(held) >= MOST_HELD:
         return None
     return _take(queue, person, now)
@@ -81,29 +81,27 @@ def give_back_place(task_id: int) -> None:
 def _lease(task_id: int, queue: Queue, person: User, now: datetime) -> Assignment:
     drawn = random.Random(derive_seed(queue.seed, "desk", task_id, person.pk))
     swapped, prefilled = drawn.random() < 0.5, drawn.random() < queue.prefill_share
-    assignment, made = Assignment.objects.get_or_create(
-        task_id=task_id,
-        person=person,
-        defaults={
-            "queue": queue,
-            "leased_at": now,
-            "lease_expires_at": now + timedelta(seconds=queue.lease_seconds),
-            "swapped": swapped and queue.kind != Queue.Kind.SCORE,
-            "prefilled": prefilled,
-        },
-    )
-    if not made:
-        # It was theirs before and returned: sides and draft stay as they were, so it looks the same again.
-        assignment.state, assignment.leased_at = Assignment.State.LEASED, now
-        _renew([assignment], queue, now)
-        assignment.save(update_fields=["state", "leased_at"])
-    return _loaded(assignment)
+    expires = now + timedelta(seconds=queue.lease_seconds)
+    again = Assignment.objects.filter(task=task_id, person=person)
+    # It may have been theirs before and returned: sides and draft stay as they were, so it looks the same again.
+    if not again.update(state=Assignment.State.LEASED, leased_at=now, lease_expires_at=expires):
+        Assignment.objects.create(
+            task_id=task_id,
+            person=person,
+            queue=queue,
+            leased_at=now,
+            lease_expires_at=expires,
+            swapped=swapped and queue.kind != Queue.Kind.SCORE,
+            prefilled=prefilled,
+        )
+    return _loaded(again.get(), queue)
 
 
-def _loaded(assignment: Assignment) -> Assignment:
-    return Assignment.objects.select_related("task__prompt", "task__first", "task__second", "queue").get(
-        pk=assignment.pk
-    )
+def _loaded(assignment: Assignment, queue: Queue) -> Assignment:
+    """The assignment with what the desk shows of its item."""
+    assignment.queue = queue
+    assignment.task = Task.objects.select_related("prompt", "first", "second").get(pk=assignment.task_id)
+    return assignment
 
 
 def _renew(assignments: list[Assignment], queue: Queue, now: datetime) -> None:

@@ -100,33 +100,28 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
     The same answer sent again (a lost reply) returns the line that is there; a different one replaces the person's own.
     Raises :class:`Refused`: a bad answer (400), or ``lease-lost`` (409), where the answer is kept as said above.
     """
-    answer = read_answer(assignment.queue, assignment.task, answer)
     with transaction.atomic():
         # The person's place first, then the item: whoever returns expired leases locks in the same order.
         now, mine = timezone.now(), Assignment.objects.filter(pk=assignment.pk)
-        in_time = mine.filter(state=Assignment.State.LEASED, lease_expires_at__gt=now).update(state=_DONE)
-        holds = bool(in_time) or bool(mine.filter(state=Assignment.State.LEASED).update(state=_DONE))
-        task = Task.objects.select_for_update().get(pk=assignment.task_id)
-        task.queue = assignment.queue
-        assignment = Assignment.objects.select_related("queue", "task__pair__iteration", "person").get(pk=assignment.pk)
+        leased = mine.filter(state=Assignment.State.LEASED)
+        in_time = bool(leased.filter(lease_expires_at__gt=now).update(state=_DONE))
+        holds = in_time or bool(leased.update(state=_DONE))
+        task = _locked(assignment.task_id, assignment.queue)
+        answer = read_answer(task.queue, task, answer)
         own = None
-        if not holds and assignment.state == _DONE:
+        if not holds and mine.filter(state=_DONE).exists():
             holds = in_time = True
             own = _own_answer(assignment)
             if own and _same(own, answer):
                 return Saved(own, None)
-        late = not in_time
-        holds = holds or leases.take_place(task.pk)
-        review = _write(assignment, answer, late=late, in_force=holds)
+        elif not holds and leases.take_place(task.pk):
+            holds = bool(mine.update(state=_DONE))
+        review = _write(assignment, task, answer, late=not in_time, in_force=holds)
         change = None
         if holds:
             if own:
                 Review.objects.filter(pk=own.pk).update(in_force=False)
-            mine.update(state=_DONE)
-            change = _recount(task)
-            if change and change.kind != "same":
-                review.change = change.sentence
-                review.save(update_fields=["change"])
+            change = _follow(review, task)
     if not holds:
         raise Refused(
             "lease-lost",
@@ -135,6 +130,26 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
         )
     gates.open_if_due(task.queue)
     return Saved(review, change)
+
+
+def _locked(task_id: int, queue: Queue) -> Task:
+    """The item, locked until the transaction ends, with what settling reads."""
+    task = (
+        Task.objects.select_for_update(of=("self",))
+        .select_related("pair__iteration__run", "replacement")
+        .get(pk=task_id)
+    )
+    task.queue = queue
+    return task
+
+
+def _follow(review: Review, task: Task) -> Change | None:
+    """Bring the record in line with the answers in force, and note on the new line what that changed."""
+    change = _recount(task)
+    if change and change.kind != "same":
+        review.change = change.sentence
+        Review.objects.filter(pk=review.pk).update(change=change.sentence)
+    return change
 
 
 def _own_answer(assignment: Assignment) -> Review | None:
@@ -151,8 +166,8 @@ def _same(review: Review, answer: Answer) -> bool:
     )
 
 
-def _write(assignment: Assignment, answer: Answer, *, late: bool, in_force: bool) -> Review:
-    task, queue, now = assignment.task, assignment.queue, timezone.now()
+def _write(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_force: bool) -> Review:
+    queue, now = assignment.queue, timezone.now()
     seconds = (now - assignment.shown_at).total_seconds() if assignment.shown_at else None
     first = assignment.first_answer
     return Review.objects.create(
@@ -163,7 +178,7 @@ def _write(assignment: Assignment, answer: Answer, *, late: bool, in_force: bool
         decision=answer.decision,
         score=answer.score,
         text=answer.text if answer.decision == "edit" else "",
-        edited=_own_response(assignment, answer) if answer.decision == "edit" and in_force else None,
+        edited=_own_response(task, answer, assignment.person) if answer.decision == "edit" and in_force else None,
         reason=answer.reason,
         first_answer=first,
         blind=queue.blind and not assignment.prefilled,
@@ -178,11 +193,10 @@ def _write(assignment: Assignment, answer: Answer, *, late: bool, in_force: bool
     )
 
 
-def _own_response(assignment: Assignment, answer: Answer) -> Response:
+def _own_response(task: Task, answer: Answer, person: User) -> Response:
     """The better response that a person wrote, as a response of the record with a human source."""
-    task = assignment.task
     iteration = task.pair.iteration if task.pair else None
-    name = assignment.person.get_username()
+    name = person.get_username()
     same = Response.objects.filter(prompt=task.prompt_id, iteration=iteration, source=Response.Source.HUMAN)
     again = same.filter(text=answer.text, author=name).first()
     if again:
@@ -212,17 +226,19 @@ def _recount(task: Task) -> Change | None:
     """Bring the item's counters and the record in line with the answers in force."""
     queue = task.queue
     was_done = task.state == Task.State.DONE
-    standing = task.assignments.filter(state=Assignment.State.DONE).count()
-    fresh = Task.objects.only("free").get(pk=task.pk)
-    adjudicated = task.reviews.filter(in_force=True, adjudication=True).exists()
-    task.answers, task.free = standing, fresh.free
-    task.flagged = task.reviews.filter(in_force=True, decision=Review.Decision.FLAG).exists() and not adjudicated
+    standing = task.assignments.filter(state=_DONE).count()
+    free = Task.objects.values_list("free", flat=True).get(pk=task.pk)
+    lines = list(task.reviews.filter(in_force=True).select_related("edited").order_by("id"))
+    adjudicated = any(line.adjudication for line in lines)
+    task.answers, task.free = standing, free
+    task.flagged = any(line.decision == Review.Decision.FLAG for line in lines) and not adjudicated
     done = standing >= queue.overlap or adjudicated
-    task.state = Task.State.DONE if done else Task.State.OPEN if task.free else Task.State.HELD
-    task.save(update_fields=["answers", "state", "flagged"])
+    task.state = Task.State.DONE if done else Task.State.OPEN if free else Task.State.HELD
     if was_done != done:
         Queue.objects.filter(pk=queue.pk).update(done_count=F("done_count") + (1 if done else -1))
-    return settle(task)
+    change = settle(task, lines)
+    task.save(update_fields=["answers", "state", "flagged", "settled_by", "agreement", "replacement", "judgement"])
+    return change
 
 
 @transaction.atomic
@@ -240,7 +256,7 @@ def skip(assignment: Assignment, reason: str = "") -> Review:
         leases.give_back_place(assignment.task_id)
     else:
         Assignment.objects.filter(pk=assignment.pk).update(state=Assignment.State.SKIPPED)
-    return _write(assignment, Answer("skip", reason=reason), late=False, in_force=True)
+    return _write(assignment, assignment.task, Answer("skip", reason=reason), late=False, in_force=True)
 
 
 @transaction.atomic
@@ -269,8 +285,7 @@ def take_back(review: Review, *, by: User) -> Assignment | None:
     """
     if by.pk != review.person_id:
         require_lead(by)
-    task = Task.objects.select_for_update().get(pk=review.task_id)
-    task.queue = Queue.objects.get(pk=review.queue_id)
+    task = _locked(review.task_id, Queue.objects.get(pk=review.queue_id))
     ended = Review.objects.filter(pk=review.pk, in_force=True).update(in_force=False)
     if not ended or review.decision == Review.Decision.UNDO:
         raise Refused("taken-back", "This has been taken back already.")
@@ -287,10 +302,7 @@ def take_back(review: Review, *, by: User) -> Assignment | None:
     assignment = Assignment.objects.filter(task=task, person=review.person_id).first()
     if assignment and not review.adjudication:
         _lend_again(assignment, review, task)
-    change = _recount(task)
-    if change:
-        line.change = change.sentence
-        line.save(update_fields=["change"])
+    _follow(line, task)
     return assignment
 
 
@@ -324,14 +336,12 @@ def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
 def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
     """A lead's word on an item: it wins over every answer, and another word of a lead replaces it."""
     require_lead(by)
-    task = Task.objects.select_for_update().get(pk=task.pk)
     queue = Queue.objects.get(pk=task.queue_id)
-    task.queue = queue
+    task = _locked(task.pk, queue)
     answer = read_answer(queue, task, answer)
     if answer.decision == "flag":
         raise Refused("unknown-decision", "A lead decides; a flag would send the item back to you.", status=400)
     task.reviews.filter(in_force=True, adjudication=True).update(in_force=False)
-    stand = Assignment(task=task, queue=queue, person=by)
     review = Review.objects.create(
         task=task,
         queue=queue,
@@ -340,16 +350,13 @@ def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
         decision=answer.decision,
         score=answer.score,
         text=answer.text if answer.decision == "edit" else "",
-        edited=_own_response(stand, answer) if answer.decision == "edit" else None,
+        edited=_own_response(task, answer, by) if answer.decision == "edit" else None,
         reason=answer.reason,
         blind=False,
         adjudication=True,
         guideline=queue.guidelines.first(),
     )
-    change = _recount(task)
-    if change:
-        review.change = change.sentence
-        review.save(update_fields=["change"])
+    change = _follow(review, task)
     transaction.on_commit(lambda: gates.open_if_due(queue))
     return Saved(review, change)
 

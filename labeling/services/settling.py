@@ -6,6 +6,7 @@ Where people do not agree by majority, the record stays as it was and the item w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -23,19 +24,21 @@ from training.domain.rows import NoPair, PairDraft
 STATES = PreferencePair.State
 
 
-def settle(task: Task) -> Change | None:
-    """Make the record follow the answers in force. Returns what changed on the training set; ``None``: nothing could.
+def settle(task: Task, lines: Sequence[Review]) -> Change | None:
+    """Make the record follow the item's lines in force. Returns what changed on the training set, ``None``: nothing.
 
-    Call inside the transaction that wrote the answer.
+    Call inside the transaction that wrote the answer; the caller saves the item.
     """
-    found = verdict(task)
+    found = verdict(task, lines)
     task.settled_by = found.by[:200] if found else ""
-    labels = [
-        review.score if task.queue.kind == Queue.Kind.SCORE else review.decision
-        for review in task.reviews.filter(in_force=True, adjudication=False, decision__in=Review.DECISIVE)
-    ]
-    task.agreement = item_agreement(labels)
-    task.save(update_fields=["settled_by", "agreement"])
+    is_score = task.queue.kind == Queue.Kind.SCORE
+    task.agreement = item_agreement(
+        [
+            line.score if is_score else line.decision
+            for line in lines
+            if line.decision in Review.DECISIVE and not line.adjudication
+        ]
+    )
     if task.is_gold or not task.queue.changes_pairs:
         return None
     if task.queue.kind == Queue.Kind.PAIR:
@@ -82,7 +85,6 @@ def _show(task: Task, target: Outcome, state: str, reason: str) -> None:
     pair = task.pair
     assert pair is not None
     task.replacement = _bring(pair, task.replacement, target, state, reason)
-    task.save(update_fields=["replacement"])
 
 
 def _bring(
@@ -93,12 +95,12 @@ def _bring(
         _retire(replacement)
         _write(pair, None, STATES.EXCLUDED, reason)
         return None
-    wanted = (target.chosen_id, target.rejected_id)
+    own = (pair.chosen_id, pair.rejected_id) == (target.chosen_id, target.rejected_id)
     taken = PreferencePair.objects.filter(
         iteration=pair.iteration_id, chosen=target.chosen_id, rejected=target.rejected_id
     )
-    other = taken.exclude(pk=pair.pk).first()
-    if (pair.chosen_id, pair.rejected_id) == wanted or (other is None and not _is_frozen(pair)):
+    other = None if own else taken.first()
+    if own or (other is None and not _is_frozen(pair)):
         _retire(replacement)
         _write(pair, target, state, reason)
         return None
@@ -159,7 +161,6 @@ def _settle_score(task: Task, found: Verdict | None) -> Change | None:
             spread=0.0,
             rationale=found.reason,
         )
-    task.save(update_fields=["judgement"])
     iteration = task.queue.iteration
     return remake_pair(iteration, task.prompt_id) if iteration else None
 
