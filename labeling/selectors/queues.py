@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from labeling.models import Queue
+from labeling.models import Assignment, Queue
 from labeling.services.access import can_annotate, can_lead
 
 
@@ -23,10 +23,17 @@ def queues_of(person: User) -> QuerySet[Queue]:
 
 
 def waiting_for(person: User) -> int:
-    """Items that wait in this person's open queues: the figure at the bar of every page."""
+    """Items that wait in this person's open queues, less those that they have answered or skipped: at most so many."""
     now = timezone.now()
     queues = queues_of(person).filter(is_open=True).filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
-    return sum(total - done for total, done in queues.values_list("task_count", "done_count"))
+    figures = list(queues.order_by().values_list("pk", "task_count", "done_count"))
+    behind = Assignment.objects.filter(
+        person=person,
+        queue__in=[pk for pk, _, _ in figures],
+        state__in=[Assignment.State.DONE, Assignment.State.SKIPPED],
+    )
+    mine = dict(behind.order_by().values_list("queue").annotate(n=Count("pk")))
+    return sum(max(0, min(total - done, total - mine.get(pk, 0))) for pk, total, done in figures)
 
 
 def source_of(queue: Queue) -> str:
