@@ -18,7 +18,8 @@ from alignment_app.selectors.exports import Selection
 from alignment_app.services.errors import Refused
 from alignment_app.services.people import can_export
 
-ROWS_AT_ONCE = 500
+#: A Parquet file keeps a description of each group in memory until its end: few groups, then.
+ROWS_AT_ONCE = {"jsonl": 500, "parquet": 5000}
 COMMAND_LINE = "the command line"
 MEDIA_TYPES = {"jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 
@@ -35,7 +36,7 @@ class Stream:
         digest, count = hashlib.sha256(), 0
         rows = iter(self._rows)
         encoder = _Parquet(self.export) if self.export.format == Export.Format.PARQUET else None
-        while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        while chunk := list(islice(rows, ROWS_AT_ONCE[self.export.format])):
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in chunk).encode()
             digest.update(lines)
             count += len(chunk)
