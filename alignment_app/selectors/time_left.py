@@ -49,14 +49,13 @@ def time_left(run: Run, stages: Sequence[Stage]) -> TimeLeft | None:
 
     A stage to come is taken to last as long as the last one of its kind in this run, else as in the newest finished run
     of the same settings, else as the estimate says, corrected by how far that was off until now. Where none of them
-    knows, only the stage at work is foretold. People's review is not foretold: the time is until it begins.
+    knows, only the stage at work is foretold, once its speed is known. How long people review is not foretold: the time
+    is until they are asked.
     """
     ahead = [stage for stage in stages if stage.status not in (Stage.Status.DONE, Stage.Status.SKIPPED)]
     if not ahead:
         return None
     now = stage_seconds_left(ahead[0])
-    if ahead[0].status == Stage.Status.RUNNING and now is None:
-        return None
     total = now or 0.0
     foresee = _foresight(run, stages)
     for stage in ahead if now is None else ahead[1:]:

@@ -218,12 +218,19 @@ function options(shape, curve, theme) {
       scales: {
         x: {
           type: "linear",
-          bounds: "data",
+          bounds: curve.steps ? "ticks" : "data",
           min: 0,
           max: curve.steps ?? undefined,
           border: { display: false },
           grid: { display: false },
-          ticks: { ...tick, maxTicksLimit: 5, maxRotation: 0, includeBounds: false, precision: 0, callback: (value, place) => (place ? value.toLocaleString("en-GB") : `step ${value}`) },
+          ticks: {
+            ...tick,
+            maxTicksLimit: 5,
+            maxRotation: 0,
+            includeBounds: false,
+            precision: 0,
+            callback: (value, place) => (place ? value.toLocaleString("en-GB") : `step ${value}`),
+          },
         },
         y: {
           border: { display: false },
