@@ -41,7 +41,7 @@ STOPPED = ("failed", "crashed", "paused", "cancelled")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--target", choices=TARGETS, required=True)
+    parser.add_argument("--target", choices=TARGETS, nargs="+", required=True, help="several take turns")
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     parser.add_argument("--every", type=float, default=12.0, help="mean time between kills (s)")
@@ -54,7 +54,7 @@ def main() -> int:
 
         prepare_database()
         config = make_world(Path(folder), small=options.small)
-        system = System(Path(folder), make_session(), workers=2 if options.target == "stale" else 1)
+        system = System(Path(folder), make_session(), workers=2 if "stale" in options.target else 1)
         try:
             return measure(system, config, options)
         finally:
@@ -242,14 +242,14 @@ def measure(system: System, config: dict[str, Any], options: argparse.Namespace)
 
         while not page.is_finished():
             if len(kills) < options.times and time.monotonic() >= next_kill:
-                if kill := kill_once(system, page, options.target):
+                if kill := kill_once(system, page, options.target[len(kills) % len(options.target)]):
                     kills.append(kill)
                     print(f"  kill {len(kills)}: {kill}", flush=True)
                 next_kill = time.monotonic() + chance.uniform(0.3, 2 * options.every)
         differences += [f"run {run_id}: {line}" for line in compare(wanted, rows_of(run_id))]
         if page.seqs != list(range(1, len(page.seqs) + 1)):
             differences.append(f"run {run_id}: the page's events have gaps or repeats")
-    print(report(options.target, kills, runs, differences))
+    print(report(" and ".join(options.target), kills, runs, differences))
     return 0 if not differences and all(kill.untrue < TRUE_WITHIN_SECONDS for kill in kills) else 1
 
 
@@ -426,9 +426,8 @@ def report(target: str, kills: list[Kill], runs: int, differences: list[str]) ->
     untrue, back = sorted(kill.untrue for kill in kills), sorted(kill.back for kill in kills)
     stages = sorted({kill.stage for kill in kills})
     clicks = sum(kill.clicks for kill in kills)
-    done = "stopped past its lease" if target == "stale" else "killed"
     lines = [
-        f"{target}: {done} {len(kills)} times in {runs} runs (during {', '.join(stages)})",
+        f"{target}: struck {len(kills)} times in {runs} runs (during {', '.join(stages)})",
         f"state true again after: median {untrue[len(untrue) // 2]} s, longest {untrue[-1]} s",
         f"went on after: median {back[len(back) // 2]} s, longest {back[-1]} s, with {clicks} clicks",
         "rows equal to the undisturbed run's: none lost, none twice" if not differences else "ROWS DIFFER:",
