@@ -244,11 +244,14 @@ def _warnings(up: bool, workers: list[WorkerRow], rows: list[QueueRow], work: li
 
 def storage() -> list[StorageRow]:
     """Bytes by kind, measured at most every 20 seconds."""
-    kept = cache.get("system:storage")
-    if kept is None:
-        kept = list(_measured())
-        cache.set("system:storage", kept, STORAGE_SECONDS)
-    return kept
+    try:
+        kept = cache.get("system:storage")
+        if kept is None:
+            kept = list(_measured())
+            cache.set("system:storage", kept, STORAGE_SECONDS)
+        return kept
+    except (RedisError, OSError):  # the cache may be on the queue's server
+        return list(_measured())
 
 
 def _measured() -> list[StorageRow]:
