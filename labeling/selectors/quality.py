@@ -21,15 +21,16 @@ from training.domain.agreement import (
     agreement_level,
     alpha_with_interval,
     cohen_kappa,
-    fleiss_kappa,
-    percent_agreement,
-    with_interval,
+    fleiss_with_interval,
+    percent_with_interval,
 )
 from training.domain.calibration import Calibration, calibrate
 from training.domain.metrics import wilson_interval
 
 #: Items that agreement is computed on at most, the newest: the page answers at any size of queue.
 MOST_ITEMS = 5000
+#: Answers that judges are held to at most, the newest.
+MOST_JUDGED = 1500
 
 
 def counted(queue: Queue) -> QuerySet[Review]:
@@ -79,8 +80,8 @@ def agreement(queue: Queue) -> Agreement:
             pairs.append((names[one], names[other], cohen_kappa(a, b, weights=weights), both))
     return Agreement(
         len(items),
-        with_interval(percent_agreement, items, draws=200),
-        with_interval(fleiss_kappa, items, draws=200),
+        percent_with_interval(items),
+        fleiss_with_interval(items),
         alpha,
         agreement_level(alpha.value),
         pairs,
@@ -213,7 +214,7 @@ def judges(queue: Queue) -> list[JudgeFigures]:
             if value is not None:
                 found[judge, source][prompt].append((value, said))
     return [
-        JudgeFigures(judge, source, calibrate(list(prompts.values())))
+        JudgeFigures(judge, source, calibrate(list(prompts.values()), draws=100))
         for (judge, source), prompts in sorted(found.items())
     ]
 

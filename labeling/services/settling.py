@@ -66,6 +66,10 @@ def _settle_pair(task: Task, found: Verdict | None) -> Change:
         state = STATES.CONFIRMED if found.decision == "confirm" else STATES.OVERRIDDEN
         _show(task, after, state, words)
     iteration = task.pair.iteration if task.pair else None
+    if iteration and found is None and _scored_by_people(task):
+        # Without the decision on the pair itself, people's scores say what the pair is.
+        remade = remake_pair(iteration, task.prompt_id, besides=task)
+        after = remade.after if remade else after
     if iteration:
         mark_stale(iteration)
         tell_stage(iteration)
@@ -165,13 +169,19 @@ def _settle_score(task: Task, found: Verdict | None) -> Change | None:
     return remake_pair(iteration, task.prompt_id) if iteration else None
 
 
-def remake_pair(iteration: Iteration, prompt_id: int) -> Change | None:
+def _scored_by_people(task: Task) -> bool:
+    return Judgement.objects.filter(
+        response__prompt=task.prompt_id, iteration=task.queue.iteration_id, source=Judgement.Source.HUMAN
+    ).exists()
+
+
+def remake_pair(iteration: Iteration, prompt_id: int, *, besides: Task | None = None) -> Change | None:
     """The prompt's pair from the scores in force.
 
     ``None`` where the run's pairs do not follow scores, or where people decided the pair itself.
     """
     rule = record.pairing_rule(iteration)
-    if not rule.follows_scores or decided_by_people(iteration, prompt_id):
+    if not rule.follows_scores or decided_by_people(iteration, prompt_id, besides=besides):
         return None
     alone = scored_pair(record.scored_responses(iteration, prompt_id, rule, with_people=False), {},
                         min_margin=rule.min_margin)  # fmt: skip
@@ -203,15 +213,12 @@ def _same(one: Outcome, other: Outcome) -> bool:
     return isinstance(one, NoPair) and isinstance(other, NoPair)
 
 
-def decided_by_people(iteration: Iteration, prompt_id: int) -> bool:
+def decided_by_people(iteration: Iteration, prompt_id: int, *, besides: Task | None = None) -> bool:
     """Whether somebody decided the pair of this prompt itself; such a decision wins over scores."""
-    return (
-        Task.objects.filter(
-            queue__kind=Queue.Kind.PAIR, queue__held_out=False, pair__iteration=iteration, prompt=prompt_id
-        )
-        .exclude(settled_by="")
-        .exists()
-    )
+    decided = Task.objects.filter(
+        queue__kind=Queue.Kind.PAIR, queue__held_out=False, pair__iteration=iteration, prompt=prompt_id
+    ).exclude(settled_by="")
+    return (decided.exclude(pk=besides.pk) if besides else decided).exists()
 
 
 def mark_stale(iteration: Iteration) -> None:

@@ -245,6 +245,17 @@ def test_a_decision_on_the_pair_itself_wins_over_scores(
     assert sides(PreferencePair.objects.get(pk=decided.pair_id)) == (decided.first_id, decided.second_id, "confirmed")
 
 
+def test_taking_a_decision_on_the_pair_back_lets_the_scores_say_what_the_pair_is(
+    make: Make, annotators: list[User], iteration: Iteration
+) -> None:
+    decided = answer_of(make(), annotators[0], Answer("confirm"))
+    task = decided.task
+    score(make("score"), annotators[1], task.prompt.position, 0, 5.0)
+    reviews.take_back(decided, by=annotators[0])
+    pair = PreferencePair.objects.get(pk=task.pair_id)
+    assert (pair.chosen.index, pair.rejected.index, pair.state) == (0, 2, "overridden")
+
+
 def test_several_scores_of_one_response_count_by_their_median(make: Make, annotators: list[User]) -> None:
     queue = make("score", overlap=3, half_points=True)
     for person, value in zip(annotators, (0.5, 4.0, 3.5), strict=True):

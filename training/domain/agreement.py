@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,27 +97,43 @@ def alpha_with_interval(answers: Answers, *, level: Level = "nominal", draws: in
         return Figure(None, None, None, 0)
     estimate = _alpha(tables.sum(axis=0), values, level)
     n = len(tables)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    weights = _drawn(n, draws, seed)
     # A draw's coincidence matrix is a weighted sum of the items' own, so every draw is one row of a product.
     drawn = (weights @ tables.reshape(n, -1)).reshape(draws, len(values), len(values))
     found = [alpha for alpha in (_alpha(table, values, level) for table in drawn) if alpha is not None]
     return Figure(estimate, *_percentiles(found), n)
 
 
-def with_interval(
-    figure: Callable[[Answers], float | None], answers: Answers, *, draws: int = 500, seed: int = 1
-) -> Figure:
-    """Any figure over items with its 95 % percentile interval over items drawn with replacement."""
-    items = [item for item in answers if len(_given(item)) >= 2]
-    if not items:
+def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> Figure:
+    """Per cent agreement with its 95 % percentile interval over items drawn with replacement."""
+    shares = np.array([share for share in map(item_agreement, answers) if share is not None])
+    n = len(shares)
+    if not n:
         return Figure(None, None, None, 0)
-    generator = np.random.default_rng(seed)
-    found = []
-    for _ in range(draws):
-        value = figure([items[place] for place in generator.integers(0, len(items), len(items))])
-        if value is not None:
-            found.append(value)
-    return Figure(figure(items), *_percentiles(found), len(items))
+    return Figure(float(shares.mean()), *_percentiles(list(_drawn(n, draws, seed) @ shares / n)), n)
+
+
+def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> Figure:
+    """Fleiss' κ with its 95 % percentile interval over items drawn with replacement."""
+    given = [item for item in map(_given, answers) if len(item) >= 2]
+    if not given:
+        return Figure(None, None, None, 0)
+    raters = Counter(map(len, given)).most_common(1)[0][0]
+    kept = [item for item in given if len(item) == raters]
+    values = sorted({answer for item in kept for answer in item}, key=_order)
+    counts = np.array([[item.count(value) for value in values] for item in kept], dtype=float)
+    observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
+    weights = _drawn(len(kept), draws, seed)
+    by_chance = (((weights @ counts) / (len(kept) * raters)) ** 2).sum(axis=1)
+    agreed = weights @ observed / len(kept)
+    varied = by_chance < 1
+    found = (agreed[varied] - by_chance[varied]) / (1 - by_chance[varied])
+    return Figure(fleiss_kappa(answers), *_percentiles(list(found)), len(kept))
+
+
+def _drawn(n: int, draws: int, seed: int) -> np.ndarray:
+    """How often each of n items is drawn in each of so many draws with replacement. Shape (draws, n)."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
 
 
 def _percentiles(found: Sequence[float]) -> tuple[float | None, float | None]:

@@ -11,10 +11,11 @@ from training.domain.agreement import (
     alpha_with_interval,
     cohen_kappa,
     fleiss_kappa,
+    fleiss_with_interval,
     item_agreement,
     krippendorff_alpha,
     percent_agreement,
-    with_interval,
+    percent_with_interval,
 )
 from training.domain.consensus import majority, median
 
@@ -98,8 +99,13 @@ def test_three_peoples_real_answers_give_one_agreement_by_two_roads(real_data: P
     # With the same number of raters alpha is kappa corrected for the sample: 1 - (1 - kappa)(1 - 1/(n·r)).
     assert alpha.value == pytest.approx(1 - (1 - fleiss) * (1 - 1 / (999 * 3)), abs=1e-9)
     assert 0.6 < fleiss < 0.9
-    figure = with_interval(percent_agreement, answers, draws=100)
-    assert figure.low < figure.value < figure.high  # type: ignore[operator]
+    for figure, exact in (
+        (percent_with_interval(answers), percent_agreement(answers)),
+        (fleiss_with_interval(answers), fleiss),
+    ):
+        assert figure.value == pytest.approx(exact)
+        assert figure.low < figure.value < figure.high  # type: ignore[operator]
+        assert figure.high - figure.low < 0.1  # type: ignore[operator]
 
 
 def test_the_majority_of_three_real_answers_is_the_label_that_was_published(real_data: Path) -> None:
