@@ -1,0 +1,74 @@
+"""From people's decisions to the frozen training set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+
+from alignment_app.models import Iteration, PreferencePair, Run
+from alignment_app.selectors import work
+from alignment_app.services import artifacts, stages
+from labeling.models import Queue, Review
+from labeling.selectors.preview import preview
+from labeling.services import queues, reviews
+from labeling.services.reviews import Answer
+from tests.labeling.test_leases import take
+
+pytestmark = pytest.mark.django_db
+
+
+def test_forty_decisions_that_flip_fifteen_pairs_are_frozen_exactly_as_the_previews_promised(
+    make_waiting_run: Callable[..., Iteration], annotators: list[User], lead: User
+) -> None:
+    iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(60)), name="forty")
+    made = {pair.prompt_id: (pair.chosen_id, pair.rejected_id) for pair in PreferencePair.objects.all()}
+    new = queues.NewQueue("forty", "pair", order="random", gate="count", gate_count=40, min_seconds=0.0)
+    queue = queues.make_queue(new, by=lead, iteration=iteration)
+    expected = dict(made)
+    decisions = ["flip"] * 15 + ["confirm"] * 20 + ["tie"] * 5
+    for number, decision in enumerate(decisions):
+        assert Run.objects.get(pk=iteration.run_id).status == "waiting"
+        assignment = take(queue, annotators[number % 3])
+        promised = preview(assignment.task, decision)
+        prompt = assignment.task.prompt_id
+        expected[prompt] = made[prompt][::-1] if decision == "flip" else made[prompt]
+        if decision == "tie":
+            del expected[prompt]
+        reviews.submit(assignment, Answer(decision, reason=f"decision {number}"))
+    assert Run.objects.get(pk=iteration.run_id).status == "queued"
+    assert promised.pairs_after == len(expected) == 55
+
+    attempt = stages.claim(iteration.run_id, "light", worker="test", host="here", pid=1)
+    assert attempt is not None
+    assert attempt.stage.kind == "dataset"
+    rows = work.preference_rows(iteration.run_id, 1, mix_previous=False)
+    snapshot = artifacts.freeze(attempt, attempt.stage.iteration, "preference", rows)
+    frozen = snapshot.items.select_related("pair")
+    assert {item.pair.prompt_id: (item.pair.chosen_id, item.pair.rejected_id) for item in frozen} == expected  # type: ignore[union-attr]
+    texts = {(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in artifacts.read_snapshot(snapshot)}
+    assert len(texts) == 55
+    by_people = [item.pair for item in frozen if item.pair and item.pair.state != "proposed"]
+    assert sum(pair.state == "overridden" for pair in by_people) == 15
+    assert all(any(name in pair.reason for name in ("ana", "ben", "cleo")) for pair in by_people)
+    assert Review.objects.filter(in_force=True).count() == 40
+
+
+def test_a_queue_made_after_the_freeze_still_marks_the_snapshot_stale(
+    iteration: Iteration, annotators: list[User], lead: User, make: Callable[..., Queue]
+) -> None:
+    from alignment_app.services import runs
+
+    runs.approve_review(iteration, user=lead)
+    attempt = stages.claim(iteration.run_id, "light", worker="test", host="here", pid=1)
+    assert attempt is not None
+    rows = work.preference_rows(iteration.run_id, 1, mix_previous=False)
+    snapshot = artifacts.freeze(attempt, attempt.stage.iteration, "preference", rows)
+    before = artifacts.read_snapshot(snapshot)
+    assignment = take(make(), annotators[0])
+    assert "was frozen already" in preview(assignment.task, "tie").note
+    reviews.submit(assignment, Answer("tie"))
+    snapshot.refresh_from_db()
+    assert "1 of its pairs would be left out now, and 0 would come in" in snapshot.stale_reason
+    assert artifacts.read_snapshot(snapshot) == before
