@@ -10,6 +10,7 @@ from alignment_app.models import Dataset, Judgement, PreferencePair, Prompt, Res
 from training.domain.importing import ImportedResponse, ImportedRow
 
 BATCH = 1000
+_NEEDED = ("id", "content_hash")  # of a prompt that is there already
 
 
 class Writer:
@@ -46,7 +47,7 @@ class Writer:
     def _prompts(self, rows: Sequence[ImportedRow], hashes: list[str]) -> tuple[dict[str, Prompt], set[str]]:
         known = {
             prompt.content_hash: prompt
-            for prompt in self.dataset.prompts.filter(content_hash__in=hashes).only("id", "content_hash")
+            for prompt in Prompt.objects.filter(dataset=self.dataset, content_hash__in=hashes).only(*_NEEDED)
         }
         fresh: dict[str, Prompt] = {}
         for row, key in zip(rows, hashes, strict=True):

@@ -103,6 +103,7 @@ def import_rows(
     source one of self, teacher, reference, human; a score of -1 is stored as unparsed, null as no judgement.
     Rows that are there already (by content) are counted as repeated. Raises :class:`BadLines` where a row cannot be
     used and ``keep_good`` is off, :class:`ImportRefused` where the whole cannot: nothing is stored then.
+    Until it ends, other writers of a SQLite database wait: about a second for 7,000 rows. PostgreSQL's do not.
     """
     mapping, judges = dict(mapping or {}), dict(judges or {})
     _check(kind, mapping, judges, source)

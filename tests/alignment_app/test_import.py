@@ -50,6 +50,13 @@ def test_the_same_file_twice_adds_nothing(real_data: Path) -> None:
         assert Dataset.objects.get(name=kind).source_hash == first.dataset.source_hash  # type: ignore[union-attr]
 
 
+def test_a_repeated_import_asks_the_database_by_the_chunk(django_assert_max_num_queries: Any) -> None:
+    rows = [{"prompt": f"prompt {n}", "response": "r"} for n in range(400)]
+    import_rows("set", "demonstrations", rows)
+    with django_assert_max_num_queries(12):
+        assert import_rows("set", "demonstrations", rows).repeated == 400
+
+
 def test_alpaca_rows_become_prompts_with_one_target_each(real_data: Path) -> None:
     report = import_rows("alpaca", "demonstrations", real_data / "alpaca_ift_3200.jsonl")
     assert report.added == 3200
