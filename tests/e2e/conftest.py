@@ -156,4 +156,4 @@ def log_in(page: Page, site: Site) -> None:
     page.get_by_label("Name").fill("admin")
     page.get_by_label("Password").fill(site.password)
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
