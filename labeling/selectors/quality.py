@@ -150,10 +150,11 @@ def by_day(queue: Queue) -> list[dict[str, Any]]:
         counted(queue)
         .annotate(day=TruncDate("created_at"))
         .values("day")
+        .order_by()
         .annotate(answers=Count("pk"), people=Count("author", distinct=True), kept=Count("pk", Q(decision="confirm")))
         .order_by("-day")[:60]
     )
-    return [dict(row) for row in rows]
+    return [dict(row) | {"overrides": 1 - row["kept"] / row["answers"]} for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
