@@ -103,6 +103,8 @@ def _text(file: IO[bytes]) -> io.TextIOWrapper:
 class _KeptOpen(io.RawIOBase):
     """The same file, which closing the wrapper does not close: the caller reads it again."""
 
+    name = ""
+
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
