@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Case, Exists, F, OuterRef, Value, When
+from django.db.models import Case, Exists, F, OuterRef, QuerySet, Value, When
 from django.utils import timezone
 
 from alignment_app.services.errors import Refused
@@ -59,10 +59,24 @@ def _take(queue: Queue, person: User, now: datetime) -> Assignment | None:
     if connection.features.has_select_for_update_skip_locked:
         # Others who ask at the same moment pass over the row that we are about to take instead of waiting for it.
         wanted = wanted.select_for_update(skip_locked=True, of=("self",))
-    while (task_id := wanted.values_list("pk", flat=True).first()) is not None:
-        if take_place(task_id):
-            return _lease(task_id, queue, person, now)
+    for part in _parts(wanted, queue, person):
+        while (task_id := part.values_list("pk", flat=True).first()) is not None:
+            if take_place(task_id):
+                return _lease(task_id, queue, person, now)
     return None
+
+
+def _parts(wanted: QuerySet[Task], queue: Queue, person: User) -> list[QuerySet[Task]]:
+    """Where to look, one after the other.
+
+    Where several people answer each item, a person's own answers stand before the items that they have not seen: the
+    search goes on from their newest one, and over all of them only at the end, for items that came back meanwhile.
+    """
+    if queue.overlap == 1:
+        return [wanted]
+    newest = Assignment.objects.filter(queue=queue, person=person).order_by("-pk").values_list("task__rank", flat=True)
+    rank = newest.first()
+    return [wanted] if rank is None else [wanted.filter(rank__gt=rank), wanted]
 
 
 def take_place(task_id: int) -> bool:
