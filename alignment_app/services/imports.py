@@ -147,7 +147,8 @@ def preview(
     without ``ask_whose`` not for scores that no judge was named for.
     """
     mapping, judges = dict(mapping or {}), dict(judges or {})
-    report, rows, good = ImportReport(), [], 0
+    rows: list[ImportedRow] = []
+    report, good = ImportReport(), 0
     with _records(rows_or_file) as records:
         records = islice(records, at_most)
         held: list[Record] = []
@@ -285,8 +286,7 @@ def _records(source: Source) -> Iterator[Iterator[Record]]:
         with _opened(cast("str | os.PathLike[str] | IO[bytes]", source)) as (file, name):
             yield read_records(file, name)
     else:
-        rows = cast("Iterable[Mapping[str, Any]]", source)
-        yield ((number, checked(row)) for number, row in enumerate(rows, 1))
+        yield ((number, checked(row)) for number, row in enumerate(source, 1))
 
 
 def _rows(count: int) -> str:

@@ -100,7 +100,9 @@ def test_an_unparsed_judgement_comes_out_as_null_and_says_so(scored: Dataset) ->
 
 
 def test_rows_are_read_chunk_by_chunk(django_assert_max_num_queries: Any) -> None:
-    rows = [{"prompt": f"p{n}", "response": f"r{n}", "weights": [[0, 1, 2.0]]} for n in range(2 * ROWS_AT_ONCE["jsonl"] + 1)]
+    rows = [
+        {"prompt": f"p{n}", "response": f"r{n}", "weights": [[0, 1, 2.0]]} for n in range(2 * ROWS_AT_ONCE["jsonl"] + 1)
+    ]
     dataset = import_rows("many", "demonstrations", rows).dataset
     assert dataset is not None
     stream = export(Selection("responses", dataset=dataset.pk))
