@@ -316,15 +316,16 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
         found.append(
             ("judging.recorded_scores", "recorded scores come with candidates.from_dataset; name the data set")
         )
-    for section_name, tokens in (
-        ("candidates", config.candidates.max_new_tokens),
-        ("evaluation", config.evaluation.max_new_tokens),
-        ("judging", config.judging.max_new_tokens),
+    generates = not (config.pairs.from_dataset or config.candidates.from_dataset)
+    judges = generates or (bool(config.candidates.from_dataset) and not config.judging.recorded_scores)
+    for section_name, is_used, tokens in (
+        ("candidates", generates, config.candidates.max_new_tokens),
+        ("judging", judges, config.judging.max_new_tokens),
+        ("evaluation", config.evaluation.enabled, config.evaluation.max_new_tokens),
     ):
-        if tokens >= config.student.max_length:
-            found.append(
-                (f"{section_name}.max_new_tokens", "must be below student.max_length, which the prompt shares")
-            )
+        if is_used and tokens >= config.student.max_length:
+            field = f"{section_name}.max_new_tokens"
+            found.append((field, "must be below student.max_length, which the prompt shares"))
     if config.evaluation.enabled and not config.evaluation.dataset:
         found.append(("evaluation.dataset", "name a data set with held-out prompts, or turn evaluation off"))
     lora = config.training.lora
