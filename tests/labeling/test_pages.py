@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 
@@ -39,6 +40,7 @@ HOSTILE = (
     "[data](data:text/html;base64,PHNjcmlwdD4=)",
     "<svg><a xlink:href='javascript:alert(1)'>x</a></svg>",
     "```html\n<script>alert(1)</script>\n```",
+    r"$\text{<img src=x onerror=alert(1)>}$ $\href{javascript:alert(1)}{x}$ $\style{position:fixed}{x}$",
 )
 
 
@@ -57,9 +59,35 @@ class _Tags(HTMLParser):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_model_text_can_only_show(text: str) -> None:
     for tag, attributes in _Tags(safe_html(text)).found:
-        assert tag in {"p", "pre", "code", "a", "strong"}
-        assert set(attributes) <= {"href", "rel", "class"}
+        assert tag in {"p", "pre", "code", "a", "strong", "span", "math", "mrow", "mtext", "mi"}
+        assert set(attributes) <= {"href", "rel", "class", "display"}
+        assert (attributes.get("class") or "hl-").startswith("hl-")
         assert (attributes.get("href") or "https:").startswith(("https:", "http:", "mailto:"))
+
+
+def test_code_gets_its_colours_and_formulas_become_mathematics() -> None:
+    assert '<span class="hl-k">def</span>' in safe_html("```python\ndef f(): ...\n```")
+    assert "<mfrac>" in safe_html(r"Half is $$\frac{1}{2}$$ and \(x_1\) too.")
+    assert "<msub>" in safe_html(r"Half is $$\frac{1}{2}$$ and \(x_1\) too.")
+    assert safe_html("It costs $5 or $10.") == "<p>It costs $5 or $10.</p>\n"
+    assert r"$}{\frac$" in safe_html(r"$}{\frac$")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$" * 60_000,
+        "$" + "{" * 900 + "$",
+        "[" * 20_000,
+        "```bash\n" + "$(" * 4900 + "\n```",
+        "> " * 5000,
+        "*a " * 20_000,
+    ],
+)
+def test_text_made_to_be_slow_is_rendered_within_seconds(text: str) -> None:
+    begun = time.monotonic()
+    safe_html(text)
+    assert time.monotonic() - begun < 10
 
 
 def test_huge_text_is_cut_with_a_word_about_it() -> None:
