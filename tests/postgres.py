@@ -10,6 +10,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def temporary_postgres() -> Iterator[str]:
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
+    # Asked to end, it ends as after any other exit: with the server stopped and its folder removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with temporary_postgres() as url:
         environment = os.environ | {"PLUMBLINE_TEST_DATABASE_URL": url}
         status = subprocess.run(sys.argv[1:], env=environment, check=False).returncode
