@@ -18,7 +18,7 @@ name: {name}
 paradigm: teacher_demonstration
 iterations: 1
 seed: 5
-student: {{model: {student}, max_length: 1024}}
+student: {{model: {student}, max_length: 2304}}
 teacher: {{kind: oracle}}
 sft: {{datasets: [seed rows], batch_size: 8, micro_batch_size: 8, learning_rate: 1.0e-3, final_learning_rate: 1.0e-4}}
 prompts: {{dataset: training prompts, count: 64}}
