@@ -98,7 +98,7 @@ class ScoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class PairDraft:
-    """A preference pair by record ids. ``margin`` = chosen score - rejected score, ``None`` where there are no scores."""
+    """A preference pair by record ids. ``margin`` = chosen - rejected score, ``None`` where there are no scores."""
 
     prompt_id: int
     chosen_id: int
