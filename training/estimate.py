@@ -19,8 +19,8 @@ from training.model_size import ModelSize, model_size
 from training.speed import Speed, speed_of
 
 # Lengths in tokens, where only the run itself can tell.
-PROMPT_TOKENS: Final = 60
-JUDGE_PROMPT_TOKENS: Final = 340  # the additive template without the question and the response
+PROMPT_TOKENS: Final = 60  # and an eighth of max_length at most: who sets a short one has short rows
+JUDGE_PROMPT_TOKENS: Final = 340  # the additive template without the question and the response; a third at most
 RESPONSE_SHARE: Final = 0.5  # responses end at half of the limit on average
 JUDGEMENT_TOKENS: Final = 120
 SHOT_TOKENS: Final = 400  # a self-instruct prompt with its eight demonstrations
@@ -122,6 +122,19 @@ class _Counts:
         return self.rows.get(name, ROWS_PER_DATASET)
 
 
+def _prompt_tokens(config: RunConfig) -> int:
+    return min(PROMPT_TOKENS, config.student.max_length // 8)
+
+
+def _judge_prompt_tokens(config: RunConfig) -> int:
+    """Tokens of the judge prompt without the response."""
+    return min(JUDGE_PROMPT_TOKENS, config.student.max_length // 3) + _prompt_tokens(config)
+
+
+def _judgement_tokens(config: RunConfig) -> float:
+    return min(JUDGEMENT_TOKENS, config.judging.max_new_tokens * RESPONSE_SHARE)
+
+
 def _response_tokens(limit: int) -> float:
     return max(1.0, limit * RESPONSE_SHARE)
 
@@ -133,8 +146,8 @@ def _parts(
     evaluation = _evaluation(config, size, teacher, speed)
     parts: list[tuple[str, float]] = []
     if config.sft.enabled:
-        limit = min(config.student.max_length, PROMPT_TOKENS + config.candidates.max_new_tokens)
-        tokens = PROMPT_TOKENS + _response_tokens(limit - PROMPT_TOKENS)
+        limit = min(config.student.max_length, _prompt_tokens(config) + config.candidates.max_new_tokens)
+        tokens = _prompt_tokens(config) + _response_tokens(limit - _prompt_tokens(config))
         steps = math.ceil(counts.sft * config.sft.epochs / config.sft.micro_batch_size)
         parts.append(("M1: fine-tuning", speed.training(size, counts.sft * config.sft.epochs * tokens, steps)))
     if config.evaluation.enabled:
@@ -156,12 +169,14 @@ def _towards_pairs(
     length = _response_tokens(config.candidates.max_new_tokens)
     steps: list[tuple[str, float]] = []
     if config.prompts.source == "self_instruct" and counts.responses:
-        steps.append(("prompts", speed.generation(size, counts.prompts, SHOT_TOKENS, PROMPT_TOKENS)))
-    steps.append(("responses", speed.generation(size, counts.responses, PROMPT_TOKENS, length)))
+        steps.append(("prompts", speed.generation(size, counts.prompts, SHOT_TOKENS, _prompt_tokens(config))))
+    steps.append(("responses", speed.generation(size, counts.responses, _prompt_tokens(config), length)))
     if config.paradigm == "teacher_demonstration" and counts.prompts:
-        steps.append(("demonstrations", _by_teacher(config, counts.prompts, PROMPT_TOKENS, length, teacher, speed)))
+        steps.append(
+            ("demonstrations", _by_teacher(config, counts.prompts, _prompt_tokens(config), length, teacher, speed))
+        )
     replies = counts.judged * config.judging.k
-    prompt, reply = JUDGE_PROMPT_TOKENS + PROMPT_TOKENS + length, min(JUDGEMENT_TOKENS, config.judging.max_new_tokens)
+    prompt, reply = _judge_prompt_tokens(config) + length, _judgement_tokens(config)
     if config.paradigm == "self_reward":
         steps.append(("judgements", speed.generation(size, replies, prompt, reply, shared=config.judging.k)))
     else:
@@ -172,7 +187,7 @@ def _towards_pairs(
 def _preference(config: RunConfig, counts: _Counts, size: ModelSize, speed: Speed) -> float:
     """Seconds of one preference training: the reference's pass once, then the epochs."""
     training = config.training
-    full = PROMPT_TOKENS + _response_tokens(config.candidates.max_new_tokens)
+    full = _prompt_tokens(config) + _response_tokens(config.candidates.max_new_tokens)
     if config.pairs.from_dataset:
         full = config.student.max_length * RESPONSE_SHARE
     tokens = counts.pairs * 2 * full
@@ -189,15 +204,15 @@ def _evaluation(config: RunConfig, size: ModelSize, teacher: ModelSize | None, s
     """Seconds for M1's evaluation and for that of a later checkpoint, which is also compared with the one before."""
     section, judging = config.evaluation, config.judging
     length = _response_tokens(section.max_new_tokens)
-    judge_prompt = JUDGE_PROMPT_TOKENS + PROMPT_TOKENS + length
-    reply = min(JUDGEMENT_TOKENS, judging.max_new_tokens)
-    seconds = speed.generation(size, section.count, PROMPT_TOKENS, length)
+    judge_prompt = _judge_prompt_tokens(config) + length
+    reply = _judgement_tokens(config)
+    seconds = speed.generation(size, section.count, _prompt_tokens(config), length)
     scored = section.count
     if section.self_judge:
         sampled = min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2)
         scored += sampled
         seconds += speed.generation(
-            size, sampled, PROMPT_TOKENS, _response_tokens(config.candidates.max_new_tokens)
+            size, sampled, _prompt_tokens(config), _response_tokens(config.candidates.max_new_tokens)
         ) + speed.generation(size, sampled * judging.k, judge_prompt, reply, shared=judging.k)
     seconds += _by_teacher(config, scored * judging.k, judge_prompt, reply, teacher, speed)
     compared = _by_teacher(config, section.count * COMPARISON_ORDERS, judge_prompt + length, reply, teacher, speed)
@@ -219,7 +234,7 @@ def _memory(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed
     """Peak bytes of the hungriest step, on the GPU where there is one."""
     stored = 2 if speed.on_gpu and config.student.dtype != "float32" else 4
     base = CUDA_BYTES if speed.on_gpu else PROCESS_BYTES
-    context = PROMPT_TOKENS + JUDGE_PROMPT_TOKENS + config.candidates.max_new_tokens + config.judging.max_new_tokens
+    context = _judge_prompt_tokens(config) + config.candidates.max_new_tokens + config.judging.max_new_tokens
     cache = 2 * size.layers * size.kv_width * stored * min(context, config.student.max_length)
     generating = size.parameters * stored + cache * config.engine.batch_size
     if teacher is not None:
@@ -254,7 +269,7 @@ def _training_bytes(
     if mixed and lora is None:
         held += size.parameters * 2  # the bfloat16 copies that autocast keeps for a step
     computed = 2 if mixed or weight == 2 else 4
-    length = min(config.student.max_length, PROMPT_TOKENS + JUDGE_PROMPT_TOKENS + config.candidates.max_new_tokens)
+    length = min(config.student.max_length, _judge_prompt_tokens(config) + config.candidates.max_new_tokens)
     tokens = sequences * length
     return held + tokens * (size.layers * size.width * SAVED_PER_LAYER * computed + size.vocabulary * 4 * LOGITS_COPIES)
 
@@ -277,7 +292,7 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"{_count(size.parameters)} parameters{'' if size.exact else ', guessed from the name'}; {speed.where}.",
-        f"Assumed: prompts of {PROMPT_TOKENS} tokens, responses half as long as allowed.",
+        f"Assumed: prompts of {_prompt_tokens(config)} tokens, responses half as long as allowed.",
     ]
     for name in dict.fromkeys(counts.unknown):
         notes.append(f"The rows of {name!r} are not known here; {ROWS_PER_DATASET:,} are assumed.")

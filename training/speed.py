@@ -31,13 +31,14 @@ GPU_BANDWIDTH_SHARE: Final = 0.6
 GPU_LAYER_SECONDS: Final = 0.0006  # a decoding step of transformers: launching a layer's kernels
 VLLM_LAYER_SECONDS: Final = 0.0001
 GPU_TRAINING_STEP_SECONDS: Final = 0.05
-CPU_CORE_FLOPS: Final = 25e9  # float32 of one core on matrices of a few hundred; AVX2, measured 20 to 55
+CPU_CORE_FLOPS: Final = 40e9  # float32 of one core; AVX2, measured 30 to 55 on matrices of a thousand
 CPU_BANDWIDTH: Final = 10e9  # bytes a second and core, at most four cores' worth
-CPU_DECODE_SECONDS: Final = 0.004  # a decoding step's fixed cost: sampling, masks, Python
+CPU_DECODE_SECONDS: Final = 0.003  # a decoding step's fixed cost: sampling, masks, Python
 CPU_LAYER_SECONDS: Final = 0.0006
-CPU_TRAINING_STEP_SECONDS: Final = 0.03  # a micro-batch: collation, autograd, optimizer
+CPU_TRAINING_STEP_SECONDS: Final = 0.012  # a micro-batch: collation, autograd, optimizer
 CPU_TRAINING_LAYER_SECONDS: Final = 0.004
-MODEL_LOAD_SECONDS: Final = 4.0
+LOAD_SECONDS: Final = 0.5  # a model of no size: the libraries are loaded in the worker
+LOAD_BYTES: Final = 1e9  # read and converted a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Speed:
     weight_bytes: int
     where: str
 
+    def loading(self, size: ModelSize) -> float:
+        """Seconds to load the weights."""
+        return LOAD_SECONDS + size.parameters * self.weight_bytes / LOAD_BYTES
+
     def generation(
         self, size: ModelSize, requests: float, prompt_tokens: float, new_tokens: float, *, shared: int = 1
     ) -> float:
@@ -70,14 +75,14 @@ class Speed:
         read = size.parameters * self.weight_bytes / self.bandwidth
         computed = 2 * size.parameters * rows * 0.7 / self.prefill_flops
         step = max(read, computed) + self.decode_seconds + size.layers * self.decode_layer_seconds
-        return MODEL_LOAD_SECONDS + prefill + steps * step
+        return self.loading(size) + prefill + steps * step
 
     def training(self, size: ModelSize, tokens: float, micro_steps: int) -> float:
         """Seconds to train on ``tokens`` in ``micro_steps`` micro-batches: forward and backward are three forwards."""
         if micro_steps <= 0:
             return 0.0
         fixed = micro_steps * (self.step_seconds + size.layers * self.step_layer_seconds)
-        return 2 * MODEL_LOAD_SECONDS + 6 * size.parameters * tokens / self.flops + fixed
+        return 2 * self.loading(size) + 6 * size.parameters * tokens / self.flops + fixed
 
     def forward(self, size: ModelSize, tokens: float, micro_steps: int) -> float:
         """Seconds for forward passes alone."""

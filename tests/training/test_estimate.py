@@ -169,3 +169,16 @@ def test_this_machine_is_read_without_torch(tmp_path: Path) -> None:
     assert found.cpu_cores >= 1
     assert found.memory_bytes > 10**8
     assert found.disk_free_bytes is not None
+
+
+def test_the_miniature_lands_near_what_was_measured_on_two_cores(tmp_path: Path) -> None:
+    """Seconds of a run of miniature-teacher-reward on two quiet cores; the estimate may be off by a factor of three."""
+    config = {"model_type": "llama", "num_hidden_layers": 3, "hidden_size": 128, "num_attention_heads": 4}
+    config |= {"intermediate_size": 384, "vocab_size": 1900, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    data = preset_data("miniature-teacher-reward") | {"student": {"model": str(tmp_path), "max_length": 192}}
+    rows = {"miniature-ift": 1_500, "miniature-eft": 5_000, "miniature-replay": 1_000, "miniature-prompts": 1_000}
+    found = dict(estimate(RunConfig.parse(data), Hardware(2, 24 * GB), rows=rows).parts)
+    measured = {"M1: fine-tuning": 12.2, "M1: evaluation": 2.1, "M2: responses": 1.4, "M2: training": 4.4}
+    for what, took in measured.items():
+        assert took / 3 < found[what] < took * 3, what
