@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -226,3 +228,44 @@ def test_leases_that_run_out_under_load_deadlock_nobody(make_waiting_run: Callab
     assert queue.done_count == queue.task_count == 12
     counted = Review.objects.filter(queue=queue, in_force=True)
     assert counted.values("task").distinct().count() == counted.count() == 12, connection.vendor
+
+
+#: What one annotator's process does: every item it is given, until none is left.
+WORKER = """
+import sys, django
+django.setup()
+from django.contrib.auth.models import User
+from labeling.models import Queue
+from labeling.services import leases, reviews
+from labeling.services.reviews import Answer
+queue, person = Queue.objects.get(pk=int(sys.argv[1])), User.objects.get(username=sys.argv[2])
+while (assignment := leases.next_task(queue, person)) is not None:
+    print(assignment.task_id, flush=True)
+    reviews.submit(assignment, Answer("flip"))
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_of_their_own_never_get_the_same_item(
+    make_waiting_run: Callable[..., Iteration], lead: User, child_environment: dict[str, str]
+) -> None:
+    iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(60)))
+    queue = queues.make_queue(queues.NewQueue("processes", "pair", min_seconds=0.0), by=lead, iteration=iteration)
+    names = [f"process{number}" for number in range(3)]
+    for name in names:
+        User.objects.create_user(name).groups.add(*lead.groups.all())
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(queue.pk), name],
+            env=child_environment | {"DJANGO_SETTINGS_MODULE": "alignment_app.settings", "LOG_LEVEL": "ERROR"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    ]
+    outputs = [worker.communicate(timeout=120)[0].split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    served = [task for output in outputs for task in output]
+    assert len(served) == len(set(served)) == 60
+    queue.refresh_from_db()
+    assert queue.done_count == 60
