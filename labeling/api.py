@@ -100,6 +100,7 @@ class Part(APIView):
         if found is None:
             raise Refused("lease-lost", "You do not hold this item. Ask for the next one.")
         found.person = self.person()
+        require_worker(found.person, found.queue)
         if with_texts:
             found.task.queue = found.queue
         return found
@@ -161,7 +162,6 @@ class Submit(Part):
         """Save the answer. 409 ``lease-lost``: somebody else has the item; the answer is kept for the lead."""
         answer = Answer(**_read(AnswerSerializer, request))
         assignment = self.assignment(pk)
-        require_worker(self.person(), assignment.queue)
         review = reviews.submit(assignment, answer).review
         return Response(
             {

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Max
 
 from alignment_app.models import Dataset, Evaluation, Iteration, Judgement, PreferencePair, Response
 from alignment_app.services.errors import Refused
@@ -74,7 +73,6 @@ class _Item:
     impact: float = 0.0
 
 
-@transaction.atomic
 def make_queue(
     new: NewQueue,
     *,
@@ -96,16 +94,23 @@ def make_queue(
         random.Random(derive_seed(new.seed, "queue order")).shuffle(items)
     elif new.order == Queue.Order.IMPACT:
         items.sort(key=lambda item: -item.impact)
-    queue = Queue.objects.create(
-        **{name: getattr(new, name) for name in NewQueue.__slots__ if name not in ("people", "guidelines", "limit")},
-        iteration=iteration,
-        evaluation=evaluation,
-        dataset=dataset,
-        created_by=by,
-    )
-    queue.people.set(new.people)
-    write_guidelines(queue, new.guidelines or GUIDELINES[Queue.Kind(new.kind)], by=by)
-    add_tasks(queue, items[: new.limit])
+    # Built before the transaction: a large queue must not keep the database's one writer waiting.
+    tasks = _tasks(items[: new.limit], new.overlap)
+    fields = {name: getattr(new, name) for name in NewQueue.__slots__ if name not in ("people", "guidelines", "limit")}
+    with transaction.atomic():
+        queue = Queue.objects.create(
+            **fields,
+            iteration=iteration,
+            evaluation=evaluation,
+            dataset=dataset,
+            created_by=by,
+            task_count=len(tasks),
+        )
+        queue.people.set(new.people)
+        write_guidelines(queue, new.guidelines or GUIDELINES[Queue.Kind(new.kind)], by=by)
+        for task in tasks:
+            task.queue = queue
+        Task.objects.bulk_create(tasks, batch_size=BATCH)
     gates.open_if_due(queue)
     return queue
 
@@ -207,29 +212,21 @@ def _judged(iteration: Iteration | None, prompt_ids: Iterable[int]) -> dict[int,
     return grouped
 
 
-def add_tasks(queue: Queue, items: Iterable[_Item], *, expected: dict[int, dict[str, Any]] | None = None) -> int:
-    """Append items to a queue in the order given. ``expected``: right answers of gold items by their first response."""
-    start = queue.tasks.aggregate(top=Max("rank"))["top"]
-    rank = 0 if start is None else start + 1
-    tasks = [
+def _tasks(items: Sequence[_Item], overlap: int) -> list[Task]:
+    """The items as rows in this order, still without their queue."""
+    return [
         Task(
-            queue=queue,
-            free=queue.overlap,
-            rank=rank + place,
+            free=overlap,
+            rank=rank,
             prompt_id=item.prompt_id,
             first_id=item.first_id,
             second_id=item.second_id,
             pair=item.pair,
             original=keep_original(item.pair) if item.pair else {},
             impact=item.impact,
-            expected=(expected or {}).get(item.first_id),
         )
-        for place, item in enumerate(items)
+        for rank, item in enumerate(items)
     ]
-    Task.objects.bulk_create(tasks, batch_size=BATCH)
-    Queue.objects.filter(pk=queue.pk).update(task_count=F("task_count") + len(tasks))
-    queue.refresh_from_db(fields=["task_count"])
-    return len(tasks)
 
 
 @transaction.atomic
