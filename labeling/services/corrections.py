@@ -1,4 +1,4 @@
-"""People's scores as training rows for the judge: the judge prompt, the rationale, the score (001 section 3.1.1)."""
+"""What people decided as data sets: scores that train a judge, and an iteration's pairs as they stand now."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
-from alignment_app.models import Dataset, Judgement
+from alignment_app.models import Dataset, Iteration, Judgement
+from alignment_app.selectors.work import preference_rows
 from alignment_app.services.errors import Refused
 from alignment_app.services.imports import import_rows
 from labeling.models import Queue, Task
@@ -59,12 +60,13 @@ def _rows(queue: Queue) -> Iterator[dict[str, str]]:
 def export(queue: Queue, name: str, *, by: User) -> tuple[Dataset, int]:
     """A new data set of demonstrations out of a queue's scores, to be chosen in a run's fine-tuning mix.
 
+    A row is the judge prompt, the rationale and the score (001 section 3.1.1).
+
     Scores without a reason are left out, and every prompt of a held-out queue. Raises :class:`Refused` where nothing
     is left or the name is taken: a set that a run may have trained on never changes.
     """
     require_lead(by)
-    if Dataset.objects.filter(name=name.strip()).exists():
-        raise Refused("name-taken", f"There is a data set named {name.strip()} already. Choose another name.")
+    _check_free(name)
     if not count(queue).usable:
         raise Refused("no-corrections", "No score with a reason is in force here. Have people say why they score.")
     report = import_rows(
@@ -72,6 +74,27 @@ def export(queue: Queue, name: str, *, by: User) -> tuple[Dataset, int]:
         Dataset.Kind.DEMONSTRATIONS,
         _rows(queue),
         description=f"People's scores of the queue {queue.name} as rows that train a judge.",
+        user=by,
+    )
+    return Dataset.objects.get(name=name.strip()), report.added
+
+
+def _check_free(name: str) -> None:
+    if Dataset.objects.filter(name=name.strip()).exists():
+        raise Refused("name-taken", f"There is a data set named {name.strip()} already. Choose another name.")
+
+
+def export_pairs(iteration: Iteration, name: str, *, by: User) -> tuple[Dataset, int]:
+    """A new data set of the iteration's trainable pairs as they stand, so that a run can train on decisions that came
+    after the freeze: a clone that takes its pairs from it. Raises :class:`Refused` as :func:`export` does."""
+    require_lead(by)
+    _check_free(name)
+    rows = (row for row, _ in preference_rows(iteration.run_id, iteration.number, mix_previous=False))
+    report = import_rows(
+        name,
+        Dataset.Kind.PREFERENCES,
+        rows,
+        description=f"Pairs of {iteration.run.name}, iteration {iteration.number}, with what people decided.",
         user=by,
     )
     return Dataset.objects.get(name=name.strip()), report.added

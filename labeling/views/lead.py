@@ -105,6 +105,11 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
             messages.success(
                 request, f"{dataset.name} holds {count} rows. Choose it among a run's fine-tuning data sets."
             )
+        elif verb == "pairs" and found.iteration:
+            dataset, count = corrections.export_pairs(found.iteration, request.POST.get("name", ""), by=person)
+            messages.success(
+                request, f"{dataset.name} holds {count} pairs. Clone the run and set pairs.from_dataset to it."
+            )
         else:
             raise Http404(f"Nothing is called {verb}.")
     except (Refused, ValueError) as problem:

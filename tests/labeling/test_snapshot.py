@@ -72,3 +72,26 @@ def test_a_queue_made_after_the_freeze_still_marks_the_snapshot_stale(
     snapshot.refresh_from_db()
     assert "1 of its pairs would be left out now, and 0 would come in" in snapshot.stale_reason
     assert artifacts.read_snapshot(snapshot) == before
+
+
+def test_pairs_as_they_stand_become_a_data_set_that_a_clone_can_train_on(
+    iteration: Iteration, annotators: list[User], lead: User, make: Callable[..., Queue]
+) -> None:
+    from alignment_app.services.errors import Refused
+    from labeling.services import corrections
+
+    queue = make()
+    flipped, dropped = take(queue, annotators[0]), take(queue, annotators[1])
+    reviews.submit(flipped, Answer("flip"))
+    reviews.submit(dropped, Answer("both_bad"))
+    dataset, count = corrections.export_pairs(iteration, "reviewed", by=lead)
+    assert count == 2
+    pairs = {draft.prompt_id: draft for draft in work.imported_pairs(dataset, 10, 1)}
+    assert len(pairs) == 2
+    texts = {
+        (pair.chosen.text, pair.rejected.text, pair.chosen_score)
+        for pair in PreferencePair.objects.filter(prompt__dataset=dataset)
+    }
+    assert (flipped.task.second.text, flipped.task.first.text, 1.0) in texts  # type: ignore[union-attr]
+    with pytest.raises(Refused, match="Choose another name"):
+        corrections.export_pairs(iteration, "reviewed", by=lead)
