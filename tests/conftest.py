@@ -51,9 +51,25 @@ def pytest_configure(config: pytest.Config) -> None:
     import django
 
     django.setup()
+    _keep_roles()
     if getattr(config.option, "numprocesses", None):
         # A worker of pytest-xdist that inherits this would load Django before it has a data folder of its own.
         del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def _keep_roles() -> None:
+    """A test with real transactions empties every table at its end; the roles that a migration made come back then."""
+    from django.db.models.signals import post_migrate
+
+    def restore(using: str, **_: Any) -> None:
+        from django.contrib.auth.models import Group
+
+        from alignment_app.services.people import ROLES
+
+        for role in ROLES:
+            Group.objects.using(using).get_or_create(name=role)
+
+    post_migrate.connect(restore, weak=False, dispatch_uid="roles of the tests")
 
 
 @pytest.fixture(scope="session", autouse=True)
