@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 ITEMS = 30
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _records_beside_the_browser() -> Iterator[None]:
     """Playwright keeps an event loop in this thread; the record is read between its calls, never during one."""
     with pytest.MonkeyPatch.context() as patch:
