@@ -119,6 +119,9 @@ class Stage(models.Model):
     unit = models.CharField(max_length=24, default="rows")
     rate = models.FloatField(null=True, blank=True, help_text="Units a second, of the attempt at work.")
     detail = models.JSONField(default=dict, blank=True, help_text="What the stage found, for the screen.")
+    forgiven = models.PositiveSmallIntegerField(
+        default=0, help_text="Crashes of attempts up to this number no longer count: somebody resumed the run since."
+    )
 
     class Meta:
         ordering = ("iteration__number", "position")

@@ -54,6 +54,20 @@ def first_prompts(dataset: Dataset, count: int) -> list[int]:
     return list(dataset.prompts.exclude(messages=[]).order_by("position", "pk").values_list("pk", flat=True)[:count])
 
 
+def generated_prompts(iteration: Iteration) -> list[tuple[str, int]]:
+    """The prompts that self-instruct wrote for an iteration, in order, each with its round."""
+    uses = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).select_related("prompt")
+    return [(use.prompt.text, int(use.prompt.meta.get("round", 0))) for use in uses]
+
+
+def earlier_generated_prompts(iteration: Iteration) -> list[str]:
+    """What self-instruct wrote for the run's earlier iterations, which new prompts have to differ from."""
+    earlier = IterationPrompt.objects.filter(
+        iteration__run=iteration.run_id, iteration__number__lt=iteration.number, role=IterationPrompt.Role.TRAIN
+    )
+    return list(earlier.values_list("prompt__text", flat=True))
+
+
 def missing_responses(
     iteration: Iteration, prompts: Sequence[PromptRow], *, purpose: str, source: str, n: int
 ) -> list[tuple[PromptRow, int]]:

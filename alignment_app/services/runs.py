@@ -166,6 +166,8 @@ def resume(run: Run, *, user: Any = None) -> Run:
     _set(run, Run.Status.QUEUED, f"Resumed by {user or 'the command line'}; waiting for a worker.")
     stage = Stage.objects.select_related("iteration").filter(iteration__run=run, status=Stage.Status.STOPPED).first()
     if stage:
+        stage.forgiven = stage.attempts.count()
+        stage.save(update_fields=["forgiven"])
         queue_stage(stage)
     else:
         start_next_stage(run)

@@ -242,9 +242,10 @@ def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
 
 
 def _fruitless_crashes(stage: Stage) -> int:
-    """How many of the newest attempts crashed without having written a row."""
+    """How many of the newest attempts, since somebody last resumed the run, crashed without having written a row."""
     count = 0
-    for outcome, rows in stage.attempts.order_by("-number").values_list("outcome", "rows_written"):
+    attempts = stage.attempts.filter(number__gt=stage.forgiven).order_by("-number")
+    for outcome, rows in attempts.values_list("outcome", "rows_written"):
         if outcome != StageAttempt.Outcome.CRASHED or rows:
             break
         count += 1

@@ -34,7 +34,7 @@ def evaluate(job: StageWork) -> dict[str, Any]:
         prompt_count=len(prompts),
     )
     probed = prompts[: job.config.evaluation.self_judge_prompts] if job.config.evaluation.self_judge else []
-    progress = Progress(job.keeper, unit="steps", **_counts(job, evaluation, prompts, probed, has_teacher, against))
+    progress = Progress(job.keeper, unit="rows", **_counts(job, evaluation, prompts, probed, has_teacher, against))
     job.generate(
         prompts,
         purpose=Response.Purpose.EVALUATION,

@@ -22,9 +22,9 @@ def gather_prompts(job: StageWork) -> dict[str, Any]:
     config = job.config.prompts
     name = job.config.candidates.from_dataset or config.dataset
     dataset = Dataset.objects.get(name=name)
-    have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
     if job.stage.queue == Stage.Queue.GENERATION:
-        return _write_prompts(job, dataset, have)
+        return _write_prompts(job, dataset)
+    have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
     if not have:
         rows.use_prompts(
             job.attempt, job.iteration, selectors.choose_prompts(job.iteration, dataset, config.count, job.config.seed)
@@ -42,18 +42,21 @@ def gather_prompts(job: StageWork) -> dict[str, Any]:
     return {"source": "dataset", "dataset": name}
 
 
-def _write_prompts(job: StageWork, seeds: Dataset, have: int) -> dict[str, Any]:
+def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
     config = job.config.prompts
-    progress = Progress(job.keeper, unit="prompts", done=have, total=config.count)
-    seed_texts = list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True))
-    pool = [prompt.text for prompt in selectors.iteration_prompts(job.iteration)]
+    generated = selectors.generated_prompts(job.iteration)
+    # The newest round is made again, since it may have been cut off; its prompts that are there stay as they are.
+    newest = max((number for _, number in generated), default=0)
+    settled = sum(number < newest for _, number in generated)
+    progress = Progress(job.keeper, unit="prompts", done=settled, total=config.count)
     writer = write_prompts(
-        seed_texts,
-        pool,
-        count=config.count - have,
+        list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True)),
+        generated,
+        count=config.count,
         engine=job.student(job.start),
         sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
-        seed=job.seed("self-instruct", have),
+        seed=job.seed("self-instruct"),
+        avoid=selectors.earlier_generated_prompts(job.iteration),
     )
     progress.save_as_they_come(writer, lambda drafts: rows.save_generated_prompts(job.attempt, job.iteration, drafts))
     if not progress.done:

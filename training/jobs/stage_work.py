@@ -154,6 +154,7 @@ class StageWork:
             )
             for response, prompt in todo
         ]
+        prompt_of = {response.id: prompt.id for response, prompt in todo}
         progress.save_as_they_come(
             judge_responses(items, engine, template, self.sampling(config)),
             lambda drafts: rows.save_judgements(
@@ -166,7 +167,7 @@ class StageWork:
                 template=template.name,
                 template_version=str(template.version),
             ),
-            prompt_of=None,
+            prompt_of=lambda draft: prompt_of[draft.response_id],
         )
         return judge
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from training.domain.rows import PromptDraft
+from training.domain.rows import Message, PromptDraft
 from training.domain.seeds import derive_seed
 from training.domain.self_instruct import PromptFilter, choose_demonstrations, read_instructions
 from training.domain.templates import render_self_instruct
@@ -16,38 +16,50 @@ FRUITLESS_ROUNDS = 4  # rounds in a row that add nothing before the model is hel
 
 def write_prompts(
     seeds: Sequence[str],
-    generated: Sequence[str],
+    generated: Sequence[tuple[str, int]],
     *,
     count: int,
     engine: Engine,
     sampling: Sampling,
     seed: int,
+    avoid: Sequence[str] = (),
     keep: PromptFilter | None = None,
 ) -> Iterator[PromptDraft]:
-    """Yield up to ``count`` new prompts that pass the filters; ``generated`` are those of this run so far.
+    """Yield the prompts that bring the total to ``count``, each with its round in ``meta``.
 
-    Ends early when several rounds in a row add nothing. ``keep`` may be given to read its report of what each filter
-    removed.
+    ``generated`` are this iteration's prompts so far, each with its round. A round is a pure function of the seed and
+    of the rounds before it, so the last one, which may have been cut off in the middle, is made again: it yields what
+    is there already and then what is missing. Ends early when several rounds in a row add nothing. New prompts differ
+    from the seeds, from the earlier rounds and from ``avoid``, what earlier iterations wrote. ``keep`` may be given to read
+    its report of what each filter removed; it then holds the pool.
     """
-    known = list(generated)
-    keep = keep or PromptFilter([*seeds, *generated])
-    made, number, fruitless = 0, 0, 0
+    current = max((number for _, number in generated), default=0)
+    known = [text for text, number in generated if number < current]
+    keep = keep or PromptFilter([*seeds, *avoid, *known])
+    made, fruitless = len(known), 0
     while made < count and fruitless < FRUITLESS_ROUNDS:
-        requests = []
-        for _ in range(ROUND):
-            shown = choose_demonstrations(seeds, known, run_seed=seed, index=number)
-            message = {"role": "user", "content": render_self_instruct(shown)}
-            requests.append(Request(str(number), (message,), derive_seed(seed, "write", number)))  # type: ignore[arg-type]
-            number += 1
-        # In the order asked, not in the order finished: what is admitted must not depend on the engine's haste.
-        replies = sorted(engine.generate(requests, sampling), key=lambda reply: int(reply.key))
         before = made
-        for reply in replies:
-            texts = read_instructions(reply.text)
-            for text in texts[:-1] if reply.finish_reason == "length" else texts:
-                draft = keep.admit(text)
+        for text, finished in _replies(seeds, known, current, engine, sampling, seed):
+            texts = read_instructions(text)
+            for candidate in texts if finished else texts[:-1]:
+                draft = keep.admit(candidate)
                 if draft and made < count:
                     made += 1
                     known.append(draft.text)
-                    yield draft
+                    yield PromptDraft(draft.text, {**draft.meta, "round": current})
         fruitless = 0 if made > before else fruitless + 1
+        current += 1
+
+
+def _replies(
+    seeds: Sequence[str], known: Sequence[str], current: int, engine: Engine, sampling: Sampling, seed: int
+) -> list[tuple[str, bool]]:
+    """One round's texts, each with whether the model ended it by itself."""
+    requests = []
+    for number in range(current * ROUND, (current + 1) * ROUND):
+        shown = choose_demonstrations(seeds, known, run_seed=seed, index=number)
+        message: Message = {"role": "user", "content": render_self_instruct(shown)}
+        requests.append(Request(str(number), (message,), derive_seed(seed, "write", number)))
+    # In the order asked, not in the order finished: what is admitted must not depend on the engine's haste.
+    replies = sorted(engine.generate(requests, sampling), key=lambda reply: int(reply.key))
+    return [(reply.text, reply.finish_reason != "length") for reply in replies]

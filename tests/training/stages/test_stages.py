@@ -157,5 +157,19 @@ def test_new_prompts_pass_the_filters_and_an_item_cut_by_the_limit_is_dropped() 
     assert [draft.text for draft in again] == [draft.text for draft in drafts]
 
 
+def test_a_round_that_was_cut_off_is_made_again_and_ends_with_the_same_prompts() -> None:
+    def write(generated: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        seeds = ["Name a bird that swims."]
+        drafts = write_prompts(seeds, generated, count=40, engine=Writer(), sampling=SAMPLING, seed=1)
+        return [(draft.text, draft.meta["round"]) for draft in drafts]
+
+    whole = write([])
+    assert {number for _, number in whole} > {0, 1}
+    for cut in (1, 20, 39):
+        had = whole[:cut]
+        settled = [row for row in had if row[1] < had[-1][1]]
+        assert settled + write(had) == whole
+
+
 def test_a_model_that_writes_nothing_new_ends_the_stage(student: TransformersEngine) -> None:
     assert list(write_prompts(["Name a bird."], [], count=5, engine=PartlyAway(1), sampling=SAMPLING, seed=1)) == []
