@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
-from alignment_app.models import Iteration, IterationPrompt, Judgement, PreferencePair, Response
+from alignment_app.models import Iteration, Judgement, PreferencePair, Response
 from alignment_app.selectors import work
 from training.domain.rows import PairDraft, ScoredResponse
 
@@ -89,18 +89,10 @@ class TrainingSet:
 
 def training_set(iteration: Iteration) -> TrainingSet:
     """How many pairs the iteration would train on now."""
+    overridden = Count("pk", filter=Q(state=PreferencePair.State.OVERRIDDEN))
     pairs = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
-    return TrainingSet(
-        pairs.count(),
-        pairs.filter(state=PreferencePair.State.OVERRIDDEN).count(),
-        hasattr(iteration, "snapshot"),
-    )
-
-
-def iteration_prompt_ids(iteration: Iteration) -> list[int]:
-    """The prompts that the iteration trains on, in order."""
-    uses = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).order_by("position")
-    return list(uses.values_list("prompt_id", flat=True))
+    found = pairs.order_by().aggregate(pairs=Count("pk"), overridden=overridden)
+    return TrainingSet(found["pairs"], found["overridden"], hasattr(iteration, "snapshot"))
 
 
 def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[int, list[Judgement]]:
