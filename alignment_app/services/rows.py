@@ -28,6 +28,11 @@ from training.domain.rows import ComparisonDraft, JudgementDraft, Message, NoPai
 BATCH = 500
 
 
+def storable(text: str) -> str:
+    """A model's text as every database takes it: PostgreSQL has no NUL, so one is shown as the replacement sign."""
+    return text.replace("\x00", "\ufffd")
+
+
 def _count(attempt: StageAttempt, rows: int) -> None:
     StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=F("rows_written") + rows)
 
@@ -59,16 +64,19 @@ def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: 
         start = dataset.prompts.count()
         ids = []
         for offset, draft in enumerate(drafts):
-            messages: list[Message] = [{"role": "user", "content": draft.text}]
+            text = storable(draft.text)
+            messages: list[Message] = [{"role": "user", "content": text}]
             prompt, _ = Prompt.objects.get_or_create(
                 dataset=dataset,
                 content_hash=content_hash(messages),
                 defaults={
                     "source": Prompt.Source.GENERATED,
                     "messages": messages,
-                    "text": draft.text,
+                    "text": text,
                     "position": start + offset,
-                    "meta": draft.meta,
+                    "meta": {
+                        name: storable(value) if isinstance(value, str) else value for name, value in draft.meta.items()
+                    },
                 },
             )
             ids.append(prompt.pk)
@@ -98,7 +106,7 @@ def save_responses(
                     purpose=purpose,
                     author=author,
                     index=draft.index,
-                    text=draft.text,
+                    text=storable(draft.text),
                     sampling=sampling,
                     seed=draft.seed,
                     token_count=draft.token_count,
@@ -136,12 +144,12 @@ def save_judgements(
                     checkpoint=checkpoint,
                     template=template,
                     template_version=template_version,
-                    samples=[asdict(sample) for sample in draft.samples],
+                    samples=[asdict(sample) | {"raw": storable(sample.raw)} for sample in draft.samples],
                     parsed_count=sum(sample.score is not None for sample in draft.samples),
                     sample_count=len(draft.samples),
                     score=draft.mean,
                     spread=draft.spread,
-                    rationale=draft.rationale,
+                    rationale=storable(draft.rationale),
                 )
                 for draft in drafts
             ),

@@ -38,6 +38,12 @@ def upload(client: Client, content: bytes, name: str = "rows.jsonl") -> str:
     return str(answer["Location"])
 
 
+@pytest.fixture(autouse=True)
+def _no_uploads_of_other_tests() -> None:
+    for file in kept():
+        file.unlink()
+
+
 def kept() -> list[Path]:
     return list((Path(settings.HOME) / "uploads").glob("*"))
 

@@ -101,6 +101,15 @@ def test_an_attempt_that_lost_its_lease_writes_nothing(run: Run) -> None:
     assert Stage.objects.get(pk=attempt.stage_id).status == Stage.Status.RUNNING
 
 
+def test_a_text_with_a_sign_that_no_database_takes_is_kept_with_a_stand_in(run: Run) -> None:
+    attempt = claim(run)
+    prompt = Prompt.objects.first()
+    assert prompt is not None
+    draft = ResponseDraft(prompt.pk, 0, "a\x00b", seed=1, token_count=3, finish_reason="stop")
+    rows.save_responses(attempt, attempt.stage.iteration, [draft], purpose="candidate", sampling={})
+    assert Response.objects.get().text == "a\ufffdb"
+
+
 def test_a_stale_attempt_that_comes_back_after_another_has_taken_over_writes_nothing(run: Run) -> None:
     stale = claim(run)
     expire(stale)
