@@ -20,7 +20,7 @@ name: {name}
 paradigm: {paradigm}
 iterations: 1
 seed: 1
-student: {{model: {student}, max_length: 1024, dtype: float32}}
+student: {{model: {student}, max_length: 2048, dtype: float32}}
 sft: {{datasets: [alpaca], learning_rate: 5.0e-4, final_learning_rate: 5.0e-5, batch_size: 16, micro_batch_size: 16}}
 prompts: {{dataset: seed tasks, count: {prompts}}}
 candidates: {{{candidates}}}
