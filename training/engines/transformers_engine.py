@@ -94,13 +94,18 @@ class TransformersEngine:
         room = self.max_length - sampling.max_new_tokens
         for request, prompt in zip(requests, encoded, strict=True):
             if len(prompt) > room:
-                raise PromptTooLong(
-                    f"Prompt {request.key!r} has {len(prompt)} tokens; with {sampling.max_new_tokens} new tokens it "
-                    f"does not fit the limit of {self.max_length}. Shorten the prompt, ask for at most "
-                    f"{max(self.max_length - len(prompt), 0)} new tokens, or raise student.max_length where the "
-                    "model's context allows it."
-                )
+                raise PromptTooLong(self._too_long(request, len(prompt), sampling))
         return [_Job(request, tuple(prompt)) for request, prompt in zip(requests, encoded, strict=True)]
+
+    def _too_long(self, request: Request, length: int, sampling: Sampling) -> str:
+        beginning = " ".join(request.messages[-1]["content"].split())[:60]
+        left = self.max_length - length
+        fewer = f"ask for at most {left} new tokens, " if left > 0 else ""
+        return (
+            f"A prompt of {length} tokens with {sampling.max_new_tokens} new ones does not fit the limit of "
+            f"{self.max_length}; it begins {beginning!r}. Shorten or remove it, {fewer}or raise student.max_length "
+            "where the model's context allows it."
+        )
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """By length, equal prompts side by side, so that little is padding and shared prompts meet in one batch."""

@@ -111,7 +111,7 @@ def test_the_log_probability_is_the_models_own(engine: TransformersEngine) -> No
 def test_a_prompt_that_does_not_fit_is_refused_with_its_numbers(little_model: Path) -> None:
     engine = TransformersEngine(little_model, max_length=64)
     long = Request("long", ({"role": "user", "content": "x" * 60},), 0)
-    with pytest.raises(PromptTooLong, match=r"'long' has 6\d tokens; with 12 new tokens .* limit of 64"):
+    with pytest.raises(PromptTooLong, match=r"prompt of 6\d tokens with 12 new ones .* limit of 64; it begins"):
         list(engine.generate([*_requests(3), long], SAMPLED))
 
 
