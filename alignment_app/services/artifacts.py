@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import ProtectedError
 
 from alignment_app.models import (
     Checkpoint,
@@ -20,6 +21,7 @@ from alignment_app.models import (
     DatasetSnapshot,
     Evaluation,
     Iteration,
+    IterationPrompt,
     Judgement,
     PreferencePair,
     Response,
@@ -27,7 +29,12 @@ from alignment_app.models import (
     SnapshotItem,
     StageAttempt,
 )
+from alignment_app.services.errors import Refused
 from alignment_app.services.stages import held
+
+
+class EmptyTrainingSet(ValueError):
+    """There was no row to freeze. Nothing is kept, so that a later try can freeze what is there by then."""
 
 
 def resolve(location: str) -> str:
@@ -47,6 +54,7 @@ def freeze(
     """Write the training set once, under the hash of its content, and record what is in it.
 
     ``rows`` are (JSON row, {"pair_id" or "response_id": id}). An iteration that has its snapshot keeps it.
+    Raises :class:`EmptyTrainingSet` where there is no row.
     """
     existing = DatasetSnapshot.objects.filter(iteration=iteration).first()
     if existing:
@@ -63,6 +71,9 @@ def freeze(
             items.append(source)
         file.flush()
         os.fsync(file.fileno())
+    if not items:
+        os.unlink(file.name)
+        raise EmptyTrainingSet("The training set would be empty.")
     final = folder / f"{digest.hexdigest()}.jsonl"
     os.replace(file.name, final)
     with held(attempt):
@@ -137,7 +148,10 @@ def register_checkpoint(
 
 
 def delete_run_rows(run: Run) -> None:
-    """Delete a run, from the leaves up since rows protect what they were made from; its files go after the commit."""
+    """Delete a run, from the leaves up since rows protect what they were made from; its files go after the commit.
+
+    Raises :class:`Refused` where another run uses the prompts that this one wrote.
+    """
     folder = run_folder(run.pk)
     snapshots = list(DatasetSnapshot.objects.filter(iteration__run=run).values_list("path", "content_hash"))
     Comparison.objects.filter(evaluation__checkpoint__run=run).delete()
@@ -146,9 +160,13 @@ def delete_run_rows(run: Run) -> None:
     PreferencePair.objects.filter(iteration__run=run).delete()
     Judgement.objects.filter(iteration__run=run).delete()
     Response.objects.filter(iteration__run=run).delete()
+    IterationPrompt.objects.filter(iteration__run=run).delete()
     Iteration.objects.filter(run=run).update(input_checkpoint=None)
     Checkpoint.objects.filter(run=run).update(snapshot=None)
-    run.delete()
+    try:
+        run.delete()
+    except ProtectedError:
+        raise Refused("in_use", "Another run uses prompts that this one wrote. Remove that run first.") from None
     still_used = set(
         DatasetSnapshot.objects.filter(content_hash__in=[digest for _, digest in snapshots]).values_list(
             "path", flat=True

@@ -24,9 +24,12 @@ def freeze_dataset(job: StageWork) -> dict[str, Any]:
         source = selectors.preference_rows(
             job.run.pk, job.iteration.number, mix_previous=job.config.training.mix_previous
         )
-    snapshot = artifacts.freeze(job.attempt, job.iteration, kind, source)
-    if not snapshot.row_count:
-        raise CannotGoOn("The training set would be empty: every pair is excluded. Restore some pairs, then resume.")
+    try:
+        snapshot = artifacts.freeze(job.attempt, job.iteration, kind, source)
+    except artifacts.EmptyTrainingSet:
+        pairs, rows = "every pair is excluded. Restore some pairs", "the data sets hold no rows. Import some"
+        why = pairs if job.iteration.number else rows
+        raise CannotGoOn(f"The training set would be empty: {why}, then resume.") from None
     stages.progress(job.attempt, done=snapshot.row_count, total=snapshot.row_count, unit="rows", rate=None)
     return {"hash": snapshot.content_hash, "rows": snapshot.row_count}
 
