@@ -112,6 +112,17 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "a probability above one": ({"candidates": {"top_p": 1.1}}, "candidates.top_p"),
     "one candidate": ({"candidates": {"n": 1}}, "candidates.n"),
     "no teacher for teacher reward": ({"paradigm": "teacher_reward"}, "teacher.kind"),
+    "a judge prompt that is not there": ({"judging": {"template": "additive_6"}}, "judging.template"),
+    "a server that is no address": ({"teacher": {"base_url": "localhost:8001"}}, "teacher.base_url"),
+    "a password in an address": ({"engine": {"base_url": "https://me:secret@host/v1"}}, "engine.base_url"),
+    "demonstrations by nobody": (
+        {
+            "paradigm": "teacher_demonstration",
+            "candidates": {"from_dataset": "scored"},
+            "judging": {"recorded_scores": "self"},
+        },
+        "teacher.kind",
+    ),
     "a data set that is not there": ({"sft": {"datasets": ["nowhere"]}}, "sft.datasets"),
     "a data set of another kind": ({"sft": {"datasets": ["prompts"]}}, "sft.datasets"),
     "a model folder that is not there": ({"student": {"model": "/nowhere/at/all"}}, "student.model"),

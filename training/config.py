@@ -10,9 +10,12 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from training.domain.templates import SCORE_TEMPLATES
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -290,7 +293,8 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
     """Fields that are each valid and together make no run: (dotted field, sentence)."""
     found: list[tuple[str, str]] = []
     teacher = config.teacher
-    needs_teacher = not (config.judging.recorded_scores or config.pairs.from_dataset)
+    recorded = bool(config.judging.recorded_scores) and config.paradigm != "teacher_demonstration"
+    needs_teacher = not (recorded or config.pairs.from_dataset)
     if config.paradigm != "self_reward" and teacher.kind == "none" and needs_teacher:
         found.append(("teacher.kind", f"{config.paradigm} needs a teacher: choose one, or take self_reward"))
     if teacher.kind in ("checkpoint", "gemini", "openai_compatible") and not teacher.model:
@@ -299,6 +303,12 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
         found.append(("teacher.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
     if config.engine.kind == "openai_compatible" and not config.engine.base_url:
         found.append(("engine.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
+    for name, address in (("teacher", teacher.base_url), ("engine", config.engine.base_url)):
+        if problem := _bad_address(address):
+            found.append((f"{name}.base_url", problem))
+    if config.judging.template not in SCORE_TEMPLATES:
+        known = ", ".join(sorted(SCORE_TEMPLATES))
+        found.append(("judging.template", f"there is no judge template of that name; choose one of {known}"))
     if config.sft.enabled and not config.sft.datasets:
         found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
     for name, section in (("sft", config.sft), ("training", config.training)):
@@ -332,6 +342,22 @@ def _contradictions(config: RunConfig) -> list[tuple[str, str]]:
     if lora and lora.quantize_4bit and config.student.dtype == "float32":
         found.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))
     return found
+
+
+def _bad_address(address: str) -> str:
+    """What is wrong with the address of a server, or nothing. A config is shown to everybody: it holds no password."""
+    if not address:
+        return ""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return "is no address; give one like http://127.0.0.1:8001/v1"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be an address like http://127.0.0.1:8001/v1"
+    if parts.username or parts.password:
+        return "must hold no name or password, since everybody sees it; set the key in the worker's environment"
+    return ""
 
 
 def _sentence(item: Any) -> tuple[str, str]:
