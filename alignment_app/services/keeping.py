@@ -108,11 +108,19 @@ class Progress:
     ) -> None:
         """Save drafts in batches, each with its count and its event in one transaction; stop at safe points.
 
-        What was yielded before an interruption is saved before it is obeyed, so nothing made is lost.
+        What was yielded before an interruption or a failure is saved before it is obeyed, so nothing made is lost.
         """
         buffer: list[Draft] = []
         flushed = time.monotonic()
-        for draft in drafts:
+        source = iter(drafts)
+        while True:
+            try:
+                draft = next(source)
+            except StopIteration:
+                break
+            except Exception:
+                self._flush(buffer, save, prompt_of, units_of)
+                raise
             buffer.append(draft)
             if time.monotonic() - flushed >= SAVE_SECONDS or self.keeper.should_stop():
                 self._flush(buffer, save, prompt_of, units_of)

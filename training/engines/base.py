@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from training.domain.rows import FinishReason, Message
 
@@ -32,6 +32,7 @@ class Completion:
     """One completion. ``logprob`` is the sum over its tokens in nats under the sampling model, where known.
 
     ``finish_reason`` "error" means that nothing came back: ``text`` is empty and ``error`` says why in words.
+    ``refused``: asking again would bring nothing either.
     """
 
     key: str
@@ -41,10 +42,21 @@ class Completion:
     seed: int
     logprob: float | None = None
     error: str = ""
+    refused: bool = False
 
 
 class EngineError(Exception):
     """An engine could not start or go on; the message names the remedy."""
+
+
+class Unanswered(EngineError):
+    """The engine did not answer some requests, and may answer them later. What came back is good and is kept."""
+
+    @classmethod
+    def of(cls, lost: Sequence[Completion]) -> Self:
+        """The error for completions that did not come; ``lost`` is not empty."""
+        what = "One request was" if len(lost) == 1 else f"{len(lost)} requests were"
+        return cls(f"{what} not answered: {lost[-1].error}. What came is kept; resume to ask for the rest.")
 
 
 class PromptTooLong(EngineError):

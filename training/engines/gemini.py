@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 from training.domain.rows import FinishReason
@@ -86,7 +84,7 @@ class GeminiEngine(RemoteEngine):
             blocked = answer.prompt_feedback.block_reason if answer.prompt_feedback else None
             if blocked:
                 raise Refused(f"Gemini blocked the prompt: {getattr(blocked, 'value', blocked)}")
-            raise TryAgain("the answer held no candidate")
+            raise TryAgain("the answer held no candidate", empty=True)
         candidate = answer.candidates[0]
         reason = getattr(candidate.finish_reason, "value", candidate.finish_reason) or "STOP"
         if reason not in ("STOP", "MAX_TOKENS"):
@@ -94,7 +92,7 @@ class GeminiEngine(RemoteEngine):
         parts = candidate.content.parts if candidate.content and candidate.content.parts else []
         text = "".join(part.text for part in parts if part.text and not part.thought)
         if not text:
-            raise TryAgain("the answer was empty")
+            raise TryAgain("the answer was empty", empty=True)
         usage = answer.usage_metadata
         count = (usage.candidates_token_count if usage else None) or len(text.split())
         ended: FinishReason = "length" if reason == "MAX_TOKENS" else "stop"
@@ -103,12 +101,6 @@ class GeminiEngine(RemoteEngine):
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """A connection that failed, by whichever HTTP client the SDK found installed."""
-    clients = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
-    return (OSError, *(client.TransportError for client in clients))
 
 
 def _retry_after(error: Any) -> float | None:

@@ -77,12 +77,12 @@ class OpenAICompatibleEngine(RemoteEngine):
     def _completion(self, request: Request, answer: Any) -> Completion:
         choice = answer.choices[0] if getattr(answer, "choices", None) else None
         if choice is None or choice.message is None:
-            raise TryAgain("the answer held no choice")
+            raise TryAgain("the answer held no choice", empty=True)
         if choice.finish_reason == "content_filter":
             raise Refused("the provider's content filter withheld the answer")
         text = choice.message.content or ""
         if not text and choice.finish_reason != "stop":
-            raise TryAgain("the answer was empty")
+            raise TryAgain("the answer was empty", empty=True)
         count = answer.usage.completion_tokens if answer.usage else len(text.split())
         ended: FinishReason = "length" if choice.finish_reason == "length" else "stop"
         return Completion(request.key, text, count, ended, request.seed)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from training.domain.metrics import both_orders_outcome
 from training.domain.rows import ComparisonDraft, PromptRow, ResponseRow
 from training.domain.templates import PAIRWISE, render_pairwise
-from training.engines.base import Completion, Engine, Request, Sampling
+from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +22,25 @@ class ComparisonItem:
 
 
 def compare_responses(items: Sequence[ComparisonItem], engine: Engine, sampling: Sampling) -> Iterator[ComparisonDraft]:
-    """Yield A's outcome on every prompt that the judge answered in both orders; disagreement of the orders is a tie."""
+    """Yield A's outcome on every prompt that the judge answered in both orders; disagreement of the orders is a tie.
+
+    Raises :class:`training.engines.base.Unanswered` after the last where some were not answered and may be later.
+    """
     calls: list[Request] = []
     for number, item in enumerate(items):
         for order, first, second in (("ab", item.a, item.b), ("ba", item.b, item.a)):
             text = render_pairwise(item.prompt.text, first.text, second.text)
             calls.append(Request(f"{number}:{order}", ({"role": "user", "content": text},), item.seed))
     half: dict[int, tuple[str, Completion]] = {}
+    lost: list[Completion] = []
     for completion in engine.generate(calls, sampling):
         number, order = int(completion.key.split(":")[0]), completion.key.split(":")[1]
         if number not in half:
             half[number] = order, completion
             continue
         replies = dict([half.pop(number), (order, completion)])
-        if any(reply.finish_reason == "error" for reply in replies.values()):
+        if failed := [reply for reply in replies.values() if reply.finish_reason == "error"]:
+            lost += [reply for reply in failed if not reply.refused]
             continue
         item = items[number]
         verdict_ab, verdict_ba = PAIRWISE.parse(replies["ab"].text), PAIRWISE.parse(replies["ba"].text)
@@ -49,3 +54,5 @@ def compare_responses(items: Sequence[ComparisonItem], engine: Engine, sampling:
             raw_ab=replies["ab"].text,
             raw_ba=replies["ba"].text,
         )
+    if lost:
+        raise Unanswered.of(lost)

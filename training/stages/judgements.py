@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from training.domain.judging import average, rationale
 from training.domain.rows import JudgementDraft, JudgementSample, PromptRow, ResponseRow
 from training.domain.templates import ScoreTemplate, render_judge
-from training.engines.base import Completion, Engine, Request, Sampling
+from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,10 @@ def judge_responses(
 ) -> Iterator[JudgementDraft]:
     """Yield a judgement as soon as all its replies are there.
 
-    Only what the judge wrote is parsed. A reply that never came is no reply: it is neither counted nor scored, and a
-    response of which no reply came is not yielded, so it stays unjudged and a later attempt asks again.
+    Only what the judge wrote is parsed. A reply that was refused is no reply: it is neither counted nor scored, and a
+    response of which no reply came is not yielded and stays unjudged. Where some were not answered at all, their
+    responses stay unjudged too, and :class:`training.engines.base.Unanswered` is raised after the last that came, so
+    that a later attempt asks again.
     """
     calls: list[Request] = []
     for number, item in enumerate(items):
@@ -35,14 +37,19 @@ def judge_responses(
             Request(f"{number}:{k}", ({"role": "user", "content": prompt},), seed) for k, seed in enumerate(item.seeds)
         ]
     replies: dict[int, list[Completion]] = {}
+    lost: list[Completion] = []
     for completion in engine.generate(calls, sampling):
         number = int(completion.key.split(":")[0])
         received = replies.setdefault(number, [])
         received.append(completion)
         if len(received) == len(items[number].seeds):
-            draft = _judgement(items[number], replies.pop(number), template)
-            if draft:
+            whole = replies.pop(number)
+            if unanswered := [reply for reply in whole if reply.finish_reason == "error" and not reply.refused]:
+                lost += unanswered
+            elif draft := _judgement(items[number], whole, template):
                 yield draft
+    if lost:
+        raise Unanswered.of(lost)
 
 
 def _judgement(item: JudgeItem, received: list[Completion], template: ScoreTemplate) -> JudgementDraft | None:

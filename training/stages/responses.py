@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from training.domain.rows import PromptRow, ResponseDraft
-from training.engines.base import Engine, Request, Sampling
+from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,15 @@ def generate_responses(
 ) -> Iterator[ResponseDraft]:
     """Yield a draft for every response that came back, in the order in which they finish.
 
-    One that the engine could not make (``finish_reason`` "error") is not yielded: it stays missing, and a later attempt
-    asks for it again.
+    One that the engine refused to make is not yielded and stays missing. Where some were not answered at all, raises
+    :class:`training.engines.base.Unanswered` after the last that came, so that a later attempt asks for them again.
     """
     asked = {str(number): request for number, request in enumerate(requests)}
     calls = [Request(key, request.prompt.messages, request.seed) for key, request in asked.items()]
+    lost: list[Completion] = []
     for completion in engine.generate(calls, sampling):
         if completion.finish_reason == "error":
+            lost += [] if completion.refused else [completion]
             continue
         request = asked[completion.key]
         yield ResponseDraft(
@@ -41,3 +43,5 @@ def generate_responses(
             finish_reason=completion.finish_reason,
             logprob=completion.logprob,
         )
+    if lost:
+        raise Unanswered.of(lost)

@@ -153,6 +153,15 @@ def test_what_never_comes_is_an_error_completion_and_no_score(provider: Any) -> 
     assert found["good"].text == "fine"
     assert (found["bad"].text, found["bad"].finish_reason) == ("", "error")
     assert "asked 4 times" in found["bad"].error
+    assert not found["bad"].refused  # it may answer later
+    engine.close()
+
+
+def test_an_answer_that_is_empty_each_time_counts_as_a_refusal(provider: Any) -> None:
+    server = provider(lambda text, _: _chat("", "length"))
+    engine = OpenAICompatibleEngine("m", server.address + "/v1", **QUICK)
+    (found,) = engine.generate(_requests("a"), SAMPLING)
+    assert (found.finish_reason, found.refused) == ("error", True)
     engine.close()
 
 

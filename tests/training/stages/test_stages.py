@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from training.domain.rows import PromptRow, ResponseRow
 from training.domain.self_instruct import PromptFilter
 from training.domain.templates import SCORE_TEMPLATES
-from training.engines.base import Completion, Request, Sampling
+from training.engines.base import Completion, Request, Sampling, Unanswered
 from training.engines.oracle import OracleEngine
-from training.engines.remote import Refused, RemoteEngine
+from training.engines.remote import AWAY_AFTER, Refused, RemoteEngine, TryAgain
 from training.engines.transformers_engine import TransformersEngine
 from training.miniature.oracle import demonstrate
 from training.stages.evaluation import ComparisonItem, compare_responses
@@ -21,6 +22,7 @@ from training.stages.prompts import write_prompts
 from training.stages.responses import ResponseRequest, generate_responses
 
 SAMPLING = Sampling(0.7, 0.9, 12)
+Draft = TypeVar("Draft")
 ASKED = "What is the capital of Arvenia?"
 
 
@@ -40,6 +42,20 @@ class PartlyAway(RemoteEngine):
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class DropsSome(PartlyAway):
+    """A provider that never answers those requests, though it may some day."""
+
+    def __init__(self, refuses: int) -> None:
+        super().__init__(refuses)
+        self.attempts = 1
+
+    def ask(self, request: Request, sampling: Sampling) -> Completion:
+        try:
+            return super().ask(request, sampling)
+        except Refused:
+            raise TryAgain("busy") from None
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +95,45 @@ def test_a_generation_cut_anywhere_ends_with_the_same_texts(student: Transformer
 def test_a_response_that_never_came_stays_missing() -> None:
     drafts = list(generate_responses(_requests(3, 3), PartlyAway(refuses=2), SAMPLING))
     assert sorted(d.seed for d in drafts) == [seed for p in (1, 2, 3) for k in range(3) if (seed := p * 10 + k) % 2]
+
+
+def _until_lost(drafts: Iterator[Draft]) -> tuple[list[Draft], str]:
+    """What came before the stage said that some requests were not answered, and what it said."""
+    came: list[Draft] = []
+    try:
+        for draft in drafts:
+            came.append(draft)
+    except Unanswered as error:
+        return came, str(error)
+    raise AssertionError("nothing was said to be missing")
+
+
+def test_a_stage_whose_provider_left_requests_unanswered_is_not_done() -> None:
+    written, said = _until_lost(generate_responses(_requests(3, 3), DropsSome(2), SAMPLING))
+    assert sorted(draft.seed for draft in written) == [11, 21, 31]
+    assert said.startswith("6 requests were not answered: busy")
+    items = _items((3, 2, 1), (1, 3, 5))
+    judged, said = _until_lost(judge_responses(items, DropsSome(2), SCORE_TEMPLATES["additive_5"], SAMPLING))
+    assert [draft.response_id for draft in judged] == [1]
+    assert said.startswith("One request was not answered")
+    row = ResponseRow(1, 1, 0, "right")
+    pairs = [ComparisonItem(_prompt(1), row, row, 2), ComparisonItem(_prompt(2), row, row, 3)]
+    compared, said = _until_lost(compare_responses(pairs, DropsSome(2), SAMPLING))
+    assert [draft.prompt_id for draft in compared] == [2]
+    assert "resume to ask for the rest" in said
+
+
+def test_a_provider_that_is_away_is_not_asked_for_everything() -> None:
+    asked = []
+
+    class Away(DropsSome):
+        def ask(self, request: Request, sampling: Sampling) -> Completion:
+            asked.append(request.key)
+            raise TryAgain("nobody there")
+
+    with pytest.raises(Unanswered, match="nobody there"):
+        list(generate_responses(_requests(100, 2), Away(1), SAMPLING))
+    assert AWAY_AFTER <= len(asked) < 2 * AWAY_AFTER
 
 
 def _items(*seeds: tuple[int, ...]) -> list[JudgeItem]:
