@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
+from alignment_app.models import Stage
 from labeling.models import Assignment, Queue
 from labeling.services.access import can_annotate, can_lead
 
@@ -34,6 +35,12 @@ def waiting_for(person: User) -> int:
     )
     mine = dict(behind.order_by().values_list("queue").annotate(n=Count("pk")))
     return sum(max(0, min(total - done, total - mine.get(pk, 0))) for pk, total, done in figures)
+
+
+def is_awaited(queue: Queue) -> bool:
+    """Whether the queue's iteration has a review gate that is not open yet."""
+    ahead = (Stage.Status.PENDING, Stage.Status.WAITING, Stage.Status.STOPPED)
+    return Stage.objects.filter(iteration=queue.iteration_id, kind=Stage.Kind.REVIEW, status__in=ahead).exists()
 
 
 def source_of(queue: Queue) -> str:
