@@ -79,7 +79,7 @@ class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     parser_classes = [PlainJSON]
     lookup_value_regex = r"\d{1,18}"
     filters = {"kind": ("kind", Export.Kind.values), "author": ("author", str)}
-    may_change = staticmethod(people.can_export)
+    may_read = may_change = staticmethod(people.can_export)
 
     @extend_schema(request=ExportRequest, responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})
     def create(self, request: Request) -> StreamingHttpResponse:

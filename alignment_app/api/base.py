@@ -22,7 +22,8 @@ _PAGING = {"page", "page_size", "cursor", "format"}
 
 
 class ByRole(permissions.IsAuthenticated):
-    """Reading needs a role that reads; a change needs ``may_change`` of the view (default: leads and admins)."""
+    """Reading needs ``may_read`` of the view (default: a role that reads); any other request its ``may_change``
+    (default: leads and admins)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not super().has_permission(request, view):
@@ -30,9 +31,9 @@ class ByRole(permissions.IsAuthenticated):
         user = cast(User, request.user)
         if people.password_is_one_time(user):
             raise PermissionDenied("Choose your own password first, at /accounts/password/.")
-        if not people.can_read(user):
-            raise PermissionDenied("Your role does not read runs or data. Ask an admin if you need it.")
-        if request.method in permissions.SAFE_METHODS or getattr(view, "action", "") in getattr(view, "reading", ()):
+        if not getattr(view, "may_read", people.can_read)(user):
+            raise PermissionDenied("Your role does not read this. Ask an admin if you need it.")
+        if request.method in permissions.SAFE_METHODS:
             return True
         if not getattr(view, "may_change", people.can_launch)(user):
             raise PermissionDenied("Your role reads and does not change anything here. Ask an admin for the lead role.")

@@ -112,7 +112,6 @@ class RunViewSet(
         "cloned_from": ("cloned_from", int),
     }
     search_in = ("name__icontains",)
-    reading = ("validate", "estimate")
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         return RunSerializer if self.action == "list" else RunDetailSerializer

@@ -90,6 +90,10 @@ def test_roles_hold_at_every_door(viewer: APIClient, lead: APIClient) -> None:
     assert viewer.get("/api/v1/runs/").status_code == 200
     assert "lead role" in error_of(viewer.post("/api/v1/runs/", {}), 403)["message"]
     error_of(viewer.post("/api/v1/datasets/import/", {}), 403)
+    # As the pages: who may not launch does not try out configs, and who may not export does not see what was taken.
+    error_of(viewer.post("/api/v1/runs/validate/", {}), 403)
+    error_of(viewer.post("/api/v1/runs/estimate/", {}), 403)
+    error_of(viewer.get("/api/v1/exports/"), 403)
     error_of(lead.post("/api/v1/exports/", {"kind": "pairs"}), 403)
 
 
@@ -275,7 +279,7 @@ async def test_under_an_asynchronous_server_an_export_is_sent_in_pieces() -> Non
 
 
 def test_presets_checkpoints_evaluations_and_snapshots_are_listed(viewer: APIClient) -> None:
-    for address in ("presets", "checkpoints", "evaluations", "snapshots", "exports"):
+    for address in ("presets", "checkpoints", "evaluations", "snapshots"):
         assert viewer.get(f"/api/v1/{address}/").status_code == 200
     names = [preset["name"] for preset in viewer.get("/api/v1/presets/").json()["results"]]
     assert viewer.get(f"/api/v1/presets/{names[0]}/").json()["config"]["student"]["model"]
