@@ -38,6 +38,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         super().__init__(*args, **kwargs)
         self.run_id = 0
         self._sending: asyncio.Task[None] | None = None
+        self._welcome = False
 
     async def connect(self) -> None:
         """Accept first, so that a refusal reaches the page as a close code and not as a failed handshake."""
@@ -45,6 +46,8 @@ class RunConsumer(AsyncWebsocketConsumer):
         await self.accept()
         if code := await database_sync_to_async(self._refusal)():
             await self.close(code)
+        else:
+            self._welcome = True
 
     def _refusal(self) -> int:
         user = self.scope["user"]
@@ -55,6 +58,8 @@ class RunConsumer(AsyncWebsocketConsumer):
         return 0 if events.last_seq(self.run_id) is not None else NO_SUCH_RUN
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self._welcome:
+            return  # sent before the refusal arrived
         cursor = _cursor(text_data)
         if cursor is None:
             await self.close(BAD_MESSAGE)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 
 from alignment_app.models import RunEvent, StageAttempt
 from alignment_app.services import events, stages
@@ -60,9 +60,10 @@ class Keeper:
             except LeaseLost:
                 self.lost = True
                 break
-            except DatabaseError as error:
-                # A busy or restarting database: the lease says how long there is to try again.
+            except Error as error:
+                # A busy or restarting database: the lease says how long there is to try again, by a new connection.
                 log.warning("heartbeat of attempt %s will be tried again: %s", self.attempt.pk, error)
+                connection.close()
         connection.close()
 
     def should_stop(self) -> bool:
