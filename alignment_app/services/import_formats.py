@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ MAX_DEPTH = 16
 MAX_COLUMNS = 500
 FORMATS = ("jsonl", "json", "csv", "parquet")
 _CHUNK = 1024 * 1024
+_NOT_SPACE = re.compile(r"\S")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -136,17 +138,17 @@ def _json_array(file: IO[bytes]) -> Iterator[Record]:
     text = _text(file)
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     buffer = text.read(_CHUNK).lstrip().removeprefix("[")
-    number, ended = 0, False
+    place, number, ended = 0, 0, False  # place: what is before it in the buffer has been read
     while True:
-        buffer = buffer.lstrip()
-        if number and buffer.startswith(","):
-            buffer = buffer[1:].lstrip()
-        if buffer.startswith("]"):
+        place = _skipped(buffer, place)
+        if number and buffer.startswith(",", place):
+            place = _skipped(buffer, place + 1)
+        if buffer.startswith("]", place):
             return
         try:
-            item, end = decoder.raw_decode(buffer) if buffer else (None, -1)
+            item, end = decoder.raw_decode(buffer, place) if place < len(buffer) else (None, -1)
         except (ValueError, RecursionError) as error:
-            if ended or isinstance(error, RecursionError) or len(buffer) > MAX_ROW:
+            if ended or isinstance(error, RecursionError) or len(buffer) - place > MAX_ROW:
                 yield number + 1, BadLine("is not valid JSON; what follows it in the array was not read")
                 return
             end = -1
@@ -154,14 +156,20 @@ def _json_array(file: IO[bytes]) -> Iterator[Record]:
         if end < 0 or (end == len(buffer) and not ended):
             more = text.read(_CHUNK)
             ended = not more
-            if ended and not buffer:
+            if ended and place >= len(buffer):
                 yield number + 1, BadLine("the array is not closed; the file seems to be cut off")
                 return
-            buffer += more
+            buffer, place = buffer[place:] + more, 0
             continue
         number += 1
         yield number, checked(item)
-        buffer = buffer[end:]
+        place = end
+
+
+def _skipped(text: str, place: int) -> int:
+    """The first place from there on that holds no white space."""
+    found = _NOT_SPACE.search(text, place)
+    return found.start() if found else len(text)
 
 
 def _table(file: IO[bytes]) -> Iterator[Record]:
