@@ -14,7 +14,7 @@ from django.db.models import Count
 
 from alignment_app.models import Dataset
 from alignment_app.selectors.machine import machine
-from alignment_app.selectors.runs import PARADIGMS, loss_name, short_model
+from alignment_app.selectors.runs import loss_name, preferences_of, short_model
 from training.config import PRESETS, ConfigError, RunConfig, as_overrides, preset_data, preset_names
 from training.estimate import Estimate, estimate
 
@@ -82,7 +82,7 @@ def _card(name: str, here: set[str]) -> PresetCard:
         title=config.name,
         about=about_preset(name),
         model=short_model(config.student.model),
-        paradigm=PARADIGMS[config.paradigm],
+        paradigm=preferences_of(config.to_dict()),
         loss=loss_name(config.training.loss),
         iterations=config.iterations,
         missing=[dataset for dataset in named_datasets(config) if dataset not in here],

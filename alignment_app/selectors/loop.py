@@ -146,7 +146,7 @@ def state_sentence(run: Run, current: Stage | None) -> str:
 
 def recipe_facts(config: dict[str, Any]) -> list[str]:
     """The recipe in a few words: paradigm, teacher, loss with its weights, reference."""
-    facts = [runs.PARADIGMS.get(config["paradigm"], config["paradigm"])]
+    facts = [runs.preferences_of(config)]
     teacher = config["teacher"]
     if teacher["kind"] != "none":
         facts.append(f"teacher {runs.short_model(teacher['model']) if teacher['model'] else teacher['kind']}")

@@ -76,6 +76,13 @@ def short_model(name: str) -> str:
     return parts[-1] if len(parts[-1]) > 4 else "/".join(parts[-2:])
 
 
+def preferences_of(config: dict[str, Any]) -> str:
+    """Where the preferences come from: a paradigm, or ready pairs of a data set."""
+    if config["pairs"]["from_dataset"]:
+        return "Ready pairs"
+    return PARADIGMS.get(config["paradigm"], config["paradigm"])
+
+
 def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
     """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
     found = Run.objects.annotate(changed_at=CHANGED_AT).select_related("created_by")
@@ -110,7 +117,7 @@ def run_row(run: Run) -> RunRow:
     return RunRow(
         run=run,
         model=short_model(config["student"]["model"]),
-        recipe=f"{PARADIGMS.get(run.paradigm, run.paradigm)}, {loss_name(config['training']['loss'])}",
+        recipe=f"{preferences_of(config)}, {loss_name(config['training']['loss'])}",
         stage=current,
         progress=progress(stages),
         left=time_left(run, stages) if run.status == Run.Status.RUNNING else None,
