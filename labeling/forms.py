@@ -91,7 +91,11 @@ class QueueForm(forms.Form):
         """The source as arguments of ``make_queue``. Raises a form error for one that is not there."""
         kind, _, number = self.cleaned_data["source"].partition(":")
         models: dict[str, Any] = {"iteration": Iteration, "evaluation": Evaluation, "dataset": Dataset}
-        found = models[kind].objects.filter(pk=number).first() if kind in models and number.isdigit() else None
+        found = (
+            models[kind].objects.filter(pk=number).first()
+            if kind in models and number.isdecimal() and len(number) < 19
+            else None
+        )
         if found is None:
             self.add_error("source", "Choose where the items come from.")
             return {}

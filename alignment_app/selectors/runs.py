@@ -89,7 +89,7 @@ def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any =
     words = query.strip()
     if words:
         wanted = Q(name__icontains=words) | Q(config__student__model__icontains=words) | Q(preset__icontains=words)
-        if words.lstrip("#").isdigit() and len(words) < 12:
+        if words.lstrip("#").isdecimal() and len(words) < 12:
             wanted |= Q(pk=int(words.lstrip("#")))
         found = found.filter(wanted)
     if status in STATUS_GROUPS:

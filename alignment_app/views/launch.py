@@ -28,7 +28,7 @@ def new(request: HttpRequest) -> HttpResponse:
         return _read_yaml(request) if "import" in request.POST else _launch(request)
     preset, clone = request.GET.get("preset", ""), request.GET.get("clone", "")
     if clone:
-        run = get_object_or_404(Run, pk=clone if clone.isdigit() and len(clone) < 12 else 0)
+        run = get_object_or_404(Run, pk=clone if clone.isdecimal() and len(clone) < 12 else 0)
         data = {**run.config, "name": f"{run.name[:110]}, again"}
         return _form_page(request, LaunchForm.from_data(data, launching.dataset_choices()), run.preset, run)
     if preset and preset in preset_names():
@@ -89,7 +89,7 @@ def _sent(request: HttpRequest) -> tuple[LaunchForm, str, Run | None]:
     form = LaunchForm.from_post(request.POST, launching.dataset_choices())
     preset = request.POST.get("preset", "")
     clone = request.POST.get("clone", "")
-    run = Run.objects.filter(pk=clone).first() if clone.isdigit() and len(clone) < 12 else None
+    run = Run.objects.filter(pk=clone).first() if clone.isdecimal() and len(clone) < 12 else None
     return form, preset if preset in preset_names() else "", run
 
 

@@ -134,7 +134,7 @@ def _iteration(run: Run, wanted: str) -> Iteration:
     """The iteration asked for, else the newest that has begun."""
     iterations = list(run.iterations.all())
     for iteration in iterations:
-        if wanted.isdigit() and iteration.number == int(wanted):
+        if str(iteration.number) == wanted:
             return iteration
     begun = [iteration for iteration in iterations if iteration.started_at]
     return begun[-1] if begun else iterations[0]
@@ -150,7 +150,10 @@ def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
         if verb in VERBS:
             VERBS[verb](run, user=request.user)
         elif verb == "approve":
-            iteration = get_object_or_404(Iteration, run=run, number=int(request.POST.get("iteration") or 0))
+            wanted = request.POST.get("iteration", "")
+            iteration = next((one for one in run.iterations.all() if str(one.number) == wanted), None)
+            if iteration is None:
+                raise Http404("This run has no such iteration.")
             services.approve_review(iteration, user=request.user)
         elif verb == "remove":
             services.remove(run, user=request.user)

@@ -303,3 +303,12 @@ def test_a_long_name_and_long_words_are_no_error(lead: Client) -> None:
     run = Story.launch(name="w" * 120).until(1, "pairs").run
     Response.objects.filter(iteration__run=run).update(text="x" * 20_000)
     assert "w" * 120 in page(lead, run)
+
+
+def test_numbers_that_are_none_are_not_found_or_passed_over(lead: Client) -> None:
+    run = Story.launch().until(1, "responses", 0.5).run
+    for wanted in ("", "x", "²", "9"):
+        assert lead.post(reverse("run-act", args=[run.pk, "approve"]), {"iteration": wanted}).status_code == 404
+    assert lead.get(reverse("run-samples", args=[run.pk]), {"iteration": "²"}).status_code == 200
+    assert lead.get(reverse("launch"), {"clone": "²"}).status_code == 404
+    assert lead.get(reverse("runs"), {"q": "²"}).status_code == 200
