@@ -1,0 +1,206 @@
+"""What a preference training costs: stock TRL, ours and naive self-refined losses, same pairs, same seed.
+
+    python -m tests.benchmarks.training --model FOLDER --data PAIRS.jsonl [--pairs 128] [--epochs 1 3] [--threads 1]
+
+Each variant is a process of its own: same model, pairs, seed, global batch and epochs. The clock runs from the model's
+folder to the saved model, so tokenizing, loading, the reference and saving are in it; importing the packages, the same
+for all, is not. Then it compares the losses of every step: ours with stock TRL's, the self-refined ones with the
+direct formulas. ``--data`` holds JSON lines with ``messages`` (or ``prompt``), ``chosen`` and ``rejected``; taken are
+the first pairs that fit ``--max-length`` whole. Exits 1 where two series differ by more than ``--tolerance``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATA = Path(os.environ.get("PLUMBLINE_TEST_DATA") or ROOT / ".." / "shared" / "data") / "hh_rlhf_train.jsonl"
+MODEL = Path(os.environ.get("PLUMBLINE_TEST_MODELS") or ROOT / ".." / "shared" / "models") / "tiny-lm"
+MIB = 2**20
+SAME = (("dpo", "stock"), ("sr_dpo", "naive_sr_dpo"), ("sr_ipo", "naive_sr_ipo"))
+
+
+def main() -> int:
+    options = parse()
+    os.environ.update(HF_HUB_OFFLINE="1" if Path(options.model).is_dir() else "0", TOKENIZERS_PARALLELISM="false")
+    os.environ.update({name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")})
+    if options.child:
+        return child(options)
+    from tests.benchmarks.training_variants import VARIANTS
+
+    unknown = set(options.variants) - set(VARIANTS)
+    if unknown:
+        raise SystemExit(f"no variant is called {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
+    with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
+        pairs, tokens = usable_pairs(options)
+        (Path(folder) / "pairs.json").write_text(json.dumps(pairs))
+        same = True
+        for epochs in options.epochs:
+            measured = {}
+            for variant in options.variants or VARIANTS:
+                measured[variant] = run(variant, epochs, options, Path(folder))
+                print(f"{variant}: {measured[variant]['wall']:.1f} s", file=sys.stderr)
+            print(heading(options, epochs, tokens))
+            print(table(measured, VARIANTS, tokens * epochs))
+            same = compare(measured, options.tolerance) and same
+    return 0 if same else 1
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=str(MODEL), help="folder of a checkpoint, or a name on the hub")
+    parser.add_argument("--data", type=Path, default=DATA, help="JSON lines with messages or prompt, chosen, rejected")
+    parser.add_argument("--pairs", type=int, default=128)
+    parser.add_argument("--epochs", type=float, nargs="+", default=[1.0], help="a table for each number")
+    parser.add_argument("--batch-size", type=int, default=16, help="pairs an optimizer step")
+    parser.add_argument("--micro-batch-size", type=int, default=8, help="pairs on the device at once")
+    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--learning-rate", type=float, default=1e-5)
+    parser.add_argument("--dtype", default="float32", help="float32, or auto: bfloat16 arithmetic on a GPU")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tolerance", type=float, default=1e-5, help="largest relative difference of two losses")
+    parser.add_argument("--variants", nargs="*", default=[], help="only these")
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def usable_pairs(options: argparse.Namespace) -> tuple[list[dict[str, Any]], int]:
+    """The first pairs that fit whole, and the tokens of their two sequences each."""
+    from training.trainers.loading import load_tokenizer
+    from training.trainers.preference import encode_pairs
+    from training.trainers.results import TrainingError
+
+    tokenizer = load_tokenizer(options.model)
+    pairs: list[dict[str, Any]] = []
+    tokens = 0
+    for pair in read(options.data):
+        try:
+            (encoded,), notes = encode_pairs(tokenizer, [pair], max_length=options.max_length, augment=False)
+        except TrainingError:
+            continue  # empty, equal or too long: it says so
+        if not notes:
+            pairs.append(pair | {"pair_id": len(pairs)})
+            tokens += 2 * len(encoded.prompt_ids) + len(encoded.chosen_ids) + len(encoded.rejected_ids)
+        if len(pairs) == options.pairs:
+            return pairs, tokens
+    raise SystemExit(f"{options.data} has {len(pairs)} pairs that fit {options.max_length} tokens: lower --pairs")
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise SystemExit(f"{path} is absent: give --data a file of preference pairs, one JSON object a line")
+    with path.open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            prompt = row.get("messages") or row["prompt"]
+            turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            yield {"prompt": turns} | {
+                side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")
+            }
+
+
+def run(variant: str, epochs: float, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """One variant in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.training", f"--child={variant}", f"--folder={folder}"]
+    command += [f"--epochs={epochs}"]
+    names = (
+        "model", "batch_size", "micro_batch_size", "max_length", "learning_rate", "dtype", "threads", "seed",
+    )  # fmt: skip
+    command += [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
+    environment = os.environ | {"HF_DATASETS_CACHE": str(folder / "datasets")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(f"{variant} ended with code {done.returncode}:\n{done.stdout.decode()[-3000:]}")
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found
+
+
+def child(options: argparse.Namespace) -> int:
+    """Train, and write what it took: seconds, bytes, and the losses."""
+    import resource
+
+    import datasets  # noqa: F401  imported before the clock begins
+    import psutil
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    from tests.benchmarks.training_variants import Job, train
+
+    torch.set_num_threads(options.threads)
+    pairs = json.loads((options.folder / "pairs.json").read_text())
+    names = ("model", "batch_size", "micro_batch_size", "max_length", "learning_rate", "seed", "dtype")
+    with tempfile.TemporaryDirectory(dir=options.folder) as output:
+        job = Job(output_dir=Path(output), epochs=options.epochs[0], **{name: getattr(options, name) for name in names})
+        before = psutil.Process().memory_info().rss
+        wall, cpu = time.perf_counter(), time.process_time()
+        series = train(options.child, pairs, job)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if torch.cuda.is_available():
+        before, peak = 0, torch.cuda.max_memory_allocated()
+    result = {"wall": wall, "cpu": cpu, "peak": peak, "above": peak - before, "losses": series}
+    (options.folder / "result.json").write_text(json.dumps(result))
+    return 0
+
+
+def heading(options: argparse.Namespace, epochs: float, tokens: int) -> str:
+    return (
+        f"\n{options.pairs} pairs of {tokens} tokens in all, {epochs:g} epochs, batch {options.batch_size} in parts of "
+        f"{min(options.micro_batch_size, options.batch_size)}, {options.threads} threads, {options.dtype}, "
+        f"load average {os.getloadavg()[0]:.1f}\n"
+    )
+
+
+def table(measured: dict[str, dict[str, Any]], labels: dict[str, str], tokens: float) -> str:
+    """Markdown; in brackets the ratio to stock, where it was measured."""
+    base = measured.get("stock")
+    lines = [
+        "| training | wall time | CPU time | tokens/s | peak memory | of it by training |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for variant, found in measured.items():
+        speed = tokens / found["wall"]
+        cells = [
+            cell(found["wall"], base and base["wall"], "{:.1f} s"),
+            cell(found["cpu"], base and base["cpu"], "{:.1f} s"),
+            cell(speed, base and tokens / base["wall"], "{:.0f}"),
+            cell(found["peak"] / MIB, base and base["peak"] / MIB, "{:.0f} MiB"),
+            cell(found["above"] / MIB, base and base["above"] / MIB, "{:.0f} MiB"),
+        ]
+        lines.append(f"| {labels[variant]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(value: float, base: float | None, form: str) -> str:
+    return form.format(value) + (f" ({value / base:.2f})" if base else "")
+
+
+def compare(measured: dict[str, dict[str, Any]], tolerance: float) -> bool:
+    """Print how far the series of losses are apart; true where none passes the tolerance."""
+    same = True
+    for one, other in SAME:
+        if one not in measured or other not in measured:
+            continue
+        pairs = list(zip(measured[one]["losses"], measured[other]["losses"], strict=True))
+        apart = max(abs(left - right) for left, right in pairs)
+        relative = max(abs(left - right) / max(1.0, abs(right)) for left, right in pairs)
+        same = same and relative <= tolerance
+        print(
+            f"\n{one} and {other}, {len(pairs)} steps, {pairs[0][0]:.6f} to {pairs[-1][0]:.6f}: losses differ by "
+            f"{apart:.1e} at most ({relative:.1e} where divided by a loss above 1)"
+        )
+    return same
+
+
+if __name__ == "__main__":
+    sys.exit(main())
