@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-labeling bench-miniature
+.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-labeling bench-training bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench-sockets: install-dev ## 200 browsers' sockets on one run, over cut connect
 bench-labeling: install-dev ## the desk at 10,000 and 100,000 items on both databases, and 32 people let go together
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000)
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000) --postgres
+
+bench-training: install ## preference training beside stock TRL: time, memory, and that the losses are the same; OPTIONS="--model ... --data ..."
+	@$(PY) -m tests.benchmarks.training $(OPTIONS)
 
 bench-miniature: install ## the same for three seeds, two tasks at a time
 	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1 2 3) --processes 2
