@@ -169,3 +169,5 @@ HEARTBEAT_SECONDS = max(2, LEASE_SECONDS // 6)
 CANCEL_GRACE_SECONDS = env.integer("CANCEL_GRACE_SECONDS", 30, low=1, high=3600)
 # A stage that crashed without having made a single row since is given up after so many tries.
 MAX_FRUITLESS_CRASHES = env.integer("MAX_FRUITLESS_CRASHES", 3, low=1, high=100)
+# One that crashes over and over though it did make progress each time is given up after so many tries in a row.
+MAX_CRASHES = env.integer("MAX_CRASHES", 30, low=1, high=1000)

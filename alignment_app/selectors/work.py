@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -119,12 +120,23 @@ def scored(responses: QuerySet[Response], *, source: str, judge: str | None) -> 
     ]
 
 
-def imported_pairs(dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
-    """``count`` ready pairs of a data set in an order drawn from the run's seed."""
+def imported_pairs(iteration: Iteration, dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
+    """``count`` ready pairs of a data set in an order drawn from the run's seed, fresh ones first.
+
+    The order follows from what the pairs say, so that it is the same in every database.
+    """
     pairs = PreferencePair.objects.filter(
         prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
+    ).select_related("prompt", "chosen", "rejected")
+    earlier = PreferencePair.objects.filter(iteration__run=iteration.run_id, iteration__number__lt=iteration.number)
+    used = Counter(earlier.values_list("chosen_id", "rejected_id"))
+    drawn = sorted(
+        pairs,
+        key=lambda pair: (
+            used[pair.chosen_id, pair.rejected_id],
+            derive_seed(seed, "pairs", pair.prompt.content_hash, pair.chosen.text, pair.rejected.text),
+        ),
     )
-    drawn = sorted(pairs, key=lambda pair: derive_seed(seed, "pairs", pair.chosen_id, pair.rejected_id))
     return [
         PairDraft(
             prompt_id=pair.prompt_id,

@@ -143,12 +143,16 @@ class Progress:
         with transaction.atomic():
             save(buffer)
             self.done = done
+            self.saved(buffer)
             self.tell()
             if prompt_of and time.monotonic() - self._sampled > SAMPLE_SECONDS:
                 self._sampled = time.monotonic()
                 self._sample(prompt_of(buffer[-1]))
         buffer.clear()
         self.after_save()
+
+    def saved(self, drafts: list[Any]) -> None:
+        """A hook for stages that count something in what was just saved, before the page is told."""
 
     def after_save(self) -> None:
         """A hook for stages that look at what has been saved so far."""

@@ -198,7 +198,7 @@ def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
     """Let a run that waits for review train on the pairs as they stand."""
     run = _locked(iteration.run)
     stage = iteration.stages.select_related("iteration").filter(kind=Stage.Kind.REVIEW).first()
-    if stage is None or stage.status != Stage.Status.WAITING:
+    if stage is None or stage.status != Stage.Status.WAITING or run.status != Run.Status.WAITING:
         raise Refused("not_waiting", "This iteration is not waiting for review.")
     stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
     stage.reason = f"Let through by {user or 'the command line'}."

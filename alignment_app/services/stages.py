@@ -5,6 +5,7 @@ Every write of a worker happens inside :func:`held`, so an attempt that lost its
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -145,6 +146,11 @@ def progress(attempt: StageAttempt, *, done: int, total: int, unit: str, rate: f
         events.stage_changed(stage)
 
 
+def _locked_run(attempt: StageAttempt) -> Run:
+    """The attempt's run as it is now, held against what people ask until the transaction ends."""
+    return Run.objects.select_for_update().get(iterations__stages__pk=attempt.stage_id)
+
+
 def _close(attempt: StageAttempt, outcome: str, reason: str = "", traceback: str = "") -> Stage:
     """End an open attempt, once. Raises :class:`LeaseLost` where somebody else has ended it."""
     closed = StageAttempt.objects.filter(pk=attempt.pk, outcome=StageAttempt.Outcome.OPEN).update(
@@ -174,32 +180,35 @@ def finish(attempt: StageAttempt, **detail: Any) -> None:
 
 def stop(attempt: StageAttempt, command: Command) -> None:
     """The attempt stopped at a safe point because people asked for it."""
-    cancelled = command == "cancel"
-    outcome = StageAttempt.Outcome.CANCELLED if cancelled else StageAttempt.Outcome.PAUSED
     with held(attempt):
-        stage = _close(attempt, outcome)
-        _stop_stage(stage, "")
+        run = _locked_run(attempt)
+        # A cancel that came after the pause was heard wins over it.
+        cancelled = command == "cancel" or run.cancel_requested_at is not None
+        outcome = StageAttempt.Outcome.CANCELLED if cancelled else StageAttempt.Outcome.PAUSED
+        _stop_stage(_close(attempt, outcome), "")
         if cancelled:
-            _end(stage.iteration.run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
         else:
-            _end(stage.iteration.run, Run.Status.PAUSED, "Paused; resume to go on.")
+            _end(run, Run.Status.PAUSED, "Paused; resume to go on.")
 
 
 def pause_with_reason(attempt: StageAttempt, reason: str) -> None:
     """The stage cannot usefully go on until somebody has looked: the run waits with the reason."""
     with held(attempt):
-        stage = _close(attempt, StageAttempt.Outcome.PAUSED, reason)
-        _stop_stage(stage, reason)
-        _end(stage.iteration.run, Run.Status.PAUSED, reason)
-        events.log(stage.iteration.run_id, reason, "warning")
+        run = _locked_run(attempt)
+        _stop_stage(_close(attempt, StageAttempt.Outcome.PAUSED, reason), reason)
+        events.log(run.pk, reason, "warning")
+        if run.cancel_requested_at:
+            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+        else:
+            _end(run, Run.Status.PAUSED, reason)
 
 
 def fail(attempt: StageAttempt, reason: str, traceback: str = "") -> None:
     """The attempt cannot go on; ``reason`` names the cause and the next step to take."""
     with held(attempt):
-        stage = _close(attempt, StageAttempt.Outcome.FAILED, reason, traceback)
-        _stop_stage(stage, reason)
-        run = stage.iteration.run
+        run = _locked_run(attempt)
+        _stop_stage(_close(attempt, StageAttempt.Outcome.FAILED, reason, traceback), reason)
         if run.cancel_requested_at:
             _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
         else:
@@ -225,12 +234,12 @@ def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
         _end(run, Run.Status.CANCELLED, "Cancelled; its worker was ended. What was saved is kept.")
     elif run.pause_requested:
         _end(run, Run.Status.PAUSED, "Paused; its worker was ended. Resume to go on.")
-    elif _fruitless_crashes(stage) >= settings.MAX_FRUITLESS_CRASHES:
+    elif tries := _is_given_up(stage):
         _end(
             run,
             Run.Status.CRASHED,
-            f"{stage.get_kind_display()} crashed {settings.MAX_FRUITLESS_CRASHES} times in a row without progress: "
-            f"{reason} Look at the worker's output and memory, then resume.",
+            f"{stage.get_kind_display()} crashed {tries} times in a row: {reason} Look at the worker's output and "
+            "memory, then resume.",
         )
     else:
         run.status, run.status_reason = Run.Status.QUEUED, f"{reason} It goes on with what is missing."
@@ -241,15 +250,22 @@ def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
     return True
 
 
-def _fruitless_crashes(stage: Stage) -> int:
-    """How many of the newest attempts, since somebody last resumed the run, crashed without having written a row."""
-    count = 0
+def _is_given_up(stage: Stage) -> int:
+    """How many crashes in a row, since somebody last resumed the run, are too many; 0 where it may be tried again.
+
+    Few are enough when not a row was written; more are allowed while each try gets somewhere.
+    """
     attempts = stage.attempts.filter(number__gt=stage.forgiven).order_by("-number")
-    for outcome, rows in attempts.values_list("outcome", "rows_written"):
-        if outcome != StageAttempt.Outcome.CRASHED or rows:
-            break
-        count += 1
-    return count
+    in_a_row = list(
+        itertools.takewhile(
+            lambda attempt: attempt[0] == StageAttempt.Outcome.CRASHED,
+            attempts.values_list("outcome", "rows_written"),
+        )
+    )
+    fruitless = len(list(itertools.takewhile(lambda attempt: not attempt[1], in_a_row)))
+    if fruitless >= settings.MAX_FRUITLESS_CRASHES:
+        return fruitless
+    return len(in_a_row) if len(in_a_row) >= settings.MAX_CRASHES else 0
 
 
 def _stop_stage(stage: Stage, reason: str) -> None:

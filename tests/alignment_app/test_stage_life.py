@@ -174,6 +174,25 @@ def test_a_cancelled_run_whose_worker_dies_is_cancelled_and_not_crashed(run: Run
     assert status_of(run) == Run.Status.CANCELLED
 
 
+def test_a_cancel_that_comes_while_a_pause_is_obeyed_wins(run: Run) -> None:
+    attempt = claim(run)
+    runs.pause(run)
+    assert stages.heartbeat(attempt) == "pause"
+    runs.cancel(run)
+    stages.stop(attempt, "pause")
+    assert status_of(run) == Run.Status.CANCELLED
+
+
+def test_a_stage_that_crashes_for_ever_though_it_gets_somewhere_is_given_up(run: Run, settings: object) -> None:
+    settings.MAX_CRASHES = 4  # type: ignore[attr-defined]
+    for _ in range(4):
+        attempt = claim(run)
+        StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=1)
+        expire(attempt)
+        stages.reap_expired()
+    assert status_of(run) == Run.Status.CRASHED
+
+
 def test_a_failure_keeps_its_reason_and_the_stage_can_be_tried_again(run: Run) -> None:
     attempt = claim(run)
     stages.fail(attempt, "The disk is full. Free some space, then resume.", "Traceback …")
@@ -211,6 +230,11 @@ def test_a_run_that_waits_for_review_trains_when_it_is_let_through() -> None:
     Dataset.objects.create(name="pairs", kind=Dataset.Kind.PREFERENCES)
     run = runs.launch(config(pairs={"from_dataset": "pairs"}, review={"enabled": True}))
     stages.finish(claim(run))
+    assert status_of(run) == Run.Status.WAITING
+    runs.cancel(run)
+    with pytest.raises(Refused):
+        runs.approve_review(run.iterations.get(number=1))
+    runs.resume(run)
     assert status_of(run) == Run.Status.WAITING
     runs.approve_review(run.iterations.get(number=1))
     assert Stage.objects.get(iteration__number=1, kind="dataset").status == Stage.Status.QUEUED

@@ -33,6 +33,11 @@ class PromptRow:
         """The last user turn: what a judge sees as the instruction."""
         return self.messages[-1]["content"]
 
+    @property
+    def words(self) -> str:
+        """The whole conversation in one text: what a seed is derived from. Of a single turn, the turn itself."""
+        return "\x1e".join(message["content"] for message in self.messages)
+
 
 @dataclass(frozen=True, slots=True)
 class PromptDraft:

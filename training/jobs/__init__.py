@@ -11,6 +11,7 @@ import traceback
 
 import django
 from django.apps import apps
+from django.db import OperationalError
 
 if not apps.ready:  # a spawned worker does not set Django up by itself
     django.setup()
@@ -67,6 +68,9 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 raise
             except (CannotGoOn, EngineError, TrainingError) as error:
                 stages.fail(attempt, str(error))
+            except OperationalError as error:
+                # The database was away or busy for too long: nothing is wrong with the stage, and it goes on.
+                stages.crash(attempt, f"The database did not answer ({str(error).strip()}).")
             except Exception as error:
                 log.exception("stage %s failed", attempt.stage)
                 reason = (

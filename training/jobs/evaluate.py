@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from django.db.models import Avg
+from django.db.models import Avg, Q
 
 from alignment_app.models import Checkpoint, Dataset, Evaluation, IterationPrompt, Judgement, Response
 from alignment_app.selectors import work as selectors
@@ -95,7 +95,7 @@ def _compare(job: StageWork, evaluation: Evaluation, prompts: list[PromptRow], p
     before = job.run.iterations.get(number=job.iteration.number - 1)
     older = {row.prompt_id: row for row in _answers(before.pk)}
     items = [
-        ComparisonItem(prompt, newer[prompt.id], older[prompt.id], job.seed("compare", prompt.text))
+        ComparisonItem(prompt, newer[prompt.id], older[prompt.id], job.seed("compare", prompt.words))
         for prompt in prompts
         if prompt.id in newer and prompt.id in older and prompt.id not in done
     ]
@@ -141,15 +141,19 @@ def _figures(job: StageWork, evaluation: Evaluation, answers: Any) -> dict[str, 
 
 
 def _head_to_head(evaluation: Evaluation) -> dict[str, Any]:
-    outcomes = list(evaluation.comparisons.values_list("outcome", flat=True))
+    asked = evaluation.comparisons
+    unparsed = Q(verdict_first="unparsed") | Q(verdict_second="unparsed")
+    # A reply without a verdict prefers nobody: it is counted, and takes no part in the win rate.
+    outcomes = list(asked.exclude(unparsed).values_list("outcome", flat=True))
+    counts = {"n": len(outcomes), "verdicts_unparsed": asked.filter(unparsed).count()}
     if not outcomes:
-        return {"win": None, "tie": None, "lose": None, "n": 0}
+        return {"win": None, "tie": None, "lose": None, **counts}
     summary = metrics.head_to_head([cast(Outcome, outcome) for outcome in outcomes])
     return {
         "win": summary.wins,
         "tie": summary.ties,
         "lose": summary.losses,
-        "n": len(outcomes),
+        **counts,
         "win_rate": summary.win_rate,
         "win_low": summary.low,
         "win_high": summary.high,

@@ -11,7 +11,7 @@ from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.keeping import Progress
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
-from training.domain.rows import NoPair, PairDraft
+from training.domain.rows import JudgementDraft, NoPair, PairDraft
 from training.engines.base import Sampling
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.stages.prompts import write_prompts
@@ -105,7 +105,7 @@ def judge_candidates(job: StageWork) -> dict[str, Any]:
         stages.progress(job.attempt, done=found.count(), total=total, unit="judgements", rate=None)
         return _judgement_figures(found)
     checkpoint = job.start if source == Judgement.Source.SELF else None
-    made = Judgement.objects.filter(iteration=job.iteration, source=source, response__in=responses.values("pk"))
+    made = Judgement.objects.filter(source=source, judge=job.judge_in_force, response__in=responses.values("pk"))
     progress = _JudgementProgress(job, made, unit="judgements", done=made.count(), total=total)
     judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)
     progress.after_save()
@@ -116,15 +116,20 @@ class _JudgementProgress(Progress):
     """Progress that counts unparsed replies, and halts the run when too few hold a score."""
 
     def __init__(self, job: StageWork, made: QuerySet[Judgement], *, unit: str, done: int, total: int) -> None:
-        self.job, self.made = job, made
-        self.replies = self.parsed = 0
+        self.job = job
+        self.replies, self.parsed = _parsed(made)
         super().__init__(job.keeper, unit=unit, done=done, total=total)
 
     def tell(self) -> None:
-        self.replies, self.parsed = _parsed(self.made)
         rate = self.parsed / self.replies if self.replies else None
         self.detail = {"parse_rate": rate, "unparsed": self.replies - self.parsed}
         super().tell()
+
+    def saved(self, drafts: list[JudgementDraft]) -> None:
+        """Count the new replies."""
+        samples = [sample for draft in drafts for sample in draft.samples]
+        self.replies += len(samples)
+        self.parsed += sum(sample.score is not None for sample in samples)
 
     def after_save(self) -> None:
         """Raise :class:`Halt` when the parse rate is under the set line."""
@@ -175,7 +180,7 @@ def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
     config, origins = job.config, PreferencePair.Origin
     if config.pairs.from_dataset:
         dataset = Dataset.objects.get(name=config.pairs.from_dataset)
-        ready = selectors.imported_pairs(dataset, config.prompts.count, config.seed)
+        ready = selectors.imported_pairs(job.iteration, dataset, config.prompts.count, config.seed)
         rows.use_prompts(job.attempt, job.iteration, list(dict.fromkeys(pair.prompt_id for pair in ready)))
         return list(ready), origins.IMPORTED
     if config.paradigm == "teacher_demonstration":
@@ -184,6 +189,7 @@ def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
     source = job.judging_source
     found = selectors.scored(job.candidates(), source=source, judge=job.judge_in_force)
     if config.pairs.rule == "random":
-        return random_pairs(found, run_seed=job.seed("random pairs")), origins.RANDOM
+        drawn = random_pairs(found, run_seed=job.seed("random pairs"), min_margin=config.pairs.min_margin)
+        return drawn, origins.RANDOM
     origin = origins.SELF if source == Judgement.Source.SELF else origins.TEACHER
     return max_min_pairs(found, min_margin=config.pairs.min_margin), origin

@@ -117,7 +117,9 @@ class StageWork:
             return
         engine = self.student(checkpoint) if checkpoint else self.teacher()
         sampling = self.sampling(section)
-        requests = [ResponseRequest(prompt, index, self.seed(purpose, prompt.text, index)) for prompt, index in missing]
+        requests = [
+            ResponseRequest(prompt, index, self.seed(purpose, prompt.words, index)) for prompt, index in missing
+        ]
         progress.save_as_they_come(
             generate_responses(requests, engine, sampling),
             lambda drafts: rows.save_responses(
@@ -150,7 +152,7 @@ class StageWork:
             JudgeItem(
                 response,
                 prompt,
-                tuple(self.seed(f"judge {source}", prompt.text, response.index, k) for k in range(config.k)),
+                tuple(self.seed(f"judge {source}", prompt.words, response.index, k) for k in range(config.k)),
             )
             for response, prompt in todo
         ]

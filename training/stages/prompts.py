@@ -8,7 +8,7 @@ from training.domain.rows import Message, PromptDraft
 from training.domain.seeds import derive_seed
 from training.domain.self_instruct import PromptFilter, choose_demonstrations, read_instructions
 from training.domain.templates import render_self_instruct
-from training.engines.base import Engine, Request, Sampling
+from training.engines.base import Engine, Request, Sampling, Unanswered
 
 ROUND = 16  # requests sent together; demonstrations of a round are drawn from what earlier rounds gave
 FRUITLESS_ROUNDS = 4  # rounds in a row that add nothing before the model is held to be unable
@@ -30,8 +30,8 @@ def write_prompts(
     ``generated`` are this iteration's prompts so far, each with its round. A round is a pure function of the seed and
     of the rounds before it, so the last one, which may have been cut off in the middle, is made again: it yields what
     is there already and then what is missing. Ends early when several rounds in a row add nothing. New prompts differ
-    from the seeds, from the earlier rounds and from ``avoid``, what earlier iterations wrote. ``keep`` may be given to read
-    its report of what each filter removed; it then holds the pool.
+    from the seeds, the earlier rounds and ``avoid``, what earlier iterations wrote. ``keep`` may be given to read its
+    report of what each filter removed; it then holds the pool.
     """
     current = max((number for _, number in generated), default=0)
     known = [text for text, number in generated if number < current]
@@ -62,4 +62,6 @@ def _replies(
         requests.append(Request(str(number), (message,), derive_seed(seed, "write", number)))
     # In the order asked, not in the order finished: what is admitted must not depend on the engine's haste.
     replies = sorted(engine.generate(requests, sampling), key=lambda reply: int(reply.key))
+    if lost := [reply for reply in replies if reply.finish_reason == "error"]:
+        raise Unanswered.of(lost)
     return [(reply.text, reply.finish_reason != "length") for reply in replies]

@@ -226,5 +226,15 @@ def test_a_round_that_was_cut_off_is_made_again_and_ends_with_the_same_prompts()
         assert settled + write(had) == whole
 
 
-def test_a_model_that_writes_nothing_new_ends_the_stage(student: TransformersEngine) -> None:
-    assert list(write_prompts(["Name a bird."], [], count=5, engine=PartlyAway(1), sampling=SAMPLING, seed=1)) == []
+def test_a_model_that_writes_nothing_new_ends_the_stage() -> None:
+    class Echo(Writer):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+            for request in requests:
+                yield Completion(request.key, " Name a bird.", 4, "stop", request.seed)
+
+    assert list(write_prompts(["Name a bird."], [], count=5, engine=Echo(), sampling=SAMPLING, seed=1)) == []
+
+
+def test_a_writer_that_does_not_answer_is_not_taken_for_one_that_cannot_write() -> None:
+    with pytest.raises(Unanswered, match="16 requests were not answered"):
+        list(write_prompts(["Name a bird."], [], count=5, engine=PartlyAway(1), sampling=SAMPLING, seed=1))
