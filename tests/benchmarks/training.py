@@ -163,7 +163,8 @@ def heading(options: argparse.Namespace, epochs: float, tokens: int) -> str:
 
 def table(measured: dict[str, dict[str, Any]], labels: dict[str, str], tokens: float) -> str:
     """Markdown; in brackets the ratio to stock, where it was measured."""
-    base = measured.get("stock")
+    base = measured.get("stock", {})
+    stock_wall, stock_peak, stock_above = (base.get(name) for name in ("wall", "peak", "above"))
     lines = [
         "| training | wall time | CPU time | tokens/s | peak memory | of it by training |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -171,11 +172,11 @@ def table(measured: dict[str, dict[str, Any]], labels: dict[str, str], tokens: f
     for variant, found in measured.items():
         speed = tokens / found["wall"]
         cells = [
-            cell(found["wall"], base and base["wall"], "{:.1f} s"),
-            cell(found["cpu"], base and base["cpu"], "{:.1f} s"),
-            cell(speed, base and tokens / base["wall"], "{:.0f}"),
-            cell(found["peak"] / MIB, base and base["peak"] / MIB, "{:.0f} MiB"),
-            cell(found["above"] / MIB, base and base["above"] / MIB, "{:.0f} MiB"),
+            cell(found["wall"], stock_wall, "{:.1f} s"),
+            cell(found["cpu"], base.get("cpu"), "{:.1f} s"),
+            cell(speed, stock_wall and tokens / stock_wall, "{:.0f}"),
+            cell(found["peak"] / MIB, stock_peak and stock_peak / MIB, "{:.0f} MiB"),
+            cell(found["above"] / MIB, stock_above and stock_above / MIB, "{:.0f} MiB"),
         ]
         lines.append(f"| {labels[variant]} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -55,7 +55,7 @@ def train(variant: str, pairs: Sequence[Pair], job: Job) -> list[float]:
 def ours(loss: str, pairs: Sequence[Pair], job: Job) -> list[float]:
     """The project's own training, whole: as a run of the dashboard calls it."""
     config = PreferenceConfig(
-        loss=loss,  # type: ignore[arg-type]
+        loss=loss,
         beta=job.beta,
         lam=job.lam,
         learning_rate=job.learning_rate,
