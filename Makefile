@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-labeling bench-training bench-miniature
+.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-training bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench-training: install ## preference training beside stock TRL: time, memory, a
 
 bench-miniature: install ## the same for three seeds, two tasks at a time
 	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1 2 3) --processes 2
+
+bench-rouge: install-dev ## the filter of new prompts: 10,000 candidates against a pool of 10,000, short and long
+	@$(PY) -m tests.benchmarks.rouge
 
 clean: ## remove .venv and caches; your data in var/ stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from training.domain.rouge import RougePool, rouge_tokens
 from training.domain.rows import PromptDraft
 from training.domain.seeds import derive_seed
 
@@ -21,7 +22,6 @@ MIN_WORDS, MAX_WORDS = 3, 150
 
 _KEYWORDS = re.compile(r"\b(?:" + "|".join(map(re.escape, FORBIDDEN_KEYWORDS)) + r")\b", re.IGNORECASE)
 _ITEM = re.compile(r"^\s*(?:\d{1,3}[.)](?!\d)|[-*•]\s)\s*", re.MULTILINE)
-_TOKEN = re.compile(r"[a-z0-9]+")
 
 
 def choose_demonstrations(
@@ -57,31 +57,6 @@ def read_instructions(completion: str) -> list[str]:
     return [text for text in (" ".join(part.split()) for part in parts) if text]
 
 
-def rouge_tokens(text: str) -> list[str]:
-    """Lower-case runs of ASCII letters and digits, as the ``rouge-score`` package splits without its stemmer."""
-    return _TOKEN.findall(text.lower())
-
-
-def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:
-    """ROUGE-L F-measure of two token lists, 0 to 1, by their longest common subsequence.
-
-    The subsequence is counted with one integer as a bit vector: a row of the table costs a few machine words.
-    """
-    if not one or not other:
-        return 0.0
-    positions: dict[str, int] = {}
-    for place, token in enumerate(one):
-        positions[token] = positions.get(token, 0) | (1 << place)
-    full = (1 << len(one)) - 1
-    row = full
-    for token in other:
-        matched = row & positions.get(token, 0)
-        row = ((row + matched) | (row - matched)) & full
-    common = len(one) - row.bit_count()
-    precision, recall = common / len(other), common / len(one)
-    return 2 * precision * recall / (precision + recall) if common else 0.0
-
-
 @dataclass
 class FilterReport:
     """How many candidates each filter removed, with up to three examples of each."""
@@ -108,15 +83,15 @@ class PromptFilter:
         self.threshold = threshold
         self.report = FilterReport()
         self._exact: set[str] = set()
-        self._tokens: list[tuple[str, list[str]]] = []
+        self._texts: list[str] = []
+        self._pool = RougePool()
         for text in pool:
             self._remember(text)
 
-    def _remember(self, text: str) -> list[str]:
-        tokens = rouge_tokens(text)
+    def _remember(self, text: str) -> None:
         self._exact.add(" ".join(text.lower().split()))
-        self._tokens.append((text, tokens))
-        return tokens
+        self._texts.append(text)
+        self._pool.add(rouge_tokens(text))
 
     def admit(self, text: str) -> PromptDraft | None:
         """The prompt as a draft, with its nearest neighbour in ``meta``; ``None`` where a filter removed it."""
@@ -125,7 +100,7 @@ class PromptFilter:
         if reason:
             self.report.count(reason, text)
             return None
-        nearest, similarity = self._nearest(rouge_tokens(text))
+        nearest, similarity = self._nearest(text)
         if similarity >= self.threshold:
             self.report.count(f"ROUGE-L of {self.threshold:g} or more with a known prompt", text)
             return None
@@ -147,14 +122,6 @@ class PromptFilter:
             return "begins with a sign or another script"
         return ""
 
-    def _nearest(self, tokens: list[str]) -> tuple[str, float]:
-        nearest, best = "", 0.0
-        for text, known in self._tokens:
-            shorter, longer = sorted((len(tokens), len(known)))
-            # The F-measure cannot pass 2·min/(min+max): most of the pool is settled by its length alone.
-            if shorter + longer == 0 or 2 * shorter / (shorter + longer) <= best:
-                continue
-            similarity = rouge_l(tokens, known)
-            if similarity > best:
-                nearest, best = text, similarity
-        return nearest, best
+    def _nearest(self, text: str) -> tuple[str, float]:
+        found = self._pool.nearest(rouge_tokens(text))
+        return (self._texts[found[0]], found[1]) if found else ("", 0.0)

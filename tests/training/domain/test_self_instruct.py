@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from itertools import combinations
-from pathlib import Path
-
 import pytest
-from rouge_score.rouge_scorer import RougeScorer
 
 from training.domain.eft import RankedJudgement, agrees_with_people, select_eft, split_prompts
 from training.domain.seeds import MAX_SEED, derive_seed
-from training.domain.self_instruct import (
-    PromptFilter,
-    choose_demonstrations,
-    read_instructions,
-    rouge_l,
-    rouge_tokens,
-)
+from training.domain.self_instruct import PromptFilter, choose_demonstrations, read_instructions
 
 
 def test_the_open_item_and_the_following_ones_are_read() -> None:
@@ -26,22 +15,6 @@ def test_the_open_item_and_the_following_ones_are_read() -> None:
         "Add 3.5 and 2.",
         "Sing.",
     ]
-
-
-def test_rouge_l_by_hand() -> None:
-    one, other = rouge_tokens("the cat sat on the mat"), rouge_tokens("The cat lay on a mat!")
-    assert rouge_l(one, other) == pytest.approx(4 / 6)
-    assert rouge_l(one, one) == 1
-    assert rouge_l(one, []) == 0
-
-
-def test_rouge_l_is_the_figure_of_the_rouge_score_package(real_data: Path) -> None:
-    scorer = RougeScorer(["rougeL"])
-    lines = (real_data / "self_instruct_seeds.jsonl").read_text().splitlines()[:40]
-    texts = [json.loads(line)["instruction"] for line in lines]
-    for one, other in combinations(texts, 2):
-        expected = scorer.score(one, other)["rougeL"].fmeasure
-        assert rouge_l(rouge_tokens(one), rouge_tokens(other)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_each_filter_counts_what_it_removed_and_shows_examples() -> None:
@@ -70,6 +43,12 @@ def test_an_admitted_prompt_joins_the_pool() -> None:
     assert first.text == "Explain why the sky is blue."
     assert keep.admit("Explain why the sky is blue today.") is None
     assert keep.report.kept == 1
+
+
+def test_an_admitted_prompt_names_its_nearest_neighbour() -> None:
+    draft = PromptFilter(["Name a bird that swims.", "Say why the sky is blue."]).admit("Say why the sea is salty.")
+    assert draft is not None
+    assert draft.meta == {"nearest": "Say why the sky is blue.", "rouge_l": 0.6667}
 
 
 def test_an_empty_candidate_is_too_short_and_no_error() -> None:
