@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.models import Dataset, Iteration, Prompt, Response
+from alignment_app.models import Dataset, Iteration, Prompt, Response, Run
 from labeling.models import Queue, Review, Task
 from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, queues, reviews
@@ -225,6 +225,8 @@ def test_a_queue_of_imported_pairs_keeps_excluded_ones_out_of_later_runs(annotat
     import_rows("pairs", "preferences", [{"prompt": f"p{n}", "chosen": "good", "rejected": "bad"} for n in range(3)])
     dataset = Dataset.objects.get(name="pairs")
     queue = queues.make_queue(queues.NewQueue("imported", "pair"), by=lead, dataset=dataset)
-    assert len(work.imported_pairs(dataset, 10, 1)) == 3
+    run = Run.objects.create(name="later", config={}, config_hash="", paradigm="self_reward")
+    later = Iteration.objects.create(run=run, number=1)
+    assert len(work.imported_pairs(later, dataset, 10, 1)) == 3
     answer_of(queue, annotators[0], Answer("tie"))
-    assert len(work.imported_pairs(dataset, 10, 1)) == 2
+    assert len(work.imported_pairs(later, dataset, 10, 1)) == 2

@@ -86,7 +86,7 @@ def test_pairs_as_they_stand_become_a_data_set_that_a_clone_can_train_on(
     reviews.submit(dropped, Answer("both_bad"))
     dataset, count = corrections.export_pairs(iteration, "reviewed", by=lead)
     assert count == 2
-    pairs = {draft.prompt_id: draft for draft in work.imported_pairs(dataset, 10, 1)}
+    pairs = {draft.prompt_id: draft for draft in work.imported_pairs(iteration, dataset, 10, 1)}
     assert len(pairs) == 2
     texts = {
         (pair.chosen.text, pair.rejected.text, pair.chosen_score)
