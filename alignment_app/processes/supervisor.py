@@ -202,10 +202,13 @@ class Supervisor:
         deadline = time.monotonic() + WEB_START_SECONDS
         web = self.children["web"]
         while not self._stop_requested:
-            if not web.is_running() or time.monotonic() > deadline:
+            # One that was killed is started again, as at any other time; one that ended by itself says why.
+            ended = web.process is not None and (web.process.poll() or 0) > 0
+            if ended or time.monotonic() > deadline:
                 raise CannotStart(f"The web process did not start. Its log ({web.log or 'above'}) ends:\n{web.tail()}")
-            if self._answers():
+            if web.is_running() and self._answers():
                 return
+            self.tend()
             time.sleep(0.1)
 
     def _answers(self) -> bool:

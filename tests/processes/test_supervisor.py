@@ -85,6 +85,8 @@ def running() -> Iterator[Up]:
         system = Up(home)
         try:
             wait_until(system.answers)
+            # Its pages answer before it has finished starting; it says so when it has.
+            wait_until(lambda: "Plumbline is at" in system.log.read_text())
             yield system
         finally:
             if system.process.poll() is None:
