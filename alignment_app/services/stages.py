@@ -234,7 +234,7 @@ def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
         _end(run, Run.Status.CANCELLED, "Cancelled; its worker was ended. What was saved is kept.")
     elif run.pause_requested:
         _end(run, Run.Status.PAUSED, "Paused; its worker was ended. Resume to go on.")
-    elif tries := _is_given_up(stage):
+    elif tries := _too_many_crashes(stage):
         _end(
             run,
             Run.Status.CRASHED,
@@ -250,7 +250,7 @@ def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
     return True
 
 
-def _is_given_up(stage: Stage) -> int:
+def _too_many_crashes(stage: Stage) -> int:
     """How many crashes in a row, since somebody last resumed the run, are too many; 0 where it may be tried again.
 
     Few are enough when not a row was written; more are allowed while each try gets somewhere.
