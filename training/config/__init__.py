@@ -1,0 +1,55 @@
+"""One typed, validated object behind the launch form, the YAML file, the API, the command and the estimate.
+
+``RunConfig`` is frozen: what a run was asked to do never changes. Every field carries its own help, shown in the
+form and in the API's schema. The same config in any of its forms has one ``config_hash``.
+"""
+
+from training.config.base import ConfigError, Section, read_yaml
+from training.config.preference import PAPER_LOSSES, TRL_LOSSES, LoraConfig, LossName, PreferenceConfig
+from training.config.presets import PRESETS, as_overrides, preset_data, preset_names, with_overrides
+from training.config.run import Paradigm, RunConfig, differences
+from training.config.sections import (
+    CandidatesConfig,
+    EngineConfig,
+    EngineKind,
+    EvaluationConfig,
+    JudgingConfig,
+    PairsConfig,
+    PromptsConfig,
+    ReviewConfig,
+    SFTConfig,
+    StudentConfig,
+    TeacherConfig,
+    TeacherKind,
+)
+
+__all__ = [
+    "PAPER_LOSSES",
+    "PRESETS",
+    "TRL_LOSSES",
+    "CandidatesConfig",
+    "ConfigError",
+    "EngineConfig",
+    "EngineKind",
+    "EvaluationConfig",
+    "JudgingConfig",
+    "LoraConfig",
+    "LossName",
+    "PairsConfig",
+    "Paradigm",
+    "PreferenceConfig",
+    "PromptsConfig",
+    "ReviewConfig",
+    "RunConfig",
+    "SFTConfig",
+    "Section",
+    "StudentConfig",
+    "TeacherConfig",
+    "TeacherKind",
+    "as_overrides",
+    "differences",
+    "preset_data",
+    "preset_names",
+    "read_yaml",
+    "with_overrides",
+]

@@ -1,0 +1,41 @@
+"""What every part of the config is made of, and the error that names each field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(gt=0, le=1)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used. ``problems`` holds (dotted field, sentence) pairs; "" is the whole config."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{field}: {text}" if field else text for field, text in problems))
+
+
+class Section(BaseModel):
+    """A part of the config: unknown fields are errors, values never change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, str_strip_whitespace=True, allow_inf_nan=False
+    )
+
+
+def read_yaml(text: str) -> Any:
+    """Parse YAML safely. Raises :class:`ConfigError` with line and column where it is not YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(
+            [("", f"this is not valid YAML{where}; indent with spaces and quote text with ': '")]
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([("", f"this is not valid YAML: {str(error)[:120]}")]) from None

@@ -1,0 +1,82 @@
+"""Fields that are each valid and together make no run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from training.domain.templates import SCORE_TEMPLATES
+
+if TYPE_CHECKING:
+    from training.config.run import RunConfig
+
+
+def contradictions(config: RunConfig) -> list[tuple[str, str]]:
+    """Fields that are each valid and together make no run: (dotted field, sentence)."""
+    found: list[tuple[str, str]] = []
+    teacher = config.teacher
+    recorded = bool(config.judging.recorded_scores) and config.paradigm != "teacher_demonstration"
+    needs_teacher = not (recorded or config.pairs.from_dataset)
+    if config.paradigm != "self_reward" and teacher.kind == "none" and needs_teacher:
+        found.append(("teacher.kind", f"{config.paradigm} needs a teacher: choose one, or take self_reward"))
+    if teacher.kind in ("checkpoint", "gemini", "openai_compatible") and not teacher.model:
+        found.append(("teacher.model", f"a teacher of kind {teacher.kind} needs a model name"))
+    if teacher.kind == "openai_compatible" and not teacher.base_url:
+        found.append(("teacher.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
+    if config.engine.kind == "openai_compatible" and not config.engine.base_url:
+        found.append(("engine.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
+    for name, address in (("teacher", teacher.base_url), ("engine", config.engine.base_url)):
+        if problem := _bad_address(address):
+            found.append((f"{name}.base_url", problem))
+    if config.judging.template not in SCORE_TEMPLATES:
+        known = ", ".join(sorted(SCORE_TEMPLATES))
+        found.append(("judging.template", f"there is no judge template of that name; choose one of {known}"))
+    if config.sft.enabled and not config.sft.datasets:
+        found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
+    for name, section in (("sft", config.sft), ("training", config.training)):
+        if section.final_learning_rate > section.learning_rate:
+            found.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))
+        if section.batch_size % section.micro_batch_size and section.micro_batch_size < section.batch_size:
+            found.append((f"{name}.batch_size", "must be a multiple of micro_batch_size, so that steps are equal"))
+    if config.iterations > 0 and not config.pairs.from_dataset:
+        if not config.candidates.from_dataset and not config.prompts.dataset:
+            found.append(("prompts.dataset", "name a data set with prompts (for self-instruct: with seed tasks)"))
+        makes_pairs_by_score = config.paradigm != "teacher_demonstration" and not config.candidates.from_dataset
+        if makes_pairs_by_score and config.candidates.n < 2:
+            found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
+    if config.judging.recorded_scores and not config.candidates.from_dataset:
+        found.append(
+            ("judging.recorded_scores", "recorded scores come with candidates.from_dataset; name the data set")
+        )
+    generates = not (config.pairs.from_dataset or config.candidates.from_dataset)
+    judges = generates or (bool(config.candidates.from_dataset) and not config.judging.recorded_scores)
+    for section_name, is_used, tokens in (
+        ("candidates", generates, config.candidates.max_new_tokens),
+        ("judging", judges, config.judging.max_new_tokens),
+        ("evaluation", config.evaluation.enabled, config.evaluation.max_new_tokens),
+    ):
+        if is_used and tokens >= config.student.max_length:
+            field = f"{section_name}.max_new_tokens"
+            found.append((field, "must be below student.max_length, which the prompt shares"))
+    if config.evaluation.enabled and not config.evaluation.dataset:
+        found.append(("evaluation.dataset", "name a data set with held-out prompts, or turn evaluation off"))
+    lora = config.training.lora
+    if lora and lora.quantize_4bit and config.student.dtype == "float32":
+        found.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))
+    return found
+
+
+def _bad_address(address: str) -> str:
+    """What is wrong with the address of a server, or nothing. A config is shown to everybody: it holds no password."""
+    if not address:
+        return ""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return "is no address; give one like http://127.0.0.1:8001/v1"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be an address like http://127.0.0.1:8001/v1"
+    if parts.username or parts.password:
+        return "must hold no name or password, since everybody sees it; set the key in the worker's environment"
+    return ""

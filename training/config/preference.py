@@ -1,0 +1,59 @@
+"""Preference training: the losses by name and their settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from training.config.base import Section
+
+PAPER_LOSSES = ("dpo", "ipo", "sr_dpo", "sr_ipo")
+TRL_LOSSES = (
+    "trl:sigmoid", "trl:ipo", "trl:hinge", "trl:exo_pair", "trl:nca_pair", "trl:robust", "trl:bco_pair",
+    "trl:sppo_hard", "trl:aot", "trl:aot_unpaired", "trl:apo_zero", "trl:apo_down", "trl:discopop",
+)  # fmt: skip
+LossName = Literal[
+    "dpo", "ipo", "sr_dpo", "sr_ipo",
+    "trl:sigmoid", "trl:ipo", "trl:hinge", "trl:exo_pair", "trl:nca_pair", "trl:robust", "trl:bco_pair",
+    "trl:sppo_hard", "trl:aot", "trl:aot_unpaired", "trl:apo_zero", "trl:apo_down", "trl:discopop",
+]  # fmt: skip
+
+
+class LoraConfig(Section):
+    """Low-rank adaptation, on top of the frozen weights."""
+
+    rank: int = Field(16, ge=1, le=1024, description="Rank of the update.")
+    alpha: float = Field(32, gt=0, description="Scale of the update.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the update.")
+    quantize_4bit: bool = Field(
+        False, description="QLoRA: frozen weights in 4 bits. Needs a CUDA GPU and bitsandbytes."
+    )
+
+
+class PreferenceConfig(Section):
+    """M_t to M_t+1: the DPO family (001 section 3.1.3, 003 section 3.3)."""
+
+    loss: LossName = Field(
+        "dpo",
+        description="dpo, ipo, sr_dpo and sr_ipo sum log-probabilities as the papers do; trl:ipo averages over tokens.",
+    )
+    beta: float = Field(0.1, gt=0, le=100, description="β: how strongly the policy is held to the reference.")
+    lam: float = Field(0.3, ge=0, le=10, description="λ of the self-refined losses: weight of the refinement Δ.")
+    reference: Literal["previous", "m1", "base"] = Field(
+        "previous", description="Reference model: the iterate that training starts from, M1, or M0."
+    )
+    learning_rate: float = Field(1e-6, gt=0, le=1, description="Peak learning rate.")
+    final_learning_rate: float = Field(1e-7, ge=0, le=1, description="Learning rate at the last step.")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Shape of the decay.")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps that warm up.")
+    optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
+    batch_size: int = Field(16, ge=1, le=65536, description="Pairs an optimizer step, by accumulation where needed.")
+    micro_batch_size: int = Field(8, ge=1, le=4096, description="Pairs that are on the device at once.")
+    epochs: float = Field(1.0, gt=0, le=100, description="Times through the pairs.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while training.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm above which it is scaled down; 0 is off.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay.")
+    save_steps: int = Field(200, ge=1, description="A checkpoint to resume from every so many steps.")
+    lora: LoraConfig | None = Field(None, description="Empty: all weights are trained.")
+    mix_previous: bool = Field(False, description="Train on the pairs of all iterations so far, not only the last.")

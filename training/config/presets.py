@@ -1,0 +1,49 @@
+"""The published recipes, and assignments on top of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from training.config.base import ConfigError, read_yaml
+from training.config.run import RunConfig, differences
+
+PRESETS = Path(__file__).parent.parent / "presets"
+
+
+def preset_names() -> list[str]:
+    """Names of the published recipes, sorted; the miniature's first."""
+    return sorted((path.stem for path in PRESETS.glob("*.yaml")), key=lambda name: ("miniature" not in name, name))
+
+
+def preset_data(name: str) -> dict[str, Any]:
+    """A preset as plain data. Raises :class:`ConfigError` for an unknown name."""
+    if name not in preset_names():
+        raise ConfigError([("preset", f"there is no preset {name!r}; choose one of {', '.join(preset_names())}")])
+    data = read_yaml((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert isinstance(data, dict)
+    return data
+
+
+def with_overrides(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
+    """A copy of ``data`` with ``section.field=value`` assignments applied; values are YAML scalars or lists."""
+    merged = json.loads(json.dumps(data))
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals or not path.strip():
+            raise ConfigError([("", f"{assignment!r} is not of the form section.field=value")])
+        *parents, leaf = path.strip().split(".")
+        target = merged
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise ConfigError([(path.strip(), "there is no such field; check the spelling against a preset")])
+        target[leaf] = read_yaml(value)
+    return merged
+
+
+def as_overrides(preset: str, config: RunConfig) -> list[str]:
+    """The ``--set`` assignments that turn a preset into ``config``: the equal command, beside the form."""
+    base = RunConfig.parse(preset_data(preset))
+    return [f"{field}={json.dumps(new, ensure_ascii=False)}" for field, _, new in differences(base, config)]

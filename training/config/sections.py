@@ -1,0 +1,137 @@
+"""The parts of a run before and beside preference training; each field carries its own help."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from training.config.base import Probability, Section, Temperature
+
+EngineKind = Literal["transformers", "vllm", "openai_compatible"]
+TeacherKind = Literal["none", "oracle", "checkpoint", "openai_compatible", "gemini"]
+
+
+class StudentConfig(Section):
+    """The model that is aligned."""
+
+    model: str = Field(min_length=1, description="M0: a model name on a hub, or a path to a folder on this machine.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of the weights. Auto: as stored on a GPU, float32 on a CPU."
+    )
+    max_length: int = Field(1024, ge=32, le=131072, description="Tokens that prompt and completion may take together.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Leave off.")
+
+
+class EngineConfig(Section):
+    """What generates the student's text."""
+
+    kind: EngineKind = Field(
+        "transformers", description="transformers in process, vLLM, or an OpenAI-compatible server."
+    )
+    batch_size: int = Field(64, ge=1, le=4096, description="Completions generated together.")
+    base_url: str = Field("", description="Address of the server, for openai_compatible.")
+    tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs that share one model, for vLLM.")
+
+
+class TeacherConfig(Section):
+    """Who judges or demonstrates beside the student, and who judges the evaluation."""
+
+    kind: TeacherKind = Field(
+        "none",
+        description="oracle is the miniature's; checkpoint is any local or hub model; gemini needs GEMINI_API_KEY.",
+    )
+    model: str = Field("", description="Model name or path; empty for oracle.")
+    base_url: str = Field("", description="Address of the server, for openai_compatible.")
+    concurrency: int = Field(4, ge=1, le=256, description="Requests in flight at once.")
+
+
+class SFTConfig(Section):
+    """M0 to M1: supervised fine-tuning on IFT + EFT, loss on target tokens only (001 section 3.1.3)."""
+
+    enabled: bool = Field(True, description="Off: the student is already instruction-tuned and is M1 as it is.")
+    datasets: tuple[str, ...] = Field((), description="Names of data sets with prompt-response rows (IFT, EFT), mixed.")
+    limit: int | None = Field(None, ge=1, description="At most so many rows in all; empty takes every row.")
+    learning_rate: float = Field(5.5e-6, gt=0, le=1, description="Peak learning rate.")
+    final_learning_rate: float = Field(1.1e-6, ge=0, le=1, description="Learning rate at the last step.")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Shape of the decay.")
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps that warm up.")
+    optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
+    batch_size: int = Field(16, ge=1, le=65536, description="Rows an optimizer step, by accumulation where needed.")
+    micro_batch_size: int = Field(16, ge=1, le=4096, description="Rows that are on the device at once.")
+    epochs: float = Field(1.0, gt=0, le=100, description="Times through the data.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while training.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm above which it is scaled down; 0 is off.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay.")
+
+
+class PromptsConfig(Section):
+    """The prompts of an iteration."""
+
+    source: Literal["dataset", "self_instruct"] = Field(
+        "dataset", description="From a data set, or new ones written by the model from few-shot demonstrations."
+    )
+    dataset: str = Field("", description="Name of the data set with prompts; for self-instruct, the seed tasks.")
+    count: int = Field(
+        250, ge=1, le=1_000_000, description="Prompts an iteration. Each iteration takes fresh ones first."
+    )
+    temperature: Temperature = Field(0.6, description="Self-instruct: sampling temperature (001 section 3.1.3).")
+    top_p: Probability = Field(0.9, description="Self-instruct: nucleus (001 section 3.1.3).")
+
+
+class CandidatesConfig(Section):
+    """N responses a prompt (001 section 2.2)."""
+
+    n: int = Field(4, ge=1, le=64, description="Responses a prompt. Two or more, except for demonstrations.")
+    temperature: Temperature = Field(0.7, description="Sampling temperature.")
+    top_p: Probability = Field(0.9, description="Nucleus: smallest set of tokens with this probability.")
+    max_new_tokens: int = Field(256, ge=1, le=32768, description="Longest response, in tokens.")
+    from_dataset: str = Field(
+        "", description="Take prompts, responses and recorded scores from this data set instead of generating."
+    )
+
+
+class JudgingConfig(Section):
+    """LLM-as-a-judge: k sampled judgements, averaged over those that parsed (001 figure 2)."""
+
+    template: str = Field("additive_5", min_length=1, description="Judge prompt and parser.")
+    k: int = Field(3, ge=1, le=64, description="Judgements sampled a response.")
+    temperature: Temperature = Field(0.7, description="Sampling temperature of the judge.")
+    top_p: Probability = Field(0.9, description="Nucleus of the judge.")
+    max_new_tokens: int = Field(200, ge=1, le=8192, description="Longest judgement, in tokens.")
+    recorded_scores: Literal["", "self", "teacher"] = Field(
+        "", description="With responses from a data set: use its recorded scores of this source. Empty: judge anew."
+    )
+    min_parse_rate: float = Field(
+        0.5, ge=0, le=1, description="The run stops with the reason when fewer of the replies hold a score."
+    )
+    min_replies: int = Field(30, ge=1, description="Replies seen before the parse rate is acted upon.")
+
+
+class PairsConfig(Section):
+    """Highest against lowest score, discarded where equal (001 section 2.3)."""
+
+    rule: Literal["max_min", "random"] = Field(
+        "max_min", description="max_min is the papers'. random is a control: the same pairs in a drawn order."
+    )
+    min_margin: float = Field(0.0, ge=0, le=5, description="Pairs with a smaller score difference are left out.")
+    from_dataset: str = Field("", description="Take ready preference pairs from this data set; nothing is generated.")
+
+
+class ReviewConfig(Section):
+    """People confirm or override pairs before the training set is frozen."""
+
+    enabled: bool = Field(False, description="On: the run waits after the pairs until a lead lets it train.")
+
+
+class EvaluationConfig(Section):
+    """What is measured on every checkpoint, on prompts that no training sees."""
+
+    enabled: bool = Field(True, description="Off: checkpoints are not evaluated.")
+    dataset: str = Field("", description="Name of the data set with held-out prompts.")
+    count: int = Field(200, ge=1, le=100_000, description="Held-out prompts answered by each checkpoint.")
+    temperature: Temperature = Field(0.0, description="Sampling temperature of the answers; 0 is greedy.")
+    top_p: Probability = Field(1.0, description="Nucleus of the answers.")
+    max_new_tokens: int = Field(256, ge=1, le=32768, description="Longest answer, in tokens.")
+    self_judge: bool = Field(True, description="Measure the student's own judging: parse rate and pairwise accuracy.")
+    self_judge_prompts: int = Field(100, ge=1, description="Held-out prompts whose sampled responses it judges.")
