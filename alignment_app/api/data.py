@@ -23,7 +23,7 @@ from alignment_app.api.serializers import (
     RowSerializer,
 )
 from alignment_app.models import Dataset, Judgement, PreferencePair, Prompt, Response
-from alignment_app.services import datasets, imports, people
+from alignment_app.services import datasets, imports, people, uploads
 from alignment_app.services.errors import Refused
 from training.domain.importing import KINDS
 
@@ -131,6 +131,8 @@ class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
         asked = ImportSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data
+        if "file" in data:
+            uploads.check_size(data["file"])
         source = data["file"] if "file" in data else data["rows"]
         reading = {"mapping": data["mapping"], "judges": data["judges"]}
         if data["preview"] or "kind" not in data:

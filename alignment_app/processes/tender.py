@@ -31,8 +31,9 @@ class Tender:
 
     def tick(self) -> None:
         """Every duty once. One that fails is logged and does not keep the others from their turn."""
-        self._do("could not kill overdue processes", reaping.kill_overdue, self.host)
+        # The dead first: their process ids may belong to somebody else by now, whom nobody must kill.
         self._do("could not look for dead processes", reaping.reap_dead, self.host)
+        self._do("could not kill overdue processes", reaping.kill_overdue, self.host)
         self._do("could not look for expired leases", stages.reap_expired)
         if queues.is_up():
             self._do("could not ring for queued stages", stages.enqueue_due)

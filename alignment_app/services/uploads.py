@@ -19,15 +19,7 @@ _NAME = re.compile(r"[^\w.-]+")
 
 def keep(file: Any, user: Any) -> str:
     """Store an uploaded file. Returns the key under which its owner finds it. Raises :class:`Refused`."""
-    if (file.size or 0) > LARGEST:
-        raise Refused(
-            "too-large",
-            f"The file has {file.size / 1024**2:,.0f} MiB. The form takes {LARGEST // 1024**2} MiB; "
-            "python manage.py import_data takes any size.",
-            status=413,
-        )
-    if not file.size:
-        raise Refused("empty", "The file is empty. Choose another.", status=400)
+    check_size(file)
     folder = _folder()
     sweep(folder)
     name = _NAME.sub("_", Path(file.name or "rows").name)[-80:].lstrip(".") or "rows"
@@ -41,6 +33,19 @@ def keep(file: Any, user: Any) -> str:
         path.unlink(missing_ok=True)
         raise Refused("not-stored", f"The file could not be stored: {error.strerror}.", status=507) from None
     return key
+
+
+def check_size(file: Any) -> None:
+    """Raises :class:`Refused` for a file that is empty, or too large for a request to read."""
+    if (file.size or 0) > LARGEST:
+        raise Refused(
+            "too-large",
+            f"The file has {file.size / 1024**2:,.0f} MiB. A request takes {LARGEST // 1024**2} MiB; "
+            "python manage.py import_data takes any size.",
+            status=413,
+        )
+    if not file.size:
+        raise Refused("empty", "The file is empty. Choose another.", status=400)
 
 
 def find(key: str, user: Any) -> Path:

@@ -24,7 +24,7 @@ from alignment_app.models import (
     Response,
     Run,
 )
-from alignment_app.services import events
+from alignment_app.services import events, uploads
 from alignment_app.services.imports import import_rows
 from tests.alignment_app.doors import person, small_config
 from training.config import RunConfig
@@ -240,6 +240,18 @@ def test_a_file_is_imported_by_upload_and_its_bad_lines_are_named(lead: APIClien
     assert not Dataset.objects.exists()
     body = upload(content, keep_good="true", mapping=json.dumps({"prompt": "instruction"})).json()
     assert (body["added"], body["bad_count"], body["kind"]) == (1, 1, "prompts")
+
+
+def test_a_file_above_the_limit_is_refused_with_the_command_that_takes_it(
+    lead: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "LARGEST", 10)
+    for content, status, words in ((b'{"prompt": "long"}', 413, "import_data"), (b"", 400, "empty")):
+        file = io.BytesIO(content)
+        file.name = "rows.jsonl"
+        answer = lead.post("/api/v1/datasets/import/", {"name": "mine", "file": file}, format="multipart")
+        assert words in error_of(answer, status)["message"] + str(answer.json()["error"].get("fields"))
+    assert not Dataset.objects.exists()
 
 
 def test_a_data_set_that_a_run_needs_is_not_removed(lead: APIClient, tmp_path: Path) -> None:
