@@ -9,7 +9,10 @@ from typing import Any, Final
 from alignment_app.models import RunEvent
 
 MOST_POINTS: Final = 500
-LINES: Final = ("loss", "chosen_reward", "rejected_reward", "margin", "accuracy", "learning_rate", "grad_norm")
+LINES: Final = (
+    "loss", "chosen_reward", "rejected_reward", "margin", "augmented_margin", "accuracy", "augmented_accuracy", "kl",
+    "grad_norm", "learning_rate", "tokens_per_second", "memory_bytes",
+)  # fmt: skip
 Point = tuple[float, float]
 
 

@@ -21,6 +21,7 @@ Draft = TypeVar("Draft")
 
 SAVE_SECONDS = 0.4
 SAMPLE_SECONDS = 0.6
+POINTS_AN_EVENT = 500  #: a resumed training reports all steps before it at once
 
 
 class Interrupted(Exception):
@@ -164,7 +165,7 @@ class Progress:
 
 
 class MetricsLog:
-    """Collects a trainer's reports and writes them as events, at most two a second."""
+    """Collects a trainer's reports, one a step, and writes them as events, at most two a second."""
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
@@ -176,33 +177,42 @@ class MetricsLog:
     def report(self, point: dict[str, Any]) -> None:
         """One step's figures; ``step`` and ``total_steps`` also move the bar."""
         self._points.append(point)
-        # A resumed training begins at its checkpoint's step: the speed counts from there.
-        self._began = self._began or (time.monotonic(), int(point.get("step", 0)))
         self.last = {**self.last, **point}
         if time.monotonic() - self._flushed > 0.5:
             self.flush()
 
     def flush(self) -> None:
         """Write what has been collected."""
-        if not self._points or self._began is None:
+        if not self._points:
             return
         attempt = self.keeper.attempt
         stage = attempt.stage
         points, self._points = self._points, []
         step, total = int(points[-1].get("step", 0)), int(points[-1].get("total_steps", 0))
-        seconds, steps = time.monotonic() - self._began[0], step - self._began[1]
-        rate = steps / seconds if seconds > 0.2 and steps > 0 else None
+        rate = self._rate(points)
         with stages.held(attempt):
-            events.append(
-                stage.iteration.run_id,
-                RunEvent.Kind.METRICS,
-                {"iteration": stage.iteration.number, "stage": stage.kind, "points": points},
-            )
+            for start in range(0, len(points), POINTS_AN_EVENT):
+                events.append(
+                    stage.iteration.run_id,
+                    RunEvent.Kind.METRICS,
+                    {
+                        "iteration": stage.iteration.number,
+                        "stage": stage.kind,
+                        "points": points[start : start + POINTS_AN_EVENT],
+                    },
+                )
             stages.progress(
                 attempt, done=step, total=max(total, step), unit="steps", rate=rate, **_headline(points[-1])
             )
             StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=step)
         self._flushed = time.monotonic()
+
+    def _rate(self, points: list[dict[str, Any]]) -> float | None:
+        """Steps a second by the trainer's own clock: what it reports again after a resume took no time now."""
+        now = (float(points[-1].get("seconds", 0)), int(points[-1].get("step", 0)))
+        self._began = self._began or (float(points[0].get("seconds", 0)), int(points[0].get("step", 0)))
+        seconds, steps = now[0] - self._began[0], now[1] - self._began[1]
+        return steps / seconds if seconds > 0.2 and steps > 0 else None
 
 
 def _headline(point: dict[str, Any]) -> dict[str, Any]:

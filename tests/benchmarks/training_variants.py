@@ -15,7 +15,7 @@ from trl import DPOConfig, DPOTrainer
 
 from training.config import PreferenceConfig
 from training.domain import losses
-from training.trainers import loading, loop
+from training.trainers import loading
 from training.trainers.pair_logps import PairTokens, pair_batch
 from training.trainers.preference import encode_pairs, train_preference
 
@@ -65,7 +65,6 @@ def ours(loss: str, pairs: Sequence[Pair], job: Job) -> list[float]:
         micro_batch_size=job.micro_batch_size,
         epochs=job.epochs,
     )
-    loop.REPORT_INTERVAL = 0  # every step: the series is compared
     points: list[dict[str, Any]] = []
     train_preference(
         pairs,

@@ -250,6 +250,17 @@ def reward_modelling_as_in_paper(judge: Scores, reference: Scores) -> RewardMode
     )
 
 
+def kl_estimate(chosen_reward: float, rejected_reward: float, *, beta: float) -> float:
+    """How far the policy π has moved from its reference, in nats a response: the k1 estimate of KL(π_ref ‖ π).
+
+    The mean of log π_ref - log π over the pairs' two responses, each summed over its tokens, from the mean rewards
+    β·log π/π_ref. Unbiased for responses that are plain samples of the reference (Schulman 2020, "Approximating KL
+    divergence", with the samples from π_ref); those of preference pairs are picked, so it says which way and how fast,
+    and may be negative.
+    """
+    return -(chosen_reward + rejected_reward) / (2 * beta)
+
+
 def response_length(texts: Sequence[str]) -> float | None:
     """Mean length in characters."""
     return mean([len(text) for text in texts])

@@ -9,16 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from training.config import PreferenceConfig, SFTConfig
+from training.domain.metrics import kl_estimate
 from training.trainers import checkpoints
 from training.trainers.loading import computes_in_bfloat16, use_cpu
 from training.trainers.results import Report, ShouldStop, Stopped, TrainingError, TrainResult
 from training.trainers.schedule import decay_to_floor
 
-REPORT_INTERVAL = 0.25  # seconds; four points a second are all that a live curve can show
 _OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
 _CURVES = {
     "loss": "loss",
@@ -28,6 +29,13 @@ _CURVES = {
     "rewards/rejected": "rejected_reward",
     "rewards/margins": "margin",
     "rewards/accuracies": "accuracy",
+    "rewards/augmented_margins": "augmented_margin",
+    "rewards/augmented_accuracies": "augmented_accuracy",
+    "tokens": "tokens",
+    "tokens_per_second": "tokens_per_second",
+    "memory_bytes": "memory_bytes",
+    "seconds": "seconds",
+    "epoch": "epoch",
 }
 
 
@@ -102,21 +110,35 @@ def use_schedule(trainer: Any, config: SFTConfig | PreferenceConfig) -> None:
 
 
 class Progress(TrainerCallback):
-    """Reports the curves, asks whether to stop, and seals checkpoints."""
+    """Reports every step of the curves, asks whether to stop, and seals checkpoints.
 
-    def __init__(self, trainer: Any, report: Report, should_stop: ShouldStop, key: str) -> None:
+    What the trainer does not log itself (time, tokens, memory) is written into its own history, which a checkpoint
+    carries: a resumed training reports the steps before it once more and counts on from there.
+    """
+
+    def __init__(
+        self, trainer: Any, report: Report, should_stop: ShouldStop, key: str, *, beta: float | None = None
+    ) -> None:
         self.trainer = trainer
         self.report = report
         self.should_stop = should_stop
         self.key = key
+        self.beta = beta
         self.stopped = False
         self.losses: list[float] = []
-        self._reported = -math.inf
-        self._began = time.monotonic()
+        self.seconds = 0.0
+        self._last = time.monotonic(), 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock of the speed."""
-        self._began = time.monotonic()
+        """Start the clock, where the checkpoint that is resumed from stopped it."""
+        before = [entry for entry in state.log_history if "loss" in entry]
+        if before:
+            self.seconds = before[-1].get("seconds", 0.0)
+            self.trainer.tokens_seen = before[-1].get("tokens", 0)
+        self._last = time.monotonic(), self.trainer.tokens_seen
+        for entry in before:
+            self.losses.append(float(entry["loss"]))
+            self.report(self._point(entry, state))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End here, with a checkpoint, where that was asked."""
@@ -126,9 +148,10 @@ class Progress(TrainerCallback):
             control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Pass a point on, at most four times a second; the last one always."""
+        """Pass a step on."""
         if not logs or "loss" not in logs:
             return
+        entry = state.log_history[-1]
         self.losses.append(float(logs["loss"]))
         gradient = logs.get("grad_norm")
         if gradient is not None and not math.isfinite(float(gradient)):
@@ -136,14 +159,24 @@ class Progress(TrainerCallback):
                 f"The gradient became {float(gradient)} at step {state.global_step}. Lower the learning rate or the "
                 "dropout, and resume from the last checkpoint."
             )
-        now = time.monotonic()
-        if now - self._reported < REPORT_INTERVAL and state.global_step < state.max_steps:
-            return
-        self._reported = now
-        point: dict[str, Any] = {name: float(logs[key]) for key, name in _CURVES.items() if key in logs}
-        point |= {"step": state.global_step, "total_steps": state.max_steps, "epoch": float(state.epoch or 0)}
-        point["tokens_per_second"] = self.trainer.tokens_seen / max(now - self._began, 1e-9)
-        self.report(point)
+        now, tokens = time.monotonic(), self.trainer.tokens_seen
+        seconds = max(now - self._last[0], 1e-9)
+        self.seconds += seconds
+        entry |= {
+            "tokens": tokens,
+            "tokens_per_second": (tokens - self._last[1]) / seconds,
+            "memory_bytes": memory_bytes(),
+            "seconds": self.seconds,
+        }
+        self._last = now, tokens
+        self.report(self._point(entry, state))
+
+    def _point(self, entry: dict[str, Any], state: Any) -> dict[str, Any]:
+        """An entry of the trainer's history as a point of the curves."""
+        point: dict[str, Any] = {name: float(entry[key]) for key, name in _CURVES.items() if key in entry}
+        if self.beta and "chosen_reward" in point and "rejected_reward" in point:
+            point["kl"] = kl_estimate(point["chosen_reward"], point["rejected_reward"], beta=self.beta)
+        return point | {"step": entry["step"], "total_steps": state.max_steps}
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seal what was just written."""
@@ -166,10 +199,9 @@ def run(
     Raises :class:`Stopped` after a stop that was asked for, :class:`TrainingError` where the training cannot go on.
     """
     trainer.remove_callback(PrinterCallback)
-    progress = Progress(trainer, report, should_stop, key)
+    progress = Progress(trainer, report, should_stop, key, beta=getattr(trainer, "beta", None))
     trainer.add_callback(progress)
     resume = checkpoints.latest(output_dir, key)
-    began = time.monotonic()
     try:
         trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -185,7 +217,7 @@ def run(
         model_dir=output_dir / checkpoints.MODEL,
         steps=trainer.state.global_step,
         loss=sum(tail) / len(tail) if tail else None,
-        seconds=time.monotonic() - began,
+        seconds=progress.seconds,
         tokens=trainer.tokens_seen,
         resumed_from=resume[1] if resume else 0,
         notes=notes,
@@ -193,6 +225,13 @@ def run(
     summary = {"key": key, **asdict(result), "model_dir": str(result.model_dir)}
     checkpoints.publish(output_dir, summary, save)
     return result
+
+
+def memory_bytes() -> int:
+    """What the training holds: the GPU's peak so far, or on a CPU the process's memory now."""
+    if use_cpu():
+        return int(psutil.Process().memory_info().rss)
+    return int(torch.cuda.max_memory_allocated())
 
 
 def already_finished(output_dir: Path, key: str) -> TrainResult | None:

@@ -73,7 +73,7 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         if self.paper_loss in _REFINED:
             delta = self._delta(model, augmented)
             per_pair = _REFINED[self.paper_loss](*policy, *reference, beta=self.beta, delta=delta, lam=self.lam)
-            self._note({"delta": delta})
+            self._note({"rewards/augmented_margins": delta, "rewards/augmented_accuracies": (delta > 0).float()})
         else:
             per_pair = _PLAIN[self.paper_loss](*policy, *reference, beta=self.beta)
         rewards = [self.beta * (now.detach() - then) for now, then in zip(policy, reference, strict=True)]

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes a point of the curves: step, total_steps, epoch, loss, learning_rate, grad_norm, tokens_per_second, and for
-preference training chosen_reward, rejected_reward, margin and accuracy."""
+"""Takes a point of the curves, one for every step: step, total_steps, epoch, loss, learning_rate, grad_norm (before it
+is cut), seconds and tokens so far, tokens_per_second of this step, memory_bytes; for preference training also
+chosen_reward, rejected_reward, margin (rewards in nats, β·log π/π_ref), accuracy and kl (nats a response), and for the
+self-refined losses augmented_margin and augmented_accuracy, the same on p⊕x. A resumed training begins with the points
+of the steps before it, which were reported before."""
 
 ShouldStop = Callable[[], bool]
 """Asked after every optimizer step; true ends the training at that step, with a checkpoint to resume from."""
@@ -32,7 +35,8 @@ class Stopped(Exception):
 class TrainResult:
     """A finished training.
 
-    ``loss`` is the mean over the last tenth of the steps; ``notes`` are sentences for the screen.
+    ``loss`` is the mean over the last tenth of the steps; ``seconds`` (of the steps, without loading and the
+    reference's pass) and ``tokens`` count from step 1, also of a resumed one; ``notes`` are sentences for the screen.
     """
 
     model_dir: Path

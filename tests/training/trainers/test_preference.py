@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from trl.trainer.utils import add_fused_lm_head
 from training.config import LoraConfig, PreferenceConfig
 from training.domain import losses
 from training.domain.templates import augment_query
-from training.trainers import loop
 from training.trainers.pair_logps import built_totals, fused_totals, pair_batch
 from training.trainers.preference import train_preference
 from training.trainers.results import Stopped, TrainingError, TrainResult
@@ -44,11 +44,8 @@ def _config(**changes: Any) -> PreferenceConfig:
 
 
 @pytest.fixture
-def train(
-    little_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[TrainResult, list[Point]]]:
-    """Train the little model, every step reported."""
-    monkeypatch.setattr(loop, "REPORT_INTERVAL", 0)
+def train(little_model: Path, tmp_path: Path) -> Callable[..., tuple[TrainResult, list[Point]]]:
+    """Train the little model."""
 
     def run(
         config: PreferenceConfig, *, name: str = "run", stop_at: int = 0, **arguments: Any
@@ -176,7 +173,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(train: Callable[..., Any
     assert not (tmp_path / "run" / "model").exists()
     resumed, points = train(_config(epochs=2, dropout=0.1))
     assert (resumed.resumed_from, resumed.steps) == (2, whole.steps)
-    assert points[0]["step"] == 3
+    assert [point["step"] for point in points] == [1, 2, 3, 4, 5, 6]
     one, other = _weights(whole.model_dir), _weights(resumed.model_dir)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -266,16 +263,34 @@ def test_a_loss_that_is_no_number_stops_at_its_step(
         train(_config(), model=str(broken))
 
 
-def test_points_come_at_most_four_times_a_second_and_the_last_always(
-    train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "REPORT_INTERVAL", 3600)
-    _, points = train(_config(epochs=4))
-    assert [point["step"] for point in points] == [1, 12]
-    assert set(points[-1]) == {
-        "step", "total_steps", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second",
-        "chosen_reward", "rejected_reward", "margin", "accuracy",
+@pytest.mark.parametrize("loss", ["dpo", "sr_dpo", "trl:sigmoid"])
+def test_every_step_is_reported_with_what_its_loss_can_say(loss: str, train: Callable[..., Any]) -> None:
+    _, points = train(_config(epochs=4, loss=loss))
+    assert [point["step"] for point in points] == list(range(1, 13))
+    names = {
+        "step", "total_steps", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds",
+        "memory_bytes", "chosen_reward", "rejected_reward", "margin", "accuracy", "kl",
     }  # fmt: skip
+    assert set(points[-1]) == (names | {"augmented_margin", "augmented_accuracy"} if loss == "sr_dpo" else names)
+    last = points[-1]
+    assert last["margin"] == pytest.approx(last["chosen_reward"] - last["rejected_reward"], abs=1e-6)
+    assert last["kl"] == pytest.approx(-(last["chosen_reward"] + last["rejected_reward"]) / 0.2, abs=1e-6)
+    assert last["memory_bytes"] > 1e8
+    assert all(one["seconds"] < other["seconds"] for one, other in pairwise(points))
+    assert last["tokens"] == 4 * points[2]["tokens"]
+
+
+def test_a_resumed_training_reports_its_steps_before_and_counts_on(train: Callable[..., Any]) -> None:
+    with pytest.raises(Stopped):
+        train(_config(epochs=2, loss="sr_ipo"), stop_at=4)
+    resumed, points = train(_config(epochs=2, loss="sr_ipo"))
+    whole, undisturbed = train(_config(epochs=2, loss="sr_ipo"), name="whole")
+    assert [point["step"] for point in points] == [1, 2, 3, 4, 5, 6]
+    for name in ("loss", "margin", "augmented_accuracy", "grad_norm", "kl", "learning_rate", "tokens"):
+        assert [point[name] for point in points] == pytest.approx([point[name] for point in undisturbed], rel=1e-5)
+    assert all(one["seconds"] < other["seconds"] for one, other in pairwise(points))
+    assert (resumed.resumed_from, resumed.tokens) == (4, whole.tokens)
+    assert resumed.loss == pytest.approx(whole.loss, rel=1e-5)
 
 
 def test_a_foreign_checkpoint_trains(models_folder: Path, train: Callable[..., Any]) -> None:

@@ -73,7 +73,8 @@ def test_training_lowers_the_loss_and_publishes_a_model(little_model: Path, tmp_
     assert points[-1]["loss"] < points[0]["loss"]
     assert points[-1]["learning_rate"] == pytest.approx(3e-4)
     assert set(points[0]) == {
-        "step", "total_steps", "epoch", "loss", "learning_rate", "grad_norm", "tokens_per_second",
+        "step", "total_steps", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second",
+        "seconds", "memory_bytes",
     }  # fmt: skip
     AutoModelForCausalLM.from_pretrained(result.model_dir)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
