@@ -47,13 +47,14 @@ ESSENTIAL: Final = frozenset(
 )
 #: Fields that name one data set.
 DATASET_FIELDS: Final = frozenset(
-    {"prompts.dataset", "candidates.from_dataset", "pairs.from_dataset", "evaluation.dataset"}
+    {"prompts.dataset", "candidates.from_dataset", "pairs.from_dataset", "evaluation.dataset", "evaluation.pairs"}
 )
 #: The kind of data set that a field needs; the others take prompts of any kind.
 FIELD_KINDS: Final = {
     "sft.datasets": "demonstrations",
     "candidates.from_dataset": "scored",
     "pairs.from_dataset": "preferences",
+    "evaluation.pairs": "preferences",
 }
 TITLES: Final = {
     "": "The run",
@@ -75,6 +76,7 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "sft.enabled": "Fine-tune first",
     "review.enabled": "People review the pairs",
     "evaluation.enabled": "Evaluate each model",
+    "evaluation.pairs": "Pairs to measure margins on",
     "candidates.max_new_tokens": "Longest response, tokens",
     "judging.max_new_tokens": "Longest judgement, tokens",
     "training.lora.rank": "LoRA rank",

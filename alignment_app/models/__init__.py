@@ -1,6 +1,13 @@
 """Every table of the record. Import models from here."""
 
-from alignment_app.models.artifacts import Checkpoint, Comparison, DatasetSnapshot, Evaluation, SnapshotItem
+from alignment_app.models.artifacts import (
+    Checkpoint,
+    Comparison,
+    DatasetSnapshot,
+    Evaluation,
+    PairMargin,
+    SnapshotItem,
+)
 from alignment_app.models.data import (
     Dataset,
     IterationPrompt,
@@ -25,6 +32,7 @@ __all__ = [
     "IterationPrompt",
     "Judgement",
     "OneTimePassword",
+    "PairMargin",
     "PreferencePair",
     "Prompt",
     "Response",

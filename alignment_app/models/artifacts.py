@@ -116,3 +116,29 @@ class Comparison(models.Model):
     class Meta:
         ordering = ("evaluation", "id")
         constraints = [models.UniqueConstraint(fields=("evaluation", "prompt"), name="comparison_once_a_prompt")]
+
+
+class PairMargin(models.Model):
+    """A preference pair as a trained checkpoint weighs it: log π/π_ref of its two responses."""
+
+    class Part(models.TextChoices):
+        TRAINING = "training", "Trained on"
+        HELD_OUT = "held_out", "Held out"
+        EVALUATION = "evaluation", "Evaluation set"
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.CASCADE, related_name="pair_margins")
+    pair = models.ForeignKey("alignment_app.PreferencePair", on_delete=models.PROTECT, related_name="margins")
+    part = models.CharField(max_length=12, choices=Part)
+    chosen_log_ratio = models.FloatField(help_text="log π/π_ref of the chosen response, summed over its tokens, nats.")
+    rejected_log_ratio = models.FloatField(help_text="The same of the rejected response.")
+    margin = models.FloatField(help_text="Chosen minus rejected, nats: the marginal of 003 section 4.1.")
+    augmented_margin = models.FloatField(help_text="The same on p⊕x, nats.")
+    score_difference = models.FloatField(
+        null=True, blank=True, help_text="Chosen score minus rejected score when it was measured, points."
+    )
+
+    class Meta:
+        ordering = ("checkpoint", "part", "id")
+        constraints = [
+            models.UniqueConstraint(fields=("checkpoint", "part", "pair"), name="pair_margin_once_a_checkpoint")
+        ]

@@ -113,7 +113,7 @@ def named_datasets(config: RunConfig) -> list[str]:
     if config.iterations:
         names.append(config.pairs.from_dataset or config.candidates.from_dataset or config.prompts.dataset)
     if config.evaluation.enabled:
-        names.append(config.evaluation.dataset)
+        names += [config.evaluation.dataset, config.evaluation.pairs]
     return [name for name in dict.fromkeys(names) if name]
 
 
@@ -161,6 +161,8 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
             yield "evaluation.count", f"The data set holds {rows[evaluation.dataset]:,} prompts; all of them are taken."
         if evaluation.dataset in (config.prompts.dataset if generates else "", *config.sft.datasets):
             yield "evaluation.dataset", "This data set is trained on as well, so the result says little. Hold one out."
+    if evaluation.enabled and config.iterations and evaluation.pairs and evaluation.pairs == config.pairs.from_dataset:
+        yield "evaluation.pairs", "These pairs are trained on as well, so the result says little. Hold some out."
     if generates and config.candidates.n > 1 and config.candidates.temperature == 0:
         yield "candidates.temperature", "At 0 every candidate of a prompt is the same and no pair can be made."
     judges = generates and config.paradigm != "teacher_demonstration"

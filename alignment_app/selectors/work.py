@@ -186,16 +186,25 @@ def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator
         .order_by("iteration__number", "prompt_id", "pk")
     )
     for pair in pairs:
-        yield (
-            {
-                "prompt": pair.prompt.messages,
-                "chosen": [{"role": "assistant", "content": pair.chosen.text}],
-                "rejected": [{"role": "assistant", "content": pair.rejected.text}],
-                "chosen_score": pair.chosen_score,
-                "rejected_score": pair.rejected_score,
-            },
-            {"pair_id": pair.pk},
-        )
+        yield _preference_row(pair), {"pair_id": pair.pk}
+
+
+def evaluation_pairs(dataset: Dataset, count: int) -> list[tuple[int, dict[str, Any]]]:
+    """The first ``count`` ready pairs of a data set, (id, row in TRL's format): the same for every checkpoint."""
+    pairs = PreferencePair.objects.filter(
+        prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
+    ).select_related("prompt", "chosen", "rejected")
+    return [(pair.pk, _preference_row(pair)) for pair in pairs.order_by("prompt__position", "pk")[:count]]
+
+
+def _preference_row(pair: PreferencePair) -> dict[str, Any]:
+    return {
+        "prompt": pair.prompt.messages,
+        "chosen": [{"role": "assistant", "content": pair.chosen.text}],
+        "rejected": [{"role": "assistant", "content": pair.rejected.text}],
+        "chosen_score": pair.chosen_score,
+        "rejected_score": pair.rejected_score,
+    }
 
 
 def checkpoint(run_id: int, number: int) -> Checkpoint:

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from alignment_app.models import (
     Iteration,
     IterationPrompt,
     Judgement,
+    PairMargin,
     PreferencePair,
     Response,
     Run,
@@ -31,6 +33,7 @@ from alignment_app.models import (
 )
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import held
+from training.domain.margins import MeasuredPair, margin_figures
 
 
 class EmptyTrainingSet(ValueError):
@@ -147,6 +150,32 @@ def register_checkpoint(
     return checkpoint
 
 
+def save_margins(
+    attempt: StageAttempt, checkpoint: Checkpoint, measured: Mapping[str, Sequence[tuple[int, MeasuredPair]]]
+) -> None:
+    """Keep how a checkpoint weighs pairs, (pair id, measured) by part, and the figures over each part."""
+    rows = [
+        PairMargin(
+            checkpoint=checkpoint,
+            pair_id=pair_id,
+            part=part,
+            chosen_log_ratio=pair.chosen_log_ratio,
+            rejected_log_ratio=pair.rejected_log_ratio,
+            margin=pair.margin,
+            augmented_margin=pair.augmented_margin,
+            score_difference=pair.score_difference,
+        )
+        for part, pairs in measured.items()
+        for pair_id, pair in pairs
+    ]
+    figures = {part: asdict(margin_figures([pair for _, pair in pairs])) for part, pairs in measured.items() if pairs}
+    with held(attempt):
+        checkpoint.pair_margins.all().delete()
+        PairMargin.objects.bulk_create(rows, batch_size=500)
+        checkpoint.metrics = {**checkpoint.metrics, "margins": figures}
+        checkpoint.save(update_fields=["metrics"])
+
+
 def delete_run_rows(run: Run) -> None:
     """Delete a run, from the leaves up since rows protect what they were made from; its files go after the commit.
 
@@ -156,6 +185,7 @@ def delete_run_rows(run: Run) -> None:
     snapshots = list(DatasetSnapshot.objects.filter(iteration__run=run).values_list("path", "content_hash"))
     Comparison.objects.filter(evaluation__checkpoint__run=run).delete()
     Evaluation.objects.filter(checkpoint__run=run).delete()
+    PairMargin.objects.filter(checkpoint__run=run).delete()
     SnapshotItem.objects.filter(snapshot__iteration__run=run).delete()
     PreferencePair.objects.filter(iteration__run=run).delete()
     Judgement.objects.filter(iteration__run=run).delete()

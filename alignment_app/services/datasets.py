@@ -38,4 +38,5 @@ _PLACES = (
     ("candidates", "from_dataset"),
     ("pairs", "from_dataset"),
     ("evaluation", "dataset"),
+    ("evaluation", "pairs"),
 )

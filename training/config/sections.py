@@ -130,6 +130,11 @@ class EvaluationConfig(Section):
     enabled: bool = Field(True, description="Off: checkpoints are not evaluated.")
     dataset: str = Field("", description="Name of the data set with held-out prompts.")
     count: int = Field(200, ge=1, le=100_000, description="Held-out prompts answered by each checkpoint.")
+    pairs: str = Field(
+        "",
+        description="Name of a data set with preference pairs that no training sees: margin and accuracy on as many of "
+        "them as count says, and the margin's correlation with their scores. Empty: none.",
+    )
     temperature: Temperature = Field(0.0, description="Sampling temperature of the answers; 0 is greedy.")
     top_p: Probability = Field(1.0, description="Nucleus of the answers.")
     max_new_tokens: int = Field(256, ge=1, le=32768, description="Longest answer, in tokens.")

@@ -8,6 +8,7 @@ from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, events, stages
 from alignment_app.services.keeping import MetricsLog
+from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.trainers.preference import train_preference
 from training.trainers.results import TrainResult
@@ -48,7 +49,8 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
         report=metrics.report,
         should_stop=job.keeper.should_stop,
     )
-    return _register(job, metrics, result, kind=Checkpoint.Kind.SFT, reference=None)
+    _register(job, metrics, result, kind=Checkpoint.Kind.SFT, reference=None)
+    return _told(result)
 
 
 def train_on_preferences(job: StageWork) -> dict[str, Any]:
@@ -69,16 +71,18 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
         report=metrics.report,
         should_stop=job.keeper.should_stop,
     )
-    return _register(job, metrics, result, kind=Checkpoint.Kind.PREFERENCE, reference=reference)
+    checkpoint = _register(job, metrics, result, kind=Checkpoint.Kind.PREFERENCE, reference=reference)
+    measure_margins(job, checkpoint, reference, data)
+    return _told(result)
 
 
 def _register(
     job: StageWork, metrics: MetricsLog, result: TrainResult, *, kind: str, reference: Checkpoint | None
-) -> dict[str, Any]:
+) -> Checkpoint:
     metrics.flush()
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
-    artifacts.register_checkpoint(
+    return artifacts.register_checkpoint(
         job.attempt,
         job.iteration,
         kind=kind,
@@ -86,6 +90,14 @@ def _register(
         reference=reference,
         steps=result.steps,
         seconds=result.seconds,
-        metrics={"tokens": result.tokens, "resumed_from": result.resumed_from, **metrics.last},
+        metrics={
+            **metrics.last,
+            "tokens": result.tokens,
+            "tokens_per_second": result.tokens / result.seconds if result.seconds else None,
+            "resumed_from": result.resumed_from,
+        },
     )
+
+
+def _told(result: TrainResult) -> dict[str, Any]:
     return {"steps": result.steps, "seconds": result.seconds, "loss": result.loss}

@@ -1,0 +1,67 @@
+"""After a preference training: how the new checkpoint weighs pairs, and whether as their scores do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignment_app.models import Checkpoint, Dataset, PairMargin
+from alignment_app.selectors import work as selectors
+from alignment_app.services import artifacts, events
+from training.domain.margins import MEASURED_PAIRS, MeasuredPair, margin_figures
+from training.domain.seeds import derive_seed
+from training.jobs.stage_work import StageWork
+from training.trainers.log_ratios import measure_pairs
+
+Row = dict[str, Any]
+
+
+def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoint, data: list[Row]) -> None:
+    """Measure and keep the margins of the training pairs (a draw of them) and of ``evaluation.pairs``.
+
+    Of the training pairs those with scores are drawn from, where there are any.
+    """
+    parts = {part: rows for part, rows in _parts(job, data).items() if rows}
+    rows = [row for part in parts.values() for _, row in part]
+    measured = measure_pairs(
+        rows,
+        model=artifacts.resolve(checkpoint.location),
+        reference=artifacts.resolve(reference.location),
+        batch_size=2 * job.config.training.micro_batch_size,
+        should_stop=job.keeper.should_stop,
+        **job.student_limits,
+    )
+    results = iter(measured)
+    found: dict[str, list[tuple[int, MeasuredPair]]] = {}
+    for part, pairs in parts.items():
+        results_of_part = [(pair_id, next(results)) for pair_id, _ in pairs]
+        found[part] = [(pair_id, pair) for pair_id, pair in results_of_part if pair is not None]
+    artifacts.save_margins(job.attempt, checkpoint, found)
+    for part, kept in found.items():
+        if kept:
+            events.log(job.run.pk, _sentence(checkpoint, part, [pair for _, pair in kept]))
+
+
+def _parts(job: StageWork, data: list[Row]) -> dict[str, list[tuple[int, Row]]]:
+    """(pair id, row) of what is measured, by part."""
+    ids = job.iteration.snapshot.items.order_by("position").values_list("pair_id", flat=True)
+    trained = list(zip(ids, data, strict=True))
+    scored = [pair for pair in trained if None not in (pair[1].get("chosen_score"), pair[1].get("rejected_score"))]
+    drawn = sorted(
+        scored or trained,
+        key=lambda pair: derive_seed(job.config.seed, "measured", str(pair[1]["prompt"]), str(pair[1]["chosen"])),
+    )
+    parts = {str(PairMargin.Part.TRAINING): drawn[:MEASURED_PAIRS]}
+    config = job.config.evaluation
+    if config.enabled and config.pairs:
+        dataset = Dataset.objects.get(name=config.pairs)
+        parts[str(PairMargin.Part.EVALUATION)] = selectors.evaluation_pairs(dataset, config.count)
+    return parts
+
+
+def _sentence(checkpoint: Checkpoint, part: str, pairs: list[MeasuredPair]) -> str:
+    figures = margin_figures(pairs)
+    which = {"training": "training pairs", "held_out": "held-out pairs", "evaluation": "pairs of the evaluation set"}
+    text = f"{checkpoint.name} puts {figures.accuracy:.1%} of {figures.pairs:,} {which[part]} in order"
+    if figures.pearson is None:
+        return f"{text}."
+    return f"{text}; margin against score: Pearson {figures.pearson:.2f} over {figures.scored:,}."

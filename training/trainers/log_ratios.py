@@ -1,0 +1,85 @@
+"""Log-ratios of preference pairs under a trained model and its reference, on x and on p⊕x."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from trl.trainer.utils import add_fused_lm_head
+
+from training.domain.margins import MeasuredPair
+from training.trainers import loading
+from training.trainers.pair_logps import PairTokens
+from training.trainers.preference import encode_pairs
+from training.trainers.reference import reference_logps
+from training.trainers.results import ShouldStop, TrainingError
+
+
+def measure_pairs(
+    pairs: Sequence[Mapping[str, Any]],
+    *,
+    model: str,
+    reference: str,
+    batch_size: int,
+    max_length: int,
+    dtype: str,
+    trust_remote_code: bool,
+    should_stop: ShouldStop,
+) -> list[MeasuredPair | None]:
+    """Each pair under ``model`` against ``reference``, cut as for training; ``None`` where nothing is left of it.
+
+    A pair is as :func:`training.trainers.preference.train_preference` takes it; its ``chosen_score`` and
+    ``rejected_score`` give the difference. One model is loaded at a time. Raises :class:`Stopped` between two batches.
+    """
+    tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
+    encoded = [_encode(tokenizer, pair, max_length) for pair in pairs]
+    kept = [tokens for tokens in encoded if tokens is not None]
+    if not kept:
+        return [None] * len(pairs)
+
+    def logps(which: str) -> tuple[torch.Tensor, torch.Tensor]:
+        loaded, _ = loading.load_model(which, dtype=loading.weight_dtype(dtype), trust_remote_code=trust_remote_code)
+        loaded = loaded.to("cpu" if loading.use_cpu() else "cuda").eval()
+        add_fused_lm_head(loaded, outputs=("log_probs",))
+        with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(dtype)):
+            plain, augmented = (
+                reference_logps(
+                    loaded,
+                    kept,
+                    augmented=augmented,
+                    pad_token_id=tokenizer.pad_token_id,
+                    batch_size=batch_size,
+                    should_stop=should_stop,
+                )
+                for augmented in (False, True)
+            )
+        del loaded
+        gc.collect()
+        return torch.tensor(plain, dtype=torch.float64), torch.tensor(augmented, dtype=torch.float64)
+
+    (policy, augmented_policy), (before, augmented_before) = logps(model), logps(reference)
+    ratios = (policy - before).tolist()
+    augmented = (augmented_policy - augmented_before).tolist()
+    measured = iter(zip(ratios, augmented, strict=True))
+    found: list[MeasuredPair | None] = []
+    for pair, tokens in zip(pairs, encoded, strict=True):
+        if tokens is None:
+            found.append(None)
+            continue
+        (chosen, rejected), (augmented_chosen, augmented_rejected) = next(measured)
+        found.append(MeasuredPair(chosen, rejected, augmented_chosen - augmented_rejected, _difference(pair)))
+    return found
+
+
+def _encode(tokenizer: Any, pair: Mapping[str, Any], max_length: int) -> PairTokens | None:
+    try:
+        return encode_pairs(tokenizer, [pair], max_length=max_length, augment=True)[0][0]
+    except TrainingError:
+        return None
+
+
+def _difference(pair: Mapping[str, Any]) -> float | None:
+    chosen, rejected = pair.get("chosen_score"), pair.get("rejected_score")
+    return None if chosen is None or rejected is None else chosen - rejected
