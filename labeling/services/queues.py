@@ -18,7 +18,7 @@ from labeling.selectors import record
 from labeling.services import gates
 from labeling.services.access import require_lead
 from labeling.services.settling import keep_original
-from training.domain.impact import JudgedResponse, pair_impact, score_impact
+from training.domain.impact import JudgedResponse, Trust, learn_trust, pair_impact, score_impact
 from training.domain.seeds import derive_seed
 
 BATCH = 1000
@@ -154,23 +154,24 @@ def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[_I
         pairs = pairs.filter(iteration__isnull=True, prompt__dataset=dataset)
     found = list(pairs.order_by("prompt__position", "pk"))
     seen = _judged(iteration, {pair.prompt_id for pair in found})
+    trust = learn_trust(list(group.values()) for group in seen.values())
     return [
         _Item(
             pair.prompt_id,
             pair.chosen_id,
             pair.rejected_id,
             pair,
-            _impact_of_pair(pair, seen.get(pair.prompt_id, {})),
+            _impact_of_pair(pair, seen.get(pair.prompt_id, {}), trust),
         )
         for pair in found
     ]
 
 
-def _impact_of_pair(pair: PreferencePair, group: dict[int, JudgedResponse]) -> float:
+def _impact_of_pair(pair: PreferencePair, group: dict[int, JudgedResponse], trust: Trust) -> float:
     chosen = group.get(pair.chosen_id) or JudgedResponse(pair.chosen_score)
     rejected = group.get(pair.rejected_id) or JudgedResponse(pair.rejected_score)
     others = [row for pk, row in group.items() if pk not in (pair.chosen_id, pair.rejected_id)]
-    return pair_impact(chosen, rejected, others)
+    return pair_impact(chosen, rejected, others, trust)
 
 
 def _score_items(iteration: Iteration | None, dataset: Dataset | None) -> list[_Item]:
@@ -180,10 +181,11 @@ def _score_items(iteration: Iteration | None, dataset: Dataset | None) -> list[_
         responses = Response.objects.filter(prompt__dataset=dataset, iteration__isnull=True)
     found = list(responses.order_by("prompt__position", "prompt_id", "index").values_list("prompt_id", "pk"))
     seen = _judged(iteration, {prompt_id for prompt_id, _ in found})
+    trust = learn_trust(list(group.values()) for group in seen.values())
     items = []
     for prompt_id, pk in found:
         group = seen.get(prompt_id, {})
-        impact = score_impact(group[pk], list(group.values())) if pk in group else 1.0
+        impact = score_impact(group[pk], list(group.values()), trust) if pk in group else 1.0
         items.append(_Item(prompt_id, pk, impact=impact))
     return items
 

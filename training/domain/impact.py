@@ -1,17 +1,23 @@
 """Which items people should see first: those where a decision is most likely to change the training set.
 
-Every figure is between 0 and 1. Nothing here knows what people will say: it reads the judge's own doubt, how near the
-scores are, and what another judge thinks.
+Each response has a quality that nobody sees. A judge's score is that quality plus the judge's own error, both normal
+around the prompt's mean; a response's samples that differ add to the error. How much of a judge's score is quality is
+learnt from the queue's own judgements, by how far two judges agree (the moments of a one-factor model): no person's
+answer takes part. What follows is a probability, and the items go by it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: Points by which one sampled judgement of an additive 5-point judge typically differs from another.
-TYPICAL_SPREAD = 0.6
+#: Of a judge's variance within a prompt, at least and at most so much counts as quality: no judge knows all or nothing.
+LEAST_SHARE, MOST_SHARE = 0.05, 0.95
+#: Responses with two judges below which their agreement says too little, and :data:`TYPICAL` is taken.
+ENOUGH = 40
+#: How far the choice among a prompt's candidates breaks a tie between two pairs that are as likely to be wrong.
+TIE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,66 +29,107 @@ class JudgedResponse:
     other: float | None = None
 
 
-def closeness(margin: float | None, spread: float | None = None) -> float:
-    """Chance that the order of two scores is wrong, doubled so that equal scores give 1; unknown margins give 1."""
-    if margin is None:
-        return 1.0
-    noise = math.hypot(spread or 0.0, TYPICAL_SPREAD)
-    return math.erfc(abs(margin) / (2 * noise))
+Group = Sequence[JudgedResponse]
 
 
-def disagreement(chosen: JudgedResponse, rejected: JudgedResponse) -> float | None:
-    """How far another judge doubts the order: 1 where it has it the other way round by 2 points or more, 0.5 where
-    it sees no difference, 0 where it agrees by 2 points or more. ``None`` where it has not judged both."""
-    if chosen.other is None or rejected.other is None:
-        return None
-    return min(1.0, max(0.0, 0.5 - (chosen.other - rejected.other) / 4))
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Variances within a prompt, in squared points: of quality, and of the errors of both judges."""
+
+    quality: float
+    force: float
+    other: float
 
 
-def pair_impact(chosen: JudgedResponse, rejected: JudgedResponse, others: Sequence[JudgedResponse] = ()) -> float:
-    """How likely a person is to change this pair.
+#: An additive 5-point judge of whom nothing is known: half of what it says is quality.
+TYPICAL = Trust(quality=1.0, force=1.0, other=1.0)
 
-    ``others`` are the prompt's further responses: one that scores as high as the chosen, or as low as the rejected,
-    could as well stand in the pair, so the choice was close to arbitrary.
+
+def learn_trust(groups: Iterable[Group]) -> Trust:
+    """The variances by which two judges' scores of the same prompts agree, prompts as groups of responses.
+
+    The judges' covariance within a prompt is the variance of quality; what is left of each variance is error.
     """
-    margin = None if chosen.score is None or rejected.score is None else chosen.score - rejected.score
-    spread = math.hypot(chosen.spread or 0.0, rejected.spread or 0.0)
-    close = closeness(margin, spread)
-    doubt = disagreement(chosen, rejected)
-    arbitrary = _arbitrary(chosen, rejected, others)
-    if doubt is None:
-        return 0.8 * close + 0.2 * arbitrary
-    # A second judge's doubt says far more than the first one's margin: coarse judges are as wrong at 4 points as at 1.
-    return 0.1 * close + 0.85 * doubt + 0.05 * arbitrary
+    own = others = shared = 0.0
+    degrees = seen = 0
+    for group in groups:
+        both = [(row.score, row.other) for row in group if row.score is not None and row.other is not None]
+        if len(both) < 2:
+            continue
+        force_mean = sum(force for force, _ in both) / len(both)
+        other_mean = sum(other for _, other in both) / len(both)
+        for force, other in both:
+            own += (force - force_mean) ** 2
+            others += (other - other_mean) ** 2
+            shared += (force - force_mean) * (other - other_mean)
+        degrees += len(both) - 1
+        seen += len(both)
+    if seen < ENOUGH or not own or not others:
+        return TYPICAL
+    own, others, shared = own / degrees, others / degrees, shared / degrees
+    smaller = min(own, others)
+    quality = min(max(shared, LEAST_SHARE * smaller), MOST_SHARE * smaller)
+    return Trust(quality, own - quality, others - quality)
 
 
-def _arbitrary(chosen: JudgedResponse, rejected: JudgedResponse, others: Sequence[JudgedResponse]) -> float:
-    near = [
-        max(
-            closeness(_gap(other, chosen), other.spread),
-            closeness(_gap(other, rejected), other.spread),
-        )
-        for other in others
-        if other.score is not None
-    ]
-    return max(near, default=0.0)
+def _qualities(group: Group, trust: Trust) -> list[tuple[float, float]]:
+    """Mean and variance of each response's quality around its prompt's mean, given what the judges say."""
+    centre = _mean([row.score for row in group])
+    other_centre = _mean([row.other for row in group])
+    found = []
+    for row in group:
+        precision, pull = 1 / trust.quality, 0.0
+        if row.score is not None:
+            weight = 1 / (trust.force + (row.spread or 0.0) ** 2)
+            precision, pull = precision + weight, pull + weight * (row.score - centre)
+        if row.other is not None:
+            weight = 1 / trust.other
+            precision, pull = precision + weight, pull + weight * (row.other - other_centre)
+        found.append((pull / precision, 1 / precision))
+    return found
 
 
-def _gap(one: JudgedResponse, other: JudgedResponse) -> float | None:
-    return None if one.score is None or other.score is None else one.score - other.score
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else 0.0
 
 
-def score_impact(response: JudgedResponse, group: Sequence[JudgedResponse]) -> float:
-    """How likely a corrected score of one response is to change its prompt's max-min choice.
+def _below(value: float, mean: float, variance: float) -> float:
+    """Probability that a normal variable lies below a value."""
+    return 0.5 * math.erfc((mean - value) / math.sqrt(2 * variance))
 
-    An unparsed response always could: it takes no part until a person scores it.
+
+def pair_impact(chosen: JudgedResponse, rejected: JudgedResponse, others: Group = (), trust: Trust = TYPICAL) -> float:
+    """Probability that the rejected response is the better one, 0 to 1; a half where no judge says anything.
+
+    ``others`` are the prompt's further responses. Between pairs that are equally likely to be wrong, one whose choice
+    was close to arbitrary comes first: another response could as well stand in it.
     """
-    scores = [row.score for row in group if row.score is not None]
-    if response.score is None or len(scores) < 2:
+    group = [chosen, rejected, *others]
+    (high, high_variance), (low, low_variance), *rest = _qualities(group, trust)
+    flip = _below(0.0, high - low, high_variance + low_variance)
+    arbitrary = max(
+        (
+            max(_below(0.0, high - mean, high_variance + variance), _below(0.0, mean - low, variance + low_variance))
+            for mean, variance in rest
+        ),
+        default=0.0,
+    )
+    return (1 - TIE) * flip + TIE * arbitrary
+
+
+def score_impact(response: JudgedResponse, group: Group, trust: Trust = TYPICAL) -> float:
+    """Probability that a person's score of one response (of ``group``) changes its prompt's max-min choice.
+
+    The others keep their scores. An unparsed response takes no part until a person scores it: 1.
+    """
+    place = next((place for place, row in enumerate(group) if row is response), None)
+    rest = [row.score for number, row in enumerate(group) if number != place and row.score is not None]
+    if response.score is None or place is None or not rest:
         return 1.0
-    high, low = max(scores), min(scores)
-    to_the_edge = min(high - response.score, response.score - low)
-    near = closeness(to_the_edge, response.spread)
-    doubt = 0.0 if response.other is None else min(1.0, abs(response.score - response.other) / 3)
-    wobble = min(1.0, (response.spread or 0.0) / 2)
-    return 0.4 * near + 0.4 * doubt + 0.2 * wobble
+    mean, variance = _qualities(group, trust)[place]
+    mean += _mean([row.score for row in group])
+    above, below = 1 - _below(max(rest), mean, variance), _below(min(rest), mean, variance)
+    chosen, rejected = response.score > max(rest), response.score < min(rest)
+    change = 1 - above if chosen else 1 - below if rejected else above + below
+    return min(1.0, max(0.0, change))

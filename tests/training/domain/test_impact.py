@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.benchmarks import impact
 from training.domain.calibration import calibrate
-from training.domain.impact import JudgedResponse, closeness, disagreement, pair_impact, score_impact
-from training.domain.pairing import max_min_pairs
-from training.domain.rows import PairDraft, ScoredResponse
+from training.domain.impact import TIE, TYPICAL, JudgedResponse, Trust, learn_trust, pair_impact, score_impact
 
 
 def test_close_scores_and_unsteady_judges_come_first() -> None:
-    assert closeness(0.0) == 1.0
-    assert closeness(0.5) > closeness(2.0) > closeness(4.0)
-    assert closeness(2.0, spread=2.0) > closeness(2.0, spread=0.1)
-    assert closeness(None) == 1.0
+    def likely(margin: float, spread: float = 0.0) -> float:
+        return pair_impact(JudgedResponse(1 + margin, spread), JudgedResponse(1.0, spread))
+
+    assert likely(0.0) == pytest.approx((1 - TIE) / 2)
+    assert likely(0.5) > likely(2.0) > likely(4.0)
+    assert likely(2.0, spread=2.0) > likely(2.0, spread=0.1)
+
+
+def test_where_no_judge_says_anything_a_flip_is_as_likely_as_not() -> None:
+    assert pair_impact(JudgedResponse(None), JudgedResponse(None)) == pytest.approx((1 - TIE) / 2)
 
 
 def test_a_second_judge_that_sees_it_the_other_way_round_comes_before_one_that_agrees() -> None:
     against = pair_impact(JudgedResponse(4.0, other=1.0), JudgedResponse(2.0, other=4.0))
+    alone = pair_impact(JudgedResponse(4.0), JudgedResponse(2.0))
     for_it = pair_impact(JudgedResponse(4.0, other=4.0), JudgedResponse(2.0, other=1.0))
-    assert against > 0.8 > 0.2 > for_it
-    assert disagreement(JudgedResponse(4.0), JudgedResponse(2.0)) is None
+    assert against > 0.5 > alone > for_it
 
 
 def test_a_pair_whose_choice_was_nearly_arbitrary_comes_before_a_clear_one() -> None:
-    pair = JudgedResponse(4.0), JudgedResponse(2.0)
-    assert pair_impact(*pair, [JudgedResponse(4.0)]) > pair_impact(*pair, [JudgedResponse(None)])
+    pair = JudgedResponse(4.0, other=3.0), JudgedResponse(2.0, other=3.0)
+    assert pair_impact(*pair, [JudgedResponse(4.0)]) > pair_impact(*pair, [JudgedResponse(3.0)])
+
+
+def _two_judges(force_error: float, other_error: float) -> list[list[JudgedResponse]]:
+    """2,000 prompts of four responses whose quality has the variance 1, as two judges see it."""
+    draw = random.Random(1)
+    prompts = [[draw.gauss(0, 1) for _ in range(4)] for _ in range(2000)]
+    return [
+        [JudgedResponse(value + draw.gauss(0, force_error), None, value + draw.gauss(0, other_error)) for value in row]
+        for row in prompts
+    ]
+
+
+def test_how_far_each_judge_is_to_be_trusted_is_learnt_from_how_far_they_agree() -> None:
+    trust = learn_trust(_two_judges(force_error=2.0, other_error=0.5))
+    assert trust.quality == pytest.approx(1.0, abs=0.1)
+    assert trust.force == pytest.approx(4.0, abs=0.2)
+    assert trust.other == pytest.approx(0.25, abs=0.1)
+    assert learn_trust([[JudgedResponse(1.0), JudgedResponse(2.0)]]) == TYPICAL
+
+
+def test_the_impact_of_a_pair_is_the_chance_that_it_is_wrong() -> None:
+    """Drawn from the model itself, so the share of wrong pairs must be what was promised."""
+    draw, trust = random.Random(2), Trust(quality=1.0, force=2.0, other=0.5)
+    promised, wrong = [], []
+    for _ in range(4000):
+        truth = [draw.gauss(0, 1) for _ in range(40)]
+        group = [JudgedResponse(t + draw.gauss(0, 2**0.5), None, t + draw.gauss(0, 0.5**0.5)) for t in truth]
+        # Of forty responses the mean hides nothing, as the model takes it; two of them make the pair.
+        high, low = sorted((0, 1), key=lambda place: -float(group[place].score or 0.0))
+        promised.append(pair_impact(group[high], group[low], group[2:], trust))
+        wrong.append(truth[high] < truth[low])
+    assert sum(wrong) / len(wrong) == pytest.approx(sum(promised) / len(promised), abs=0.02)
+    sure = [is_wrong for chance, is_wrong in zip(promised, wrong, strict=True) if chance > 0.7]
+    assert sum(sure) / len(sure) > 0.7
 
 
 def test_an_unparsed_response_and_one_at_the_edge_come_before_one_in_the_middle() -> None:
@@ -52,32 +89,13 @@ def test_every_figure_is_between_nothing_and_one() -> None:
         assert 0 <= score_impact(group[0], group) <= 1
 
 
-def _score(value: Any) -> float | None:
-    return None if value is None or value < 0 else float(value)
-
-
 def test_the_wrong_pairs_of_a_real_judge_come_at_least_one_and_a_half_times_as_early(real_data: Path) -> None:
     """The student M1 judged, Gemini is the other judge, and gpt's scores stand in for people."""
-    rows = [json.loads(line) for line in (real_data / "eft_scores_200.jsonl").open(encoding="utf-8")]
-    items: list[tuple[float, bool]] = []
-    for number, row in enumerate(rows):
-        found = row["responses"]
-        scored = [
-            ScoredResponse(place, number, place, one["text"], _score(one["scores"]["M1"]))
-            for place, one in enumerate(found)
-        ]
-        (pair,) = max_min_pairs(scored)
-        if not isinstance(pair, PairDraft):
-            continue
-        judged = [JudgedResponse(row.score, None, _score(found[row.id]["scores"]["gemini"])) for row in scored]
-        said = [_score(found[place]["scores"]["gpt"]) for place in (pair.chosen_id, pair.rejected_id)]
-        if said[0] is None or said[1] is None:
-            continue
-        others = [judged[place] for place in range(len(judged)) if place not in (pair.chosen_id, pair.rejected_id)]
-        items.append((pair_impact(judged[pair.chosen_id], judged[pair.rejected_id], others), said[0] < said[1]))
-    wrong = sum(is_wrong for _, is_wrong in items)
-    first_fifth = sorted(items, key=lambda item: -item[0])[: len(items) // 5]
-    assert sum(is_wrong for _, is_wrong in first_fifth) / wrong >= 1.5 * 0.2
+    queue = impact.queue_of(impact.eft(real_data, "M1", "gemini"))
+    wrong = [item.gap < 0 for item in queue]
+    order = sorted(range(len(queue)), key=lambda place: -queue[place].impact)
+    assert (len(queue), sum(wrong)) == (185, 47)
+    assert impact.found(order, wrong)[1] >= 1.5 * 0.2
 
 
 def test_a_judge_that_says_what_people_say_is_calibrated_and_one_that_adds_a_point_is_off_by_it() -> None:
