@@ -43,7 +43,7 @@ def next_task(queue: Queue, person: User, *, beside: int | None = None) -> Assig
             return _loaded(assignment, queue)
     if len(held) >= MOST_HELD:
         return None
-    return _take(queue, person, now)
+    return _take(queue, person, now, shown=beside is None)
 
 
 def _check_open(queue: Queue) -> None:
@@ -53,7 +53,7 @@ def _check_open(queue: Queue) -> None:
         raise Refused("deadline-passed", f"The deadline of {queue.name} has passed. Ask a lead to move it.")
 
 
-def _take(queue: Queue, person: User, now: datetime) -> Assignment | None:
+def _take(queue: Queue, person: User, now: datetime, *, shown: bool) -> Assignment | None:
     mine = Assignment.objects.filter(task=OuterRef("pk"), person=person).exclude(state=Assignment.State.RETURNED)
     wanted = Task.objects.filter(queue=queue, state=Task.State.OPEN).exclude(Exists(mine)).order_by("rank")
     if connection.features.has_select_for_update_skip_locked:
@@ -62,7 +62,7 @@ def _take(queue: Queue, person: User, now: datetime) -> Assignment | None:
     for part in _parts(wanted, queue, person):
         while (task_id := part.values_list("pk", flat=True).first()) is not None:
             if take_place(task_id):
-                return _lease(task_id, queue, person, now)
+                return _lease(task_id, queue, person, now, shown=shown)
     return None
 
 
@@ -92,23 +92,26 @@ def give_back_place(task_id: int) -> None:
     Task.objects.filter(pk=task_id).update(free=F("free") + 1, state=Task.State.OPEN)
 
 
-def _lease(task_id: int, queue: Queue, person: User, now: datetime) -> Assignment:
-    drawn = random.Random(derive_seed(queue.seed, "desk", task_id, person.pk))
-    swapped, prefilled = drawn.random() < 0.5, drawn.random() < queue.prefill_share
+def _lease(task_id: int, queue: Queue, person: User, now: datetime, *, shown: bool = False) -> Assignment:
+    """The person's assignment on an item of which they have taken a place; ``shown``: they see it at once."""
     expires = now + timedelta(seconds=queue.lease_seconds)
-    again = Assignment.objects.filter(task=task_id, person=person)
     # It may have been theirs before and returned: sides and draft stay as they were, so it looks the same again.
-    if not again.update(state=Assignment.State.LEASED, leased_at=now, lease_expires_at=expires):
-        Assignment.objects.create(
+    assignment = Assignment.objects.filter(task=task_id, person=person).order_by().first()
+    if assignment is None:
+        drawn = random.Random(derive_seed(queue.seed, "desk", task_id, person.pk))
+        swapped, prefilled = drawn.random() < 0.5, drawn.random() < queue.prefill_share
+        assignment = Assignment(
             task_id=task_id,
             person=person,
             queue=queue,
-            leased_at=now,
-            lease_expires_at=expires,
             swapped=swapped and queue.kind != Queue.Kind.SCORE,
             prefilled=prefilled,
         )
-    return _loaded(again.get(), queue)
+    assignment.state, assignment.leased_at, assignment.lease_expires_at = Assignment.State.LEASED, now, expires
+    if shown and assignment.shown_at is None:
+        assignment.shown_at = now
+    assignment.save()
+    return _loaded(assignment, queue)
 
 
 def _loaded(assignment: Assignment, queue: Queue) -> Assignment:
@@ -130,7 +133,7 @@ def return_expired(queue: Queue, now: datetime | None = None) -> int:
     now = now or timezone.now()
     returned = 0
     expired = Assignment.objects.filter(queue=queue, state=Assignment.State.LEASED, lease_expires_at__lte=now)
-    for pk, task_id in expired.values_list("pk", "task_id"):
+    for pk, task_id in expired.order_by().values_list("pk", "task_id"):
         returned += _return(pk, task_id, Assignment.State.RETURNED, lease_expires_at__lte=now)
     return returned
 

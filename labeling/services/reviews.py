@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import Count, F, Max, Q
 from django.utils import timezone
 
 from alignment_app.models import Response
@@ -188,7 +188,7 @@ def _write(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in
         too_fast=seconds is not None and seconds < queue.min_seconds,
         gold_right=_gold_right(task, answer),
         seconds=seconds,
-        guideline=queue.guidelines.first(),
+        guideline_id=queue.guidelines.values_list("pk", flat=True).first(),
         in_force=in_force,
     )
 
@@ -226,8 +226,8 @@ def _recount(task: Task) -> Change | None:
     """Bring the item's counters and the record in line with the answers in force."""
     queue = task.queue
     was_done = task.state == Task.State.DONE
-    standing = task.assignments.filter(state=_DONE).count()
-    free = Task.objects.values_list("free", flat=True).get(pk=task.pk)
+    answered = Count("assignments", filter=Q(assignments__state=_DONE))
+    free, standing = Task.objects.order_by().values_list("free").annotate(n=answered).get(pk=task.pk)
     lines = list(task.reviews.filter(in_force=True).select_related("edited").order_by("id"))
     adjudicated = any(line.adjudication for line in lines)
     task.answers, task.free = standing, free

@@ -1,0 +1,145 @@
+"""What a queue holds: the pairs, responses or comparisons of its source, and how likely people are to change each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, TypeVar
+
+from alignment_app.models import Dataset, Evaluation, Iteration, Judgement, PreferencePair, Response
+from alignment_app.services.errors import Refused
+from labeling.models import Queue, Task
+from labeling.selectors import record
+from labeling.services.settling import keep_original
+from training.domain.impact import JudgedResponse, learn_trust, pair_impact, score_impact
+
+BATCH: Final = 1000
+#: Prompts from which is learnt how far two judges are to be trusted; more would not change it.
+TRUST_PROMPTS: Final = 5000
+
+Row = TypeVar("Row")
+Groups = dict[int, dict[int, JudgedResponse]]
+
+
+@dataclass(slots=True)
+class Item:
+    """One item of a queue to be, by its rows in the record."""
+
+    prompt_id: int
+    first_id: int
+    second_id: int | None = None
+    pair_id: int | None = None
+    impact: float = 0.0
+
+
+def items_of(
+    kind: str, iteration: Iteration | None, evaluation: Evaluation | None, dataset: Dataset | None
+) -> list[Item]:
+    """Every item of that kind in the source, by arrival. Raises :class:`Refused` where the source does not fit."""
+    if kind == Queue.Kind.COMPARISON:
+        if evaluation is None:
+            raise Refused("no-source", "A comparison queue is made of a checkpoint's evaluation.", status=400)
+        rows = evaluation.comparisons.order_by("pk").values_list("prompt_id", "response_id", "against_id")
+        return [Item(*row) for row in rows]
+    if iteration is None and dataset is None:
+        raise Refused("no-source", "Choose an iteration or a data set.", status=400)
+    if kind == Queue.Kind.PAIR:
+        return _pair_items(iteration, dataset)
+    return _score_items(iteration, dataset)
+
+
+def tasks(queue: Queue, items: Sequence[Item]) -> Iterator[list[Task]]:
+    """The items as rows in this order, batch by batch."""
+    for start in range(0, len(items), BATCH):
+        part = items[start : start + BATCH]
+        pairs = PreferencePair.objects.in_bulk([item.pair_id for item in part if item.pair_id])
+        yield [
+            Task(
+                queue=queue,
+                free=queue.overlap,
+                rank=start + place,
+                prompt_id=item.prompt_id,
+                first_id=item.first_id,
+                second_id=item.second_id,
+                pair_id=item.pair_id,
+                original=keep_original(pairs[item.pair_id]) if item.pair_id else {},
+                impact=item.impact,
+            )
+            for place, item in enumerate(part)
+        ]
+
+
+def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[Item]:
+    pairs = PreferencePair.objects.filter(state__in=PreferencePair.TRAINABLE)
+    if iteration:
+        pairs = pairs.filter(iteration=iteration)
+    else:
+        pairs = pairs.filter(iteration__isnull=True, prompt__dataset=dataset)
+    fields = ("prompt_id", "chosen_id", "rejected_id", "pk", "chosen_score", "rejected_score")
+    rows = pairs.order_by("prompt__position", "pk").values_list(*fields)
+    judges = _Judges(iteration, pairs.order_by("prompt__position").values_list("prompt_id", flat=True)[:TRUST_PROMPTS])
+    items = []
+    for part in _batches(rows.iterator(chunk_size=BATCH)):
+        groups = judges.groups({row[0] for row in part})
+        for prompt_id, chosen, rejected, pk, *scores in part:
+            group = groups.get(prompt_id, {})
+            high = group.get(chosen) or JudgedResponse(scores[0])
+            low = group.get(rejected) or JudgedResponse(scores[1])
+            others = [row for side, row in group.items() if side not in (chosen, rejected)]
+            items.append(Item(prompt_id, chosen, rejected, pk, pair_impact(high, low, others, judges.trust)))
+    return items
+
+
+def _score_items(iteration: Iteration | None, dataset: Dataset | None) -> list[Item]:
+    if iteration:
+        responses = record.candidates_of(iteration, record.pairing_rule(iteration))
+    else:
+        responses = Response.objects.filter(prompt__dataset=dataset, iteration__isnull=True)
+    rows = responses.order_by("prompt__position", "prompt_id", "index").values_list("prompt_id", "pk")
+    prompts = responses.order_by("prompt__position").values_list("prompt_id", flat=True).distinct()
+    judges = _Judges(iteration, prompts[:TRUST_PROMPTS])
+    items = []
+    for part in _batches(rows.iterator(chunk_size=BATCH)):
+        groups = judges.groups({prompt_id for prompt_id, _ in part})
+        for prompt_id, pk in part:
+            group = groups.get(prompt_id, {})
+            impact = score_impact(group[pk], list(group.values()), judges.trust) if pk in group else 1.0
+            items.append(Item(prompt_id, pk, impact=impact))
+    return items
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    iterator = iter(rows)
+    while part := list(islice(iterator, BATCH)):
+        yield part
+
+
+class _Judges:
+    """The judge in force and another one on the responses of a queue's prompts, and how far they are to be trusted."""
+
+    def __init__(self, iteration: Iteration | None, some_prompts: Iterable[int]) -> None:
+        self._rule = record.pairing_rule(iteration) if iteration else None
+        self.trust = learn_trust(
+            list(group.values()) for part in _batches(some_prompts) for group in self.groups(set(part)).values()
+        )
+
+    def groups(self, prompt_ids: set[int]) -> Groups:
+        """By prompt and response: score and spread of the judge in force, and what another model judge says."""
+        found = Judgement.objects.filter(response__prompt__in=prompt_ids).exclude(
+            source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
+        )
+        fields = ("response__prompt_id", "response_id", "source", "judge", "score", "spread")
+        force: dict[int, tuple[int, float | None, float | None]] = {}
+        other: dict[int, float | None] = {}
+        for prompt_id, pk, source, judge, score, spread in found.order_by("pk").values_list(*fields):
+            rule = self._rule
+            if rule is None or (source == rule.source and (rule.judge is None or judge == rule.judge)):
+                force[pk] = (prompt_id, score, spread)
+            else:
+                other[pk] = score
+        grouped: Groups = defaultdict(dict)
+        for pk, (prompt_id, score, spread) in force.items():
+            grouped[prompt_id][pk] = JudgedResponse(score, spread, other.get(pk))
+        return grouped
