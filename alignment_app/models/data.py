@@ -228,3 +228,5 @@ class PreferencePair(models.Model):
             ),
             models.CheckConstraint(condition=~models.Q(chosen=models.F("rejected")), name="pair_of_two_responses"),
         ]
+        # The desk says before every answer how many pairs the next training set will hold.
+        indexes = [models.Index(fields=("iteration", "state"), name="pairs_by_state")]

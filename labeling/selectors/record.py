@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q, QuerySet
 
-from alignment_app.models import Iteration, Judgement, PreferencePair, Response
+from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response
 from alignment_app.selectors import work
 from training.domain.rows import PairDraft, ScoredResponse
 
@@ -89,10 +89,11 @@ class TrainingSet:
 
 def training_set(iteration: Iteration) -> TrainingSet:
     """How many pairs the iteration would train on now."""
-    overridden = Count("pk", filter=Q(state=PreferencePair.State.OVERRIDDEN))
-    pairs = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
-    found = pairs.order_by().aggregate(pairs=Count("pk"), overridden=overridden)
-    return TrainingSet(found["pairs"], found["overridden"], hasattr(iteration, "snapshot"))
+    by_state = PreferencePair.objects.filter(iteration=iteration).order_by().values_list("state").annotate(n=Count("*"))
+    counts = dict(by_state)
+    pairs = sum(counts.get(state, 0) for state in PreferencePair.TRAINABLE)
+    frozen = DatasetSnapshot.objects.filter(iteration=iteration).exists()
+    return TrainingSet(pairs, counts.get(PreferencePair.State.OVERRIDDEN, 0), frozen)
 
 
 def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[int, list[Judgement]]:

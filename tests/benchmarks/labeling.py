@@ -21,13 +21,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORDS = "water light root leaf soil plant week room shade window every little often never keep dry".split()
 BATCH = 2000
+BLOCK = 10_000
 
 
 def main() -> int:
@@ -93,7 +94,10 @@ def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _record(size: int, people: int) -> tuple[Any, list[Any]]:
-    """A waiting run with ``size`` prompts of two candidates, their scores and a pair each."""
+    """A waiting run with ``size`` prompts of two candidates, their scores and a pair each.
+
+    The first :data:`BLOCK` prompts are made one by one; the database then copies them until there are enough.
+    """
     from django.contrib.auth.models import Group, User
 
     from alignment_app.models import Dataset, Iteration, Judgement, PreferencePair, Prompt, Response, Run, Stage
@@ -115,8 +119,9 @@ def _record(size: int, people: int) -> tuple[Any, list[Any]]:
     Stage.objects.create(
         iteration=iteration, kind="review", position=0, queue="light", status="waiting", total=size, unit="pairs"
     )
-    for start in range(0, size, BATCH):
-        numbers = range(start, min(start + BATCH, size))
+    block = min(size, BLOCK)
+    for start in range(0, block, BATCH):
+        numbers = range(start, min(start + BATCH, block))
         prompts = Prompt.objects.bulk_create(
             Prompt(
                 dataset=dataset, source="imported", messages=[{"role": "user", "content": f"Prompt {n}"}],
@@ -148,11 +153,51 @@ def _record(size: int, people: int) -> tuple[Any, list[Any]]:
             )
             for place, prompt in enumerate(prompts)
         )  # fmt: skip
+    for copy in range(1, -(-size // block)):
+        for model, step in ((Prompt, 1), (Response, 2), (Judgement, 2), (PreferencePair, 1)):
+            _copy(model, step, copy * block, min(block, size - copy * block))
+    _renumber(Prompt, Response, Judgement, PreferencePair)
     group, _ = Group.objects.get_or_create(name="lead")
     crew = [User.objects.create_user(f"person{number}") for number in range(people)]
     for person in crew:
         person.groups.add(group)
     return iteration, crew
+
+
+def _copy(model: Any, step: int, shift: int, count: int) -> None:
+    """Copy the first ``count`` prompts' rows of a table (``step`` a prompt), moved on by ``shift`` prompts."""
+    from django.db import connection
+
+    # Which columns name rows that are copied along, and how many of those there are a prompt.
+    moved = {"id": step, "prompt_id": 1, "response_id": 2, "chosen_id": 2, "rejected_id": 2, "position": 1}
+    columns = [field.column for field in model._meta.concrete_fields]
+    names = ", ".join(f'"{column}"' for column in columns)
+    values = []
+    for column in columns:
+        if column in moved:
+            values.append(f'"{column}" + {shift * moved[column]}')
+        elif column == "content_hash":
+            values.append(f"'{shift:010d}' || substr(content_hash, 11)")
+        else:
+            values.append(f'"{column}"')
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({names}) SELECT {', '.join(values)} FROM {table} "
+            f"WHERE id <= (SELECT min(id) FROM {table}) + {step * count - 1}"
+        )
+
+
+def _renumber(*models: Any) -> None:
+    """Let PostgreSQL number new rows after the copied ones, and look at its tables as its own housekeeping would."""
+    from django.core.management.color import no_style
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), models):
+            cursor.execute(statement)
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE")
 
 
 def _client(person: Any) -> Any:
@@ -171,12 +216,13 @@ def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
 def _in_a_row(queue: int, person: Any, requests: int) -> dict[str, float]:
     """One person, one item after the other, as the desk asks: next, reveal, submit."""
     client = _client(person)
-    times: dict[str, list[float]] = {"next": [], "reveal": [], "submit": []}
+    times: dict[str, list[float]] = defaultdict(list)
 
     def post(name: str, address: str, body: dict[str, Any]) -> Any:
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.thread_time()
         reply = client.post(f"/api/v1/{address}", json.dumps(body), content_type="application/json")
         times[name].append(time.perf_counter() - begun)
+        times[f"{name}_cpu"].append(time.thread_time() - worked)
         assert reply.status_code in (200, 201), reply.content
         return reply.json()
 
@@ -251,18 +297,22 @@ def _together(queue: Any, people: list[Any], rounds: int) -> dict[str, float]:
 
 
 def _print(found: list[dict[str, Any]], database: str) -> None:
-    print(f"{database}; milliseconds, p50 / p95")
+    print(f"{database}; milliseconds, p50 / p95; in brackets the p50 of this process's own CPU time")
     names = ("next", "reveal", "submit", "list_first", "list_deep", "together_next")
-    print(
-        "| tasks | "
-        + " | ".join(name.replace("_", " ") for name in names)
-        + " | twice | lost | 500 | make queue | memory |"
-    )
-    print("|" + " --- |" * (len(names) + 6))
+    heads = [*(name.replace("_", " ") for name in names), "twice", "lost", "500", "make queue", "memory"]
+    print("| items | " + " | ".join(heads) + " |")
+    print("|" + " --- |" * (len(heads) + 1))
     for row in found:
-        cells = [f"{row[f'{name}_p50']:.1f} / {row[f'{name}_p95']:.1f}" for name in names]
+        cells = []
+        for name in names:
+            cpu = f" ({row[f'{name}_cpu_p50']:.1f})" if f"{name}_cpu_p50" in row else ""
+            cells.append(f"{row[f'{name}_p50']:.1f} / {row[f'{name}_p95']:.1f}{cpu}")
         ends = [row["twice"], row["lost"], row["errors"], f"{row['make_queue_s']:.1f} s", f"{row['memory_mb']:.0f} MB"]
-        print(f"| {row['tasks']:,} | " + " | ".join([*cells, *map(str, ends)]) + " |")
+        print(f"| {row['tasks']:,} | " + " | ".join([*cells, *map(str, ends)]) + " |", flush=True)
+    if len(found) > 1:
+        first, last = found[0], found[-1]
+        ratios = ", ".join(f"{name} {last[f'{name}_p95'] / first[f'{name}_p95']:.2f}" for name in ("next", "submit"))
+        print(f"p95 at {last['tasks']:,} over p95 at {first['tasks']:,}: {ratios}")
 
 
 if __name__ == "__main__":
