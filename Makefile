@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-training bench-miniature
+.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-impact bench-training bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -37,7 +37,10 @@ hooks: install-dev ## run the checks that need no test before each commit
 bench-sockets: install-dev ## 200 browsers' sockets on one run, over cut connections
 	@$(PY) -m tests.benchmarks.sockets
 
-bench-labeling: install-dev ## the desk at 10,000 and 100,000 items on both databases, and 32 people let go together
+bench-impact: install-dev ## how early the wrong pairs of real judges come in a queue by impact; DATA=../shared/data
+	@$(PY) -m tests.benchmarks.impact --data $(or $(DATA),../shared/data)
+
+bench-labeling: install-dev ## the desk on both databases, and 32 people let go together; TASKS="10000 100000 1000000"
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000)
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000) --postgres
 
