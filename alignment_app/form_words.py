@@ -34,9 +34,12 @@ ESSENTIAL: Final = frozenset(
         "pairs.from_dataset",
         "candidates.from_dataset",
         "review.enabled",
+        "training.method",
         "training.loss",
         "training.beta",
         "training.lam",
+        "training.max_pairs",
+        "training.held_out_pairs",
         "training.reference",
         "training.learning_rate",
         "training.epochs",
@@ -45,6 +48,10 @@ ESSENTIAL: Final = frozenset(
         "evaluation.count",
     }
 )
+#: Parts of the config that may be left out: each a switch with its own help, and fields that count while it is on.
+OPTIONAL: Final = {
+    "training.lora": "Train a small update on top of the frozen weights. Off: all weights are trained.",
+}
 #: Fields that name one data set.
 DATASET_FIELDS: Final = frozenset(
     {"prompts.dataset", "candidates.from_dataset", "pairs.from_dataset", "evaluation.dataset", "evaluation.pairs"}
@@ -94,7 +101,10 @@ FIELD_LABELS: Final[dict[str, str]] = {
 #: Labels of a name wherever it stands, where the name itself does not read well.
 LABELS: Final = {
     "dtype": "Number format",
-    "lam": "λ, weight of the refinement",
+    "lam": "λ, weight of the refinement, or auto",
+    "max_pairs": "Most pairs to train on",
+    "method": "Kind of training",
+    "held_out_pairs": "Pairs held out",
     "beta": "β",
     "n": "Responses a prompt",
     "k": "Judgements a response",
@@ -131,6 +141,8 @@ CHOICE_LABELS: Final[dict[str, str]] = {
     "previous": "the previous iterate",
     "m1": "M1",
     "base": "M0",
+    "preference": "on preference pairs",
+    "positive_only": "fine-tuning on the chosen only",
     "max_min": "highest against lowest",
     "random": "random (a control)",
     "self": "the student's",

@@ -15,7 +15,15 @@ from django.http import QueryDict
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from alignment_app.form_words import DATASET_FIELDS, ESSENTIAL, FIELD_KINDS, TITLES, label_of, label_of_choice
+from alignment_app.form_words import (
+    DATASET_FIELDS,
+    ESSENTIAL,
+    FIELD_KINDS,
+    OPTIONAL,
+    TITLES,
+    label_of,
+    label_of_choice,
+)
 from alignment_app.selectors.launching import DatasetChoice
 from training.config import RunConfig
 
@@ -120,9 +128,9 @@ class LaunchForm:
     def data(self) -> dict[str, Any]:
         """What the form says, as data for ``RunConfig.parse``."""
         found: dict[str, Any] = {}
-        with_lora = self.by_path["training.lora"].value
+        off = tuple(f"{path}." for path in OPTIONAL if not self.by_path[path].value)
         for item in self.fields:
-            if item.path == "training.lora" or (item.path.startswith("training.lora.") and not with_lora):
+            if item.path in OPTIONAL or item.path.startswith(off):
                 continue
             value = item.value
             if item.kind in ("text", "number", "dataset") and isinstance(value, str):
@@ -173,9 +181,9 @@ class LaunchForm:
             limits=_limits(info),
             default=default,
         )
-        if path == "training.lora":
+        if path in OPTIONAL:
             item.value = bool(self.values.get(path))
-            item.help = "Train a small update on top of the frozen weights. Off: all weights are trained."
+            item.help = OPTIONAL[path]
         if kind == "choice":
             item.choices = [(str(choice), label_of_choice(str(choice))) for choice in _options(info)]
         elif kind in ("dataset", "datasets"):
@@ -230,14 +238,17 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     found["teacher.concurrency"] = teacher in ("gemini", "openai_compatible")
     found["engine.base_url"] = value["engine.kind"] == "openai_compatible"
     found["engine.tensor_parallel"] = value["engine.kind"] == "vllm"
-    found["training.lam"] = rounds and str(value["training.loss"]).startswith("sr_")
+    by_pairs = rounds and value["training.method"] == "preference"
+    found["training.loss"] = found["training.lora"] = by_pairs
+    found["training.beta"] = by_pairs or (rounds and str(value["training.held_out_pairs"]).strip() != "0")
+    found["training.lam"] = by_pairs and str(value["training.loss"]).startswith("sr_")
     for path in value:
         if path.startswith("sft.") and path != "sft.enabled":
             found[path] = bool(sft)
         elif path.startswith("evaluation.") and path != "evaluation.enabled":
             found[path] = bool(evaluation)
         elif path.startswith("training.lora."):
-            found[path] = rounds and bool(value["training.lora"])
+            found[path] = by_pairs and bool(value["training.lora"])
     found["evaluation.self_judge_prompts"] = bool(evaluation and value["evaluation.self_judge"])
     return found
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from training.config import RunConfig
+from training.config import LAMBDAS, RunConfig
 from training.hardware import Hardware
 from training.model_size import ModelSize, model_size
 from training.speed import Speed, speed_of
@@ -190,14 +190,20 @@ def _preference(config: RunConfig, counts: _Counts, size: ModelSize, speed: Spee
     full = _prompt_tokens(config) + _response_tokens(config.candidates.max_new_tokens)
     if config.pairs.from_dataset:
         full = config.student.max_length * RESPONSE_SHARE
-    tokens = counts.pairs * 2 * full
-    steps = math.ceil(counts.pairs / training.micro_batch_size)
-    refined = training.loss.startswith("sr_")
+    held_out = min(training.held_out_pairs, counts.pairs)
+    measured = 2 * speed.forward(size, held_out * 2 * full, math.ceil(held_out / training.micro_batch_size))
+    trained = max(1, counts.pairs - held_out)
+    trained = min(trained, training.max_pairs or trained)
+    tokens = trained * 2 * full
+    steps = math.ceil(trained / training.micro_batch_size)
+    if training.method == "positive_only":
+        return measured + speed.training(size, tokens / 2 * training.epochs, math.ceil(steps * training.epochs))
+    refined = training.refines
     reference = speed.forward(size, tokens * (2 if refined else 1), steps * (2 if refined else 1))
     seconds = reference + speed.training(size, tokens * training.epochs, math.ceil(steps * training.epochs))
     if refined:  # Δ: a forward pass of the policy on p⊕x at every step (003 eq. 12)
         seconds += speed.forward(size, tokens * training.epochs, math.ceil(steps * training.epochs))
-    return seconds
+    return (seconds + measured) * (len(LAMBDAS) if training.chooses_lambda else 1)
 
 
 def _evaluation(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed: Speed) -> tuple[float, float]:
@@ -279,6 +285,8 @@ def _disk(config: RunConfig, counts: _Counts, size: ModelSize) -> int:
     weight = 2 if config.student.dtype in ("bfloat16", "float16") else 4
     checkpoints = config.iterations + (1 if config.sft.enabled else 0)
     resuming = 2 * 3 * size.parameters * weight if checkpoints else 0
+    if config.iterations and config.training.chooses_lambda:
+        resuming += 2 * size.parameters * weight  # the best λ so far, and the one that was just trained
     download = 0 if size.local else size.parameters * 2
     texts = counts.responses + counts.judged * config.judging.k + counts.pairs
     texts = texts * config.iterations + counts.sft
@@ -303,6 +311,8 @@ def _notes(
             f"About {_requests(config, counts):,} requests go to {config.teacher.model}, taken as {REMOTE_SECONDS:.0f} "
             f"seconds each with {config.teacher.concurrency} at once; its provider may charge for them."
         )
+    if config.iterations and config.training.chooses_lambda:
+        notes.append(f"λ is chosen among {len(LAMBDAS)}: each is trained as a whole, one after another.")
     if config.student.max_length > 4096 and config.iterations:
         notes.append("Long rows take more memory than counted where attention is not fused.")
     if len(hardware.gpus) > 1:

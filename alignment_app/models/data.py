@@ -195,6 +195,13 @@ class PreferencePair(models.Model):
         OVERRIDDEN = "overridden", "Overridden"
         EXCLUDED = "excluded", "Excluded"
 
+    class Part(models.TextChoices):
+        """What the frozen iteration did with the pair."""
+
+        TRAIN = "train", "Trained on"
+        HELD_OUT = "held_out", "Held out"
+        LEFT_OUT = "left_out", "Left out"
+
     #: States that go into a training set.
     TRAINABLE = (State.PROPOSED, State.CONFIRMED, State.OVERRIDDEN)
 
@@ -209,6 +216,9 @@ class PreferencePair(models.Model):
     margin = models.FloatField(null=True, blank=True, help_text="Chosen score minus rejected score, 0-5 points.")
     origin = models.CharField(max_length=16, choices=Origin)
     state = models.CharField(max_length=12, choices=State, default=State.PROPOSED)
+    part = models.CharField(
+        max_length=12, choices=Part, default=Part.TRAIN, help_text="Set when the training set is frozen."
+    )
     reason = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)

@@ -151,10 +151,13 @@ def recipe_facts(config: dict[str, Any]) -> list[str]:
     if teacher["kind"] != "none":
         facts.append(f"teacher {runs.short_model(teacher['model']) if teacher['model'] else teacher['kind']}")
     training = config["training"]
+    if runs.is_positive_only(config):
+        return [*facts, runs.training_name(config)]
     weights = f"β{NB}{training['beta']:g}"
     if training["loss"].startswith("sr_"):
-        weights = f"λ{NB}{training['lam']:g}, {weights}"
-    facts.append(f"{runs.loss_name(training['loss'])} with {weights}")
+        lam = training["lam"] if training["lam"] == "auto" else f"{training['lam']:g}"
+        weights = f"λ{NB}{lam}, {weights}"
+    facts.append(f"{runs.training_name(config)} with {weights}")
     reference = {"previous": "the previous iterate", "m1": "M1", "base": "M0"}[training["reference"]]
     facts.append(f"reference {reference}")
     return facts

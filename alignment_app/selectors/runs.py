@@ -70,6 +70,16 @@ def loss_name(name: str) -> str:
     return LOSSES.get(name, name)
 
 
+def is_positive_only(config: dict[str, Any]) -> bool:
+    """Whether the chosen responses alone are trained on. A config written before there was a choice has pairs."""
+    return bool(config["training"].get("method") == "positive_only")
+
+
+def training_name(config: dict[str, Any]) -> str:
+    """How a config trains: its loss, or fine-tuning on the chosen responses."""
+    return "Chosen only" if is_positive_only(config) else loss_name(config["training"]["loss"])
+
+
 def short_model(name: str) -> str:
     """The last part of a path or hub name; with the part before where it says too little alone."""
     parts = name.rstrip("/").split("/")
@@ -117,7 +127,7 @@ def run_row(run: Run) -> RunRow:
     return RunRow(
         run=run,
         model=short_model(config["student"]["model"]),
-        recipe=f"{preferences_of(config)}, {loss_name(config['training']['loss'])}",
+        recipe=f"{preferences_of(config)}, {training_name(config)}",
         stage=current,
         progress=progress(stages),
         left=time_left(run, stages) if run.status == Run.Status.RUNNING else None,

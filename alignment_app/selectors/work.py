@@ -18,6 +18,7 @@ from alignment_app.models import (
     Prompt,
     Response,
 )
+from training.domain.holding_out import PairContent
 from training.domain.rows import PairDraft, PromptRow, ResponseRow, ScoredResponse
 from training.domain.seeds import derive_seed
 
@@ -175,13 +176,28 @@ def sft_rows(names: Sequence[str], limit: int | None) -> Iterator[tuple[dict[str
             yield data, {"response_id": row.pk}
 
 
+def pair_contents(iteration: Iteration) -> list[PairContent]:
+    """What the trainable pairs of an iteration say."""
+    pairs = iteration.pairs.filter(state__in=PreferencePair.TRAINABLE)
+    found = pairs.values_list("pk", "prompt__content_hash", "chosen__text", "rejected__text")
+    return [PairContent(*row) for row in found]
+
+
 def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-    """Trainable pairs of an iteration (or of all so far) in TRL's preference format, each with its pair."""
+    """Pairs to train an iteration on (its own, or those of all so far) in TRL's format, each with its pair.
+
+    A prompt whose pair is held out in any of the run's iterations has none among them.
+    """
     numbers = range(1, number + 1) if mix_previous else [number]
+    held_out = PreferencePair.objects.filter(iteration__run=run_id, part=PreferencePair.Part.HELD_OUT)
     pairs = (
         PreferencePair.objects.filter(
-            iteration__run=run_id, iteration__number__in=numbers, state__in=PreferencePair.TRAINABLE
+            iteration__run=run_id,
+            iteration__number__in=numbers,
+            state__in=PreferencePair.TRAINABLE,
+            part=PreferencePair.Part.TRAIN,
         )
+        .exclude(prompt__content_hash__in=held_out.values("prompt__content_hash"))
         .select_related("prompt", "chosen", "rejected")
         .order_by("iteration__number", "prompt_id", "pk")
     )
@@ -195,6 +211,18 @@ def evaluation_pairs(dataset: Dataset, count: int) -> list[tuple[int, dict[str, 
         prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
     ).select_related("prompt", "chosen", "rejected")
     return [(pair.pk, _preference_row(pair)) for pair in pairs.order_by("prompt__position", "pk")[:count]]
+
+
+def pair_parts(iteration: Iteration) -> dict[str, int]:
+    """How many pairs of an iteration are trained on, held out and left out."""
+    return dict(Counter(iteration.pairs.filter(state__in=PreferencePair.TRAINABLE).values_list("part", flat=True)))
+
+
+def held_out_pairs(iteration: Iteration) -> list[tuple[int, dict[str, Any]]]:
+    """The pairs that an iteration set aside, as they stand now: (id, row in TRL's format)."""
+    pairs = iteration.pairs.filter(part=PreferencePair.Part.HELD_OUT, state__in=PreferencePair.TRAINABLE)
+    found = pairs.select_related("prompt", "chosen", "rejected").order_by("prompt_id", "pk")
+    return [(pair.pk, _preference_row(pair)) for pair in found]
 
 
 def _preference_row(pair: PreferencePair) -> dict[str, Any]:

@@ -165,10 +165,13 @@ class Progress:
 
 
 class MetricsLog:
-    """Collects a trainer's reports, one a step, and writes them as events, at most two a second."""
+    """Collects a trainer's reports, one a step, and writes them as events, at most two a second.
 
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper = keeper
+    ``series`` tells several trainings of one stage apart.
+    """
+
+    def __init__(self, keeper: Keeper, series: str = "") -> None:
+        self.keeper, self.series = keeper, series
         self.last: dict[str, Any] = {}
         self._points: list[dict[str, Any]] = []
         self._flushed = 0.0
@@ -190,20 +193,14 @@ class MetricsLog:
         points, self._points = self._points, []
         step, total = int(points[-1].get("step", 0)), int(points[-1].get("total_steps", 0))
         rate = self._rate(points)
+        about: dict[str, Any] = {"iteration": stage.iteration.number, "stage": stage.kind}
+        which = {"series": self.series} if self.series else {}
         with stages.held(attempt):
             for start in range(0, len(points), POINTS_AN_EVENT):
-                events.append(
-                    stage.iteration.run_id,
-                    RunEvent.Kind.METRICS,
-                    {
-                        "iteration": stage.iteration.number,
-                        "stage": stage.kind,
-                        "points": points[start : start + POINTS_AN_EVENT],
-                    },
-                )
-            stages.progress(
-                attempt, done=step, total=max(total, step), unit="steps", rate=rate, **_headline(points[-1])
-            )
+                some = points[start : start + POINTS_AN_EVENT]
+                events.append(stage.iteration.run_id, RunEvent.Kind.METRICS, {**about, **which, "points": some})
+            found = _headline(points[-1]) | which
+            stages.progress(attempt, done=step, total=max(total, step), unit="steps", rate=rate, **found)
             StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=step)
         self._flushed = time.monotonic()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,10 +22,15 @@ from alignment_app.models import (
     StageAttempt,
 )
 from alignment_app.services.stages import held
+from training.domain.holding_out import Division
 from training.domain.importing import content_hash
 from training.domain.rows import ComparisonDraft, JudgementDraft, Message, NoPair, PairDraft, PromptDraft, ResponseDraft
 
 BATCH = 500
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
 
 
 def storable(text: str) -> str:
@@ -195,6 +200,19 @@ def save_pairs(
         IterationPrompt.objects.bulk_update(uses.values(), ["outcome"], batch_size=BATCH)
         _count(attempt, len(drafts))
         return iteration.pairs.count()
+
+
+def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: Division) -> None:
+    """Record which of an iteration's pairs are trained on, held out and left out."""
+    parts = PreferencePair.Part
+    with held(attempt):
+        for part, ids in ((parts.HELD_OUT, division.held_out), (parts.LEFT_OUT, division.left_out)):
+            for chunk in _chunks(sorted(ids)):
+                iteration.pairs.filter(pk__in=chunk).update(part=part)
+        aside = {*division.held_out, *division.left_out}
+        back = [pk for pk in iteration.pairs.exclude(part=parts.TRAIN).values_list("pk", flat=True) if pk not in aside]
+        for chunk in _chunks(back):
+            iteration.pairs.filter(pk__in=chunk).update(part=parts.TRAIN)
 
 
 def start_evaluation(

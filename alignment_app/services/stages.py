@@ -146,6 +146,15 @@ def progress(attempt: StageAttempt, *, done: int, total: int, unit: str, rate: f
         events.stage_changed(stage)
 
 
+def note(attempt: StageAttempt, **detail: Any) -> None:
+    """Keep what the stage has found so far, and tell the page."""
+    with held(attempt):
+        stage = Stage.objects.select_related("iteration").get(pk=attempt.stage_id)
+        stage.detail = {**stage.detail, **detail}
+        stage.save(update_fields=["detail"])
+        events.stage_changed(stage)
+
+
 def _locked_run(attempt: StageAttempt) -> Run:
     """The attempt's run as it is now, held against what people ask until the transaction ends."""
     return Run.objects.select_for_update().get(iterations__stages__pk=attempt.stage_id)

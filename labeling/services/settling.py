@@ -232,7 +232,9 @@ def mark_stale(iteration: Iteration) -> None:
     for snapshot in snapshots if mixes else snapshots.filter(iteration=iteration):
         gone = snapshot.items.exclude(pair__state__in=PreferencePair.TRAINABLE).count()
         inside = SnapshotItem.objects.filter(snapshot=snapshot, pair=OuterRef("pk"))
-        trainable = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+        trainable = PreferencePair.objects.filter(
+            iteration=iteration, state__in=PreferencePair.TRAINABLE, part=PreferencePair.Part.TRAIN
+        )
         new = trainable.exclude(Exists(inside)).count()
         reason = ""
         if gone or new:

@@ -5,7 +5,7 @@ form and in the API's schema. The same config in any of its forms has one ``conf
 """
 
 from training.config.base import ConfigError, Section, read_yaml
-from training.config.preference import PAPER_LOSSES, TRL_LOSSES, LoraConfig, LossName, PreferenceConfig
+from training.config.preference import LAMBDAS, PAPER_LOSSES, TRL_LOSSES, LoraConfig, LossName, PreferenceConfig
 from training.config.presets import PRESETS, as_overrides, preset_data, preset_names, with_overrides
 from training.config.run import Paradigm, RunConfig, differences
 from training.config.sections import (
@@ -24,6 +24,7 @@ from training.config.sections import (
 )
 
 __all__ = [
+    "LAMBDAS",
     "PAPER_LOSSES",
     "PRESETS",
     "TRL_LOSSES",

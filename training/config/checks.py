@@ -63,6 +63,20 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
     lora = config.training.lora
     if lora and lora.quantize_4bit and config.student.dtype == "float32":
         found.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))
+    found += _of_training(config)
+    return found
+
+
+def _of_training(config: RunConfig) -> list[tuple[str, str]]:
+    """What does not go together within preference training."""
+    training = config.training
+    found: list[tuple[str, str]] = []
+    if training.chooses_lambda and not training.held_out_pairs:
+        found.append(
+            ("training.held_out_pairs", "lam: auto chooses λ on held-out pairs; set some aside, 50 in the paper")
+        )
+    if training.method == "positive_only" and training.lora:
+        found.append(("training.lora", "positive_only trains all weights; turn LoRA off"))
     return found
 
 

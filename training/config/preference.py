@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, WrapValidator
 
 from training.config.base import Section
 
@@ -18,6 +19,24 @@ LossName = Literal[
     "trl:sigmoid", "trl:ipo", "trl:hinge", "trl:exo_pair", "trl:nca_pair", "trl:robust", "trl:bco_pair",
     "trl:sppo_hard", "trl:aot", "trl:aot_unpaired", "trl:apo_zero", "trl:apo_down", "trl:discopop",
 ]  # fmt: skip
+
+#: What ``lam: auto`` chooses from (003 section 4.1, implementation details).
+LAMBDAS = (0.1, 0.3, 0.5, 1.0)
+MOST_LAMBDA = 10
+
+
+def _auto_or_number(value: Any, read: Callable[[Any], Any]) -> Any:
+    """λ as given: one sentence for whatever is neither."""
+    try:
+        found = read(value.strip().lower() if isinstance(value, str) else value)
+    except ValidationError:
+        found = None
+    if found != "auto" and (found is None or isinstance(value, bool) or not 0 <= found <= MOST_LAMBDA):
+        raise ValueError(f"must be auto, or a number from 0 to {MOST_LAMBDA}")
+    return found
+
+
+Lambda = Annotated[float | Literal["auto"], WrapValidator(_auto_or_number)]
 
 
 class LoraConfig(Section):
@@ -34,12 +53,26 @@ class LoraConfig(Section):
 class PreferenceConfig(Section):
     """M_t to M_t+1: the DPO family (001 section 3.1.3, 003 section 3.3)."""
 
+    method: Literal["preference", "positive_only"] = Field(
+        "preference",
+        description="positive_only fine-tunes on the chosen responses alone: the ablation of 001 appendix A.4.",
+    )
     loss: LossName = Field(
         "dpo",
         description="dpo, ipo, sr_dpo and sr_ipo sum log-probabilities as the papers do; trl:ipo averages over tokens.",
     )
     beta: float = Field(0.1, gt=0, le=100, description="β: how strongly the policy is held to the reference.")
-    lam: float = Field(0.3, ge=0, le=10, description="λ of the self-refined losses: weight of the refinement Δ.")
+    lam: Lambda = Field(
+        0.3,
+        description="λ of the self-refined losses, weight of the refinement Δ: 0 to 10, or auto, the best of 0.1, 0.3, "
+        "0.5 and 1 on the held-out pairs. Auto trains four times.",
+    )
+    max_pairs: int | None = Field(
+        None, ge=1, description="At most so many pairs are trained on, drawn by the seed. Empty: all of them."
+    )
+    held_out_pairs: int = Field(
+        0, ge=0, le=100_000, description="Pairs of each iteration set aside to measure on, never trained on; 50 in 003."
+    )
     reference: Literal["previous", "m1", "base"] = Field(
         "previous", description="Reference model: the iterate that training starts from, M1, or M0."
     )
@@ -57,3 +90,13 @@ class PreferenceConfig(Section):
     save_steps: int = Field(200, ge=1, description="A checkpoint to resume from every so many steps.")
     lora: LoraConfig | None = Field(None, description="Empty: all weights are trained.")
     mix_previous: bool = Field(False, description="Train on the pairs of all iterations so far, not only the last.")
+
+    @property
+    def refines(self) -> bool:
+        """Whether the training has a Δ, and so a λ."""
+        return self.method == "preference" and self.loss.startswith("sr_")
+
+    @property
+    def chooses_lambda(self) -> bool:
+        """Whether λ is to be chosen on the held-out pairs."""
+        return self.refines and self.lam == "auto"

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoint, data: list[Row]) -> None:
-    """Measure and keep the margins of the training pairs (a draw of them) and of ``evaluation.pairs``.
+    """Measure and keep the margins of the training pairs (a draw of them), of those held out and of ``evaluation.pairs``.
 
     Of the training pairs those with scores are drawn from, where there are any.
     """
@@ -50,7 +50,10 @@ def _parts(job: StageWork, data: list[Row]) -> dict[str, list[tuple[int, Row]]]:
         scored or trained,
         key=lambda pair: derive_seed(job.config.seed, "measured", str(pair[1]["prompt"]), str(pair[1]["chosen"])),
     )
-    parts = {str(PairMargin.Part.TRAINING): drawn[:MEASURED_PAIRS]}
+    parts = {
+        str(PairMargin.Part.TRAINING): drawn[:MEASURED_PAIRS],
+        str(PairMargin.Part.HELD_OUT): selectors.held_out_pairs(job.iteration),
+    }
     config = job.config.evaluation
     if config.enabled and config.pairs:
         dataset = Dataset.objects.get(name=config.pairs)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, events, stages
+from alignment_app.services import artifacts, events, rows, stages
 from alignment_app.services.keeping import MetricsLog
+from training.config import PreferenceConfig, SFTConfig
+from training.domain.holding_out import divide
+from training.domain.margins import MarginFigures, margin_figures
+from training.jobs.choose_lambda import train_with_best_lambda
 from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.trainers.log_ratios import measure_pairs
 from training.trainers.preference import train_preference
 from training.trainers.results import TrainResult
 from training.trainers.sft import train_sft
@@ -17,22 +23,44 @@ from training.trainers.sft import train_sft
 
 def freeze_dataset(job: StageWork) -> dict[str, Any]:
     """Freeze the training set: IFT + EFT rows for M1, trainable pairs for every other model."""
+    found: dict[str, Any] = {}
     if job.iteration.number == 0:
         kind = DatasetSnapshot.Kind.SFT
         source = selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)
     else:
         kind = DatasetSnapshot.Kind.PREFERENCE
+        found = _divide_pairs(job)
         source = selectors.preference_rows(
             job.run.pk, job.iteration.number, mix_previous=job.config.training.mix_previous
         )
     try:
         snapshot = artifacts.freeze(job.attempt, job.iteration, kind, source)
     except artifacts.EmptyTrainingSet:
-        pairs, rows = "every pair is excluded. Restore some pairs", "the data sets hold no rows. Import some"
-        why = pairs if job.iteration.number else rows
-        raise CannotGoOn(f"The training set would be empty: {why}, then resume.") from None
+        raise CannotGoOn(f"The training set would be empty: {_why_empty(job, found)}, then resume.") from None
     stages.progress(job.attempt, done=snapshot.row_count, total=snapshot.row_count, unit="rows", rate=None)
-    return {"hash": snapshot.content_hash, "rows": snapshot.row_count}
+    return {"hash": snapshot.content_hash, "rows": snapshot.row_count, **found}
+
+
+def _divide_pairs(job: StageWork) -> dict[str, Any]:
+    """Set the held-out pairs aside and keep as many others as asked, unless that has been frozen already."""
+    config = job.config.training
+    if not DatasetSnapshot.objects.filter(iteration=job.iteration).exists():
+        pairs = selectors.pair_contents(job.iteration)
+        division = divide(pairs, held_out=config.held_out_pairs, most=config.max_pairs, seed=job.config.seed)
+        rows.divide_pairs(job.attempt, job.iteration, division)
+        if pairs and not division.train:
+            raise CannotGoOn(
+                f"All {len(pairs)} pairs are held out and none is left to train on. Clone the run with fewer "
+                "training.held_out_pairs, or with more prompts."
+            )
+    counts = selectors.pair_parts(job.iteration)
+    return {name: counts[name] for name in ("held_out", "left_out") if counts.get(name)}
+
+
+def _why_empty(job: StageWork, found: dict[str, Any]) -> str:
+    if not job.iteration.number:
+        return "the data sets hold no rows. Import some"
+    return "every pair is excluded. Restore some pairs"
 
 
 def fine_tune(job: StageWork) -> dict[str, Any]:
@@ -49,37 +77,89 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
         report=metrics.report,
         should_stop=job.keeper.should_stop,
     )
-    _register(job, metrics, result, kind=Checkpoint.Kind.SFT, reference=None)
+    metrics.flush()
+    _register(job, result, metrics.last, kind=Checkpoint.Kind.SFT, reference=None)
     return _told(result)
 
 
 def train_on_preferences(job: StageWork) -> dict[str, Any]:
-    """M_t to M_t+1."""
-    data = artifacts.read_snapshot(job.iteration.snapshot)
-    start = job.start
-    which = {"previous": start.number, "m1": 1, "base": 0}[job.config.training.reference]
-    reference = selectors.checkpoint(job.run.pk, which)
-    metrics = MetricsLog(job.keeper)
-    result = train_preference(
-        data,
-        model=artifacts.resolve(start.location),
-        reference=artifacts.resolve(reference.location),
-        output_dir=artifacts.run_folder(job.run.pk) / f"M{start.number + 1}",
-        config=job.config.training,
-        seed=job.seed("training"),
-        **job.student_limits,
-        report=metrics.report,
-        should_stop=job.keeper.should_stop,
-    )
-    checkpoint = _register(job, metrics, result, kind=Checkpoint.Kind.PREFERENCE, reference=reference)
-    measure_margins(job, checkpoint, reference, data)
-    return _told(result)
+    """M_t to M_t+1: by preference training, or by fine-tuning on the chosen responses alone."""
+    training = _Training(job)
+    chosen: dict[str, Any] = {}
+    if job.config.training.chooses_lambda:
+        result, chosen = train_with_best_lambda(job, training.folder, training.train, training.measure)
+    else:
+        result = training.train(job.config.training, training.folder, "")
+    found = training.last | chosen
+    checkpoint = _register(job, result, found, kind=Checkpoint.Kind.PREFERENCE, reference=training.reference)
+    measure_margins(job, checkpoint, training.reference, training.data)
+    return _told(result) | {name: chosen[name] for name in ("lam",) if name in chosen}
+
+
+class _Training:
+    """One iteration's training: its data, its reference, and how to train and measure."""
+
+    def __init__(self, job: StageWork) -> None:
+        self.job, self.start = job, job.start
+        self.data = artifacts.read_snapshot(job.iteration.snapshot)
+        which = {"previous": self.start.number, "m1": 1, "base": 0}[job.config.training.reference]
+        self.reference = selectors.checkpoint(job.run.pk, which)
+        self.folder = artifacts.run_folder(job.run.pk) / f"M{self.start.number + 1}"
+        self.last: dict[str, Any] = {}
+
+    def train(self, config: PreferenceConfig, folder: Path, series: str) -> TrainResult:
+        """Train into ``folder``; ``series`` tells the curves of several trainings of one stage apart."""
+        job = self.job
+        metrics = MetricsLog(job.keeper, series)
+        common: dict[str, Any] = {
+            "model": artifacts.resolve(self.start.location),
+            "output_dir": folder,
+            "seed": job.seed("training"),
+            **job.student_limits,
+            "report": metrics.report,
+            "should_stop": job.keeper.should_stop,
+        }
+        if config.method == "positive_only":
+            result = train_sft(chosen_rows(self.data), config=as_fine_tuning(config), section="training", **common)
+        else:
+            result = train_preference(
+                self.data, reference=artifacts.resolve(self.reference.location), config=config, **common
+            )
+        metrics.flush()
+        self.last = metrics.last
+        return result
+
+    def measure(self, model: Path) -> MarginFigures:
+        """How the model weighs the pairs that were set aside."""
+        measured = measure_pairs(
+            [row for _, row in selectors.held_out_pairs(self.job.iteration)],
+            model=str(model),
+            reference=artifacts.resolve(self.reference.location),
+            batch_size=2 * self.job.config.training.micro_batch_size,
+            should_stop=self.job.keeper.should_stop,
+            **self.job.student_limits,
+        )
+        return margin_figures([pair for pair in measured if pair is not None])
+
+
+def chosen_rows(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for fine-tuning on the chosen responses of preference pairs, each response to a prompt once."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for pair in pairs:
+        text = pair["chosen"][-1]["content"]
+        found.setdefault((str(pair["prompt"]), text), {"messages": pair["prompt"], "completion": text})
+    return list(found.values())
+
+
+def as_fine_tuning(config: PreferenceConfig) -> SFTConfig:
+    """The settings of fine-tuning that preference training has too."""
+    shared = SFTConfig.model_fields.keys() & PreferenceConfig.model_fields.keys()
+    return SFTConfig(**{name: getattr(config, name) for name in shared})
 
 
 def _register(
-    job: StageWork, metrics: MetricsLog, result: TrainResult, *, kind: str, reference: Checkpoint | None
+    job: StageWork, result: TrainResult, found: dict[str, Any], *, kind: str, reference: Checkpoint | None
 ) -> Checkpoint:
-    metrics.flush()
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
     return artifacts.register_checkpoint(
@@ -91,7 +171,7 @@ def _register(
         steps=result.steps,
         seconds=result.seconds,
         metrics={
-            **metrics.last,
+            **found,
             "tokens": result.tokens,
             "tokens_per_second": result.tokens / result.seconds if result.seconds else None,
             "resumed_from": result.resumed_from,

@@ -252,6 +252,8 @@ def train_preference(
     Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
     The same call goes on from the newest whole checkpoint in ``output_dir``.
     """
+    if config.chooses_lambda:
+        raise ValueError("lam: auto is chosen before a training; give each training its own λ")
     key = training_key(
         kind="preference",
         pairs=list(pairs),
@@ -296,7 +298,7 @@ def train_preference(
         processing_class=tokenizer,
         peft_config=adapter,
         paper_loss=paper_loss,
-        lam=config.lam,
+        lam=0.0 if config.lam == "auto" else config.lam,
     )
     loop.use_schedule(trainer, config)
 

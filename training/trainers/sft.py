@@ -107,6 +107,7 @@ def train_sft(
     max_length: int = 1024,
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    section: str = "sft",
 ) -> TrainResult:
     """Fine-tune ``model`` on the rows and publish the result at ``output_dir/model``.
 
@@ -114,6 +115,7 @@ def train_sft(
     the completion's tokens; ``weights`` (optional) weigh those that touch the characters start to end of the
     completion, others weigh 1. Empty ``messages``: a raw text, loss on every token. A row longer than ``max_length``
     tokens is cut at its end; one whose prompt alone fills it is left out; both are counted in the result's notes.
+    ``section`` is the part of the run's config that an error names.
 
     Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
     The same call goes on from the newest whole checkpoint in ``output_dir``.
@@ -159,6 +161,6 @@ def train_sft(
         should_stop=should_stop,
         save=save,
         notes=notes,
-        memory_advice=f"Set sft.micro_batch_size below {config.micro_batch_size}, or student.max_length below "
+        memory_advice=f"Set {section}.micro_batch_size below {config.micro_batch_size}, or student.max_length below "
         f"{max_length}.",
     )

@@ -1,0 +1,120 @@
+"""Held-out pairs, a limit on the pairs, λ chosen on held-out pairs, and training on the chosen responses alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alignment_app.models import PreferencePair, Run
+from alignment_app.services import artifacts, keeping, runs
+from tests.little_runs import drive, launch, pairs_config
+from training.config import LAMBDAS
+from training.jobs.train import chosen_rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def prompts_of(run: Run, part: str) -> set[str]:
+    return set(PreferencePair.objects.filter(iteration__run=run, part=part).values_list("prompt__text", flat=True))
+
+
+def test_held_out_pairs_are_measured_and_never_trained_on(little_student: Path) -> None:
+    run = launch(pairs_config(little_student, held_out_pairs=4, max_pairs=6))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    m2 = run.checkpoints.get(number=2)
+    held_out = prompts_of(run, "held_out")
+    frozen = artifacts.read_snapshot(m2.snapshot)
+    assert len(held_out) == 4
+    assert len(frozen) == m2.snapshot.items.count() == 6
+    assert not held_out & {row["prompt"][-1]["content"] for row in frozen}
+    assert len(prompts_of(run, "left_out")) == 2
+    measured = m2.metrics["margins"]["held_out"]
+    assert measured["pairs"] == 4
+    assert measured["margin"] > 0  # what tells the pairs apart was learnt from the others
+    rows = m2.pair_margins.filter(part="held_out")
+    assert set(rows.values_list("pair__prompt__text", flat=True)) == held_out
+
+
+def test_a_smaller_limit_takes_a_part_of_the_same_pairs(little_student: Path) -> None:
+    few, more = (launch(pairs_config(little_student, held_out_pairs=3, max_pairs=most)) for most in (2, 5))
+    assert prompts_of(few, "train") < prompts_of(more, "train")
+    assert prompts_of(few, "held_out") == prompts_of(more, "held_out")
+
+
+def test_a_run_whose_pairs_are_all_held_out_says_so(little_student: Path) -> None:
+    run = launch(pairs_config(little_student, held_out_pairs=50))
+    assert run.status == Run.Status.FAILED
+    assert "All 12 pairs are held out" in run.status_reason
+
+
+def test_lambda_is_chosen_on_the_held_out_pairs_and_each_trial_is_kept(little_student: Path) -> None:
+    run = launch(pairs_config(little_student, loss="sr_dpo", lam="auto", held_out_pairs=4))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    m2 = run.checkpoints.get(number=2)
+    trials = m2.metrics["trials"]
+    assert [trial["lam"] for trial in trials] == list(LAMBDAS)
+    best = max(trials, key=lambda trial: (trial["accuracy"], trial["margin"], -trial["lam"]))
+    assert m2.metrics["lam"] == best["lam"]
+    assert m2.metrics["margins"]["held_out"]["margin"] == pytest.approx(best["margin"], abs=1e-9)
+    folder = Path(artifacts.resolve(m2.location))
+    summary = json.loads((folder / "plumbline_training.json").read_text())
+    assert summary["steps"] == m2.steps == best["steps"]
+    assert not (folder.parent / "trials").exists()
+    series = {event.payload.get("series") for event in run.events.filter(kind="metrics")}
+    assert series == {f"λ {lam:g}" for lam in LAMBDAS}
+
+
+def test_a_choice_of_lambda_that_was_paused_trains_no_trial_twice(
+    little_student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = launch(pairs_config(little_student, loss="sr_ipo", lam="auto", held_out_pairs=4)).checkpoints.get(number=2)
+
+    monkeypatch.setattr(keeping.Keeper, "should_stop", _in_the_third_trial)
+    run = launch(pairs_config(little_student, loss="sr_ipo", lam="auto", held_out_pairs=4))
+    monkeypatch.undo()
+    assert run.status == Run.Status.PAUSED, run.status_reason
+    stage = run.iterations.get(number=1).stages.get(kind="training")
+    kept = stage.detail["trials"]
+    assert len(kept) == 2
+    runs.resume(run)
+    drive(run)
+    m2 = run.checkpoints.get(number=2)
+    assert m2.metrics["trials"][:2] == kept
+    assert _figures(m2.metrics["trials"]) == _figures(wanted.metrics["trials"])
+    assert m2.metrics["lam"] == wanted.metrics["lam"]
+    assert _weights(m2) == _weights(wanted)
+
+
+def _in_the_third_trial(keeper: keeping.Keeper) -> bool:
+    keeper.attempt.stage.refresh_from_db()
+    if len(keeper.attempt.stage.detail.get("trials", ())) == 2 and keeper.attempt.stage.detail.get("series") == "λ 0.5":
+        keeper.command = "pause"
+    return keeper.command != "go on"
+
+
+def _figures(trials: list[dict]) -> list[tuple[float, ...]]:
+    return [(trial["lam"], trial["accuracy"], trial["margin"], trial["steps"]) for trial in trials]
+
+
+def _weights(checkpoint) -> str:
+    return next(file["sha256"] for file in checkpoint.files if file["name"] == "model.safetensors")
+
+
+def test_positive_only_fine_tunes_on_each_chosen_response_once(little_student: Path) -> None:
+    run = launch(pairs_config(little_student, method="positive_only", epochs=2, held_out_pairs=2))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    m2 = run.checkpoints.get(number=2)
+    assert m2.kind == "preference"
+    assert m2.parent.name == "M1"
+    assert m2.steps == 10  # 10 rows, 2 a step, twice
+    assert "margin" not in m2.metrics
+    chosen = m2.pair_margins.filter(part="held_out").values_list("chosen_log_ratio", flat=True)
+    assert min(chosen) > 0  # chosen responses have become more likely, also those that were not trained on
+
+
+def test_the_rows_of_positive_only_are_prompts_with_their_chosen_responses() -> None:
+    one = {"prompt": [{"role": "user", "content": "p"}], "chosen": [{"role": "assistant", "content": "good"}]}
+    rows = chosen_rows([{**one, "rejected": "a"}, {**one, "rejected": "b"}])
+    assert rows == [{"messages": one["prompt"], "completion": "good"}]
