@@ -20,6 +20,7 @@ from alignment_app.models import (
     Run,
     SnapshotItem,
 )
+from alignment_app.selectors.choices import Choice, choice_of
 from alignment_app.selectors.lineage import Lineage, lineage
 from alignment_app.services import artifacts
 from training.domain.metrics import pairwise_accuracy
@@ -95,6 +96,7 @@ class CheckpointDetail:
     training: list[Figure]
     figures: list[Figure] = field(default_factory=list)
     data: SnapshotSummary | None = None
+    choice: Choice | None = None
     answers: int = 0
 
 
@@ -111,6 +113,9 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
         training=training_figures(checkpoint.metrics),
         figures=figures(evaluation.metrics, has_rival=evaluation.against_id is not None) if evaluation else [],
         data=snapshot_summary(checkpoint.snapshot) if checkpoint.snapshot else None,
+        choice=choice_of(checkpoint.iteration, list(checkpoint.iteration.stages.all()))
+        if checkpoint.iteration
+        else None,
         answers=answers_of(checkpoint).count(),
     )
 
@@ -122,6 +127,10 @@ TRAINING = (
     ("rejected_reward", "Reward of the rejected", "number"),
     ("margin", "Margin", "number"),
     ("accuracy", "Pairs with chosen above rejected", "percent"),
+    ("lam", "λ, chosen on held-out pairs", "number"),
+    ("held_out_pairs", "Held-out pairs", "number"),
+    ("held_out_accuracy", "Held-out pairs with chosen above rejected", "percent"),
+    ("held_out_margin", "Margin on held-out pairs, nats", "number"),
     ("grad_norm", "Gradient norm", "number"),
     ("learning_rate", "Learning rate", "number"),
     ("epoch", "Epochs", "number"),
@@ -131,8 +140,10 @@ TRAINING = (
 
 
 def training_figures(metrics: dict[str, Any]) -> list[Figure]:
-    """What the last steps of a training measured; what was not measured is left out."""
-    return [Figure(label, metrics[key], form) for key, label, form in TRAINING if metrics.get(key) is not None]
+    """What the last steps of a training measured, and the held-out pairs; what was not measured is left out."""
+    held_out = (metrics.get("margins") or {}).get("held_out") or {}
+    known = metrics | {f"held_out_{name}": value for name, value in held_out.items()}
+    return [Figure(label, known[key], form) for key, label, form in TRAINING if known.get(key) is not None]
 
 
 def loading_snippet(checkpoint: Checkpoint, location: str) -> str:

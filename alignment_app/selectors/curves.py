@@ -24,14 +24,15 @@ class Curve:
     stage: str
     lines: dict[str, list[Point]] = field(default_factory=dict)
     steps: int | None = None  #: how many steps the training will have
+    series: str = ""  #: which of several trainings of the stage, such as one λ
 
     @property
     def label(self) -> str:
-        return f"M{self.iteration + 1}"
+        return f"M{self.iteration + 1}" + (f", {self.series}" if self.series else "")
 
     def as_json(self) -> dict[str, Any]:
         """What the page's script draws."""
-        names = ("iteration", "stage", "label", "steps", "lines")
+        names = ("iteration", "stage", "series", "label", "steps", "lines")
         return {name: getattr(self, name) for name in names}
 
 
@@ -44,14 +45,14 @@ def curves(run_id: int, up_to: int | None = None, most: int = MOST_POINTS) -> li
     events = RunEvent.objects.filter(run_id=run_id, kind=RunEvent.Kind.METRICS)
     if up_to is not None:
         events = events.filter(seq__lte=up_to)
-    steps: dict[tuple[int, str], dict[float, dict[str, Any]]] = {}
+    steps: dict[tuple[int, str, str], dict[float, dict[str, Any]]] = {}
     for payload in events.order_by("seq").values_list("payload", flat=True).iterator():
-        rows = steps.setdefault((payload["iteration"], payload["stage"]), {})
+        rows = steps.setdefault((payload["iteration"], payload["stage"], payload.get("series", "")), {})
         for point in payload["points"]:
             rows[point["step"]] = point
     found = []
-    for (iteration, stage), rows in sorted(steps.items()):
-        curve = Curve(iteration, stage, steps=rows[max(rows)].get("total_steps"))
+    for (iteration, stage, series), rows in sorted(steps.items()):
+        curve = Curve(iteration, stage, steps=rows[max(rows)].get("total_steps"), series=series)
         for name in LINES:
             line = [(step, rows[step][name]) for step in sorted(rows) if rows[step].get(name) is not None]
             if line:

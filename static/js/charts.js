@@ -51,21 +51,21 @@ export class Curves {
   /** Take the server's curves in place of what there is. */
   load(curves) {
     this.curves.clear();
-    for (const curve of curves) this.curves.set(this.key(curve.iteration, curve.stage), curve);
+    for (const curve of curves) this.curves.set(this.key(curve), curve);
     if (!this.pinned || !this.curves.has(this.chosen)) this.chosen = [...this.curves.keys()].pop() ?? null;
     this.draw();
   }
 
-  key(iteration, stage) {
-    return `${iteration}:${stage}`;
+  key({ iteration, stage, series = "" }) {
+    return `${iteration}:${stage}:${series}`;
   }
 
   /** Add the points of a metrics event. Returns true where a line has grown too long to be drawn as it is. */
-  add({ iteration, stage, points }) {
-    const key = this.key(iteration, stage);
+  add({ iteration, stage, series = "", points }) {
+    const key = this.key({ iteration, stage, series });
     let curve = this.curves.get(key);
     if (!curve) {
-      curve = { iteration, stage, label: `M${iteration + 1}`, steps: null, lines: {} };
+      curve = { iteration, stage, series, label: `M${iteration + 1}${series && `, ${series}`}`, steps: null, lines: {} };
       this.curves.set(key, curve);
       if (!this.pinned) this.chosen = key;
       this.dirty = true;

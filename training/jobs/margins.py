@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoint, data: list[Row]) -> None:
-    """Measure and keep the margins of the training pairs (a draw of them), of those held out and of ``evaluation.pairs``.
+    """Measure and keep the margins of the training pairs (a draw), of those held out and of ``evaluation.pairs``.
 
     Of the training pairs those with scores are drawn from, where there are any.
     """
