@@ -28,6 +28,7 @@ ESSENTIAL: Final = frozenset(
         "prompts.count",
         "candidates.n",
         "candidates.max_new_tokens",
+        "judging.template",
         "judging.k",
         "judging.recorded_scores",
         "pairs.rule",
@@ -63,6 +64,8 @@ FIELD_KINDS: Final = {
     "pairs.from_dataset": "preferences",
     "evaluation.pairs": "preferences",
 }
+#: Fields that name a judge, and the kind that each needs.
+JUDGE_FIELDS: Final = {"judging.template": "score", "evaluation.judge": "comparison"}
 TITLES: Final = {
     "": "The run",
     "student": "Student",
@@ -85,6 +88,8 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "evaluation.enabled": "Evaluate each model",
     "evaluation.pairs": "Pairs to measure margins on",
     "candidates.max_new_tokens": "Longest response, tokens",
+    "judging.template": "Judge",
+    "evaluation.judge": "Judge that compares",
     "judging.max_new_tokens": "Longest judgement, tokens",
     "training.lora.rank": "LoRA rank",
     "training.lora.alpha": "LoRA scale α",

@@ -19,6 +19,7 @@ from alignment_app.form_words import (
     DATASET_FIELDS,
     ESSENTIAL,
     FIELD_KINDS,
+    JUDGE_FIELDS,
     OPTIONAL,
     TITLES,
     label_of,
@@ -27,6 +28,7 @@ from alignment_app.form_words import (
 from alignment_app.selectors.launching import DatasetChoice
 from training.config import RunConfig
 
+Choices = Sequence[tuple[str, str]]
 Kind = Literal["text", "number", "switch", "choice", "dataset", "datasets"]
 
 
@@ -90,10 +92,16 @@ class LaunchSection:
 class LaunchForm:
     """Sections of fields, filled from a config, from plain data or from what a browser sent."""
 
-    def __init__(self, values: Mapping[str, Any], datasets: Sequence[DatasetChoice] = ()) -> None:
-        """``values`` by dotted field; ``datasets`` are those that exist."""
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        datasets: Sequence[DatasetChoice] = (),
+        judges: Mapping[str, Choices] | None = None,
+    ) -> None:
+        """``values`` by dotted field; ``datasets`` are those that exist, ``judges`` by their kind."""
         self.values = dict(values)
         self.datasets = list(datasets)
+        self.judges = judges or {}
         self.sections = [
             LaunchSection("", TITLES[""], "", [self._field(path, info) for path, info in _leaves(RunConfig, top=True)])
         ]
@@ -107,12 +115,19 @@ class LaunchForm:
         self._mark_what_applies()
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any], datasets: Sequence[DatasetChoice] = ()) -> LaunchForm:
+    def from_data(
+        cls,
+        data: Mapping[str, Any],
+        datasets: Sequence[DatasetChoice] = (),
+        judges: Mapping[str, Choices] | None = None,
+    ) -> LaunchForm:
         """Filled from a config's plain data, whole or not; what it leaves out has the default."""
-        return cls(_flatten(data), datasets)
+        return cls(_flatten(data), datasets, judges)
 
     @classmethod
-    def from_post(cls, post: QueryDict, datasets: Sequence[DatasetChoice] = ()) -> LaunchForm:
+    def from_post(
+        cls, post: QueryDict, datasets: Sequence[DatasetChoice] = (), judges: Mapping[str, Choices] | None = None
+    ) -> LaunchForm:
         """Filled with what a browser sent, unchanged."""
         values: dict[str, Any] = {}
         for path, info in _all_leaves():
@@ -123,7 +138,7 @@ class LaunchForm:
                 values[path] = [name for name in post.getlist(path) if name]
             elif path in post:
                 values[path] = post[path]
-        return cls(values, datasets)
+        return cls(values, datasets, judges)
 
     def data(self) -> dict[str, Any]:
         """What the form says, as data for ``RunConfig.parse``."""
@@ -184,7 +199,11 @@ class LaunchForm:
         if path in OPTIONAL:
             item.value = bool(self.values.get(path))
             item.help = OPTIONAL[path]
-        if kind == "choice":
+        if path in JUDGE_FIELDS:
+            item.choices = list(self.judges.get(JUDGE_FIELDS[path], ()))
+            if item.value and item.value not in dict(item.choices):
+                item.choices.append((item.value, item.value))  # a single version, or one that is not here
+        elif kind == "choice":
             item.choices = [(str(choice), label_of_choice(str(choice))) for choice in _options(info)]
         elif kind in ("dataset", "datasets"):
             item.choices = self._dataset_choices(item)
@@ -296,6 +315,8 @@ def _plain(annotation: Any) -> Any:
 def _kind(path: str, info: FieldInfo) -> Kind:
     if path in DATASET_FIELDS:
         return "dataset"
+    if path in JUDGE_FIELDS:
+        return "choice"
     annotation = _plain(info.annotation)
     if get_origin(annotation) is tuple:
         return "datasets"

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from alignment_app.views import accounts, chat, checkpoints, compare, data, events, launch, runs, system
+from alignment_app.views import accounts, chat, checkpoints, compare, data, events, judges, launch, runs, system
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
@@ -42,6 +42,17 @@ urlpatterns = [
     path("chat/turn/<int:number>/", chat.turn, name="chat-turn"),
     path("compare/", compare.compare, name="compare"),
     path("system/", system.system, name="system"),
+    # Judges
+    path("judges/", judges.index, name="judges"),
+    path("judges/new/", judges.edit, name="judge-new"),
+    path("judges/check/", judges.check, name="judge-check"),
+    path("judges/responses/", judges.responses, name="judge-responses"),
+    path("judges/trial/", judges.trial, name="judge-trial"),
+    path("judges/of/<slug:name>/", judges.detail, name="judge"),
+    path("judges/of/<slug:name>/edit/", judges.edit, name="judge-edit"),
+    path("judges/of/<slug:name>/document/", judges.document, name="judge-document"),
+    path("judges/of/<slug:name>/read/", judges.read, name="judge-read"),
+    path("judges/of/<slug:name>/try/", judges.try_out, name="judge-try"),
     # Live events without a socket
     path("runs/<int:run_id>/events/", events.run_events, name="run-events"),
     # Data

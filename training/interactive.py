@@ -19,9 +19,11 @@ from rq.worker import Worker
 from alignment_app.models import Checkpoint
 from alignment_app.services import artifacts, chat, queues
 from alignment_app.services.chat import Answer, Question
+from training import judges
 from training.config import ConfigError, RunConfig
-from training.engines import EngineSpec, create_engine, student_spec
+from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
+from training.engines.oracle import OracleEngine
 from training.engines.transformers_engine import TransformersEngine
 
 log = logging.getLogger(__name__)
@@ -125,7 +127,9 @@ class Desk:
         checkpoint = Checkpoint.objects.select_related("run").filter(pk=question.checkpoint).first()
         if checkpoint is None:
             return Answer("failed", reason="The checkpoint was removed. Choose another one.")
-        engine = self._engine(question, _spec(checkpoint))
+        engine = self._engine(question, _teacher(checkpoint) if question.of_teacher else _spec(checkpoint))
+        if isinstance(engine, OracleEngine) and question.judge:
+            engine.judges = (judges.read_judge(question.judge),)
         request = Request(question.id, question.messages, question.seed)
         most = question.max_new_tokens
         if isinstance(engine, TransformersEngine):
@@ -162,3 +166,9 @@ def _spec(checkpoint: Checkpoint) -> EngineSpec:
     spec = student_spec(RunConfig.parse(checkpoint.run.config), artifacts.resolve(checkpoint.location))
     is_remote = spec.kind == "openai_compatible" and checkpoint.kind == Checkpoint.Kind.BASE
     return spec if is_remote else replace(spec, kind="transformers", base_url="", batch_size=1)
+
+
+def _teacher(checkpoint: Checkpoint) -> EngineSpec:
+    """The teacher of the checkpoint's run."""
+    spec = teacher_spec(RunConfig.parse(checkpoint.run.config))
+    return replace(spec, model=artifacts.resolve(spec.model)) if spec.kind == "checkpoint" else spec

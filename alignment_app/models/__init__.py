@@ -18,6 +18,7 @@ from alignment_app.models.data import (
 )
 from alignment_app.models.events import RunEvent
 from alignment_app.models.exports import Export
+from alignment_app.models.judges import JudgeVersion
 from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
 
@@ -30,6 +31,7 @@ __all__ = [
     "Export",
     "Iteration",
     "IterationPrompt",
+    "JudgeVersion",
     "Judgement",
     "OneTimePassword",
     "PairMargin",

@@ -159,7 +159,9 @@ class Judgement(models.Model):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     template = models.CharField(max_length=80, blank=True)
     template_version = models.CharField(max_length=20, blank=True)
-    samples = models.JSONField(default=list, help_text='[{"raw": "…", "score": 4.0 or null (unparsed), "seed": 1}, …]')
+    samples = models.JSONField(
+        default=list, help_text='[{"raw": "…", "score": 4.0 or null (unparsed), "given": 80.0, "seed": 1}, …]'
+    )
     parsed_count = models.PositiveSmallIntegerField(default=0)
     sample_count = models.PositiveSmallIntegerField(default=0)
     score = models.FloatField(null=True, blank=True, help_text="Mean of the parsed samples; null: unparsed.")

@@ -32,6 +32,9 @@ class Run(models.Model):
     name = models.CharField(max_length=120)
     config = models.JSONField(help_text="A training.config.RunConfig, every field present.")
     config_hash = models.CharField(max_length=64, db_index=True)
+    judges = models.JSONField(
+        default=dict, blank=True, help_text="By config field: the judge as it was at the launch, with version and hash."
+    )
     preset = models.CharField(max_length=80, blank=True)
     paradigm = models.CharField(max_length=32, db_index=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED, db_index=True)

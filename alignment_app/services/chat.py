@@ -33,7 +33,7 @@ State = Literal["waiting", "loading", "writing", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation that ends with a user turn, for one checkpoint."""
+    """A conversation that ends with a user turn, for one checkpoint, or for the teacher of the checkpoint's run."""
 
     id: str
     checkpoint: int
@@ -41,6 +41,8 @@ class Question:
     temperature: float
     max_new_tokens: int
     seed: int
+    of_teacher: bool = False
+    judge: str = ""  # the YAML of the judge whose prompt this is, for a teacher that is a program
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,20 @@ class Answer:
         return self.state in ("done", "failed")
 
 
-def ask(checkpoint: int, messages: Sequence[Message], *, temperature: float, max_new_tokens: int, seed: int) -> str:
+def ask(
+    checkpoint: int,
+    messages: Sequence[Message],
+    *,
+    temperature: float,
+    max_new_tokens: int,
+    seed: int,
+    of_teacher: bool = False,
+    judge: str = "",
+) -> str:
     """Put a question and ring the bell. Returns its id. Raises :class:`Refused` where the queue's server is away."""
-    question = Question(secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed)
+    question = Question(
+        secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed, of_teacher, judge
+    )
     client = queues.connection()
     try:
         waiting = {"state": "waiting", "said_at": time.time()}

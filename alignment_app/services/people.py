@@ -73,6 +73,11 @@ def can_export(user: AnyUser) -> bool:
     return role_of(user) == "admin"
 
 
+def can_edit_judges(user: AnyUser) -> bool:
+    """Add judges and make new versions of them."""
+    return role_of(user) == "admin"
+
+
 def can_manage_people(user: AnyUser) -> bool:
     """Invite, change roles, disable."""
     return role_of(user) == "admin"

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from alignment_app.models import Checkpoint, Dataset, Iteration, Run, Stage
-from alignment_app.services import events
+from alignment_app.services import events, judges
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from training.config import ConfigError, RunConfig
@@ -27,6 +27,7 @@ def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from
         name=config.name,
         config=config.to_dict(),
         config_hash=config.config_hash,
+        judges=judges.kept_for(config),
         preset=preset,
         paradigm=config.paradigm,
         cloned_from=cloned_from,
@@ -93,6 +94,10 @@ def check_names(config: RunConfig) -> None:
         elif allowed and found[name] not in allowed:
             labels = " or ".join(kinds(kind).label.lower() for kind in allowed)
             problems.append((field, f"the data set {name!r} does not hold {labels}; choose another"))
+    try:
+        judges.kept_for(config)
+    except ConfigError as error:
+        problems += error.problems
     problems += [problem for problem in (_local_model(*pair) for pair in _models_of(config)) if problem]
     if problems:
         raise ConfigError(problems)

@@ -30,6 +30,7 @@ NAVIGATION = (
     ("Checkpoints", "checkpoints"),
     ("Compare", "compare"),
     ("Data", "data"),
+    ("Judges", "judges"),
     ("System", "system"),
 )
 

@@ -10,12 +10,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from alignment_app.forms import LaunchForm
 from alignment_app.models import Run
-from alignment_app.selectors import launching
+from alignment_app.selectors import judges, launching
 from alignment_app.services import people, runs
 from alignment_app.services.configs import MAX_YAML, build_config
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
 from training.config import ConfigError, RunConfig, preset_data, preset_names
+from training.domain.judges import KINDS
 
 only_leads = requires(people.can_launch, "Only a lead or an admin launches runs. Ask an admin for the lead role.")
 
@@ -30,12 +31,17 @@ def new(request: HttpRequest) -> HttpResponse:
     if clone:
         run = get_object_or_404(Run, pk=clone if clone.isdecimal() and len(clone) < 12 else 0)
         data = {**run.config, "name": f"{run.name[:110]}, again"}
-        return _form_page(request, LaunchForm.from_data(data, launching.dataset_choices()), run.preset, run)
+        return _form_page(request, LaunchForm.from_data(data, *_here()), run.preset, run)
     if preset and preset in preset_names():
         config = RunConfig.parse(preset_data(preset))
-        return _form_page(request, LaunchForm.from_data(config.to_dict(), launching.dataset_choices()), preset)
+        return _form_page(request, LaunchForm.from_data(config.to_dict(), *_here()), preset)
     problem = f"There is no recipe {preset}. Choose one of these." if preset else ""
     return _start_page(request, problem)
+
+
+def _here() -> tuple[list[launching.DatasetChoice], dict[str, list[tuple[str, str]]]]:
+    """What a form may name: data sets and judges."""
+    return launching.dataset_choices(), {kind: judges.choices(kind) for kind in KINDS}
 
 
 def _start_page(
@@ -86,7 +92,7 @@ def _side(form: LaunchForm, preset: str) -> dict[str, Any]:
 
 def _sent(request: HttpRequest) -> tuple[LaunchForm, str, Run | None]:
     """The form as the browser sent it, the preset and the run that it began with."""
-    form = LaunchForm.from_post(request.POST, launching.dataset_choices())
+    form = LaunchForm.from_post(request.POST, *_here())
     preset = request.POST.get("preset", "")
     clone = request.POST.get("clone", "")
     run = Run.objects.filter(pk=clone).first() if clone.isdecimal() and len(clone) < 12 else None
@@ -138,4 +144,4 @@ def _read_yaml(request: HttpRequest) -> HttpResponse:
         config = build_config(yaml=text)
     except ConfigError as error:
         return _start_page(request, typed=text, errors=error.problems, status=422)
-    return _form_page(request, LaunchForm.from_data(config.to_dict(), launching.dataset_choices()), preset="")
+    return _form_page(request, LaunchForm.from_data(config.to_dict(), *_here()), preset="")

@@ -15,7 +15,7 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.imports import import_rows
 from labeling.models import Queue, Task
 from labeling.services.access import require_lead
-from training.domain.templates import render_judge
+from training import judges
 
 TEMPLATE = "additive_5"
 
@@ -52,7 +52,7 @@ def _rows(queue: Queue) -> Iterator[dict[str, str]]:
     for task in tasks.select_related("prompt", "first", "judgement").iterator(chunk_size=500):
         assert task.judgement is not None
         yield {
-            "prompt": render_judge(TEMPLATE, task.prompt.text, task.first.text),
+            "prompt": judges.get(TEMPLATE).render(task.prompt.text, task.first.text),
             "response": f"{task.judgement.rationale.strip()}\n\nScore: {task.judgement.score:g}",
         }
 

@@ -90,8 +90,8 @@ def draw(engine: Any, prompts: Sequence[Any], section: Any, n: int, seed: int, p
 
 def judge(engine: Any, prompts: Sequence[Any], responses: Sequence[Any], config: Any, seed: int) -> dict[int, Any]:
     """The judgement of every response, by its id."""
+    from training import judges
     from training.domain.seeds import derive_seed
-    from training.domain.templates import score_template
     from training.stages.judgements import JudgeItem, judge_responses
 
     by_id = {prompt.id: prompt for prompt in prompts}
@@ -103,7 +103,7 @@ def judge(engine: Any, prompts: Sequence[Any], responses: Sequence[Any], config:
         )
         for row in responses
     ]
-    drafts = judge_responses(items, engine, score_template(config.judging.template), sampling_of(config.judging))
+    drafts = judge_responses(items, engine, judges.get(config.judging.template), sampling_of(config.judging))
     return {draft.response_id: draft for draft in drafts}
 
 

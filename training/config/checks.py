@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from training.domain.templates import SCORE_TEMPLATES
+from training.domain.judges import split_reference
 
 if TYPE_CHECKING:
     from training.config.run import RunConfig
@@ -28,9 +28,11 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
     for name, address in (("teacher", teacher.base_url), ("engine", config.engine.base_url)):
         if problem := _bad_address(address):
             found.append((f"{name}.base_url", problem))
-    if config.judging.template not in SCORE_TEMPLATES:
-        known = ", ".join(sorted(SCORE_TEMPLATES))
-        found.append(("judging.template", f"there is no judge template of that name; choose one of {known}"))
+    for field, reference in config.judges().items():
+        try:
+            split_reference(reference)
+        except ValueError as error:
+            found.append((field, str(error)))
     if config.sft.enabled and not config.sft.datasets:
         found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
     for name, section in (("sft", config.sft), ("training", config.training)):

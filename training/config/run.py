@@ -92,6 +92,10 @@ class RunConfig(Section):
         """The YAML that :meth:`from_yaml` reads back to an equal config."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
+    def judges(self) -> dict[str, str]:
+        """The judges that this run asks, by the field that names them."""
+        return {"judging.template": self.judging.template, "evaluation.judge": self.evaluation.judge}
+
     @property
     def config_hash(self) -> str:
         """SHA-256 over the canonical JSON, without the name: two runs with one hash were asked for the same thing."""

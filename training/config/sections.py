@@ -94,7 +94,11 @@ class CandidatesConfig(Section):
 class JudgingConfig(Section):
     """LLM-as-a-judge: k sampled judgements, averaged over those that parsed (001 figure 2)."""
 
-    template: str = Field("additive_5", min_length=1, description="Judge prompt and parser.")
+    template: str = Field(
+        "additive_5",
+        min_length=1,
+        description="The judge: prompt, parser and scale. The newest version; name@2 keeps to one.",
+    )
     k: int = Field(3, ge=1, le=64, description="Judgements sampled a response.")
     temperature: Temperature = Field(0.7, description="Sampling temperature of the judge.")
     top_p: Probability = Field(0.9, description="Nucleus of the judge.")
@@ -138,5 +142,8 @@ class EvaluationConfig(Section):
     temperature: Temperature = Field(0.0, description="Sampling temperature of the answers; 0 is greedy.")
     top_p: Probability = Field(1.0, description="Nucleus of the answers.")
     max_new_tokens: int = Field(256, ge=1, le=32768, description="Longest answer, in tokens.")
+    judge: str = Field(
+        "pairwise", min_length=1, description="The judge that compares a checkpoint's answers with those of the last."
+    )
     self_judge: bool = Field(True, description="Measure the student's own judging: parse rate and pairwise accuracy.")
     self_judge_prompts: int = Field(100, ge=1, description="Held-out prompts whose sampled responses it judges.")

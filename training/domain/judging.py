@@ -9,51 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from training.domain.parsers import NumberParser, Reading, VerdictParser
 from training.domain.rows import JudgementSample, Verdict
 
-HIGHEST_SCORE = 5.0
+#: The scale on which a run compares, pairs and shows scores, whatever a judge's own is.
+LOWEST_SCORE, HIGHEST_SCORE = 0.0, 5.0
 
-_MARKUP = r"[*_`\"'\[\]<>($]"
-_LABEL = re.compile(
-    r"(?<![a-z0-9])score(?![a-z0-9])"  # the word itself: not "scoring", "scores" or "underscore"
-    rf"{_MARKUP}{{0,4}}"
-    r"(?:\s{0,3}\(\s?(?:out of\s|of\s|max\.?\s|0\s?(?:-|–|to)\s?)5\s?(?:points)?\))?"
-    rf"\s{{0,3}}{_MARKUP}{{0,4}}"
-    r"(?:\s{0,3}(?:[:：=–—]|-(?=\s)|(?:is|of|was)\b))?"  # a hyphen separates only before a space; else it is a minus
-    rf"{_MARKUP}{{0,4}}\s{{0,3}}{_MARKUP}{{0,4}}",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(r"(?P<sign>[-−+]?)(?P<digits>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?![0-9])")
-_SCALE = re.compile(
-    rf"{_MARKUP}{{0,4}}\s{{0,3}}(?:/|out\s+of\b|of\b)\s{{0,3}}{_MARKUP}{{0,4}}([0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
-)
-_NOT_A_NUMBER = re.compile(r"[A-Za-z]|-[A-Za-z]|\.[0-9]")  # 4th, 1e0, 5-point, 4.5.2
-_NOT_A_SCORE = re.compile(r"\s?%|,[0-9]|\s?(?:[-–—−]|to\b)\s?[0-9]", re.IGNORECASE)  # 80%, 4,5 and 3-4
-
-_VERDICT = re.compile(
-    r"(?<![a-z0-9])verdict(?![a-z0-9])[*_`\"'\s]{0,4}[:：=][*_`\"'\[(<\s]{0,6}(?P<word>first|second|tie)(?![a-z0-9])"
-    r"(?!\s*[,|/]?\s*(?:or\s+)?(?:first|second|tie)\b)",  # a list of the choices is the prompt said back
-    re.IGNORECASE,
-)
-
-
-def _conclusion(completion: str) -> tuple[int, float | None] | None:
-    """Where the last statement of a score begins, and its value (``None``: a number that is no score of 0 to 5)."""
-    last: tuple[int, float | None] | None = None
-    for label in _LABEL.finditer(completion):
-        number = _NUMBER.match(completion, label.end())
-        if number is None or _NOT_A_NUMBER.match(completion, number.end()):
-            continue
-        value = float(number["digits"])
-        scale = _SCALE.match(completion, number.end())
-        counts = (
-            number["sign"] not in ("-", "−")
-            and value <= HIGHEST_SCORE
-            and not _NOT_A_SCORE.match(completion, number.end())
-            and (scale is None or float(scale[1]) == HIGHEST_SCORE)
-        )
-        last = (label.start(), value if counts else None)
-    return last
+ADDITIVE = NumberParser("Score", LOWEST_SCORE, HIGHEST_SCORE)
+VERDICT = VerdictParser()
 
 
 def parse_score(completion: str) -> float | None:
@@ -82,14 +45,16 @@ def parse_score(completion: str) -> float | None:
     >>> parse_score("Score: <total points>") is None
     True
     """
-    found = _conclusion(completion)
-    return found[1] if found else None
+    return ADDITIVE.read(completion).score
 
 
-def rationale(completion: str) -> str:
-    """What the judge wrote before its concluding score: the justification shown to people."""
-    found = _conclusion(completion)
-    text = completion[: found[0]] if found and found[0] > 0 else completion
+def rationale(completion: str, reading: Reading | None = None) -> str:
+    """What the judge wrote before its conclusion: the justification shown to people.
+
+    ``reading`` is what the judge's own parser read; left out, the additive format is taken.
+    """
+    place = (reading or ADDITIVE.read(completion)).place
+    text = completion[: place[0]] if place and place[0] > 0 else completion
     return re.sub(r"[\s*_`#]*(?:total|final|overall)?[\s*_`#]*$", "", text, flags=re.IGNORECASE).strip()
 
 
@@ -103,11 +68,8 @@ def parse_verdict(completion: str) -> Verdict:
     >>> parse_verdict("The first is vague. Verdict: second")
     'second'
     """
-    found = [match["word"].lower() for match in _VERDICT.finditer(completion)]
-    if not found:
-        return "unparsed"
-    verdicts: dict[str, Verdict] = {"first": "first", "second": "second", "tie": "tie"}
-    return verdicts[found[-1]]
+    value = VERDICT.read(completion).value
+    return value if value in ("first", "second", "tie") else "unparsed"
 
 
 def average(samples: Sequence[JudgementSample]) -> tuple[float | None, float | None]:

@@ -72,11 +72,15 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class JudgementSample:
-    """One raw reply of a judge. ``score`` is ``None`` where the reply held no score: *unparsed*, never a number."""
+    """One raw reply of a judge. ``score`` is ``None`` where the reply held no score: *unparsed*, never a number.
+
+    ``score`` is on the run's scale of 0 to 5, ``given`` as the judge wrote it, on the judge's own.
+    """
 
     raw: str
     score: float | None
     seed: int
+    given: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

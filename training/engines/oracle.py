@@ -1,66 +1,53 @@
 """The miniature's oracle behind the interface of every engine: a teacher that is a program.
 
-It tells from a conversation what it is asked: to score a response (a judge template of the project), to compare two
+It tells from a conversation what it is asked: to score a response (by a judge that it knows), to compare two
 responses, or, anything else, to answer the instruction itself. It draws nothing at random, so a seed changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from training.domain.templates import PAIRWISE_TEXT, SCORE_TEMPLATES
+from training import judges
+from training.domain.judges import Judge
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.miniature.oracle import demonstrate, grade, judgement_text
 
-_INSTRUCTION, _RESPONSE = "<INSTRUCTION_HERE>", "<RESPONSE_HERE>"
-_FIRST, _SECOND = "<FIRST_HERE>", "<SECOND_HERE>"
 
+def reply(text: str, known: Iterable[Judge] = ()) -> str:
+    """The oracle's answer to one user turn: a judgement, a comparison or a demonstration.
 
-def filled_in(text: str, template: str, placeholders: Sequence[str]) -> tuple[str, ...] | None:
-    """The texts that stand in a template's placeholders, or ``None`` where ``text`` is not that template filled in.
-
-    The prompt's beginning and end are fixed, so text inside a response that looks like a part of the prompt stays a
-    part of the response. Between two placeholders the first occurrence of the fixed text divides them.
+    It fills in the forms of the judges that come with the project, and of those in ``known``.
     """
-    parts = []
-    rest = template
-    for placeholder in placeholders:
-        before, rest = rest.split(placeholder, 1)
-        parts.append(before)
-    if not (text.startswith(parts[0]) and text.endswith(rest)) or len(text) < len(parts[0]) + len(rest):
-        return None
-    inner = text[len(parts[0]) : len(text) - len(rest)]
-    values = []
-    for divider in parts[1:]:
-        if divider not in inner:
-            return None
-        value, inner = inner.split(divider, 1)
-        values.append(value)
-    return (*values, inner)
-
-
-def reply(text: str) -> str:
-    """The oracle's answer to one user turn: a judgement, a comparison or a demonstration."""
-    for template in SCORE_TEMPLATES.values():
-        asked = filled_in(text, template.text, (_INSTRUCTION, _RESPONSE))
+    for judge in (*judges.builtin().values(), *known):
+        asked = judge.texts_in(text)
         if asked is not None:
-            return judgement_text(*asked)
-    compared = filled_in(text, PAIRWISE_TEXT, (_INSTRUCTION, _FIRST, _SECOND))
-    if compared is not None:
-        return _comparison(*compared)
+            return _comparison(judge, asked) if judge.kind == "comparison" else _score(judge, asked)
     return demonstrate(text)
 
 
-def _comparison(instruction: str, first: str, second: str) -> str:
-    one, other = grade(instruction, first), grade(instruction, second)
+def _score(judge: Judge, asked: dict[str, str]) -> str:
+    if judge.content_hash == judges.get(judges.SCORING).content_hash:
+        return judgement_text(asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"])
+    result = grade(asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"])
+    return f"{result.reason}\n{judge.parser.conclusion(judge.off_run_scale(result.score))}"
+
+
+def _comparison(judge: Judge, asked: dict[str, str]) -> str:
+    one, other = (grade(asked["INSTRUCTION_HERE"], asked[name]) for name in ("FIRST_HERE", "SECOND_HERE"))
     verdict = "tie" if one.score == other.score else "first" if one.score > other.score else "second"
-    return f"The first answer earns {one.score} of 5, the second {other.score}. {one.reason}\nVerdict: {verdict}"
+    told = f"The first answer earns {one.score} of 5, the second {other.score}. {one.reason}"
+    return f"{told}\n{judge.parser.conclusion(verdict)}"
 
 
 class OracleEngine:
     """A teacher without a model. Implements :class:`training.engines.base.Engine`."""
 
     name = "oracle"
+
+    def __init__(self) -> None:
+        #: Judges whose forms it fills in, beside those that come with the project.
+        self.judges: tuple[Judge, ...] = ()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion a request, in order; ``sampling`` is of no account. Tokens are counted as words.
@@ -70,7 +57,7 @@ class OracleEngine:
         for request in requests:
             if not request.messages or request.messages[-1]["role"] != "user":
                 raise EngineError(f"the conversation {request.key!r} must end with a user turn, which is what is asked")
-            text = reply(request.messages[-1]["content"])
+            text = reply(request.messages[-1]["content"], self.judges)
             yield Completion(request.key, text, len(text.split()), "stop", request.seed, logprob=0.0)
 
     def close(self) -> None:

@@ -101,7 +101,9 @@ def _compare(job: StageWork, evaluation: Evaluation, prompts: list[PromptRow], p
     ]
     if not items:
         return
-    drafts: Iterator[ComparisonDraft] = compare_responses(items, job.teacher(), job.sampling(job.config.judging))
+    drafts: Iterator[ComparisonDraft] = compare_responses(
+        items, job.teacher(), job.judge_of("evaluation.judge"), job.sampling(job.config.judging)
+    )
     progress.save_as_they_come(drafts, lambda batch: rows.save_comparisons(job.attempt, evaluation, batch))
 
 

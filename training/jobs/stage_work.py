@@ -7,14 +7,16 @@ from typing import Any
 from django.db.models import QuerySet
 
 from alignment_app.models import Checkpoint, Judgement, Response, StageAttempt
+from alignment_app.selectors import judges
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, rows
 from alignment_app.services.keeping import Keeper, Progress
 from training.config import RunConfig
+from training.domain.judges import Judge
 from training.domain.rows import PromptRow
 from training.domain.seeds import derive_seed
-from training.domain.templates import score_template
 from training.engines.base import Engine, Sampling
+from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.stages.judgements import JudgeItem, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
@@ -89,7 +91,14 @@ class StageWork:
     def teacher(self) -> Engine:
         """The teacher's engine."""
         model = artifacts.resolve(self.config.teacher.model) if self.config.teacher.kind == "checkpoint" else ""
-        return self.engines.teacher(self.config, model or self.config.teacher.model)
+        engine = self.engines.teacher(self.config, model or self.config.teacher.model)
+        if isinstance(engine, OracleEngine):  # a program fills in only the forms that it knows
+            engine.judges = tuple(self.judge_of(field) for field in self.config.judges())
+        return engine
+
+    def judge_of(self, field: str) -> Judge:
+        """The judge that a field of the config names, as it was at the launch."""
+        return judges.in_run(self.run, field)
 
     @property
     def teacher_name(self) -> str:
@@ -147,7 +156,7 @@ class StageWork:
         if not todo:
             return judge
         engine = self.student(checkpoint) if checkpoint else self.teacher()
-        template = score_template(config.template)
+        form = self.judge_of("judging.template")
         items = [
             JudgeItem(
                 response,
@@ -158,7 +167,7 @@ class StageWork:
         ]
         prompt_of = {response.id: prompt.id for response, prompt in todo}
         progress.save_as_they_come(
-            judge_responses(items, engine, template, self.sampling(config)),
+            judge_responses(items, engine, form, self.sampling(config)),
             lambda drafts: rows.save_judgements(
                 self.attempt,
                 self.iteration,
@@ -166,8 +175,8 @@ class StageWork:
                 source=source,
                 judge=self.judge_label(judge),
                 checkpoint=checkpoint,
-                template=template.name,
-                template_version=str(template.version),
+                template=form.name,
+                template_version=str(form.version),
             ),
             prompt_of=lambda draft: prompt_of[draft.response_id],
         )

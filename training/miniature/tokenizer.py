@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from training.domain.templates import score_template
+from training import judges
 from training.miniature.world import families
 
 PAD, UNKNOWN, END = "<|pad|>", "<|unknown|>", "<|end|>"
@@ -36,7 +36,7 @@ def judge_lines(template_name: str = "additive_5") -> list[str]:
     in they are the whole prompt."""
     return [
         line
-        for fixed in _PLACEHOLDER.split(score_template(template_name).text)
+        for fixed in _PLACEHOLDER.split(judges.get(template_name).prompt)
         for line in re.findall(r"\n*[^\n]+\n*|\n+", fixed)
     ]
 

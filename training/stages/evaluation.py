@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from training.domain.judges import Judge
 from training.domain.metrics import both_orders_outcome
 from training.domain.rows import ComparisonDraft, PromptRow, ResponseRow
-from training.domain.templates import PAIRWISE, render_pairwise
 from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
@@ -21,7 +21,9 @@ class ComparisonItem:
     seed: int
 
 
-def compare_responses(items: Sequence[ComparisonItem], engine: Engine, sampling: Sampling) -> Iterator[ComparisonDraft]:
+def compare_responses(
+    items: Sequence[ComparisonItem], engine: Engine, judge: Judge, sampling: Sampling
+) -> Iterator[ComparisonDraft]:
     """Yield A's outcome on every prompt that the judge answered in both orders; disagreement of the orders is a tie.
 
     Raises :class:`training.engines.base.Unanswered` after the last where some were not answered and may be later.
@@ -29,7 +31,7 @@ def compare_responses(items: Sequence[ComparisonItem], engine: Engine, sampling:
     calls: list[Request] = []
     for number, item in enumerate(items):
         for order, first, second in (("ab", item.a, item.b), ("ba", item.b, item.a)):
-            text = render_pairwise(item.prompt.text, first.text, second.text)
+            text = judge.render_pair(item.prompt.text, first.text, second.text)
             calls.append(Request(f"{number}:{order}", ({"role": "user", "content": text},), item.seed))
     half: dict[int, tuple[str, Completion]] = {}
     lost: list[Completion] = []
@@ -43,7 +45,7 @@ def compare_responses(items: Sequence[ComparisonItem], engine: Engine, sampling:
             lost += [reply for reply in failed if not reply.refused]
             continue
         item = items[number]
-        verdict_ab, verdict_ba = PAIRWISE.parse(replies["ab"].text), PAIRWISE.parse(replies["ba"].text)
+        verdict_ab, verdict_ba = judge.verdict(replies["ab"].text), judge.verdict(replies["ba"].text)
         yield ComparisonDraft(
             prompt_id=item.prompt.id,
             response_a_id=item.a.id,

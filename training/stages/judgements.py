@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from training.domain.judging import average, rationale
+from training.domain.judges import Judge
+from training.domain.judging import average
 from training.domain.rows import JudgementDraft, JudgementSample, PromptRow, ResponseRow
-from training.domain.templates import ScoreTemplate, render_judge
 from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
@@ -21,7 +21,7 @@ class JudgeItem:
 
 
 def judge_responses(
-    items: Sequence[JudgeItem], engine: Engine, template: ScoreTemplate, sampling: Sampling
+    items: Sequence[JudgeItem], engine: Engine, judge: Judge, sampling: Sampling
 ) -> Iterator[JudgementDraft]:
     """Yield a judgement as soon as all its replies are there.
 
@@ -32,7 +32,7 @@ def judge_responses(
     """
     calls: list[Request] = []
     for number, item in enumerate(items):
-        prompt = render_judge(template.name, item.prompt.text, item.response.text)
+        prompt = judge.render(item.prompt.text, item.response.text)
         calls += [
             Request(f"{number}:{k}", ({"role": "user", "content": prompt},), seed) for k, seed in enumerate(item.seeds)
         ]
@@ -46,18 +46,24 @@ def judge_responses(
             whole = replies.pop(number)
             if unanswered := [reply for reply in whole if reply.finish_reason == "error" and not reply.refused]:
                 lost += unanswered
-            elif draft := _judgement(items[number], whole, template):
+            elif draft := _judgement(items[number], whole, judge):
                 yield draft
     if lost:
         raise Unanswered.of(lost)
 
 
-def _judgement(item: JudgeItem, received: list[Completion], template: ScoreTemplate) -> JudgementDraft | None:
+def _judgement(item: JudgeItem, received: list[Completion], judge: Judge) -> JudgementDraft | None:
     order = {seed: place for place, seed in enumerate(item.seeds)}
     came = sorted((reply for reply in received if reply.finish_reason != "error"), key=lambda reply: order[reply.seed])
     if not came:
         return None
-    samples = tuple(JudgementSample(reply.text, template.parse(reply.text), reply.seed) for reply in came)
+    samples = tuple(_sample(reply, judge) for reply in came)
     mean, spread = average(samples)
     told = next((sample.raw for sample in samples if sample.score is not None), samples[0].raw)
-    return JudgementDraft(item.response.id, samples, mean, spread, rationale(told))
+    return JudgementDraft(item.response.id, samples, mean, spread, judge.rationale(told))
+
+
+def _sample(reply: Completion, judge: Judge) -> JudgementSample:
+    """One reply as it was given, its score on the run's scale of 0 to 5."""
+    given = judge.read(reply.text).score
+    return JudgementSample(reply.text, None if given is None else judge.on_run_scale(given), reply.seed, given)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training import judges
 from training.domain.judging import average, parse_score, parse_verdict, rationale
 from training.domain.rows import JudgementSample
-from training.domain.templates import ADDITIVE_5_TEXT, PAIRWISE_TEXT
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_template_said_back_after_the_score_takes_nothing_away() -> None:
 
 
 def test_the_judge_prompt_itself_holds_no_score() -> None:
-    assert parse_score(ADDITIVE_5_TEXT) is None
+    assert parse_score(judges.get("additive_5").prompt) is None
 
 
 @given(st.text())
@@ -138,7 +138,7 @@ def test_the_rationale_is_what_stands_before_the_score() -> None:
         ("Verdict: first, second, tie", "unparsed"),
         ("Verdict: first or second", "unparsed"),
         ("", "unparsed"),
-        (PAIRWISE_TEXT, "unparsed"),
+        (judges.get("pairwise").prompt, "unparsed"),
     ],
 )
 def test_a_verdict_is_read_only_from_its_line(reply: str, verdict: str) -> None:

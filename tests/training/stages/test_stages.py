@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import pytest
 
+from training import judges
 from training.domain.rows import PromptRow, ResponseRow
 from training.domain.self_instruct import PromptFilter
-from training.domain.templates import SCORE_TEMPLATES
 from training.engines.base import Completion, Request, Sampling, Unanswered
 from training.engines.oracle import OracleEngine
 from training.engines.remote import AWAY_AFTER, Refused, RemoteEngine, TryAgain
@@ -21,6 +21,7 @@ from training.stages.judgements import JudgeItem, judge_responses
 from training.stages.prompts import write_prompts
 from training.stages.responses import ResponseRequest, generate_responses
 
+PAIRWISE = judges.get("pairwise")
 SAMPLING = Sampling(0.7, 0.9, 12)
 Draft = TypeVar("Draft")
 ASKED = "What is the capital of Arvenia?"
@@ -113,12 +114,12 @@ def test_a_stage_whose_provider_left_requests_unanswered_is_not_done() -> None:
     assert sorted(draft.seed for draft in written) == [11, 21, 31]
     assert said.startswith("6 requests were not answered: busy")
     items = _items((3, 2, 1), (1, 3, 5))
-    judged, said = _until_lost(judge_responses(items, DropsSome(2), SCORE_TEMPLATES["additive_5"], SAMPLING))
+    judged, said = _until_lost(judge_responses(items, DropsSome(2), judges.get("additive_5"), SAMPLING))
     assert [draft.response_id for draft in judged] == [1]
     assert said.startswith("One request was not answered")
     row = ResponseRow(1, 1, 0, "right")
     pairs = [ComparisonItem(_prompt(1), row, row, 2), ComparisonItem(_prompt(2), row, row, 3)]
-    compared, said = _until_lost(compare_responses(pairs, DropsSome(2), SAMPLING))
+    compared, said = _until_lost(compare_responses(pairs, DropsSome(2), PAIRWISE, SAMPLING))
     assert [draft.prompt_id for draft in compared] == [2]
     assert "resume to ask for the rest" in said
 
@@ -141,12 +142,12 @@ def _items(*seeds: tuple[int, ...]) -> list[JudgeItem]:
 
 
 def _judge(items: Sequence[JudgeItem], engine: RemoteEngine | OracleEngine) -> dict[int, object]:
-    drafts = judge_responses(items, engine, SCORE_TEMPLATES["additive_5"], SAMPLING)
+    drafts = judge_responses(items, engine, judges.get("additive_5"), SAMPLING)
     return {draft.response_id: draft for draft in drafts}
 
 
 def test_k_replies_are_averaged_and_kept_in_the_order_of_their_seeds() -> None:
-    (draft,) = judge_responses(_items((3, 1, 4)), PartlyAway(99), SCORE_TEMPLATES["additive_5"], SAMPLING)
+    (draft,) = judge_responses(_items((3, 1, 4)), PartlyAway(99), judges.get("additive_5"), SAMPLING)
     assert [sample.seed for sample in draft.samples] == [3, 1, 4]
     assert [sample.score for sample in draft.samples] == [3, 1, 4]
     assert draft.mean == pytest.approx(8 / 3)
@@ -170,7 +171,7 @@ def test_a_comparison_is_asked_in_both_orders() -> None:
     good, bad = ResponseRow(1, 1, 0, demonstrate(ASKED)), ResponseRow(2, 1, 0, "")
     items = [ComparisonItem(_prompt(1, ASKED), good, bad, 1), ComparisonItem(_prompt(2, ASKED), bad, good, 2),
              ComparisonItem(_prompt(3, ASKED), good, good, 3)]  # fmt: skip
-    drafts = {draft.prompt_id: draft for draft in compare_responses(items, OracleEngine(), SAMPLING)}
+    drafts = {draft.prompt_id: draft for draft in compare_responses(items, OracleEngine(), PAIRWISE, SAMPLING)}
     assert [drafts[number].outcome for number in (1, 2, 3)] == ["win", "lose", "tie"]
     assert (drafts[1].verdict_ab, drafts[1].verdict_ba) == ("first", "second")
 
@@ -181,7 +182,7 @@ def test_a_judge_that_always_takes_the_first_gives_only_ties() -> None:
             return Completion(request.key, "Verdict: first", 3, "stop", request.seed)
 
     good, bad = ResponseRow(1, 1, 0, "right"), ResponseRow(2, 1, 0, "wrong")
-    (draft,) = compare_responses([ComparisonItem(_prompt(1), good, bad, 1)], TakesTheFirst(1), SAMPLING)
+    (draft,) = compare_responses([ComparisonItem(_prompt(1), good, bad, 1)], TakesTheFirst(1), PAIRWISE, SAMPLING)
     assert draft.outcome == "tie"
 
 

@@ -1,0 +1,205 @@
+"""How a judge's reply is read, declared as data: a number on a scale, one of several named choices, or a verdict.
+
+A parser is made of plain values (a label, a scale, words); nobody writes a pattern. Only text that the judge itself
+wrote may be given to it, never the judge's prompt. No parser raises, whatever the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol, cast
+
+from training.domain.rows import Verdict
+
+ParserKind = Literal["number", "choice", "verdict"]
+
+_MARKUP = r"[*_`\"'\[\]<>($]"
+_NUMBER = re.compile(r"(?P<sign>[-−+]?)(?P<digits>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?![0-9])")
+_SCALE = re.compile(
+    rf"{_MARKUP}{{0,4}}\s{{0,3}}(?:/|out\s+of\b|of\b)\s{{0,3}}{_MARKUP}{{0,4}}([0-9]+(?:\.[0-9]+)?)", re.IGNORECASE
+)
+_NOT_A_NUMBER = re.compile(r"[A-Za-z]|-[A-Za-z]|\.[0-9]")  # 4th, 1e0, 5-point, 4.5.2
+_NOT_A_SCORE = re.compile(r"\s?%|,[0-9]|\s?(?:[-–—−]|to\b)\s?[0-9]", re.IGNORECASE)  # 80%, 4,5 and 3-4
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a parser read. ``value`` is a score on the judge's own scale, a verdict, or ``None``: *unparsed*.
+
+    ``place`` is where in the reply the deciding statement stands; ``why`` says in words what was read, or why nothing.
+    """
+
+    value: float | Verdict | None
+    place: tuple[int, int] | None
+    why: str
+
+    @property
+    def score(self) -> float | None:
+        """The score, for a judge that scores."""
+        return self.value if isinstance(self.value, int | float) else None
+
+
+class Parser(Protocol):
+    """Reads replies of one form."""
+
+    @property
+    def kind(self) -> ParserKind: ...
+
+    def read(self, completion: str) -> Reading:
+        """What the judge concluded. Never raises."""
+        ...
+
+    def conclusion(self, value: float | str) -> str:
+        """The line with which a judge would say ``value``: what :meth:`read` reads back."""
+        ...
+
+    def as_data(self) -> dict[str, Any]:
+        """The declaration that this parser is made from."""
+        ...
+
+
+def _label_pattern(label: str) -> str:
+    """The label's words, whatever the case; not inside a longer word ("scoring", "underscore")."""
+    return r"(?<![a-z0-9])" + r"\s{1,3}".join(map(re.escape, label.split())) + r"(?![a-z0-9])"
+
+
+@dataclass(frozen=True)
+class NumberParser:
+    """A number from ``lowest`` to ``highest`` after ``label``; the rules are those of ``judging.parse_score``."""
+
+    label: str = "Score"
+    lowest: float = 0.0
+    highest: float = 5.0
+    kind: Literal["number"] = "number"
+
+    @cached_property
+    def _label(self) -> re.Pattern[str]:
+        top = re.escape(f"{self.highest:g}")
+        return re.compile(
+            _label_pattern(self.label) + rf"{_MARKUP}{{0,4}}"
+            rf"(?:\s{{0,3}}\(\s?(?:out of\s|of\s|max\.?\s|[0-9]{{1,3}}\s?(?:-|–|to)\s?){top}\s?(?:points)?\))?"
+            rf"\s{{0,3}}{_MARKUP}{{0,4}}"
+            r"(?:\s{0,3}(?:[:：=–—]|-(?=\s)|(?:is|of|was)\b))?"  # a hyphen separates only before a space; else: minus
+            rf"{_MARKUP}{{0,4}}\s{{0,3}}{_MARKUP}{{0,4}}",
+            re.IGNORECASE,
+        )
+
+    def read(self, completion: str) -> Reading:
+        last = Reading(None, None, f'no "{self.label}" is followed by a number')
+        for label in self._label.finditer(completion):
+            number = _NUMBER.match(completion, label.end())
+            if number is None or _NOT_A_NUMBER.match(completion, number.end()):
+                continue
+            value, place = float(number["digits"]), (label.start(), number.end())
+            scale = _SCALE.match(completion, number.end())
+            why = ""
+            if number["sign"] in ("-", "−"):
+                why = "the last number is negative"
+            elif not self.lowest <= value <= self.highest:
+                why = f"the last number, {number['digits'][:12]}, is not from {self.lowest:g} to {self.highest:g}"
+            elif _NOT_A_SCORE.match(completion, number.end()):
+                why = "the last number is a percentage, a range or has a decimal comma"
+            elif scale is not None and float(scale[1]) != self.highest:
+                why = f"the last number is on another scale, of {scale[1][:12]}"
+            last = Reading(None, place, why) if why else Reading(value, place, f"read {value:g} of {self.highest:g}")
+        return last
+
+    def conclusion(self, value: float | str) -> str:
+        return f"{self.label}: {float(value):g}"
+
+    def as_data(self) -> dict[str, Any]:
+        return {"kind": "number", "label": self.label, "lowest": self.lowest, "highest": self.highest}
+
+
+class _Words:
+    """The last of several words after a label and a colon; what choices and verdicts have in common."""
+
+    def __init__(self, label: str, words: Mapping[str, Any]) -> None:
+        self.label = label
+        self.meant = {word.casefold(): value for word, value in words.items()}
+        any_word = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+        # A list of the choices is the prompt said back. A single letter before further words is an article, not a
+        # choice: "Grade: A good answer".
+        article = r"(?!(?<=[:：=\s*_`\"'\[(<][A-Za-z])[ \t]+[A-Za-z0-9])"
+        self.pattern = re.compile(
+            _label_pattern(label) + r"[*_`\"'\s]{0,4}[:：=][*_`\"'\[(<\s]{0,6}"
+            rf"(?P<word>{any_word})(?![A-Za-z0-9]){article}(?!\s*[,|/]?\s*(?:or\s+)?(?:{any_word})\b)",
+            re.IGNORECASE,
+        )
+
+    def last(self, completion: str) -> tuple[Any, tuple[int, int], str] | None:
+        found = None
+        for match in self.pattern.finditer(completion):
+            found = self.meant[match["word"].casefold()], match.span(), match["word"]
+        return found
+
+    def absent(self) -> str:
+        return f'no "{self.label}:" is followed by one of {", ".join(self.meant)}'
+
+
+@dataclass(frozen=True)
+class ChoiceParser:
+    """One of several named choices after ``label`` and a colon, each worth a score; of several the last stands."""
+
+    label: str
+    choices: tuple[tuple[str, float], ...]
+    kind: Literal["choice"] = "choice"
+
+    @cached_property
+    def _words(self) -> _Words:
+        return _Words(self.label, dict(self.choices))
+
+    @property
+    def lowest(self) -> float:
+        return min(value for _, value in self.choices)
+
+    @property
+    def highest(self) -> float:
+        return max(value for _, value in self.choices)
+
+    def read(self, completion: str) -> Reading:
+        found = self._words.last(completion)
+        if found is None:
+            return Reading(None, None, self._words.absent())
+        value, place, word = found
+        return Reading(float(value), place, f"read the choice {word}, worth {value:g}")
+
+    def conclusion(self, value: float | str) -> str:
+        wanted = float(value)
+        return f"{self.label}: {min(self.choices, key=lambda choice: abs(choice[1] - wanted))[0]}"
+
+    def as_data(self) -> dict[str, Any]:
+        return {"kind": "choice", "label": self.label, "choices": dict(self.choices)}
+
+
+@dataclass(frozen=True)
+class VerdictParser:
+    """Which of two answers is preferred: a word for the first, the second and a tie, after ``label`` and a colon."""
+
+    label: str = "Verdict"
+    first: str = "first"
+    second: str = "second"
+    tie: str = "tie"
+    kind: Literal["verdict"] = "verdict"
+
+    @cached_property
+    def _words(self) -> _Words:
+        return _Words(self.label, {self.first: "first", self.second: "second", self.tie: "tie"})
+
+    def read(self, completion: str) -> Reading:
+        found = self._words.last(completion)
+        if found is None:
+            return Reading(None, None, self._words.absent())
+        value, place, _ = found
+        return Reading(cast(Verdict, value), place, f"read {value}")
+
+    def conclusion(self, value: float | str) -> str:
+        return f"{self.label}: { {'first': self.first, 'second': self.second}.get(str(value), self.tie) }"
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "kind": "verdict", "label": self.label, "first": self.first, "second": self.second, "tie": self.tie,
+        }  # fmt: skip
