@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,9 @@ def _environment(home: Path) -> dict[str, str]:
     return keep | {"PLUMBLINE_HOME": str(home), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "2"}
 
 
-@pytest.fixture(scope="session")
-def site() -> Iterator[Site]:
-    """Everything that ``make up`` starts, stopped again by Ctrl-C."""
-    home = Path(tempfile.mkdtemp(prefix="plumbline-e2e-"))
+@contextmanager
+def plumbline(home: Path) -> Iterator[Site]:
+    """Everything that ``make up`` starts on an empty data folder, stopped again by Ctrl-C."""
     environment = _environment(home)
     server = subprocess.Popen(
         [sys.executable, "manage.py", "up", "--port", "0"],
@@ -77,6 +77,16 @@ def site() -> Iterator[Site]:
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """A Plumbline of its own for the session."""
+    home = Path(tempfile.mkdtemp(prefix="plumbline-e2e-"))
+    try:
+        with plumbline(home) as running:
+            yield running
+    finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -95,19 +105,31 @@ def _read_welcome(server: subprocess.Popen[str]) -> tuple[str, str]:
     raise AssertionError(f"the server did not come up:\n{said}")
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium, wherever it is on this machine."""
-    found = os.environ.get("PLUMBLINE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.skip("no Chromium here: install one, or set PLUMBLINE_CHROMIUM to its path")
+def find_browser() -> str | None:
+    """Chromium's path, wherever it is on this machine."""
+    return os.environ.get("PLUMBLINE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def chromium(executable: str) -> Iterator[Browser]:
+    """A browser that asks nobody for anything."""
     arguments = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, or a skip that says how to have one."""
+    found = find_browser()
+    if not found:
+        pytest.skip("no Chromium here: install one, or set PLUMBLINE_CHROMIUM to its path")
+    with chromium(found) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any
 from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, events, rows, stages
-from alignment_app.services.keeping import MetricsLog
 from training.config import PreferenceConfig, SFTConfig
 from training.domain.holding_out import divide
 from training.domain.margins import MarginFigures, margin_figures
 from training.jobs.choose_lambda import train_with_best_lambda
 from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.tracking import Tracking
 from training.trainers.log_ratios import measure_pairs
 from training.trainers.preference import train_preference
 from training.trainers.results import TrainResult
@@ -66,19 +66,19 @@ def _why_empty(job: StageWork, found: dict[str, Any]) -> str:
 def fine_tune(job: StageWork) -> dict[str, Any]:
     """M0 to M1."""
     data = artifacts.read_snapshot(job.iteration.snapshot)
-    metrics = MetricsLog(job.keeper)
-    result = train_sft(
-        data,
-        model=artifacts.resolve(job.start.location),
-        output_dir=artifacts.run_folder(job.run.pk) / "M1",
-        config=job.config.sft,
-        seed=job.seed("sft"),
-        **job.student_limits,
-        report=metrics.report,
-        should_stop=job.keeper.should_stop,
-    )
-    metrics.flush()
-    _register(job, result, metrics.last, kind=Checkpoint.Kind.SFT, reference=None)
+    folder = artifacts.run_folder(job.run.pk) / "M1"
+    with Tracking(job, folder, job.config.sft) as tracking:
+        result = train_sft(
+            data,
+            model=artifacts.resolve(job.start.location),
+            output_dir=folder,
+            config=job.config.sft,
+            seed=job.seed("sft"),
+            **job.student_limits,
+            report=tracking.report,
+            should_stop=job.keeper.should_stop,
+        )
+    _register(job, result, tracking.last, kind=Checkpoint.Kind.SFT, reference=None)
     return _told(result)
 
 
@@ -110,23 +110,22 @@ class _Training:
     def train(self, config: PreferenceConfig, folder: Path, series: str) -> TrainResult:
         """Train into ``folder``; ``series`` tells the curves of several trainings of one stage apart."""
         job = self.job
-        metrics = MetricsLog(job.keeper, series)
-        common: dict[str, Any] = {
-            "model": artifacts.resolve(self.start.location),
-            "output_dir": folder,
-            "seed": job.seed("training"),
-            **job.student_limits,
-            "report": metrics.report,
-            "should_stop": job.keeper.should_stop,
-        }
-        if config.method == "positive_only":
-            result = train_sft(chosen_rows(self.data), config=as_fine_tuning(config), section="training", **common)
-        else:
-            result = train_preference(
-                self.data, reference=artifacts.resolve(self.reference.location), config=config, **common
-            )
-        metrics.flush()
-        self.last = metrics.last
+        with Tracking(job, self.folder, config, series) as tracking:
+            common: dict[str, Any] = {
+                "model": artifacts.resolve(self.start.location),
+                "output_dir": folder,
+                "seed": job.seed("training"),
+                **job.student_limits,
+                "report": tracking.report,
+                "should_stop": job.keeper.should_stop,
+            }
+            if config.method == "positive_only":
+                result = train_sft(chosen_rows(self.data), config=as_fine_tuning(config), section="training", **common)
+            else:
+                result = train_preference(
+                    self.data, reference=artifacts.resolve(self.reference.location), config=config, **common
+                )
+        self.last = tracking.last
         return result
 
     def measure(self, model: Path) -> MarginFigures:

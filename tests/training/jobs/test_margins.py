@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from alignment_app.models import Checkpoint, Dataset, PairMargin, PreferencePair, Prompt, Response, Run, RunEvent, Stage
-from alignment_app.services import runs
+from alignment_app.services import artifacts, runs
 from alignment_app.services.rows import content_hash
 from training.config import RunConfig
 from training.domain.margins import MeasuredPair, margin_figures
@@ -78,6 +78,7 @@ def test_the_figures_of_a_checkpoint_follow_from_rows_that_are_kept(little_stude
         assert kept["accuracy"] == figures.accuracy
     assert m2.metrics["margins"]["training"]["margin"] != 0
     assert all(row.margin == pytest.approx(row.chosen_log_ratio - row.rejected_log_ratio) for row in trained)
+    assert list((artifacts.run_folder(run.pk) / "M2" / "tensorboard").glob("events.out.tfevents.*"))
     said = [event.payload["text"] for event in RunEvent.objects.filter(run=run, kind="log")]
     assert any("training pairs in order; margin against score: Pearson" in text for text in said)
 

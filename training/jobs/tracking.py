@@ -1,0 +1,49 @@
+"""Where a training's points go: into the record, and to the trackers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Self
+
+from alignment_app.services import events
+from alignment_app.services.keeping import MetricsLog
+from training.config import PreferenceConfig, SFTConfig
+from training.jobs.stage_work import StageWork
+from training.trainers.trackers import Trackers, Training
+
+
+class Tracking:
+    """Use it as a context: ``report`` takes the points; at the end, whatever that is, all of them are written."""
+
+    def __init__(self, job: StageWork, folder: Path, config: SFTConfig | PreferenceConfig, series: str = "") -> None:
+        self._metrics = MetricsLog(job.keeper, series)
+        which = f"{folder.name} {series}".strip()
+        words = f"{job.run.pk} {job.run.created_at.isoformat()} {which}"  # no other installation has the same
+        training = Training(
+            key=f"plumbline-{hashlib.sha256(words.encode()).hexdigest()[:20]}",
+            name=f"{job.run.name} {which}",
+            group=f"{job.run.name} (run {job.run.pk})",
+            folder=folder,
+            series=series,
+            config={**config.model_dump(), "model": job.config.student.model, "run_seed": job.config.seed},
+        )
+        self._trackers = Trackers(training, lambda text: events.log(job.run.pk, text, "warning"))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest value of each curve."""
+        return self._metrics.last
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._trackers.close()
+        if kind is None:
+            self._metrics.flush()
+
+    def report(self, point: dict[str, Any]) -> None:
+        """One step."""
+        self._metrics.report(point)
+        self._trackers.log(point)

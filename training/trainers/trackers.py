@@ -1,0 +1,260 @@
+"""Experiment trackers: the points of a training, written where other tools read them.
+
+TensorBoard's files are always written. Weights & Biases and MLflow are used where the worker's environment names them.
+The record is what counts: a tracker that fails is given up, says so once, and never holds up or fails the training.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Point = Mapping[str, Any]
+
+#: Groups of TensorBoard's page; what is named nowhere goes to "training".
+_GROUPS = {
+    "rewards": (
+        "chosen_reward", "rejected_reward", "margin", "augmented_margin", "accuracy", "augmented_accuracy", "kl",
+    ),
+    "machine": ("tokens", "tokens_per_second", "memory_bytes", "seconds"),
+}  # fmt: skip
+_NOT_DRAWN = ("step", "total_steps", "series")
+CLOSE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What is tracked: ``key`` names it for good (a resumed training has the same), ``folder`` is for its files.
+
+    ``series`` tells several trainings of one folder apart.
+    """
+
+    key: str
+    name: str
+    group: str
+    folder: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    series: str = ""
+
+
+class Tracker(Protocol):
+    """Takes the points of one training in order of steps; each step once, except after a resume."""
+
+    name: str
+
+    def log(self, point: Point) -> None:
+        """One step."""
+
+    def close(self) -> None:
+        """No more steps come; what is held back is written."""
+
+
+def values_of(point: Point) -> dict[str, float]:
+    """The numbers of a point that are a curve."""
+    return {
+        name: float(value)
+        for name, value in point.items()
+        if name not in _NOT_DRAWN and isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+class TensorBoard:
+    """An event file in ``folder/tensorboard``, of a series in a folder of its name below.
+
+    A training that goes on reports its steps from the first, so a file that is there is begun anew: no step is in it
+    twice, and those that were lost with a killed process are there.
+    """
+
+    name = "TensorBoard"
+
+    def __init__(self, training: Training) -> None:
+        from tensorboardX import SummaryWriter
+
+        folder = training.folder / "tensorboard" / training.series.replace("/", "-")
+        shutil.rmtree(folder, ignore_errors=True)
+        self._began = time.time()
+        self._writer = SummaryWriter(logdir=str(folder), flush_secs=10)
+
+    def log(self, point: Point) -> None:
+        """One step, at the time that the training's own clock gives it."""
+        values = values_of(point)
+        at = self._began + values.get("seconds", 0.0)
+        for name, value in values.items():
+            group = next((group for group, names in _GROUPS.items() if name in names), "training")
+            self._writer.add_scalar(f"{group}/{name}", value, global_step=int(point["step"]), walltime=at)
+
+    def close(self) -> None:
+        """Write the rest."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of Weights & Biases with the training's key as its id; offline where ``WANDB_MODE`` says so."""
+
+    name = "Weights & Biases"
+
+    def __init__(self, training: Training) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT") or "plumbline",
+            id=training.key,
+            name=training.name,
+            group=training.group,
+            config=dict(training.config),
+            dir=str(training.folder),
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(console="off", silent=True, init_timeout=60),
+        )
+        self._known = int(self._run.step)
+
+    def log(self, point: Point) -> None:
+        """One step, unless the run has it: W&B keeps the first that it was told."""
+        if int(point["step"]) >= self._known:
+            self._run.log(values_of(point), step=int(point["step"]))
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self._run.finish()
+
+
+class MLflow:
+    """A run of MLflow, found again by its tag; points go out in batches."""
+
+    name = "MLflow"
+    TAG = "plumbline.training"
+    EVERY_SECONDS = 5.0
+
+    def __init__(self, training: Training) -> None:
+        from mlflow import MlflowClient
+        from mlflow.entities import Param, ViewType
+
+        self._client = MlflowClient(tracking_uri=os.environ["MLFLOW_TRACKING_URI"])
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "plumbline"
+        experiment = self._client.get_experiment_by_name(name)
+        number = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        there = self._client.search_runs([number], f"tags.`{self.TAG}` = '{training.key}'", ViewType.ACTIVE_ONLY)
+        self._known = 0
+        if there:
+            self._run = there[0].info.run_id
+            history = self._client.get_metric_history(self._run, "loss")
+            self._known = max((metric.step for metric in history), default=0)
+            self._client.update_run(self._run, status="RUNNING")
+        else:
+            tags = {self.TAG: training.key, "plumbline.run": training.group}
+            self._run = self._client.create_run(number, tags=tags, run_name=training.name).info.run_id
+            params = [Param(name, str(value)[:500]) for name, value in training.config.items()]
+            self._client.log_batch(self._run, params=params[:100])
+        self._held: list[Any] = []
+        self._sent = time.monotonic()
+
+    def log(self, point: Point) -> None:
+        """One step, unless the run has it."""
+        from mlflow.entities import Metric
+
+        step = int(point["step"])
+        if step <= self._known:
+            return
+        now = int(time.time() * 1000)
+        self._held += [Metric(name, value, now, step) for name, value in values_of(point).items()]
+        if time.monotonic() - self._sent > self.EVERY_SECONDS or len(self._held) > 800:
+            self._send()
+
+    def close(self) -> None:
+        """Send the rest and mark the run as finished."""
+        self._send()
+        self._client.set_terminated(self._run)
+
+    def _send(self) -> None:
+        for start in range(0, len(self._held), 900):  # a request may hold 1,000 metrics
+            self._client.log_batch(self._run, metrics=self._held[start : start + 900])
+        self._held = []
+        self._sent = time.monotonic()
+
+
+def configured(environment: Mapping[str, str] = os.environ) -> list[Callable[[Training], Tracker]]:
+    """The trackers that the environment asks for; TensorBoard always."""
+    found: list[Callable[[Training], Tracker]] = [TensorBoard]
+    mode = environment.get("WANDB_MODE", "")
+    if mode != "disabled" and (environment.get("WANDB_API_KEY") or mode in ("online", "offline")):
+        found.append(WeightsAndBiases)
+    if environment.get("MLFLOW_TRACKING_URI"):
+        found.append(MLflow)
+    return found
+
+
+class Trackers:
+    """All trackers of one training, each in a thread of its own, so that none is waited for.
+
+    They are opened with the first point: a training that was finished before reports none, and its files stay.
+    ``say`` is called with a sentence where one fails, from the thread that calls :meth:`log` or :meth:`close`.
+    """
+
+    def __init__(
+        self, training: Training, say: Callable[[str], object], kinds: list[Callable[[Training], Tracker]] | None = None
+    ) -> None:
+        self._training, self._say = training, say
+        self._kinds = configured() if kinds is None else kinds
+        self._threads: list[_InBackground] = []
+
+    def log(self, point: Point) -> None:
+        """Pass a step on; returns at once."""
+        if not self._threads:
+            self._threads = [_InBackground(kind, self._training) for kind in self._kinds]
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.points.put(dict(point))
+        self._tell()
+
+    def close(self) -> None:
+        """Wait until all is written, at most :data:`CLOSE_SECONDS`."""
+        for thread in self._threads:
+            thread.points.put(None)
+        until = time.monotonic() + CLOSE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                thread.complaint = f"{thread.label} took more than {CLOSE_SECONDS:.0f} s to write what was left."
+        self._tell()
+        self._threads = []
+
+    def _tell(self) -> None:
+        for thread in self._threads:
+            if thread.complaint:
+                self._say(thread.complaint)
+                thread.complaint = ""
+
+
+class _InBackground(threading.Thread):
+    """Opens a tracker, feeds it, and gives it up at its first error."""
+
+    def __init__(self, kind: Callable[[Training], Tracker], training: Training) -> None:
+        self.label = getattr(kind, "name", "A tracker")
+        super().__init__(name=f"tracker {self.label}", daemon=True)
+        self.points: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
+        self.complaint = ""
+        self._kind, self._training = kind, training
+        self.start()
+
+    def run(self) -> None:
+        """Until ``None`` comes, or an error."""
+        try:
+            tracker = self._kind(self._training)
+            while (point := self.points.get()) is not None:
+                tracker.log(point)
+            tracker.close()
+        except ImportError as error:
+            extra = {"wandb": "wandb", "mlflow": "mlflow"}.get((error.name or "").partition(".")[0])
+            remedy = f"Install the extra {extra!r} where the worker runs." if extra else "Install it."
+            self.complaint = f"{self.label} is configured and {error.name} is not installed. {remedy}"
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [""])[0][:300]
+            self.complaint = f"{self.label} was given up for this training ({type(error).__name__}: {first})."
