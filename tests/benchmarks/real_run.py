@@ -4,7 +4,7 @@
 
 Starts a Plumbline on an empty data folder, imports the files of ``../shared/data``, and launches by the form: one run
 that fine-tunes the small foreign model on instructions, then for each of dpo, ipo, sr_dpo and sr_ipo a run that trains
-the result on the same HH-RLHF pairs. HH-RLHF pairs hold no scores, so the margins' correlation with scores is taken on
+the result on the same HH-RLHF pairs, 100 more of them held out. HH-RLHF pairs hold no scores, so the margins' correlation with scores is taken on
 other pairs: of each prompt of ``eft_scores_200.jsonl`` whose four responses GPT-4 scored differently, the best against
 the worst, which no training here sees. Needs Chromium. With ``--home`` the data folder stays for a later look.
 """
@@ -28,6 +28,7 @@ from tests.e2e.conftest import ROOT, Site, chromium, find_browser, log_in, new_c
 
 DATA = Path(os.environ.get("PLUMBLINE_TEST_DATA") or ROOT / ".." / "shared" / "data").resolve()
 MODEL = Path(os.environ.get("PLUMBLINE_TEST_MODELS") or ROOT / ".." / "shared" / "models").resolve() / "tiny-lm"
+HELD_OUT = 100
 LOSSES = ("dpo", "ipo", "sr_dpo", "sr_ipo")
 FINE_TUNING = """
 name: tiny-lm on instructions
@@ -45,9 +46,16 @@ iterations: 1
 seed: 1
 student: {{model: {model}, max_length: 512, dtype: float32}}
 sft: {{enabled: false}}
-prompts: {{count: {pairs}}}
+prompts: {{count: {asked}}}
 pairs: {{from_dataset: hh-rlhf}}
-training: {{loss: {loss}, beta: 0.1, lam: 0.3, learning_rate: 3.0e-5, final_learning_rate: 3.0e-6, batch_size: 8}}
+training:
+  loss: {loss}
+  beta: 0.1
+  lam: 0.3
+  held_out_pairs: 100
+  learning_rate: 3.0e-5
+  final_learning_rate: 3.0e-6
+  batch_size: 8
 evaluation: {{dataset: alpaca, pairs: scored pairs, count: 200, max_new_tokens: 1, self_judge: false}}
 """
 
@@ -65,7 +73,7 @@ def main() -> None:
             page = new_context(browser).new_page()
             log_in(page, site)
             for loss, row in rows(page, site, options):
-                print(loss, json.dumps(row), flush=True)
+                print(loss, json.dumps(row["metrics"]), flush=True)
                 options.table.append((loss, row))
             print(table(options.table))
             compare(page, site, options)
@@ -137,7 +145,7 @@ def rows(page: Page, site: Site, options: argparse.Namespace) -> Iterator[tuple[
     picture(page, options, "sft")
     student = site.home / "runs" / base / "M1" / "model"
     for loss in LOSSES:
-        number = run(page, site, PREFERENCES.format(loss=loss, model=student, pairs=options.pairs))
+        number = run(page, site, PREFERENCES.format(loss=loss, model=student, asked=options.pairs + HELD_OUT))
         expect(page.locator("#charts canvas").first).to_be_visible()
         picture(page, options, loss)
         answer = page.request.get(f"{site.url}/api/v1/checkpoints/?run={number}&number=2")
@@ -175,14 +183,15 @@ def compare(page: Page, site: Site, options: argparse.Namespace) -> None:
 def table(found: list[tuple[str, dict[str, Any]]]) -> str:
     """What table 4 and 5 of Yu et al. show, and the accuracies of their section 4.1, as Markdown."""
     columns = (
-        "loss, accuracy trained, margin trained, accuracy trained on p⊕x, accuracy scored, margin scored, "
-        "Pearson (95 %), Spearman, Kendall, training"
+        "loss, accuracy trained, margin trained, on p⊕x, accuracy held out, margin held out, on p⊕x, "
+        "accuracy scored, margin scored, Pearson (95 %), Spearman, Kendall, training"
     ).split(", ")
     lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     for loss, row in found:
-        trained, scored = row["metrics"]["margins"]["training"], row["metrics"]["margins"]["evaluation"]
+        trained, held_out, scored = (row["metrics"]["margins"][part] for part in ("training", "held_out", "evaluation"))
         lines.append(
             f"| `{loss}` | {trained['accuracy']:.1%} | {trained['margin']:.2f} | {trained['augmented_accuracy']:.1%} | "
+            f"{held_out['accuracy']:.1%} | {held_out['margin']:.2f} | {held_out['augmented_accuracy']:.1%} | "
             f"{scored['accuracy']:.1%} | {scored['margin']:.2f} | {scored['pearson']:.2f} "
             f"({scored['pearson_low']:.2f} to {scored['pearson_high']:.2f}) | {scored['spearman']:.2f} | "
             f"{scored['kendall']:.2f} | {row['train_seconds']:.0f} s |"
