@@ -38,11 +38,15 @@ class Annotates(permissions.IsAuthenticated):
 
 
 class AnswerSerializer(serializers.Serializer[Any]):
-    """A decision (``preferred`` names a response instead, for pairs and comparisons) or a score, and why."""
+    """A decision (``preferred`` names a response instead, for pairs and comparisons) or a score, and why.
+
+    ``scores``: of both responses of a pair by their ids, where the queue asks for them.
+    """
 
     decision = serializers.CharField(required=False, allow_blank=True, max_length=12, default="")
     preferred = serializers.IntegerField(required=False, allow_null=True, default=None)
     score = serializers.FloatField(required=False, allow_null=True, default=None)
+    scores = serializers.DictField(child=serializers.FloatField(), required=False, allow_null=True, default=None)
     text = serializers.CharField(
         required=False, allow_blank=True, max_length=MAX_CHARACTERS, default="", trim_whitespace=False
     )
@@ -219,7 +223,7 @@ class Reveal(Part):
         if not desk.judge_visible(assignment) and assignment.queue.kind != Queue.Kind.COMPARISON:
             leases.reveal(assignment, answer.as_json())
         shown = desk.judge(assignment) if desk.judge_visible(assignment) else None
-        change = preview(assignment.task, answer.decision, answer.score)
+        change = preview(assignment.task, answer.decision, answer.score, answer.scores)
         return Response({"judge": shown, "preview": change.as_json()})
 
 

@@ -52,6 +52,7 @@ class QueueForm(forms.Form):
     lease_minutes = forms.IntegerField(min_value=1, max_value=1440, initial=10)
     blind = forms.BooleanField(required=False, initial=True)
     half_points = forms.BooleanField(required=False)
+    with_scores = forms.BooleanField(required=False)
     held_out = forms.BooleanField(required=False)
     prefill_percent = forms.IntegerField(min_value=0, max_value=100, initial=0)
     gate = forms.ChoiceField(choices=Queue.Gate.choices, initial=Queue.Gate.LEAD)
@@ -75,6 +76,7 @@ class QueueForm(forms.Form):
             overlap=data["overlap"],
             lease_seconds=60 * data["lease_minutes"],
             half_points=data["half_points"],
+            with_scores=data["with_scores"],
             blind=data["blind"],
             prefill_share=data["prefill_percent"] / 100,
             held_out=data["held_out"],

@@ -44,6 +44,9 @@ class Queue(models.Model):
     )
     lease_seconds = models.PositiveIntegerField(default=600, help_text="How long an item stays with one person (s).")
     half_points = models.BooleanField(default=False, help_text="Scores of 0, 0.5, 1, … 5.")
+    with_scores = models.BooleanField(
+        default=False, help_text="Both responses of a pair are scored beside the decision on it."
+    )
     blind = models.BooleanField(default=True, help_text="The person answers before the judge is shown.")
     prefill_share = models.FloatField(
         default=0.0,

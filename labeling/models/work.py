@@ -55,7 +55,15 @@ class Task(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The people's score in the record.",
+        help_text="The people's score of the first response in the record.",
+    )
+    second_judgement = models.ForeignKey(
+        "alignment_app.Judgement",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The people's score of the second response, where pairs are scored.",
     )
     impact = models.FloatField(default=0.0)
     expected = models.JSONField(
@@ -154,6 +162,7 @@ class Review(models.Model):
     author = models.CharField(max_length=150, help_text="The person's name at that time.")
     decision = models.CharField(max_length=8, choices=Decision)
     score = models.FloatField(null=True, blank=True, help_text="0 to 5.")
+    scores = models.JSONField(null=True, blank=True, help_text="Of a pair: {first, second}, 0 to 5 each.")
     text = models.TextField(blank=True, help_text="The better response that the person wrote.")
     edited = models.ForeignKey(
         "alignment_app.Response",

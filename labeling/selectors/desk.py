@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -95,11 +96,29 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 
 
 def progress(queue: Queue, person: User) -> dict[str, Any]:
-    """How far the queue is, and what this person did in it today: items and seconds at work."""
+    """How far the queue is, and what this person did in it today: items, seconds at work, and how many of the items
+    were answered one after the other without a longer pause, up to the newest (``streak``)."""
     counts = Queue.objects.values_list("done_count", "task_count").get(pk=queue.pk)
     since = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     today = Review.objects.filter(
         queue=queue, person=person, created_at__gte=since, created_at__lt=since + timedelta(days=1), in_force=True
     ).exclude(decision=Review.Decision.SKIP)
-    seconds = [min(value or 0.0, LONGEST_SITTING) for value in today.values_list("seconds", flat=True)]
-    return {"done": counts[0], "total": counts[1], "today": len(seconds), "seconds_today": round(sum(seconds))}
+    rows = list(today.order_by("created_at").values_list("created_at", "seconds"))
+    seconds = [min(value or 0.0, LONGEST_SITTING) for _, value in rows]
+    return {
+        "done": counts[0],
+        "total": counts[1],
+        "today": len(rows),
+        "seconds_today": round(sum(seconds)),
+        "streak": _streak([at for at, _ in rows], timezone.now()),
+    }
+
+
+def _streak(times: Sequence[datetime], now: datetime) -> int:
+    """How many of the newest answers came without a pause of more than :data:`LONGEST_SITTING`, and none since."""
+    streak, after = 0, now
+    for at in reversed(times):
+        if (after - at).total_seconds() > LONGEST_SITTING:
+            break
+        streak, after = streak + 1, at
+    return streak

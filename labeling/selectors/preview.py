@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,7 +28,9 @@ class Preview:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def preview(task: Task, decision: str, score: float | None = None) -> Preview:
+def preview(
+    task: Task, decision: str, score: float | None = None, scores: Mapping[str, float] | None = None
+) -> Preview:
     """What the decision would change if it alone counted."""
     queue = task.queue
     if queue.kind == Queue.Kind.COMPARISON:
@@ -36,7 +39,7 @@ def preview(task: Task, decision: str, score: float | None = None) -> Preview:
         return Preview("none", "This answer measures the judge.", "It is kept out of training and changes no pair.")
     if decision == "flag":
         return Preview("none", "A lead looks at it.", "Nothing changes until they decide.")
-    change = _pair_change(task, decision) if queue.kind == Queue.Kind.PAIR else _score_change(task, score)
+    change = _pair_change(task, decision, scores) if queue.kind == Queue.Kind.PAIR else _score_change(task, score)
     iteration = task.pair.iteration if task.pair else queue.iteration
     if change is None:
         return Preview("none", "The score is kept.", "The pairs of this run do not follow scores of single responses.")
@@ -65,10 +68,15 @@ def _training_note(iteration: Iteration, now: record.TrainingSet, change: Change
     return note + "Nothing is frozen yet."
 
 
-def _pair_change(task: Task, decision: str) -> Change:
+def _pair_change(task: Task, decision: str, scores: Mapping[str, float] | None) -> Change:
     fields = {name: value for name, value in task.original.items() if name != "state"}
     original = PairDraft(**fields)
-    after = decided_pair(original, cast(PairDecision, decision), edited_id=0 if decision == "edit" else None)
+    after = decided_pair(
+        original,
+        cast(PairDecision, decision),
+        edited_id=0 if decision == "edit" else None,
+        scores=(scores["first"], scores["second"]) if scores else None,
+    )
     return change_between(_present(task), after, confirmed=decision == "confirm")
 
 

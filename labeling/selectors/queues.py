@@ -62,6 +62,7 @@ def as_json(queue: Queue) -> dict[str, Any]:
         "is_open": queue.is_open,
         "blind": queue.blind,
         "half_points": queue.half_points,
+        "with_scores": queue.with_scores,
         "overlap": queue.overlap,
         "lease_seconds": queue.lease_seconds,
         "deadline": queue.deadline.isoformat() if queue.deadline else None,

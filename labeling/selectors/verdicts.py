@@ -21,6 +21,7 @@ class Verdict:
     by: str
     judge: str
     person_id: int | None
+    scores: tuple[float, float] | None = None
 
 
 def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None:
@@ -50,10 +51,29 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
         those[-1].edited,
         " ".join(review.reason for review in those if review.reason),
         f"{len(those)} of {len(reviews)} people",
-        "",
+        f"median of {len(those)} people, item {task.pk}",
         None,
+        _median_scores(those),
     )
 
 
 def _word_of(review: Review, by: str) -> Verdict:
-    return Verdict(review.decision, review.score, review.edited, review.reason, by, review.author, review.person_id)
+    return Verdict(
+        review.decision,
+        review.score,
+        review.edited,
+        review.reason,
+        by,
+        review.author,
+        review.person_id,
+        _median_scores([review]),
+    )
+
+
+def _median_scores(reviews: Sequence[Review]) -> tuple[float, float] | None:
+    """Of both responses, over those who scored them."""
+    given = [review.scores for review in reviews if review.scores]
+    if not given:
+        return None
+    first, second = (median([scores[side] for scores in given]) for side in ("first", "second"))
+    return None if first is None or second is None else (first, second)

@@ -46,6 +46,7 @@ class NewQueue:
     seed: int = 1
     lease_seconds: int = 600
     half_points: bool = False
+    with_scores: bool = False
     blind: bool = True
     prefill_share: float = 0.0
     held_out: bool = False
@@ -115,6 +116,7 @@ def _check(new: NewQueue) -> None:
         (not 30 <= new.lease_seconds <= 86_400, "A lease lasts from 30 seconds to a day."),
         (not 0 <= new.prefill_share <= 1, "The prefilled share is a number from 0 to 1."),
         (not 0 <= new.gate_share <= 1, "The gate's share is a number from 0 to 1."),
+        (new.with_scores and new.kind != Queue.Kind.PAIR, "Scores beside the decision are for queues of pairs."),
     ]
     for wrong, sentence in problems:
         if wrong:

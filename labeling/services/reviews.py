@@ -32,13 +32,17 @@ COMPARISON_DECISIONS: Final = ("first", "second", "tie", "both_bad", "flag")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a person says of an item. ``preferred`` is a response's id: for pairs it is turned into confirm or flip."""
+    """What a person says of an item. ``preferred`` is a response's id: for pairs it is turned into confirm or flip.
+
+    ``scores`` of a pair: by response id as it comes in, as ``{"first", "second"}`` once it is read.
+    """
 
     decision: str = ""
     preferred: int | None = None
     score: float | None = None
     text: str = ""
     reason: str = ""
+    scores: dict[str, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in ("", None)}
@@ -79,19 +83,41 @@ def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
         )
     if decision == "edit" and not answer.text.strip():
         raise Refused("empty-edit", "The edited response is empty. Write it, or choose another decision.", status=400)
-    return Answer(decision, answer.preferred, None, answer.text, answer.reason)
+    return Answer(
+        decision, answer.preferred, None, answer.text, answer.reason, _read_scores(queue, task, decision, answer)
+    )
+
+
+def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dict[str, float] | None:
+    """The scores of both responses of a pair, ``None`` where the person gave none. They may not contradict the choice;
+    equal ones may hide it (HelpSteer2)."""
+    if not answer.scores or decision == "flag":
+        return None
+    if not queue.with_scores:
+        raise Refused("no-scores", "This queue takes no scores beside the decision. Leave them out.", status=400)
+    if set(answer.scores) != {str(task.first_id), str(task.second_id)}:
+        raise Refused("bad-score", "Score both responses of this item, or neither.", status=400)
+    first, second = (_checked_score(queue, answer.scores[str(pk)]) for pk in (task.first_id, task.second_id))
+    ahead = {"confirm": first - second, "flip": second - first}.get(decision, 0.0)
+    if ahead < 0:
+        raise Refused("scores-contradict", "The response that you prefer has your lower score. Change one of them.",
+                      status=400)  # fmt: skip
+    return {"first": first, "second": second}
 
 
 def _read_score(queue: Queue, answer: Answer) -> Answer:
     if answer.decision == "flag":
         return Answer("flag", reason=answer.reason)
-    score = answer.score
+    return Answer("score", None, _checked_score(queue, answer.score), "", answer.reason)
+
+
+def _checked_score(queue: Queue, score: float | None) -> float:
     if score is None or not 0 <= score <= 5:
         raise Refused("bad-score", "A score is a number from 0 to 5. Choose one.", status=400)
     step = 0.5 if queue.half_points else 1.0
     if score % step:
         raise Refused("bad-score", f"This queue takes scores in steps of {step:g}. Choose one.", status=400)
-    return Answer("score", None, float(score), "", answer.reason)
+    return float(score)
 
 
 def submit(assignment: Assignment, answer: Answer) -> Saved:
@@ -158,9 +184,10 @@ def _own_answer(assignment: Assignment) -> Review | None:
 
 
 def _same(review: Review, answer: Answer) -> bool:
-    return (review.decision, review.score, review.text, review.reason) == (
+    return (review.decision, review.score, review.scores, review.text, review.reason) == (
         answer.decision,
         answer.score,
+        answer.scores,
         answer.text,
         answer.reason,
     )
@@ -177,6 +204,7 @@ def _write(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in
         author=assignment.person.get_username(),
         decision=answer.decision,
         score=answer.score,
+        scores=answer.scores,
         text=answer.text if answer.decision == "edit" else "",
         edited=_own_response(task, answer, assignment.person) if answer.decision == "edit" and in_force else None,
         reason=answer.reason,
@@ -237,7 +265,18 @@ def _recount(task: Task) -> Change | None:
     if was_done != done:
         Queue.objects.filter(pk=queue.pk).update(done_count=F("done_count") + (1 if done else -1))
     change = settle(task, lines)
-    task.save(update_fields=["answers", "state", "flagged", "settled_by", "agreement", "replacement", "judgement"])
+    task.save(
+        update_fields=[
+            "answers",
+            "state",
+            "flagged",
+            "settled_by",
+            "agreement",
+            "replacement",
+            "judgement",
+            "second_judgement",
+        ]
+    )
     return change
 
 
@@ -321,15 +360,20 @@ def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
     )
     assignment.leased_at = min(now, oldest - timedelta(milliseconds=1)) if oldest else now
     assignment.lease_expires_at = now + timedelta(seconds=task.queue.lease_seconds)
-    assignment.draft = Answer(
-        review.decision if review.decision not in ("skip", "flag") else "",
-        None,
-        review.score,
-        review.text,
-        review.reason,
-    ).as_json()
+    assignment.draft = _as_draft(review, task).as_json()
     assignment.draft_saved_at = now
     assignment.save()
+
+
+def _as_draft(review: Review, task: Task) -> Answer:
+    """What was answered, as the desk takes it: a choice between the two by the response, not by what it decided."""
+    sides = {"confirm": task.first_id, "first": task.first_id, "flip": task.second_id, "second": task.second_id}
+    preferred = sides.get(review.decision)
+    decision = "" if preferred or review.decision in ("skip", "flag", "score") else review.decision
+    scores = {str(task.first_id): review.scores["first"], str(task.second_id): review.scores["second"]} if (
+        review.scores
+    ) else None  # fmt: skip
+    return Answer(decision, preferred, review.score, review.text, review.reason, scores)
 
 
 @transaction.atomic

@@ -55,12 +55,15 @@ def original_pair(task: Task) -> PairDraft:
 def _settle_pair(task: Task, found: Verdict | None) -> Change:
     original = original_pair(task)
     before = _present(task)
+    scores = found.scores if found and found.scores else (None, None)
+    task.judgement = _people_score(task, task.judgement, task.first_id, scores[0], found)
+    task.second_judgement = _people_score(task, task.second_judgement, task.second_id, scores[1], found)
     if found is None:
         _show(task, original, task.original["state"], original.reason)
         after: Outcome = original
     else:
         edited_id = found.edited.pk if found.edited else None
-        after = decided_pair(original, cast(PairDecision, found.decision), edited_id=edited_id)
+        after = decided_pair(original, cast(PairDecision, found.decision), edited_id=edited_id, scores=found.scores)
         words = f"{Review.Decision(found.decision).label}, {found.by}."
         words += f" {found.reason}" if found.reason else ""
         state = STATES.CONFIRMED if found.decision == "confirm" else STATES.OVERRIDDEN
@@ -140,33 +143,39 @@ def _retire(pair: PreferencePair | None) -> None:
 
 
 def _settle_score(task: Task, found: Verdict | None) -> Change | None:
-    old = task.judgement
-    if old:
-        task.judgement = None
-        old.delete()
-    elif found is None:
+    if task.judgement is None and found is None:
         return None
-    if found and found.score is not None:
-        # The newest row wins where several queues scored the same response.
-        Judgement.objects.filter(
-            response=task.first_id, source=Judgement.Source.HUMAN, judge=found.judge[:200]
-        ).delete()
-        task.judgement = Judgement.objects.create(
-            response_id=task.first_id,
-            iteration=task.queue.iteration,
-            source=Judgement.Source.HUMAN,
-            judge=found.judge[:200],
-            person_id=found.person_id,
-            template="people",
-            samples=[{"raw": found.reason, "score": found.score, "seed": 0}],
-            parsed_count=1,
-            sample_count=1,
-            score=found.score,
-            spread=0.0,
-            rationale=found.reason,
-        )
+    score = found.score if found else None
+    task.judgement = _people_score(task, task.judgement, task.first_id, score, found)
     iteration = task.queue.iteration
     return remake_pair(iteration, task.prompt_id) if iteration else None
+
+
+def _people_score(
+    task: Task, old: Judgement | None, response_id: int | None, score: float | None, found: Verdict | None
+) -> Judgement | None:
+    """People's score of a response in the record, in place of the one that the item had given; ``None``: no score."""
+    if old:
+        old.delete()
+    if found is None or score is None or response_id is None:
+        return None
+    judge = found.judge[:200]
+    # The newest row wins where several queues scored the same response.
+    Judgement.objects.filter(response=response_id, source=Judgement.Source.HUMAN, judge=judge).delete()
+    return Judgement.objects.create(
+        response_id=response_id,
+        iteration=task.pair.iteration if task.pair else task.queue.iteration,
+        source=Judgement.Source.HUMAN,
+        judge=judge,
+        person_id=found.person_id,
+        template="people",
+        samples=[{"raw": found.reason, "score": score, "seed": 0}],
+        parsed_count=1,
+        sample_count=1,
+        score=score,
+        spread=0.0,
+        rationale=found.reason,
+    )
 
 
 def _scored_by_people(task: Task) -> bool:

@@ -5,12 +5,14 @@ import { ask, Drafts } from "./desk-store.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("desk-settings").textContent);
-const { kind, half_points: halves } = settings;
+const { kind, with_scores: withScores } = settings;
 const SIDES = ["Left", "Right"];
 
 let item = null; // the item on the screen
 let ahead = null; // a promise of the one after it
-let answer = {}; // {decision} or {preferred} or {score}
+let answer = {}; // {decision} or {preferred} or {score}; of a pair also {scores: {response id: score}}
+let scoring = 0; // the side whose score the next digit gives
+let scored = 0; // the side that the last digit scored, to which half a point belongs
 let busy = false; // while an answer is saved, nothing acts
 let seenAt = 0;
 let activeAt = Date.now();
@@ -51,6 +53,8 @@ function draw() {
   const draft = drafts.newest(item) ?? {};
   answer = {};
   for (const name of ["decision", "preferred", "score"]) if (draft[name] !== undefined) answer[name] = draft[name];
+  if (withScores && draft.scores) answer.scores = draft.scores;
+  scoring = scored = 0;
   if (answer.preferred !== undefined && !item.items.some((one) => one.id === answer.preferred)) delete answer.preferred;
   $("reason").value = draft.reason ?? "";
   $("edit").value = draft.text ?? "";
@@ -82,10 +86,23 @@ function paint() {
     button.setAttribute("aria-pressed", String(answer.decision === button.dataset.decision));
   $("flip")?.setAttribute("aria-pressed", String(answer.decision === "flip"));
   for (const button of document.querySelectorAll("[data-score]"))
-    button.setAttribute("aria-pressed", String(Math.floor(answer.score ?? -1) === Number(button.dataset.score)));
-  $("half")?.setAttribute("aria-pressed", String((answer.score ?? 0) % 1 !== 0));
+    button.setAttribute("aria-pressed", String(Math.floor(scoreOf(button.dataset.side) ?? -1) === Number(button.dataset.score)));
+  for (const button of document.querySelectorAll("[data-half]"))
+    button.setAttribute("aria-pressed", String((scoreOf(button.dataset.side) ?? 0) % 1 !== 0));
+  // A digit belongs to one side after the other; the row that is next says so.
+  for (const row of document.querySelectorAll("[data-scores-of]")) {
+    const side = Number(row.dataset.scoresOf);
+    row.classList.toggle("is-next", side === scoring);
+    for (const button of row.querySelectorAll("button")) {
+      if (button.dataset.half === undefined ? side === scoring : side === scored) button.dataset.key = button.dataset.score ?? ".";
+      else delete button.dataset.key;
+    }
+  }
   $("edit-field").hidden = answer.decision !== "edit";
 }
+
+/** The score that stands: the item's, or with a side that of its response. */
+const scoreOf = (side) => (side === undefined ? answer.score : answer.scores?.[item.items[side].id]);
 
 function hideJudge() {
   $("judge").hidden = $("change-text").hidden = true;
@@ -151,6 +168,7 @@ function showProgress(progress) {
   const minutes = Math.round(progress.seconds_today / 60);
   const parts = [`${progress.done} of ${progress.total}`, `${progress.today} today`];
   if (minutes) parts.push(`${minutes} min`);
+  if (progress.streak > 1) parts.push(`${progress.streak} in a row`);
   $("progress").textContent = parts.join(" · ");
 }
 
@@ -223,6 +241,27 @@ async function goOn() {
   else finish();
 }
 
+/** A score of one side of a pair. Where both are given and differ, they also say which one is better, until a key does. */
+function scoreSide(side, value) {
+  if (busy || !item) return;
+  const scores = { ...answer.scores, [item.items[side].id]: value };
+  const [left, right] = item.items.map((one) => scores[one.id]);
+  const undecided = !answer.decision && (answer.preferred === undefined || answer.byScores);
+  scored = side;
+  scoring = left === undefined ? 0 : right === undefined ? 1 : 1 - side;
+  const change = { ...answer, scores };
+  if (undecided && left !== undefined && right !== undefined) {
+    if (left === right) delete change.preferred;
+    else Object.assign(change, { preferred: item.items[left > right ? 0 : 1].id, byScores: true });
+  }
+  take(change);
+}
+
+const half = (score) => {
+  const whole = Math.floor(score ?? 0);
+  return (score ?? 0) % 1 || whole === 5 ? whole : whole + 0.5;
+};
+
 const hasAnswer = () => answer.decision || answer.preferred !== undefined || answer.score !== undefined;
 
 function body() {
@@ -230,6 +269,7 @@ function body() {
     decision: answer.decision ?? "",
     preferred: answer.preferred ?? null,
     score: answer.score ?? null,
+    ...(answer.scores && { scores: answer.scores }),
     text: answer.decision === "edit" ? $("edit").value : "",
     reason: $("reason").value,
   };
@@ -258,13 +298,18 @@ async function reveal() {
   }
 }
 
+/** A choice; the scores of both responses stay beside it. */
 function choose(change) {
   if (busy || !item) return;
+  take(answer.scores ? { ...change, scores: answer.scores } : change);
+}
+
+function take(change) {
   answer = change;
   trouble("");
   paint();
   keepDraft();
-  reveal();
+  if (hasAnswer()) reveal();
 }
 
 async function save() {
@@ -360,7 +405,7 @@ function edit() {
   const from = picked ?? chosen;
   if (!from) return toast("Choose the better one first: A or B");
   if (!$("edit").value) $("edit").value = from.text;
-  answer = { decision: "edit", preferred: from.id };
+  answer = { ...(answer.scores && { scores: answer.scores }), decision: "edit", preferred: from.id };
   paint();
   keepDraft();
   $("edit").focus();
@@ -374,12 +419,18 @@ for (const button of document.querySelectorAll("[data-decision]"))
   button.addEventListener("click", () =>
     button.dataset.decision === "edit" ? edit() : choose({ decision: button.dataset.decision }),
   );
-for (const button of document.querySelectorAll("[data-score]"))
-  button.addEventListener("click", () => choose({ score: Number(button.dataset.score) }));
-$("half")?.addEventListener("click", () => {
-  const whole = Math.floor(answer.score ?? 0);
-  choose({ score: (answer.score ?? 0) % 1 || whole === 5 ? whole : whole + 0.5 });
-});
+for (const button of document.querySelectorAll("[data-score]")) {
+  const { side, score } = button.dataset;
+  button.addEventListener("click", () =>
+    side === undefined ? choose({ score: Number(score) }) : scoreSide(Number(side), Number(score)),
+  );
+}
+for (const button of document.querySelectorAll("[data-half]")) {
+  const { side } = button.dataset;
+  button.addEventListener("click", () =>
+    side === undefined ? choose({ score: half(answer.score) }) : scoreSide(Number(side), half(scoreOf(side))),
+  );
+}
 $("flip")?.addEventListener("click", () => choose({ decision: "flip" }));
 $("save").addEventListener("click", save);
 $("skip").addEventListener("click", skip);

@@ -115,7 +115,7 @@ def test_taking_back_brings_the_pair_back_and_keeps_the_line(make: Make, annotat
     assert (pair.margin, pair.reason) == (3.0, "Highest against lowest.")
     assert list(Review.objects.values_list("decision", "in_force")) == [("flip", False), ("undo", False)]
     assert assignment is not None
-    assert (assignment.state, assignment.draft) == ("leased", {"decision": "flip", "reason": "hasty"})
+    assert (assignment.state, assignment.draft) == ("leased", {"preferred": review.task.second_id, "reason": "hasty"})
     assert take(queue, annotators[0]).task_id == review.task_id
     assert Queue.objects.get(pk=queue.pk).done_count == 0
 

@@ -25,12 +25,20 @@ class Change:
     after: Outcome
 
 
-def decided_pair(pair: PairDraft, decision: PairDecision, *, edited_id: int | None = None) -> Outcome:
-    """The pair after a decision on it.
+def decided_pair(
+    pair: PairDraft,
+    decision: PairDecision,
+    *,
+    edited_id: int | None = None,
+    scores: tuple[float, float] | None = None,
+) -> Outcome:
+    """The pair after a decision on it. ``scores``: the person's own of the chosen and the rejected response.
 
     A flip turns scores and margin round with it. An edit puts the person's own response, which has no score, in the
     place of the chosen one. Raises :class:`ValueError` for an edit without its response.
     """
+    if scores is not None:
+        pair = replace(pair, chosen_score=scores[0], rejected_score=scores[1], margin=scores[0] - scores[1])
     if decision == "confirm":
         return pair
     if decision == "flip":
@@ -76,7 +84,8 @@ def change_between(before: Outcome, after: Outcome, *, confirmed: bool = False) 
         return Change("same", f"The same pair{_by(after)}; the margin was {_points(before.margin)}.", 0, before, after)
     if (before.chosen_id, before.rejected_id) == (after.rejected_id, after.chosen_id):
         was = "" if before.margin is None else f" The judge had the other one ahead{_by(before)}."
-        return Change("flips", f"The pair flips.{was}", 0, before, after)
+        now = f" People's scores have this one ahead{_by(after)}." if (after.margin or 0.0) > 0 else ""
+        return Change("flips", f"The pair flips.{was}{now}", 0, before, after)
     if before.rejected_id == after.rejected_id:
         return Change("changes", f"Another response is chosen{_by(after)}.", 0, before, after)
     if before.chosen_id == after.chosen_id:
