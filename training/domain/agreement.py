@@ -97,11 +97,11 @@ def alpha_with_interval(answers: Answers, *, level: Level = "nominal", draws: in
         return Figure(None, None, None, 0)
     estimate = _alpha(tables.sum(axis=0), values, level)
     n = len(tables)
-    weights = _drawn(n, draws, seed)
+    weights = often_drawn(n, draws, seed)
     # A draw's coincidence matrix is a weighted sum of the items' own, so every draw is one row of a product.
     drawn = (weights @ tables.reshape(n, -1)).reshape(draws, len(values), len(values))
     found = [alpha for alpha in (_alpha(table, values, level) for table in drawn) if alpha is not None]
-    return Figure(estimate, *_percentiles(found), n)
+    return Figure(estimate, *percentiles(found), n)
 
 
 def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> Figure:
@@ -110,7 +110,7 @@ def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) 
     n = len(shares)
     if not n:
         return Figure(None, None, None, 0)
-    return Figure(float(shares.mean()), *_percentiles(list(_drawn(n, draws, seed) @ shares / n)), n)
+    return Figure(float(shares.mean()), *percentiles(list(often_drawn(n, draws, seed) @ shares / n)), n)
 
 
 def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> Figure:
@@ -123,21 +123,22 @@ def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -
     values = sorted({answer for item in kept for answer in item}, key=_order)
     counts = np.array([[item.count(value) for value in values] for item in kept], dtype=float)
     observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
-    weights = _drawn(len(kept), draws, seed)
+    weights = often_drawn(len(kept), draws, seed)
     by_chance = (((weights @ counts) / (len(kept) * raters)) ** 2).sum(axis=1)
     agreed = weights @ observed / len(kept)
     varied = by_chance < 1
     found = (agreed[varied] - by_chance[varied]) / (1 - by_chance[varied])
-    return Figure(fleiss_kappa(answers), *_percentiles(list(found)), len(kept))
+    return Figure(fleiss_kappa(answers), *percentiles(list(found)), len(kept))
 
 
-def _drawn(n: int, draws: int, seed: int) -> np.ndarray:
+def often_drawn(n: int, draws: int, seed: int) -> np.ndarray:
     """How often each of n items is drawn in each of so many draws with replacement. Shape (draws, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
 
 
-def _percentiles(found: Sequence[float]) -> tuple[float | None, float | None]:
-    if not found:
+def percentiles(found: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
+    """The 2.5th and the 97.5th percentile; two ``None`` of nothing."""
+    if not len(found):
         return None, None
     low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from training.domain.agreement import Figure, cohen_kappa
-from training.domain.metrics import mean, pairwise_with_ties, spearman
+from training.domain.agreement import Figure, often_drawn, percentiles
 
-#: One prompt's responses as (judge's score, people's score).
+#: One prompt's responses as (judge's score, people's score), both 0 to 5.
 Scored = Sequence[tuple[float, float]]
+Measure = Literal["mean_error", "absolute_error", "kappa", "spearman", "pairwise"]
+
+DRAWS = 500
+POINTS = 6  # 0 to 5
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Responses that the judge gave ``score`` (to the nearest whole point), and people's mean of them."""
+
+    score: int
+    people: float
+    low: float | None
+    high: float | None
+    responses: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,60 +34,161 @@ class Calibration:
     """Errors in points of 0 to 5 (judge minus people); ``pairwise``: share of pairs of one prompt in people's order."""
 
     responses: int
+    pairs: int
     mean_error: Figure
     absolute_error: Figure
     kappa: Figure
     spearman: Figure
     pairwise: Figure
-    curve: tuple[tuple[float, float, int], ...]
+    curve: tuple[CurvePoint, ...]
 
 
-def calibrate(prompts: Sequence[Scored], *, draws: int = 300, seed: int = 1) -> Calibration:
+def calibrate(prompts: Sequence[Scored], *, draws: int = DRAWS, seed: int = 1) -> Calibration:
     """Every figure with its 95 % percentile interval over prompts drawn with replacement.
 
-    κ is quadratic over scores rounded to whole points. ``curve``: (judge's score, people's mean, responses) for each
-    whole point that the judge gave.
+    κ is quadratic over scores rounded to whole points (Cohen 1968). ``pairwise`` counts the pairs that people do not
+    tie, a tie of the judge as half right. A figure that cannot be had is ``None``.
     """
-    kept = [list(prompt) for prompt in prompts if prompt]
-    flat = [pair for prompt in kept for pair in prompt]
-    generator = np.random.default_rng(seed)
-    samples = [generator.integers(0, len(kept), len(kept)) for _ in range(draws)] if kept else []
+    sums = _Sums([prompt for prompt in prompts if prompt])
+    weights = sums.weights(draws, seed)
 
-    def figure(of: Callable[[list[Scored]], float | None]) -> Figure:
-        found = [value for value in (of([kept[place] for place in sample]) for sample in samples) if value is not None]
-        estimate = of(list(kept)) if kept else None
-        if not found:
-            return Figure(estimate, None, None, len(kept))
-        low, high = np.percentile(found, [2.5, 97.5])
-        return Figure(estimate, float(low), float(high), len(kept))
+    def figure(measure: Measure) -> Figure:
+        values = sums.of(measure, weights)
+        return _figure(values[0], values[1:], len(sums.error))
 
     return Calibration(
-        len(flat),
-        figure(lambda rows: mean([judge - people for row in rows for judge, people in row])),
-        figure(lambda rows: mean([abs(judge - people) for row in rows for judge, people in row])),
-        figure(_kappa),
-        figure(_spearman),
-        figure(_pairwise),
-        _curve(flat),
+        responses=len(sums.judge),
+        pairs=int(sums.pairs.sum()),
+        mean_error=figure("mean_error"),
+        absolute_error=figure("absolute_error"),
+        kappa=figure("kappa"),
+        spearman=figure("spearman"),
+        pairwise=figure("pairwise"),
+        curve=sums.curve(weights),
     )
 
 
-def _kappa(rows: list[Scored]) -> float | None:
-    flat = [pair for row in rows for pair in row]
-    return cohen_kappa([round(a) for a, _ in flat], [round(b) for _, b in flat], weights="quadratic")
+def change(before: Sequence[Scored], after: Sequence[Scored], measure: Measure, *, seed: int = 1) -> Figure:
+    """How far a figure moved from one judge to another on the same prompts, with the interval of the difference.
+
+    Both are given prompt by prompt in the same order; each draw takes the same prompts for both, so what is hard about
+    a prompt does not widen the interval.
+    """
+    if len(before) != len(after):
+        raise ValueError("both judges must be given for the same prompts")
+    both = [(one, other) for one, other in zip(before, after, strict=True) if one and other]
+    first, second = _Sums([one for one, _ in both]), _Sums([other for _, other in both])
+    weights = first.weights(DRAWS, seed)
+    moved = second.of(measure, weights) - first.of(measure, weights)
+    return _figure(moved[0], moved[1:], len(both))
 
 
-def _spearman(rows: list[Scored]) -> float | None:
-    flat = [pair for row in rows for pair in row]
-    return spearman([a for a, _ in flat], [b for _, b in flat])
+def mean_change(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], *, seed: int = 1) -> Figure:
+    """The same for the mean of all values: values of each prompt before and after, prompts in the same order."""
+    both = [(one, other) for one, other in zip(before, after, strict=True) if one and other]
+    if not both:
+        return Figure(None, None, None, 0)
+    weights = np.vstack([np.ones(len(both)), often_drawn(len(both), DRAWS, seed)])
+    means = []
+    for side in zip(*both, strict=True):
+        total, count = np.array([sum(row) for row in side]), np.array([len(row) for row in side], dtype=float)
+        means.append(weights @ total / (weights @ count))
+    moved = means[1] - means[0]
+    return _figure(moved[0], moved[1:], len(both))
 
 
-def _pairwise(rows: list[Scored]) -> float | None:
-    return pairwise_with_ties([[a for a, _ in row] for row in rows], [[b for _, b in row] for row in rows])[0]
+def _figure(value: float, found: np.ndarray, items: int) -> Figure:
+    kept = found[np.isfinite(found)]
+    low, high = percentiles(kept)
+    return Figure(float(value) if np.isfinite(value) else None, low, high, items)
 
 
-def _curve(flat: Sequence[tuple[float, float]]) -> tuple[tuple[float, float, int], ...]:
-    bins: dict[int, list[float]] = {}
-    for judge, people in flat:
-        bins.setdefault(round(judge), []).append(people)
-    return tuple((float(score), sum(found) / len(found), len(found)) for score, found in sorted(bins.items()))
+class _Sums:
+    """What each prompt adds to each figure, so that a draw is a weighted sum. P prompts, N responses, D draws."""
+
+    def __init__(self, prompts: Sequence[Scored]) -> None:
+        flat = [(place, judge, people) for place, prompt in enumerate(prompts) for judge, people in prompt]
+        self.prompt = np.array([row[0] for row in flat], dtype=int)
+        self.judge, self.people = np.array([row[1] for row in flat]), np.array([row[2] for row in flat])
+        size = len(prompts)
+        error = self.judge - self.people
+        self.error = np.bincount(self.prompt, error, size)
+        self.absolute = np.bincount(self.prompt, np.abs(error), size)
+        self.count = np.bincount(self.prompt, minlength=size).astype(float)
+        self.whole = np.rint(self.judge).astype(int), np.rint(self.people).astype(int)
+        self.tables = np.zeros((size, POINTS, POINTS))
+        np.add.at(self.tables, (self.prompt, *self.whole), 1)
+        ordered = [_ordered(prompt) for prompt in prompts]
+        self.right, self.pairs = (np.array([row[part] for row in ordered], dtype=float) for part in (0, 1))
+
+    def weights(self, draws: int, seed: int) -> np.ndarray:
+        """Row 0 is everything once, each other row one draw. Shape (1 + D, P)."""
+        size = len(self.error)
+        return np.vstack([np.ones((1, size)), often_drawn(size, draws, seed)]) if size else np.zeros((1 + draws, 0))
+
+    def of(self, measure: Measure, weights: np.ndarray) -> np.ndarray:
+        """The figure of each row of weights, NaN where it cannot be had. Shape (1 + D,)."""
+        if not len(self.judge):
+            return np.full(len(weights), np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if measure == "kappa":
+                return self._kappa(weights)
+            if measure == "spearman":
+                return self._spearman(weights)
+            over, under = {
+                "mean_error": (self.error, self.count),
+                "absolute_error": (self.absolute, self.count),
+                "pairwise": (self.right, self.pairs),
+            }[measure]
+            return np.asarray(weights @ over / (weights @ under))
+
+    def _kappa(self, weights: np.ndarray) -> np.ndarray:
+        table = (weights @ self.tables.reshape(len(self.tables), -1)).reshape(-1, POINTS, POINTS)
+        points = np.arange(POINTS)
+        cost = (points[:, None] - points[None, :]) ** 2
+        rows, columns = table.sum(axis=2), table.sum(axis=1)
+        expected = np.einsum("di,dj,ij->d", rows, columns, cost) / table.sum(axis=(1, 2))
+        return np.asarray(1 - np.einsum("dij,ij->d", table, cost) / expected)
+
+    def _spearman(self, weights: np.ndarray) -> np.ndarray:
+        """Pearson's correlation of weighted mean ranks."""
+        each = weights[:, self.prompt]
+        ranks = []
+        for values in (self.judge, self.people):
+            distinct, place = np.unique(values, return_inverse=True)
+            membership = np.zeros((len(values), len(distinct)))
+            membership[np.arange(len(values)), place] = 1
+            counts = each @ membership
+            ranks.append((np.cumsum(counts, axis=1) - counts / 2)[:, place])
+        n = each.sum(axis=1, keepdims=True)
+        x, y = (rank - (each * rank).sum(axis=1, keepdims=True) / n for rank in ranks)
+        spread = (each * x * x).sum(axis=1) * (each * y * y).sum(axis=1)
+        found = (each * x * y).sum(axis=1) / np.sqrt(spread)
+        return np.asarray(np.where(spread > 1e-9, found, np.nan))
+
+    def curve(self, weights: np.ndarray) -> tuple[CurvePoint, ...]:
+        points = []
+        for score in np.unique(self.whole[0]).tolist():
+            there = self.whole[0] == score
+            size = len(self.error)
+            total = np.bincount(self.prompt[there], self.people[there], size)
+            count = np.bincount(self.prompt[there], minlength=size)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                means = weights @ total / (weights @ count)
+            shown = _figure(means[0], means[1:], size)
+            points.append(CurvePoint(score, float(means[0]), shown.low, shown.high, int(there.sum())))
+        return tuple(points)
+
+
+def _ordered(prompt: Scored) -> tuple[float, int]:
+    """How many pairs of one prompt's responses the judge orders as people do, a tie of the judge half, and of how many.
+
+    The convention of :func:`training.domain.metrics.pairwise_with_ties`.
+    """
+    right, n = 0.0, 0
+    for place, (a, b) in enumerate(prompt):
+        for c, d in prompt[:place]:
+            if b != d:
+                n += 1
+                right += 0.5 if a == c else float((a > c) == (b > d))
+    return right, n

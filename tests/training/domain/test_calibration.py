@@ -1,0 +1,153 @@
+"""A judge held to people: the figures against plain computation, the intervals, and drift."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from training.domain.agreement import cohen_kappa
+from training.domain.calibration import Scored, calibrate, change
+from training.domain.drift import Judged, drift_between, latest_drift
+from training.domain.metrics import pairwise_with_ties, spearman
+
+
+def scored(seed: int = 1, prompts: int = 40, noise: float = 1.0) -> list[Scored]:
+    """Prompts with one to five responses each, the judge's score around people's."""
+    drawn = random.Random(seed)
+    found = []
+    for _ in range(prompts):
+        people = [float(drawn.randint(0, 5)) for _ in range(drawn.randint(1, 5))]
+        found.append([(min(5.0, max(0.0, one + drawn.choice((-noise, 0.0, noise / 3)))), one) for one in people])
+    return found
+
+
+def test_every_figure_is_what_the_plain_functions_say() -> None:
+    prompts = scored()
+    judge, people = zip(*[pair for prompt in prompts for pair in prompt], strict=True)
+    found = calibrate(prompts)
+    assert found.responses == len(judge)
+    assert found.mean_error.value == pytest.approx(np.mean(np.array(judge) - np.array(people)))
+    assert found.absolute_error.value == pytest.approx(np.mean(np.abs(np.array(judge) - np.array(people))))
+    assert found.kappa.value == pytest.approx(
+        cohen_kappa([round(one) for one in judge], [round(one) for one in people], weights="quadratic")
+    )
+    assert found.spearman.value == pytest.approx(spearman(judge, people))
+    right, pairs = pairwise_with_ties(
+        [[a for a, _ in prompt] for prompt in prompts], [[b for _, b in prompt] for prompt in prompts]
+    )
+    assert (found.pairwise.value, found.pairs) == (pytest.approx(right), pairs)
+
+
+def test_a_draw_is_the_figure_of_the_prompts_drawn() -> None:
+    prompts = scored(prompts=6)
+    one = calibrate(prompts, draws=1, seed=7)
+    times = np.random.default_rng(7).multinomial(6, np.full(6, 1 / 6), size=1)[0]
+    drawn = [prompt for prompt, often in zip(prompts, times, strict=True) for _ in range(often)]
+    again = calibrate(drawn, draws=1)
+    for name in ("mean_error", "absolute_error", "kappa", "spearman", "pairwise"):
+        assert getattr(one, name).low == pytest.approx(getattr(again, name).value), name
+
+
+def test_the_curve_counts_every_response_once_and_shows_peoples_mean() -> None:
+    found = calibrate([[(4.0, 2.0), (4.3, 3.0)], [(1.0, 1.0)], [(3.6, 4.0)]])
+    assert [(point.score, point.people, point.responses) for point in found.curve] == [(1, 1.0, 1), (4, 3.0, 3)]
+    point = found.curve[1]
+    assert point.low is not None
+    assert point.low <= 3.0 <= (point.high or 0)
+
+
+def test_what_cannot_be_had_is_none_and_raises_nothing() -> None:
+    empty = calibrate([])
+    assert empty.mean_error.value is empty.kappa.value is empty.pairwise.value is None
+    assert empty.curve == ()
+    alike = calibrate([[(5.0, 5.0)], [(5.0, 5.0)]])
+    assert alike.mean_error.value == 0.0
+    assert alike.kappa.value is alike.spearman.value is alike.pairwise.value is None
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    truth, inside = np.mean([-1.0, 0.0, 1 / 3]), 0
+    for seed in range(200):
+        drawn = random.Random(seed)
+        prompts = [[(2.0 + drawn.choice((-1.0, 0.0, 1 / 3)), 2.0)] for _ in range(60)]
+        error = calibrate(prompts, draws=200, seed=seed).mean_error
+        assert error.low is not None
+        assert error.high is not None
+        inside += bool(error.low <= truth <= error.high)
+    assert 0.88 <= inside / 200 <= 0.99
+
+
+def test_the_same_judge_twice_has_not_moved_and_a_paired_interval_is_narrower_than_two_apart() -> None:
+    prompts = scored(prompts=60)
+    still = change(prompts, prompts, "kappa")
+    assert (still.value, still.low, still.high) == (0.0, 0.0, 0.0)
+    kinder = [[(min(5.0, judge + 0.5), people) for judge, people in prompt] for prompt in prompts]
+    moved = change(prompts, kinder, "mean_error")
+    apart = calibrate(prompts).mean_error, calibrate(kinder).mean_error
+    assert moved.low is not None
+    assert moved.high is not None
+    assert moved.low > 0
+    assert moved.high - moved.low < sum((one.high or 0) - (one.low or 0) for one in apart)
+
+
+def judged(name: str, gives: float, blind_share: float, seed: int = 3, prompts: int = 60) -> Judged:
+    """A judge that gives itself ``gives``, and on a share of the held-out prompts scores without looking."""
+    drawn = random.Random(seed)
+    held = {}
+    for prompt in range(prompts):
+        people = [float(score) for score in drawn.sample(range(6), 4)]
+        own = people[:]
+        if drawn.random() < blind_share:
+            drawn.shuffle(own)
+        held[prompt] = {place: (own[place], people[place]) for place in range(4)}
+    return Judged(name, {prompt: [gives + (prompt % 3) / 10] for prompt in range(40)}, held)
+
+
+def test_more_for_itself_and_less_as_people_is_drift() -> None:
+    found = drift_between(judged("M1", 3.0, 0.1), judged("M3", 4.0, 0.7))
+    assert found is not None
+    assert found.certain
+    assert found.measure == "pairwise accuracy"
+    assert (
+        "From M1 to M3 the model gives its own answers 1.00 (95 % interval 1.00 to 1.00) points more" in found.sentence
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (judged("M1", 3.0, 0.5), judged("M2", 4.0, 0.0)),  # more for itself, and rightly so
+        (judged("M1", 4.0, 0.0), judged("M2", 3.0, 0.8)),  # a worse judge that gives itself less
+        (judged("M1", 3.0, 0.1), judged("M2", 4.0, 0.1)),  # nothing lost
+        (judged("M1", 3.0, 0.0, prompts=9), judged("M2", 4.0, 0.9, prompts=9)),  # too few prompts to say
+        (judged("M1", 3.0, 0.0), Judged("M2", {}, {})),  # not measured
+    ],
+)
+def test_nothing_else_is_drift(before: Judged, after: Judged) -> None:
+    assert drift_between(before, after) is None
+
+
+def test_a_fall_that_chance_explains_is_a_hint_and_says_so() -> None:
+    found = drift_between(judged("M1", 3.0, 0.30, seed=5), judged("M2", 4.0, 0.38, seed=6))
+    assert found is not None
+    assert not found.certain
+    assert found.sentence.endswith("it is a hint and no finding.")
+
+
+def test_one_response_a_prompt_is_compared_by_kappa() -> None:
+    def alone(judge: Judged) -> Judged:
+        return Judged(judge.name, judge.own, {prompt: {0: rows[0]} for prompt, rows in judge.held.items()})
+
+    found = drift_between(alone(judged("M1", 3.0, 0.0)), alone(judged("M2", 4.0, 0.9)))
+    assert found is not None
+    assert found.measure == "quadratic κ"
+
+
+def test_a_slow_drift_shows_against_the_first_judge() -> None:
+    slow = [judged("M1", 3.0, 0.0), judged("M2", 3.5, 0.3), judged("M3", 4.0, 0.36)]
+    found = latest_drift(slow)
+    assert found is not None
+    assert (found.since, found.name, found.certain) == ("M1", "M3", True)
+    assert latest_drift(slow[:1]) is None
