@@ -122,6 +122,8 @@ LABELS: Final = {
     "max_new_tokens": "Longest answer, tokens",
     "max_length": "Context, tokens",
     "self_judge": "Measure the self-judge",
+    "held_to_people": "Hold judges to people",
+    "stop_on_drift": "Pause when the judge drifts",
     "from_dataset": "Take from a data set",
     "mix_previous": "Train on all pairs so far",
     "micro_batch_size": "Micro-batch size",

@@ -100,7 +100,10 @@ def latest(run: Run) -> PromptSample | None:
     """The prompt of the newest iteration that is furthest: just paired, else just judged, else just answered."""
     for iteration in run.iterations.order_by("-number"):
         pairs = PreferencePair.objects.filter(iteration=iteration)
-        judgements = Judgement.objects.filter(iteration=iteration, response__purpose__in=_IN_PAIRS)
+        used = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN)
+        judgements = Judgement.objects.filter(
+            iteration=iteration, response__purpose__in=_IN_PAIRS, response__prompt__in=used.values("prompt")
+        )
         responses = Response.objects.filter(iteration=iteration, purpose__in=_IN_PAIRS)
         for rows, prompt in ((pairs, "prompt_id"), (judgements, "response__prompt_id"), (responses, "prompt_id")):
             row = rows.order_by("-pk").values_list(prompt).first()

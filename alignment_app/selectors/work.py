@@ -103,9 +103,10 @@ def unjudged(responses: QuerySet[Response], *, source: str, judge: str) -> list[
 
 
 def scored(responses: QuerySet[Response], *, source: str, judge: str | None) -> list[ScoredResponse]:
-    """Responses with the score in force: a person's over the given source's. ``judge`` None takes any of the source."""
+    """Responses with the score in force: a person's over the given source's. ``judge`` None: as the data set has it."""
+    by_model = Q(source=source) & (Q(judge=judge) if judge else Q(iteration__isnull=True))
     found = Judgement.objects.filter(response__in=responses.values("pk")).filter(
-        Q(source=Judgement.Source.HUMAN) | (Q(source=source) & (Q(judge=judge) if judge else Q()))
+        Q(source=Judgement.Source.HUMAN) | by_model
     )
     scores: dict[int, float | None] = {}
     people: set[int] = set()

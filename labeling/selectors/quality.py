@@ -14,6 +14,7 @@ from django.db.models.functions import TruncDate
 
 from alignment_app.models import Judgement
 from labeling.models import Queue, Review
+from labeling.selectors import calibration
 from labeling.selectors.verdicts import verdict
 from training.domain.agreement import (
     Figure,
@@ -29,15 +30,11 @@ from training.domain.metrics import wilson_interval
 
 #: Items that agreement is computed on at most, the newest: the page answers at any size of queue.
 MOST_ITEMS = 5000
-#: Answers that judges are held to at most, the newest.
-MOST_JUDGED = 1500
 
 
 def counted(queue: Queue) -> QuerySet[Review]:
-    """People's own answers in force on ordinary items: no lead's word, no flags, no skips."""
-    return Review.objects.filter(
-        queue=queue, in_force=True, adjudication=False, decision__in=Review.DECISIVE, task__expected__isnull=True
-    )
+    """People's own answers in force on the queue's ordinary items."""
+    return calibration.counted([queue])
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +193,7 @@ def judges(queue: Queue) -> list[JudgeFigures]:
     """Every model judge held to what people said blind, score queues only: their mean where several scored."""
     if queue.kind != Queue.Kind.SCORE:
         return []
-    given: dict[tuple[int, int], list[float]] = defaultdict(list)
-    rows = counted(queue).filter(blind=True).order_by("-pk")
-    for prompt, response, score, first in rows.values_list("task__prompt", "task__first", "score", "first_answer")[
-        : MOST_ITEMS * 3
-    ]:
-        blind = (first or {}).get("score", score)
-        if blind is not None:
-            given[prompt, response].append(blind)
-    people_say = {response: (prompt, sum(all_) / len(all_)) for (prompt, response), all_ in given.items()}
+    people_say = calibration.blind_scores([queue])
     found: dict[tuple[str, str], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     scored = Judgement.objects.exclude(source=Judgement.Source.HUMAN)
     ids = list(people_say)
@@ -215,7 +204,7 @@ def judges(queue: Queue) -> list[JudgeFigures]:
             if value is not None:
                 found[judge, source][prompt].append((value, said))
     return [
-        JudgeFigures(judge, source, calibrate(list(prompts.values()), draws=100))
+        JudgeFigures(judge, source, calibrate(list(prompts.values())))
         for (judge, source), prompts in sorted(found.items())
     ]
 

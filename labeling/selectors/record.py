@@ -29,6 +29,8 @@ def pairing_rule(iteration: Iteration) -> PairingRule:
     by_self = (recorded_scores or config["paradigm"]).startswith("self")
     source = str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
     own = Judgement.objects.filter(iteration=iteration, source=source, response__purpose=Response.Purpose.CANDIDATE)
+    # The model that the iteration makes may judge candidates, too, where people have scored them: it makes no pairs.
+    own = own.exclude(checkpoint__number__gt=iteration.number)
     return PairingRule(
         follows_scores=(
             config["paradigm"] != "teacher_demonstration"
@@ -56,8 +58,7 @@ def scored_responses(
     if with_people:
         return work.scored(responses, source=rule.source, judge=rule.judge)
     found = Judgement.objects.filter(response__in=responses.values("pk"), source=rule.source)
-    if rule.judge:
-        found = found.filter(judge=rule.judge)
+    found = found.filter(judge=rule.judge) if rule.judge else found.filter(iteration__isnull=True)
     scores = dict(found.order_by("pk").values_list("response_id", "score"))
     return [
         ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk))

@@ -62,6 +62,8 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
             found.append((field, "must be below student.max_length, which the prompt shares"))
     if config.evaluation.enabled and not config.evaluation.dataset:
         found.append(("evaluation.dataset", "name a data set with held-out prompts, or turn evaluation off"))
+    if config.evaluation.stop_on_drift and not (config.evaluation.self_judge and config.evaluation.held_to_people):
+        found.append(("evaluation.stop_on_drift", "needs self_judge and held_to_people, which measure the drift"))
     lora = config.training.lora
     if lora and lora.quantize_4bit and config.student.dtype == "float32":
         found.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))

@@ -147,3 +147,9 @@ class EvaluationConfig(Section):
     )
     self_judge: bool = Field(True, description="Measure the student's own judging: parse rate and pairwise accuracy.")
     self_judge_prompts: int = Field(100, ge=1, description="Held-out prompts whose sampled responses it judges.")
+    held_to_people: bool = Field(
+        True, description="Each model, and the teacher, judges what people scored blind in held-out queues."
+    )
+    stop_on_drift: bool = Field(
+        False, description="The run pauses when a model gives itself more while it agrees with people less."
+    )

@@ -14,6 +14,7 @@ from alignment_app.services.keeping import Progress
 from training.config import CandidatesConfig
 from training.domain import metrics
 from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRow
+from training.jobs.held_out import hold_to_people, missing_judgements, stop_on_drift
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.stages.evaluation import ComparisonItem, compare_responses
 
@@ -50,8 +51,12 @@ def evaluate(job: StageWork) -> dict[str, Any]:
             _compare(job, evaluation, prompts, progress)
     if probed:
         _probe(job, checkpoint, probed, progress, has_teacher)
+    if job.config.evaluation.held_to_people:
+        hold_to_people(job, checkpoint, progress)
     found = _figures(job, evaluation, answers)
     rows.save_metrics(job.attempt, evaluation, found)
+    if job.config.evaluation.stop_on_drift:
+        stop_on_drift(job)
     return {"metrics": found}
 
 
@@ -77,6 +82,8 @@ def _counts(
     """How many rows the evaluation consists of, and how many are there already."""
     probes = len(probed) * probe_sampling(job).n
     total = len(prompts) * (1 + has_teacher + bool(has_teacher and against)) + probes * (2 + has_teacher)
+    if job.config.evaluation.held_to_people:
+        total += missing_judgements(job, job.iteration.number + 1)
     responses = job.iteration.responses.filter(purpose__in=[Response.Purpose.EVALUATION, Response.Purpose.PROBE])
     judged = Judgement.objects.filter(response__in=responses.values("pk")).count()
     return {"done": responses.count() + judged + evaluation.comparisons.count(), "total": total}

@@ -16,7 +16,7 @@ from training.domain.metrics import pairwise_with_ties, spearman
 def scored(seed: int = 1, prompts: int = 40, noise: float = 1.0) -> list[Scored]:
     """Prompts with one to five responses each, the judge's score around people's."""
     drawn = random.Random(seed)
-    found = []
+    found: list[Scored] = []
     for _ in range(prompts):
         people = [float(drawn.randint(0, 5)) for _ in range(drawn.randint(1, 5))]
         found.append([(min(5.0, max(0.0, one + drawn.choice((-noise, 0.0, noise / 3)))), one) for one in people])
@@ -37,7 +37,8 @@ def test_every_figure_is_what_the_plain_functions_say() -> None:
     right, pairs = pairwise_with_ties(
         [[a for a, _ in prompt] for prompt in prompts], [[b for _, b in prompt] for prompt in prompts]
     )
-    assert (found.pairwise.value, found.pairs) == (pytest.approx(right), pairs)
+    assert found.pairwise.value == pytest.approx(right)
+    assert found.pairs == pairs
 
 
 def test_a_draw_is_the_figure_of_the_prompts_drawn() -> None:
