@@ -100,6 +100,8 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "evaluation.count": "Held-out prompts",
     "prompts.dataset": "Data set",
     "sft.datasets": "Data sets",
+    "sft.corrections": "People's scores",
+    "sft.corrections_repeat": "Times each score",
     "evaluation.dataset": "Data set",
     "training.lora": "Low-rank adaptation (LoRA)",
 }
@@ -152,6 +154,8 @@ CHOICE_LABELS: Final[dict[str, str]] = {
     "positive_only": "fine-tuning on the chosen only",
     "max_min": "highest against lowest",
     "random": "random (a control)",
+    "same_data": "those on this run's prompts",
+    "all": "those of every queue",
     "self": "the student's",
     "teacher": "the teacher's",
     "cosine": "cosine",

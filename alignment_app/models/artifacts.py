@@ -26,7 +26,7 @@ class DatasetSnapshot(models.Model):
 
 
 class SnapshotItem(models.Model):
-    """One row of a snapshot: a pair, or a prompt's training target."""
+    """One row of a snapshot: a pair, a prompt's training target, or a person's score that trains the judge."""
 
     snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.CASCADE, related_name="items")
     position = models.PositiveIntegerField()
@@ -35,6 +35,15 @@ class SnapshotItem(models.Model):
     )
     response = models.ForeignKey(
         "alignment_app.Response", null=True, blank=True, on_delete=models.PROTECT, related_name="snapshot_items"
+    )
+
+    judgement = models.ForeignKey(
+        "alignment_app.Judgement",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="snapshot_items",
+        help_text="Empty, too, where the person has changed the score since; the file keeps what was trained on.",
     )
 
     class Meta:

@@ -56,7 +56,8 @@ def freeze(
 ) -> DatasetSnapshot:
     """Write the training set once, under the hash of its content, and record what is in it.
 
-    ``rows`` are (JSON row, {"pair_id" or "response_id": id}). An iteration that has its snapshot keeps it.
+    ``rows`` are (JSON row, {"pair_id", "response_id" or "judgement_id": id}). An iteration that has its snapshot keeps
+    it.
     Raises :class:`EmptyTrainingSet` where there is no row.
     """
     existing = DatasetSnapshot.objects.filter(iteration=iteration).first()

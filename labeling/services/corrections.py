@@ -3,58 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
 
-from alignment_app.models import Dataset, Iteration, Judgement
+from alignment_app.models import Dataset, Iteration
 from alignment_app.selectors.work import preference_rows
 from alignment_app.services.errors import Refused
 from alignment_app.services.imports import import_rows
-from labeling.models import Queue, Task
+from labeling.models import Queue
+from labeling.selectors import corrections
 from labeling.services.access import require_lead
 from training import judges
 
-TEMPLATE = "additive_5"
-
-
-@dataclass(frozen=True, slots=True)
-class Corrections:
-    """What an export would hold, and what it leaves out."""
-
-    usable: int
-    without_reason: int
-    held_out: int
-
-
-def _scored(queue: Queue) -> QuerySet[Task]:
-    """Items whose people's score is in force."""
-    return Task.objects.filter(queue=queue, judgement__source=Judgement.Source.HUMAN).order_by("rank")
-
-
-def _held_out_prompts() -> Any:
-    """Content of prompts in held-out queues: whatever judges are measured on is never trained on."""
-    return Task.objects.filter(queue__held_out=True).values("prompt__content_hash")
-
-
-def count(queue: Queue) -> Corrections:
-    """What :func:`export` would take from this queue now."""
-    scored = _scored(queue)
-    free = scored.exclude(prompt__content_hash__in=_held_out_prompts())
-    usable = free.exclude(judgement__rationale="").count()
-    return Corrections(usable, free.count() - usable, scored.count() - free.count())
-
 
 def _rows(queue: Queue) -> Iterator[dict[str, str]]:
-    tasks = _scored(queue).exclude(judgement__rationale="").exclude(prompt__content_hash__in=_held_out_prompts())
-    for task in tasks.select_related("prompt", "first", "judgement").iterator(chunk_size=500):
-        assert task.judgement is not None
-        yield {
-            "prompt": judges.get(TEMPLATE).render(task.prompt.text, task.first.text),
-            "response": f"{task.judgement.rationale.strip()}\n\nScore: {task.judgement.score:g}",
-        }
+    scores = corrections.usable(corrections.scores_of(queue))
+    for _, prompt, reply in corrections.demonstrations(scores, judges.get(judges.SCORING)):
+        yield {"prompt": prompt, "response": reply}
 
 
 def export(queue: Queue, name: str, *, by: User) -> tuple[Dataset, int]:
@@ -67,7 +32,7 @@ def export(queue: Queue, name: str, *, by: User) -> tuple[Dataset, int]:
     """
     require_lead(by)
     _check_free(name)
-    if not count(queue).usable:
+    if not corrections.count(corrections.scores_of(queue)).usable:
         raise Refused("no-corrections", "No score with a reason is in force here. Have people say why they score.")
     report = import_rows(
         name,

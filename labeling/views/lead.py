@@ -13,6 +13,7 @@ from alignment_app.services import runs
 from alignment_app.services.errors import Refused
 from labeling.forms import QueueForm, sources, workers
 from labeling.models import Queue, Review, Task
+from labeling.selectors import corrections as correction_selectors
 from labeling.selectors import items as item_selectors
 from labeling.selectors import quality
 from labeling.selectors import queues as queue_selectors
@@ -64,7 +65,9 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "anchoring": quality.anchoring(found),
         "judges": quality.judges(found),
         "comparison": quality.comparison(found),
-        "corrections": corrections.count(found) if found.kind == Queue.Kind.SCORE else None,
+        "corrections": correction_selectors.count(correction_selectors.scores_of(found))
+        if found.kind == Queue.Kind.SCORE
+        else None,
         "guidelines": found.guidelines.first(),
         "on_it": found.people.all(),
     }

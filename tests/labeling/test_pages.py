@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from alignment_app.models import Dataset, Iteration, Prompt, Response, Run
 from labeling.models import Queue, Review, Task
+from labeling.selectors.corrections import Corrections, count, scores_of
 from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, queues, reviews
 from labeling.services.reviews import Answer
@@ -198,7 +199,7 @@ def test_a_score_with_its_reason_becomes_the_judge_prompt_the_reason_and_the_sco
     queue = make("score", half_points=True)
     review = score(queue, annotators[0], 0, 0, 3.5, "Names one plant only.")
     score(queue, annotators[0], 0, 1, 4.0, "")
-    assert corrections.count(queue) == corrections.Corrections(1, 1, 0)
+    assert count(scores_of(queue)) == Corrections(1, 1, 0)
     dataset, rows = corrections.export(queue, "corrections", by=lead)
     assert (dataset.kind, rows) == (Dataset.Kind.DEMONSTRATIONS, 1)
     prompt = Prompt.objects.get(dataset=dataset)
@@ -212,7 +213,7 @@ def test_no_row_comes_from_a_prompt_that_judges_are_measured_on(make: Make, anno
     queue = make("score")
     score(queue, annotators[0], 0, 0, 3.0)
     make("score", held_out=True, limit=1)
-    assert corrections.count(queue) == corrections.Corrections(0, 0, 1)
+    assert count(scores_of(queue)) == Corrections(0, 0, 1)
     page = client_of(lead).post(reverse("review-act", args=[queue.pk, "corrections"]), {"name": "none"}, follow=True)
     assert "No score with a reason is in force" in page.content.decode()
     assert not Dataset.objects.filter(name="none").exists()

@@ -33,7 +33,7 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
             split_reference(reference)
         except ValueError as error:
             found.append((field, str(error)))
-    if config.sft.enabled and not config.sft.datasets:
+    if config.sft.enabled and not config.sft.datasets and config.sft.corrections == "none":
         found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
     for name, section in (("sft", config.sft), ("training", config.training)):
         if section.final_learning_rate > section.learning_rate:

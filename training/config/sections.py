@@ -9,6 +9,7 @@ from pydantic import Field
 from training.config.base import Probability, Section, Temperature
 
 EngineKind = Literal["transformers", "vllm", "openai_compatible"]
+Corrections = Literal["none", "same_data", "all"]
 TeacherKind = Literal["none", "oracle", "checkpoint", "openai_compatible", "gemini"]
 
 
@@ -52,6 +53,10 @@ class SFTConfig(Section):
     enabled: bool = Field(True, description="Off: the student is already instruction-tuned and is M1 as it is.")
     datasets: tuple[str, ...] = Field((), description="Names of data sets with prompt-response rows (IFT, EFT), mixed.")
     limit: int | None = Field(None, ge=1, description="At most so many rows in all; empty takes every row.")
+    corrections: Corrections = Field(
+        "none", description="Also train the judge on people's scores with their reasons; held-out prompts stay out."
+    )
+    corrections_repeat: int = Field(1, ge=1, le=100, description="How often each of those scores is in an epoch.")
     learning_rate: float = Field(5.5e-6, gt=0, le=1, description="Peak learning rate.")
     final_learning_rate: float = Field(1.1e-6, ge=0, le=1, description="Learning rate at the last step.")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Shape of the decay.")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from training.domain.judges import Judge
 from training.domain.seeds import derive_seed
 
 
@@ -86,3 +87,13 @@ def split_prompts(prompt_keys: Sequence[str], *, run_seed: int, eval_share: floa
     border = int(eval_share * 1_000_000)
     evaluation = {key for key in prompt_keys if derive_seed(run_seed, "eft_split", key) % 1_000_000 < border}
     return set(prompt_keys) - evaluation, evaluation
+
+
+def demonstrated(judge: Judge, rationale: str, score: float) -> str:
+    """The judge's reply that a person's reason and score (0 to 5) stand for, on the judge's own scale.
+
+    A reason of one line is concluded on that line, a longer one on a line of its own.
+    """
+    said = rationale.strip()
+    between = "\n" if "\n" in said else " "
+    return f"{said}{between}{judge.parser.conclusion(judge.off_run_scale(score))}"

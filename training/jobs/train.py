@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, events, rows, stages
+from labeling.selectors import corrections
 from training.config import PreferenceConfig, SFTConfig
 from training.domain.holding_out import divide
 from training.domain.margins import MarginFigures, margin_figures
@@ -26,7 +29,10 @@ def freeze_dataset(job: StageWork) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if job.iteration.number == 0:
         kind = DatasetSnapshot.Kind.SFT
-        source = selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)
+        sets = selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)
+        source: Iterable[tuple[dict[str, Any], dict[str, int]]] = itertools.chain(
+            sets, corrections.sft_rows(job.config, job.judge_of("judging.template"))
+        )
     else:
         kind = DatasetSnapshot.Kind.PREFERENCE
         found = _divide_pairs(job)
@@ -59,7 +65,7 @@ def _divide_pairs(job: StageWork) -> dict[str, Any]:
 
 def _why_empty(job: StageWork, found: dict[str, Any]) -> str:
     if not job.iteration.number:
-        return "the data sets hold no rows. Import some"
+        return "the data sets hold no rows, and no score of people can be used. Import some"
     return "every pair is excluded. Restore some pairs"
 
 
