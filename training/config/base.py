@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Probability = Annotated[float, Field(gt=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 
+GRADIENT_CHECKPOINTING = "Computes each layer again in the backward pass: much less memory, about a third more time."
+
 
 class ConfigError(ValueError):
     """A config that cannot be used. ``problems`` holds (dotted field, sentence) pairs; "" is the whole config."""

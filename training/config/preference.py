@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, WrapValidator
 
-from training.config.base import Section
+from training.config.base import GRADIENT_CHECKPOINTING, Section
 
 PAPER_LOSSES = ("dpo", "ipo", "sr_dpo", "sr_ipo")
 TRL_LOSSES = (
@@ -88,6 +88,7 @@ class PreferenceConfig(Section):
     max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm above which it is scaled down; 0 is off.")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay.")
     save_steps: int = Field(200, ge=1, description="A checkpoint to resume from every so many steps.")
+    gradient_checkpointing: bool = Field(False, description=GRADIENT_CHECKPOINTING)
     lora: LoraConfig | None = Field(None, description="Empty: all weights are trained.")
     mix_previous: bool = Field(False, description="Train on the pairs of all iterations so far, not only the last.")
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config.base import Probability, Section, Temperature
+from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
 
 EngineKind = Literal["transformers", "vllm", "openai_compatible"]
 Corrections = Literal["none", "same_data", "all"]
@@ -68,6 +68,8 @@ class SFTConfig(Section):
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while training.")
     max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm above which it is scaled down; 0 is off.")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay.")
+    save_steps: int = Field(200, ge=1, description="A checkpoint to resume from every so many steps.")
+    gradient_checkpointing: bool = Field(False, description=GRADIENT_CHECKPOINTING)
 
 
 class PromptsConfig(Section):

@@ -13,6 +13,7 @@ from typing import Any
 MANIFEST = "plumbline_checkpoint.json"
 SUMMARY = "plumbline_training.json"
 MODEL, RESUME = "model", "resume"
+KEPT = 2  # checkpoints to resume from: the newest, and the one before it should the newest turn out not whole
 
 
 def training_key(**parts: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from transformers import PrinterCallback, TrainerCallback
 
 from training.config import PreferenceConfig, SFTConfig
 from training.domain.metrics import kl_estimate
-from training.trainers import checkpoints
+from training.trainers import checkpoints, processes
+from training.trainers.batches import CPU_TOKENS, StepBatches, StepLoader, WeighedRows, parts_of_a_step
 from training.trainers.loading import computes_in_bfloat16, use_cpu
 from training.trainers.results import Report, ShouldStop, Stopped, TrainingError, TrainResult
 from training.trainers.schedule import decay_to_floor
@@ -40,14 +41,21 @@ _CURVES = {
 
 
 def trainer_arguments(
-    config: SFTConfig | PreferenceConfig, *, output_dir: Path, seed: int, dtype: str
+    config: SFTConfig | PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, at_once: int
 ) -> dict[str, Any]:
-    """Keyword arguments for ``TrainingArguments`` and its subclasses."""
-    micro = min(config.micro_batch_size, config.batch_size)
+    """Keyword arguments for ``TrainingArguments`` and its subclasses; at most ``at_once`` rows are on the device.
+
+    Raises :class:`TrainingError` where the processes cannot share a step's rows evenly.
+    """
+    world = processes.state().num_processes
+    try:
+        parts = parts_of_a_step(config.batch_size, at_once, world)
+    except ValueError as error:
+        raise TrainingError(f"{error}. Set batch_size to a multiple of {world}, or train with fewer.") from None
     return {
         "output_dir": str(output_dir / checkpoints.RESUME),
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": max(1, config.batch_size // micro),
+        "per_device_train_batch_size": config.batch_size // (parts * world),
+        "gradient_accumulation_steps": parts,
         "num_train_epochs": config.epochs,
         "learning_rate": config.learning_rate,
         "optim": _OPTIMIZERS[config.optimizer],
@@ -57,12 +65,13 @@ def trainer_arguments(
         "data_seed": seed,
         "use_cpu": use_cpu(),
         "bf16": computes_in_bfloat16(dtype),
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "ddp_find_unused_parameters": False,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
-        "save_steps": config.save_steps if isinstance(config, PreferenceConfig) else 200,
-        "save_total_limit": 2,
+        "save_steps": config.save_steps,
+        "save_total_limit": checkpoints.KEPT,
         "report_to": [],
         "disable_tqdm": True,
         "remove_unused_columns": False,
@@ -70,15 +79,53 @@ def trainer_arguments(
     }
 
 
-class LoopMixin:
-    """Goes before a Trainer class: decays to the floor, counts tokens, and stops at a loss that is not a number."""
+def rows_at_once(config: SFTConfig | PreferenceConfig, lengths: Sequence[int]) -> int:
+    """Rows that are on the device at once: ``micro_batch_size`` at most, and on a CPU no more than it gains from."""
+    most = min(config.micro_batch_size, config.batch_size)
+    if not use_cpu():
+        return most
+    return max(1, min(most, CPU_TOKENS * len(lengths) // max(1, sum(lengths))))
 
+
+class LoopMixin:
+    """Goes before a Trainer class: whole steps whatever the parts, a schedule with a floor, a guard over the loss.
+
+    The loss of a part is its sum over the rows divided by the rows (or their weights) of the whole step, in all
+    processes together: :meth:`_get_num_items_in_batch` counts them, and :meth:`items` says what a batch counts.
+    """
+
+    loss_is_scaled_for_ga = True
     tokens_seen: int = 0
     factor_of: Callable[[int], Callable[[int], float]]
+    rows: Sequence[dict[str, Any]]
+    batches: StepBatches
+    accelerator: Any
     args: Any
     state: Any
+    data_collator: Any
     optimizer: Any
     lr_scheduler: Any
+
+    def items(self, batch: dict[str, Any]) -> torch.Tensor:
+        """What a step's loss is divided by, summed over its batches."""
+        raise NotImplementedError
+
+    def get_train_dataloader(self) -> StepLoader:
+        """The parts of this process, in order; nothing of it is spread over processes again."""
+        return StepLoader(
+            WeighedRows(self.rows),  # type: ignore[arg-type]
+            batch_sampler=self.batches,  # type: ignore[arg-type]
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
+        """What the whole step counts, divided by the number of processes, whose gradients are averaged."""
+        counts = [sum(float(self.items(batch)) for batch in batch_samples)]
+        counts.append(sum(float(batch["tokens"]) for batch in batch_samples))
+        total = self.accelerator.gather(torch.tensor([counts], dtype=torch.float64, device=device)).sum(dim=0)
+        self.tokens_seen += int(total[1])
+        return (total[0] / self.accelerator.num_processes).float()
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The schedule of :func:`training.trainers.schedule.decay_to_floor`."""
@@ -88,18 +135,40 @@ class LoopMixin:
             )
         return self.lr_scheduler
 
-    def guard(self, loss: torch.Tensor, what: str) -> torch.Tensor:
-        """The loss, or a :class:`TrainingError` where it is NaN or infinite, before anything is learnt from it."""
+    def guard(self, loss: torch.Tensor, what: str, rows: str) -> torch.Tensor:
+        """The loss, or a :class:`TrainingError` where it is NaN or infinite, before anything is learnt from it.
+
+        ``rows`` names the rows of this batch.
+        """
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"The loss became {loss.item()} at step {self.state.global_step + 1} ({what}). Nothing was saved "
-                "from this step. Lower the learning rate, or set max_grad_norm to 1; at step 1, look at the data."
+                f"The loss became {loss.item()} at step {self.state.global_step + 1} ({what}), in the batch of {rows}. "
+                "Nothing was saved from this step. Lower the learning rate, or set max_grad_norm to 1; at step 1, look "
+                "at these rows and at the model."
             )
         return loss
 
 
-def use_schedule(trainer: Any, config: SFTConfig | PreferenceConfig) -> None:
-    """Give a trainer with :class:`LoopMixin` the schedule of its config."""
+def prepare(
+    trainer: Any,
+    config: SFTConfig | PreferenceConfig,
+    rows: Sequence[dict[str, Any]],
+    lengths: Sequence[int],
+    *,
+    by_length: bool = True,
+) -> None:
+    """Give a trainer with :class:`LoopMixin` its rows, whose lengths are these, and the schedule of its config."""
+    world = processes.state()
+    trainer.rows = rows
+    trainer.batches = StepBatches(
+        lengths,
+        batch_size=config.batch_size,
+        parts=trainer.args.gradient_accumulation_steps,
+        seed=trainer.args.seed,
+        by_length=by_length,
+        processes=world.num_processes,
+        process=world.process_index,
+    )
     trainer.factor_of = lambda total_steps: decay_to_floor(
         shape=config.schedule,
         peak=config.learning_rate,
@@ -142,7 +211,7 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End here, with a checkpoint, where that was asked."""
-        if state.global_step < state.max_steps and self.should_stop():
+        if state.global_step < state.max_steps and processes.agreed(self.should_stop()):
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
@@ -179,8 +248,11 @@ class Progress(TrainerCallback):
         return point | {"step": entry["step"], "total_steps": state.max_steps}
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Seal what was just written."""
-        checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.key)
+        """Seal what every process has just written."""
+        world = processes.state()
+        world.wait_for_everyone()
+        if world.is_main_process:
+            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.key)
 
 
 def run(
@@ -190,18 +262,20 @@ def run(
     key: str,
     report: Report,
     should_stop: ShouldStop,
-    save: Callable[[Path], None],
+    save: Callable[[Path, dict[str, Any] | None], None],
     notes: tuple[str, ...],
     memory_advice: str,
 ) -> TrainResult:
     """Train from the newest whole checkpoint to the end and publish the model.
 
+    ``save`` writes the model into a folder; it is given the weights where several processes held them.
     Raises :class:`Stopped` after a stop that was asked for, :class:`TrainingError` where the training cannot go on.
     """
     trainer.remove_callback(PrinterCallback)
     progress = Progress(trainer, report, should_stop, key, beta=getattr(trainer, "beta", None))
     trainer.add_callback(progress)
-    resume = checkpoints.latest(output_dir, key)
+    world = processes.state()
+    resume = processes.agreed(checkpoints.latest(output_dir, key) if world.is_main_process else None)
     try:
         trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -223,7 +297,10 @@ def run(
         notes=notes,
     )
     summary = {"key": key, **asdict(result), "model_dir": str(result.model_dir)}
-    checkpoints.publish(output_dir, summary, save)
+    weights = trainer.accelerator.get_state_dict(trainer.model) if world.num_processes > 1 else None
+    if world.is_main_process:
+        checkpoints.publish(output_dir, summary, lambda folder: save(folder, weights))
+    world.wait_for_everyone()
     return result
 
 

@@ -1,18 +1,20 @@
 """Preference training with the DPO family, on TRL's ``DPOTrainer``.
 
 The papers' four losses are ``training.domain.losses`` themselves, over log-probabilities summed over the response's
-tokens; every ``trl:`` loss is TRL's own. Reference log-probabilities are always computed beforehand, in this process,
-from the very tokens that are trained on, so none can be stale and no reference model is held while training.
+tokens; every ``trl:`` loss is TRL's own. Reference log-probabilities are always computed beforehand, from the very
+tokens that are trained on, so none can be stale and no reference model is held while training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor
 from trl import DPOConfig, DPOTrainer
 
@@ -20,16 +22,16 @@ from training.config import PreferenceConfig
 from training.domain import losses
 from training.domain.templates import augment_query
 from training.trainers import loading, loop
+from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
-from training.trainers.pair_logps import PairTokens, pair_batch, summed_logps
-from training.trainers.reference import reference_dataset
-from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
+from training.trainers.pair_logps import PairTokens, pair_batch, shared_batch, shares_prompts, summed_logps
+from training.trainers.reference import ReferenceModel, with_reference
+from training.trainers.results import Report, Say, ShouldStop, TrainingError, TrainResult, say_nothing
 from training.trainers.tokens import encode_conversation, render
 
 _PLAIN: dict[str, Callable[..., Tensor]] = {"dpo": losses.dpo_loss, "ipo": losses.ipo_loss}
 _REFINED: dict[str, Callable[..., Tensor]] = {"sr_dpo": losses.sr_dpo_loss, "sr_ipo": losses.sr_ipo_loss}
 _LABEL_SMOOTHING = {"exo_pair": 1e-3, "robust": 0.1}  # TRL demands one of exo_pair; robust without one is sigmoid
-_AUGMENTED = "augmented_"
 
 
 class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
@@ -38,12 +40,10 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
     ``Trainer.compute_loss`` is the hook: for the papers' losses it is answered here, for TRL's it is passed on.
     """
 
-    loss_is_scaled_for_ga = False
-
     def __init__(self, *args: Any, paper_loss: str, lam: float, **kwargs: Any) -> None:
         self.paper_loss = paper_loss
         self.lam = lam
-        self._curves: dict[str, list[float]] = {}
+        self._curves: dict[str, Tensor] = {}
         super().__init__(*args, **kwargs)
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -55,25 +55,34 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None: a checkpoint to resume from needs no card."""
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Mean loss of the pairs in the batch."""
-        self.tokens_seen += int(inputs["attention_mask"].sum())
-        if self.paper_loss:
-            loss = self._papers(model, inputs)
-        else:
-            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        return self.guard(loss, self.paper_loss or ", ".join(self.loss_types))
+    def items(self, batch: dict[str, Any]) -> Tensor:
+        """Pairs that count."""
+        return batch[WEIGHT].sum()
 
-    def _papers(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        augmented = {name: inputs.pop(_AUGMENTED + name) for name in _names_after(inputs, _AUGMENTED)}
-        policy = summed_logps(model, inputs)
-        reference = inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Sum of the losses of the pairs in this part, divided by the pairs of the whole step."""
+        weights = inputs[WEIGHT]
+        total = weights.sum() if num_items_in_batch is None else num_items_in_batch
+        if self.paper_loss:
+            loss = (self._papers(model, inputs) * weights).sum() / total
+        else:
+            theirs = {name: inputs[name] for name in _OF_TRL}
+            loss = super().compute_loss(model, theirs) * (weights.sum() / total)
+        names = ", ".join(str(pair_id) for pair_id in inputs["pair_ids"])
+        return self.guard(loss, self.paper_loss or ", ".join(self.loss_types), f"pairs {names}")
+
+    def _papers(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """The loss of every pair, (pairs,)."""
+        plain, weights = inputs["plain"], inputs[WEIGHT]
+        policy = summed_logps(model, plain)
+        reference = plain["ref_chosen_logps"], plain["ref_rejected_logps"]
         if self.paper_loss in _REFINED:
-            delta = self._delta(model, augmented)
+            delta = self._delta(model, inputs["augmented"])
             per_pair = _REFINED[self.paper_loss](*policy, *reference, beta=self.beta, delta=delta, lam=self.lam)
-            self._note({"rewards/augmented_margins": delta, "rewards/augmented_accuracies": (delta > 0).float()})
+            curves = {"rewards/augmented_margins": delta, "rewards/augmented_accuracies": (delta > 0).float()}
+            self._note(curves, weights)
         else:
             per_pair = _PLAIN[self.paper_loss](*policy, *reference, beta=self.beta)
         rewards = [self.beta * (now.detach() - then) for now, then in zip(policy, reference, strict=True)]
@@ -83,9 +92,10 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
                 "rewards/rejected": rewards[1],
                 "rewards/margins": rewards[0] - rewards[1],
                 "rewards/accuracies": (rewards[0] > rewards[1]).float(),
-            }
+            },
+            weights,
         )
-        return per_pair.mean()
+        return per_pair
 
     @torch.no_grad()
     def _delta(self, model: Any, augmented: dict[str, Tensor]) -> Tensor:
@@ -97,35 +107,59 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         reference = augmented["ref_chosen_logps"], augmented["ref_rejected_logps"]
         return losses.refinement_delta(*policy, *reference, beta=self.beta)
 
-    def _note(self, values: Mapping[str, Tensor]) -> None:
+    def _note(self, values: Mapping[str, Tensor], weights: Tensor) -> None:
+        """Add to the sums (of the values, of the weights) that the next log takes the means of."""
         for name, tensor in values.items():
-            self._curves.setdefault(name, []).append(tensor.mean().item())
+            sums = torch.stack([(tensor.detach() * weights).sum(), weights.sum()])
+            self._curves[name] = self._curves[name] + sums if name in self._curves else sums
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the means of the papers' curves since the last log."""
-        logs.update({name: sum(values) / len(values) for name, values in self._curves.items()})
+        """Add the means of the papers' curves since the last log, over the pairs of all processes."""
+        for name, sums in self._curves.items():
+            value, weight = self.accelerator.reduce(sums, reduction="sum").tolist()
+            logs[name] = value / weight
         self._curves.clear()
         super().log(logs, start_time)
 
 
-def _names_after(inputs: Mapping[str, Any], prefix: str) -> list[str]:
-    return [name.removeprefix(prefix) for name in inputs if name.startswith(prefix)]
+_OF_TRL = ("input_ids", "attention_mask", "completion_mask", "ref_chosen_logps", "ref_rejected_logps")
 
 
-def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
-    """The pairs' batch and their reference log-probabilities; the same for p⊕x under names with a prefix."""
+@dataclass(frozen=True)
+class _Collate:
+    """Rows as a batch: for TRL's losses as TRL has them, for the papers' ``plain`` and, on p⊕x, ``augmented``.
 
-    def side(prompt: str, reference: str) -> dict[str, Tensor]:
+    Responses share their prompt in ``plain`` and ``augmented`` where that is asked for.
+    """
+
+    pad_token_id: int
+    for_trl: bool
+    share_plain: bool
+    share_augmented: bool
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = {
+            WEIGHT: torch.tensor([row[WEIGHT] for row in rows]),
+            "tokens": sum(
+                2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows
+            ),
+            "pair_ids": [row["pair_id"] for row in rows],
+        }
+        if self.for_trl:
+            return batch | self._side(rows, "prompt_ids", "ref", shared=False)
+        batch["plain"] = self._side(rows, "prompt_ids", "ref", shared=self.share_plain)
+        if "augmented_ids" in rows[0]:
+            batch["augmented"] = self._side(rows, "augmented_ids", "augmented_ref", shared=self.share_augmented)
+        return batch
+
+    def _side(
+        self, rows: Sequence[Mapping[str, Any]], prompt: str, reference: str, *, shared: bool
+    ) -> dict[str, Tensor]:
         columns = [[row[name] for row in rows] for name in (prompt, "chosen_ids", "rejected_ids")]
-        batch = pair_batch(columns[0], columns[1], columns[2], pad_token_id)
+        batch = (shared_batch if shared else pair_batch)(*columns, self.pad_token_id)
         for name in ("chosen", "rejected"):
             batch[f"ref_{name}_logps"] = torch.tensor([row[f"{reference}_{name}_logps"] for row in rows])
         return batch
-
-    batch = side("prompt_ids", "ref")
-    if "augmented_ids" in rows[0]:
-        batch |= {_AUGMENTED + name: tensor for name, tensor in side("augmented_ids", "augmented_ref").items()}
-    return batch
 
 
 def encode_pairs(
@@ -152,7 +186,8 @@ def encode_pairs(
         else:
             cut += max(len(first), len(second)) > room
             augmented = _augmented_prompt(tokenizer, pair["prompt"]) if augment else []
-            kept.append(PairTokens(chosen.prompt_ids[:begin], first[:room], second[:room], augmented))
+            prompt_ids, pair_id = chosen.prompt_ids[:begin], int(pair.get("pair_id") or 0)
+            kept.append(PairTokens(prompt_ids, first[:room], second[:room], augmented, pair_id))
     notes = []
     if cut:
         notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were cut at their end.")
@@ -177,10 +212,10 @@ def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> li
     return ids
 
 
-def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, max_length: int) -> DPOConfig:
+def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, at_once: int) -> DPOConfig:
     trl_loss = config.loss.removeprefix("trl:") if config.loss.startswith("trl:") else "sigmoid"
     return DPOConfig(
-        **loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype),
+        **loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once),
         loss_type=[trl_loss],
         beta=config.beta,
         label_smoothing=_LABEL_SMOOTHING.get(trl_loss, 0.0),
@@ -214,7 +249,7 @@ def _lora(config: PreferenceConfig) -> tuple[Any, Any]:
     )
 
 
-def _merged(trained: Any, model: str, *, dtype: str, trust_remote_code: bool) -> Any:
+def _merged(trained: Any, weights: dict[str, Any] | None, model: str, *, dtype: str, trust_remote_code: bool) -> Any:
     """The base model, loaded anew in full precision, with the trained update merged in.
 
     Anew, because weights in 4 bits cannot take the update without losing most of it.
@@ -222,7 +257,7 @@ def _merged(trained: Any, model: str, *, dtype: str, trust_remote_code: bool) ->
     from peft import PeftModel
 
     with TemporaryDirectory() as adapter:
-        trained.save_pretrained(adapter)
+        trained.save_pretrained(adapter, state_dict=weights)
         base, _ = loading.load_model(model, dtype=loading.weight_dtype(dtype), trust_remote_code=trust_remote_code)
         return PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
@@ -240,6 +275,8 @@ def train_preference(
     max_length: int = 1024,
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    store: Path | None = None,
+    say: Say = say_nothing,
 ) -> TrainResult:
     """Train ``model`` on preference pairs against ``reference`` and publish the result at ``output_dir/model``.
 
@@ -247,7 +284,8 @@ def train_preference(
     the assistant. ``dpo``, ``ipo``, ``sr_dpo`` and ``sr_ipo`` are the papers' losses on summed log-probabilities (003
     eq. 5, 8, 13, 15); a name with ``trl:`` is TRL's. Rewards are β·log(π/π_ref) for every loss. With LoRA the
     published model has the update merged in. Prompt and response together are cut at ``max_length`` tokens, at the
-    response's end; what was cut or left out is counted in the result's notes.
+    response's end; what was cut or left out is counted in the result's notes. ``store`` is the folder in which
+    reference log-probabilities are kept and found; ``say`` hears of it.
 
     Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
     The same call goes on from the newest whole checkpoint in ``output_dir``.
@@ -269,17 +307,21 @@ def train_preference(
         return done
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
     refined = config.loss in _REFINED
+    paper_loss = config.loss if config.loss in _PLAIN or refined else ""
     encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
     adapter, quantization = _lora(config)
+    # TRL's losses are left the parts that were asked for: some of them look at a part as a whole.
+    at_once = config.micro_batch_size
+    if paper_loss:
+        at_once = loop.rows_at_once(config, [pair.shared_tokens for pair in encoded])
+    arguments = _arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once)
     torch.manual_seed(seed)
-    dataset = reference_dataset(
-        reference,
+    rows = with_reference(
+        ReferenceModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code),
         encoded,
         augment=refined,
-        pad_token_id=tokenizer.pad_token_id,
-        dtype=dtype,
-        batch_size=2 * config.micro_batch_size,
-        trust_remote_code=trust_remote_code,
+        store=store,
+        say=say,
         should_stop=should_stop,
     )
     policy, dropout_before = loading.load_model(
@@ -289,25 +331,28 @@ def train_preference(
         trust_remote_code=trust_remote_code,
         quantization_config=quantization,
     )
-    paper_loss = config.loss if config.loss in _PLAIN or refined else ""
+    shares = bool(paper_loss) and shares_prompts(policy, encoded, tokenizer.pad_token_id)
+    # With dropout the responses would share the prompt's dropout too, which two rows do not; Δ knows no dropout.
+    noisy = config.dropout > 0 or (config.lora is not None and config.lora.dropout > 0)
     trainer = _PreferenceTrainer(
         model=policy,
-        args=_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, max_length=max_length),
-        train_dataset=dataset,
-        data_collator=lambda rows: _collate(rows, tokenizer.pad_token_id),
+        args=arguments,
+        train_dataset=Dataset.from_dict({"place": range(len(rows))}),  # the rows themselves: see loop.prepare
+        data_collator=_Collate(tokenizer.pad_token_id, not paper_loss, shares and not noisy, shares),
         processing_class=tokenizer,
         peft_config=adapter,
         paper_loss=paper_loss,
         lam=0.0 if config.lam == "auto" else config.lam,
     )
-    loop.use_schedule(trainer, config)
+    lengths = [pair.shared_tokens if shares and not noisy else pair.length for pair in encoded]
+    loop.prepare(trainer, config, rows, lengths, by_length=bool(paper_loss))
 
-    def save(folder: Path) -> None:
-        final = trainer.model
+    def save(folder: Path, weights: dict[str, Any] | None) -> None:
+        final = trainer.accelerator.unwrap_model(trainer.model)
         if adapter is not None:
-            final = _merged(final, model, dtype=dtype, trust_remote_code=trust_remote_code)
+            final, weights = _merged(final, weights, model, dtype=dtype, trust_remote_code=trust_remote_code), None
         loading.restore_dropout(final, dropout_before)
-        final.save_pretrained(folder)
+        final.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
     return loop.run(

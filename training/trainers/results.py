@@ -18,6 +18,14 @@ ShouldStop = Callable[[], bool]
 """Asked after every optimizer step; true ends the training at that step, with a checkpoint to resume from."""
 
 
+Say = Callable[[str], None]
+"""Takes a sentence for the run's log while the training goes on."""
+
+
+def say_nothing(_: str) -> None:
+    """Where nobody listens."""
+
+
 class TrainingError(Exception):
     """The training cannot go on; the message says why in words and names the remedy."""
 

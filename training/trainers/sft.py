@@ -3,58 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
+from trl.trainer.utils import add_fused_lm_head
 
 from training.config import SFTConfig
 from training.trainers import loading, loop
+from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
 from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
-from training.trainers.targets import target_logits
+from training.trainers.targets import target_logps
 from training.trainers.tokens import Example, encode_conversation, encode_text
 
 
 class _SFTTrainer(loop.LoopMixin, Trainer):
     """Weighted cross-entropy over the target tokens, averaged over the whole accumulated batch."""
 
-    loss_is_scaled_for_ga = True
-
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        total = sum(batch["weights"][:, 1:].sum() for batch in batch_samples)
-        total = torch.as_tensor(total, dtype=torch.float32, device=device)
-        return self.accelerator.gather(total).sum() / self.accelerator.num_processes
+    def items(self, batch: dict[str, Any]) -> Tensor:
+        """The weights of the target tokens; a row's first token has nothing before it and is none."""
+        return batch["weights"][:, 1:].sum()
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Sum of weight times negative log-likelihood, divided by the batch's sum of weights."""
+        """Sum of weight times negative log-likelihood, divided by the weights of the whole step."""
         weights = inputs["weights"]
-        logits, tokens = target_logits(model, inputs["input_ids"], inputs["attention_mask"], weights > 0)
-        losses = F.cross_entropy(logits.float(), tokens, reduction="none")
+        logps = target_logps(model, inputs["input_ids"], weights > 0)
         kept = weights[:, 1:][weights[:, 1:] > 0]
         total = kept.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = (losses * kept).sum() / total
-        self.tokens_seen += int(inputs["attention_mask"].sum())
-        return self.guard(loss, "supervised fine-tuning")
+        names = ", ".join(str(number) for number in inputs["numbers"])
+        return self.guard(-(logps * kept).sum() / total, "supervised fine-tuning", f"rows {names}")
 
 
-def _collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, Tensor]:
-    """Right-padded batch: input_ids, attention_mask and weights, each (batch, length); weights 0 on the prompt."""
-    width = max(len(example.prompt_ids) + len(example.completion_ids) for example in examples)
-    ids = torch.full((len(examples), width), pad_token_id, dtype=torch.long)
-    mask = torch.zeros((len(examples), width), dtype=torch.long)
-    weights = torch.zeros((len(examples), width))
-    for row, example in enumerate(examples):
-        prompt, end = len(example.prompt_ids), len(example.prompt_ids) + len(example.completion_ids)
-        ids[row, :end] = torch.tensor(example.prompt_ids + example.completion_ids)
-        mask[row, :end] = 1
-        weights[row, prompt:end] = torch.tensor(example.weights)
-    return {"input_ids": ids, "attention_mask": mask, "weights": weights}
+def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Any]:
+    """Right-padded batch: input_ids and weights, each (batch, length); weights are 0 on the prompt and on padding."""
+    width = max(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
+    ids = torch.full((len(rows), width), pad_token_id, dtype=torch.long)
+    weights = torch.zeros((len(rows), width))
+    tokens = 0
+    for place, row in enumerate(rows):
+        prompt, end = len(row["prompt_ids"]), len(row["prompt_ids"]) + len(row["completion_ids"])
+        ids[place, :end] = torch.tensor(row["prompt_ids"] + row["completion_ids"])
+        weights[place, prompt:end] = torch.tensor(row["weights"]) * row[WEIGHT]
+        tokens += end
+    return {"input_ids": ids, "weights": weights, "tokens": tokens, "numbers": [row["number"] for row in rows]}
 
 
 def encode_rows(
@@ -135,22 +132,28 @@ def train_sft(
         return done
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
     examples, notes = encode_rows(tokenizer, rows, max_length)
+    lengths = [len(example.prompt_ids) + len(example.completion_ids) for example in examples]
+    at_once = loop.rows_at_once(config, lengths)
+    arguments = loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once)
     torch.manual_seed(seed)
     policy, dropout_before = loading.load_model(
         model, dtype=loading.weight_dtype(dtype), dropout=config.dropout, trust_remote_code=trust_remote_code
     )
+    add_fused_lm_head(policy, outputs=("log_probs",))
     trainer = _SFTTrainer(
         model=policy,
-        args=TrainingArguments(**loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype)),
+        args=TrainingArguments(**arguments),
         train_dataset=examples,
         data_collator=lambda batch: _collate(batch, tokenizer.pad_token_id),
         processing_class=tokenizer,
     )
-    loop.use_schedule(trainer, config)
+    rows_of_tokens = [asdict(example) | {"number": number} for number, example in enumerate(examples)]
+    loop.prepare(trainer, config, rows_of_tokens, lengths)
 
-    def save(folder: Path) -> None:
-        loading.restore_dropout(trainer.model, dropout_before)
-        trainer.model.save_pretrained(folder)
+    def save(folder: Path, weights: dict[str, Any] | None) -> None:
+        final = trainer.accelerator.unwrap_model(trainer.model)
+        loading.restore_dropout(final, dropout_before)
+        final.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 
     return loop.run(

@@ -17,9 +17,10 @@ from trl.trainer.utils import add_fused_lm_head
 from training.config import LoraConfig, PreferenceConfig
 from training.domain import losses
 from training.domain.templates import augment_query
-from training.trainers.pair_logps import built_totals, fused_totals, pair_batch
+from training.trainers.pair_logps import pair_batch, summed_logps
 from training.trainers.preference import train_preference
 from training.trainers.results import Stopped, TrainingError, TrainResult
+from training.trainers.targets import built_logps, fused_logps
 
 Point = dict[str, Any]
 
@@ -146,10 +147,12 @@ def test_both_ways_to_log_probabilities_agree(little_model: Path) -> None:
     add_fused_lm_head(model, outputs=("log_probs",))
     prompts, chosen, rejected = [[5, 6, 7, 8], [9]], [[10, 11], [12, 13, 14]], [[15], [16, 17]]
     batch = pair_batch(prompts, chosen, rejected, 0)
-    fused, built = fused_totals(model, batch), built_totals(model, batch)
+    targets = batch["completion_mask"]
+    fused, built = (way(model, batch["input_ids"], targets) for way in (fused_logps, built_logps))
     assert torch.allclose(fused, built, atol=1e-5)
-    alone = pair_batch(prompts[1:], chosen[1:], rejected[1:], 0)
-    assert torch.allclose(built_totals(model, alone), built[[1, 3]], atol=1e-5)
+    together = summed_logps(model, batch)
+    alone = summed_logps(model, pair_batch(prompts[1:], chosen[1:], rejected[1:], 0))
+    assert torch.allclose(torch.stack(alone)[:, 0], torch.stack(together)[:, 1], atol=1e-5)
 
 
 def test_the_learning_rate_ends_exactly_at_its_floor(train: Callable[..., Any]) -> None:

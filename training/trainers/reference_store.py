@@ -1,0 +1,115 @@
+"""Reference log-probabilities on disk, found again by whoever asks for the very same.
+
+A folder a model and way of computing, named by the hash of both; in it files of entries, each named by the hash of its
+own content, so that a file that was cut or changed is known by its name and thrown away. An entry is named by the hash
+of the tokens it was computed from: another template, truncation, response or prompt p⊕x is another entry. Nothing is
+ever found that was computed from something else, so nothing can be stale.
+
+The whole is held below a limit: folders that were not asked for longest go first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+LIMIT_BYTES: Final = 2_000_000_000  # about ten million pairs
+_COMPUTED_FROM: Final = (".safetensors", ".bin", ".pt", ".pth", ".py")  # and config.json
+
+Sums = tuple[float, float]
+"""Summed log-probabilities in nats of the chosen and the rejected response."""
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over everything in a model's folder that decides what it computes: weights, configuration, code."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and (path.suffix in _COMPUTED_FROM or path.name == "config.json"):
+            with path.open("rb") as stream:
+                whole.update(
+                    f"{path.relative_to(folder)} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode()
+                )
+    return whole.hexdigest()
+
+
+def entry_key(prompt_ids: Sequence[int], chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> str:
+    """SHA-256 over the tokens of a pair: the prompt (x or p⊕x), then both responses."""
+    tokens = json.dumps([list(prompt_ids), list(chosen_ids), list(rejected_ids)], separators=(",", ":"))
+    return hashlib.sha256(tokens.encode()).hexdigest()
+
+
+class ReferenceStore:
+    """The entries of one model and way of computing, under ``root``.
+
+    ``identity`` is all that the values depend on beside the tokens: the weights' hash, number formats, versions.
+    """
+
+    def __init__(self, root: Path, identity: Mapping[str, Any], *, limit_bytes: int = LIMIT_BYTES) -> None:
+        name = hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()
+        self.root, self.folder, self.limit_bytes = root, root / name, limit_bytes
+
+    def load(self) -> dict[str, Sums]:
+        """Every entry there is. A file that is not what its name says is removed."""
+        found: dict[str, Sums] = {}
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if hashlib.sha256(content).hexdigest() != path.stem:
+                path.unlink(missing_ok=True)
+                continue
+            found |= {key: (chosen, rejected) for key, (chosen, rejected) in json.loads(content).items()}
+        with contextlib.suppress(OSError):
+            os.utime(self.folder)  # used now: the last to be cleared away
+        return found
+
+    def add(self, entries: Mapping[str, Sums]) -> None:
+        """Write these entries as one file, whole or not at all."""
+        if not entries:
+            return
+        content = json.dumps(dict(entries), sort_keys=True).encode()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=self.folder, suffix=".partial", delete=False) as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(stream.name, self.folder / f"{hashlib.sha256(content).hexdigest()}.json")
+
+    def tidy(self) -> None:
+        """Join this model's files to one, and clear away what passes the limit or was left half written for a day."""
+        files = list(self.folder.glob("*.json"))
+        if len(files) > 1:
+            joined = self.load()
+            before = {path.name for path in files}
+            self.add(joined)
+            for name in before - {f"{hashlib.sha256(json.dumps(joined, sort_keys=True).encode()).hexdigest()}.json"}:
+                (self.folder / name).unlink(missing_ok=True)
+        for path in self.root.glob("*/*.partial"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > 86_400:
+                    path.unlink()
+        self._keep_within_limit()
+
+    def _keep_within_limit(self) -> None:
+        """Remove whole folders, the one that was not asked for longest first; never this one."""
+        folders = []
+        for folder in self.root.iterdir() if self.root.is_dir() else ():
+            with contextlib.suppress(OSError):
+                size = sum(path.stat().st_size for path in folder.iterdir())
+                folders.append((folder.stat().st_mtime, size, folder))
+        total = sum(size for _, size, _ in folders)
+        for _, size, folder in sorted(folders):
+            if total <= self.limit_bytes:
+                break
+            if folder != self.folder:
+                shutil.rmtree(folder, ignore_errors=True)
+                total -= size
