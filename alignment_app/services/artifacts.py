@@ -51,6 +51,11 @@ def run_folder(run_id: int) -> Path:
     return Path(settings.HOME) / "runs" / str(run_id)
 
 
+def reference_store() -> Path:
+    """Where reference log-probabilities are kept for whoever asks for the same; it may be removed at any time."""
+    return Path(settings.HOME) / "reference-logps"
+
+
 def freeze(
     attempt: StageAttempt, iteration: Iteration, kind: str, rows: Iterable[tuple[dict[str, Any], dict[str, int]]]
 ) -> DatasetSnapshot:

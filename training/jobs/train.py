@@ -129,7 +129,12 @@ class _Training:
                 result = train_sft(chosen_rows(self.data), config=as_fine_tuning(config), section="training", **common)
             else:
                 result = train_preference(
-                    self.data, reference=artifacts.resolve(self.reference.location), config=config, **common
+                    self.data,
+                    reference=artifacts.resolve(self.reference.location),
+                    config=config,
+                    store=artifacts.reference_store(),
+                    say=lambda text: events.log(job.run.pk, text),
+                    **common,
                 )
         self.last = tracking.last
         return result
@@ -142,6 +147,7 @@ class _Training:
             reference=artifacts.resolve(self.reference.location),
             batch_size=2 * self.job.config.training.micro_batch_size,
             should_stop=self.job.keeper.should_stop,
+            store=artifacts.reference_store(),
             **self.job.student_limits,
         )
         return margin_figures([pair for pair in measured if pair is not None])

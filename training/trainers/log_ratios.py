@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from trl.trainer.utils import add_fused_lm_head
 
 from training.domain.margins import MeasuredPair
 from training.trainers import loading
 from training.trainers.pair_logps import PairTokens
 from training.trainers.preference import encode_pairs
-from training.trainers.reference import reference_logps
+from training.trainers.reference import AskedModel, pair_logps
 from training.trainers.results import ShouldStop, TrainingError
 
 
@@ -27,11 +26,13 @@ def measure_pairs(
     dtype: str,
     trust_remote_code: bool,
     should_stop: ShouldStop,
+    store: Path | None = None,
 ) -> list[MeasuredPair | None]:
     """Each pair under ``model`` against ``reference``, cut as for training; ``None`` where nothing is left of it.
 
     A pair is as :func:`training.trainers.preference.train_preference` takes it; its ``chosen_score`` and
-    ``rejected_score`` give the difference. One model is loaded at a time. Raises :class:`Stopped` between two batches.
+    ``rejected_score`` give the difference. One model is loaded at a time; the
+    reference's log-probabilities are kept and found in ``store``. Raises :class:`Stopped` between two batches.
     """
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
     encoded = [_encode(tokenizer, pair, max_length) for pair in pairs]
@@ -39,27 +40,13 @@ def measure_pairs(
     if not kept:
         return [None] * len(pairs)
 
-    def logps(which: str) -> tuple[torch.Tensor, torch.Tensor]:
-        loaded, _ = loading.load_model(which, dtype=loading.weight_dtype(dtype), trust_remote_code=trust_remote_code)
-        loaded = loaded.to("cpu" if loading.use_cpu() else "cuda").eval()
-        add_fused_lm_head(loaded, outputs=("log_probs",))
-        with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(dtype)):
-            plain, augmented = (
-                reference_logps(
-                    loaded,
-                    kept,
-                    augmented=augmented,
-                    pad_token_id=tokenizer.pad_token_id,
-                    batch_size=batch_size,
-                    should_stop=should_stop,
-                )
-                for augmented in (False, True)
-            )
-        del loaded
-        gc.collect()
-        return torch.tensor(plain, dtype=torch.float64), torch.tensor(augmented, dtype=torch.float64)
+    def logps(which: str, where: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
+        asked = AskedModel(which, dtype, tokenizer.pad_token_id, batch_size, trust_remote_code)
+        sums = pair_logps(asked, kept, augment=True, store=where, should_stop=should_stop)
+        plain, augmented = (torch.tensor(column, dtype=torch.float64) for column in sums)
+        return plain, augmented
 
-    (policy, augmented_policy), (before, augmented_before) = logps(model), logps(reference)
+    (policy, augmented_policy), (before, augmented_before) = logps(model, None), logps(reference, store)
     ratios = (policy - before).tolist()
     augmented = (augmented_policy - augmented_before).tolist()
     measured = iter(zip(ratios, augmented, strict=True))

@@ -114,7 +114,7 @@ class LoopMixin:
         """The parts of this process, in order; nothing of it is spread over processes again."""
         return StepLoader(
             WeighedRows(self.rows),  # type: ignore[arg-type]
-            batch_sampler=self.batches,  # type: ignore[arg-type]
+            batch_sampler=self.batches,
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )

@@ -25,7 +25,7 @@ from training.trainers import loading, loop
 from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
 from training.trainers.pair_logps import PairTokens, pair_batch, shared_batch, shares_prompts, summed_logps
-from training.trainers.reference import ReferenceModel, with_reference
+from training.trainers.reference import AskedModel, reference_rows
 from training.trainers.results import Report, Say, ShouldStop, TrainingError, TrainResult, say_nothing
 from training.trainers.tokens import encode_conversation, render
 
@@ -155,8 +155,8 @@ class _Collate:
     def _side(
         self, rows: Sequence[Mapping[str, Any]], prompt: str, reference: str, *, shared: bool
     ) -> dict[str, Tensor]:
-        columns = [[row[name] for row in rows] for name in (prompt, "chosen_ids", "rejected_ids")]
-        batch = (shared_batch if shared else pair_batch)(*columns, self.pad_token_id)
+        prompts, chosen, rejected = ([row[name] for row in rows] for name in (prompt, "chosen_ids", "rejected_ids"))
+        batch = (shared_batch if shared else pair_batch)(prompts, chosen, rejected, self.pad_token_id)
         for name in ("chosen", "rejected"):
             batch[f"ref_{name}_logps"] = torch.tensor([row[f"{reference}_{name}_logps"] for row in rows])
         return batch
@@ -316,8 +316,8 @@ def train_preference(
         at_once = loop.rows_at_once(config, [pair.shared_tokens for pair in encoded])
     arguments = _arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once)
     torch.manual_seed(seed)
-    rows = with_reference(
-        ReferenceModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code),
+    rows = reference_rows(
+        AskedModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code),
         encoded,
         augment=refined,
         store=store,

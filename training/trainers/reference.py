@@ -21,25 +21,25 @@ from trl.trainer.utils import add_fused_lm_head
 from training.trainers import loading, processes
 from training.trainers.pair_logps import PairTokens, pair_batch, shared_batch, shares_prompts, summed_logps
 from training.trainers.reference_store import ReferenceStore, Sums, entry_key, weights_hash
-from training.trainers.results import Say, ShouldStop, Stopped
+from training.trainers.results import Say, ShouldStop, Stopped, say_nothing
 
 KEEP_SECONDS: Final = 10.0  # what was computed is written at least so often
 FORMAT: Final = 1  # of what is computed; another number finds nothing of before
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceModel:
-    """Which model is the reference, and how it is asked. ``rows_at_once`` is the most pairs on the device."""
+class AskedModel:
+    """A model that is asked for log-probabilities, and how. ``pairs_at_once`` is the most on the device."""
 
     model: str
     dtype: str
     pad_token_id: int
-    rows_at_once: int
+    pairs_at_once: int
     trust_remote_code: bool = False
 
 
-def with_reference(
-    reference: ReferenceModel,
+def reference_rows(
+    reference: AskedModel,
     pairs: Sequence[PairTokens],
     *,
     augment: bool,
@@ -47,44 +47,59 @@ def with_reference(
     say: Say,
     should_stop: ShouldStop,
 ) -> list[dict[str, Any]]:
-    """What is trained on: a row a pair with its tokens and the reference's log-probabilities, for p⊕x too if asked.
+    """What is trained on: a row a pair with its tokens and the reference's log-probabilities, for p⊕x too if asked."""
+    plain, refined = pair_logps(reference, pairs, augment=augment, store=store, say=say, should_stop=should_stop)
+    rows = []
+    for place, pair in enumerate(pairs):
+        row: dict[str, Any] = {"pair_id": pair.pair_id, "prompt_ids": pair.prompt_ids}
+        row |= {"chosen_ids": pair.chosen_ids, "rejected_ids": pair.rejected_ids}
+        row["ref_chosen_logps"], row["ref_rejected_logps"] = plain[place]
+        if augment:
+            row["augmented_ids"] = pair.augmented_ids
+            row["augmented_ref_chosen_logps"], row["augmented_ref_rejected_logps"] = refined[place]
+        rows.append(row)
+    return rows
 
-    The model is let go before the policy is loaded. Raises :class:`Stopped` between two batches; what was computed by
-    then is in the store.
+
+def pair_logps(
+    asked: AskedModel,
+    pairs: Sequence[PairTokens],
+    *,
+    augment: bool,
+    should_stop: ShouldStop,
+    store: Path | None = None,
+    say: Say = say_nothing,
+) -> tuple[list[Sums], list[Sums]]:
+    """Each pair's summed log-probabilities (chosen, rejected) given x, and given p⊕x where ``augment`` asks for them.
+
+    With a ``store``, what is there is taken from it and the rest is added to it; where all is there, the model is not
+    loaded. Raises :class:`Stopped` between two batches; what was computed by then is in the store.
     """
     keys = [(_key(pair, pair.prompt_ids), _key(pair, pair.augmented_ids) if augment else "") for pair in pairs]
     model = None
-    folder = _weights_folder(reference.model)
+    folder = _weights_folder(asked.model) if store is not None else None
     if store is not None and folder is None:
-        model = _load(reference)
-        folder = _weights_folder(reference.model)
-    kept = ReferenceStore(store, _identity(reference, folder)) if store is not None and folder is not None else None
-    found = processes.agreed(kept.load() if kept and processes.state().is_main_process else {})
+        model = _load(asked)
+        folder = _weights_folder(asked.model)
+    kept = ReferenceStore(store, _identity(asked, folder)) if store is not None and folder is not None else None
+    main = processes.state().is_main_process
+    found = processes.agreed(kept.load() if kept and main else {})
     there = sum(plain in found and (not augment or refined in found) for plain, refined in keys)
     if kept:
         missing = len(pairs) - there
-        say(f"reference log-probabilities: {there:,} of {len(pairs):,} pairs found, {missing:,} to compute")
+        say(f"Reference log-probabilities: {there:,} of {len(pairs):,} pairs found, {missing:,} to compute.")
     if there < len(pairs):
-        ask = _Asking(reference, pairs, found, kept, should_stop)
-        model = model or _load(reference)
+        ask = _Asking(asked, pairs, found, kept, should_stop)
+        model = model or _load(asked)
         # In the number format that the policy will be asked in: else a policy equal to its reference shows a margin.
-        with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(reference.dtype)):
+        with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(asked.dtype)):
             computed = ask(model, augmented=False) | (ask(model, augmented=True) if augment else {})
         found |= processes.joined(computed)
-    if kept and processes.state().is_main_process:
-        kept.tidy()
+        if kept and main:
+            kept.tidy()
     del model
     gc.collect()
-    rows = []
-    for pair, (plain, refined) in zip(pairs, keys, strict=True):
-        row: dict[str, Any] = {"pair_id": pair.pair_id, "prompt_ids": pair.prompt_ids}
-        row |= {"chosen_ids": pair.chosen_ids, "rejected_ids": pair.rejected_ids}
-        row["ref_chosen_logps"], row["ref_rejected_logps"] = found[plain]
-        if augment:
-            row["augmented_ids"] = pair.augmented_ids
-            row["augmented_ref_chosen_logps"], row["augmented_ref_rejected_logps"] = found[refined]
-        rows.append(row)
-    return rows
+    return [found[plain] for plain, _ in keys], [found[refined] for _, refined in keys] if augment else []
 
 
 def _key(pair: PairTokens, prompt: Sequence[int]) -> str:
@@ -103,22 +118,22 @@ def _weights_folder(model: str) -> Path | None:
     return folder if folder and any(folder.glob("*.safetensors")) else None
 
 
-def _identity(reference: ReferenceModel, folder: Path) -> dict[str, Any]:
+def _identity(asked: AskedModel, folder: Path) -> dict[str, Any]:
     """All that the values depend on beside the tokens."""
     return {
         "format": FORMAT,
         "weights": weights_hash(folder),
-        "dtype": str(loading.weight_dtype(reference.dtype)),
-        "bfloat16 arithmetic": loading.computes_in_bfloat16(reference.dtype),
+        "dtype": str(loading.weight_dtype(asked.dtype)),
+        "bfloat16 arithmetic": loading.computes_in_bfloat16(asked.dtype),
         "device": "cpu" if loading.use_cpu() else "cuda",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
 
 
-def _load(reference: ReferenceModel) -> Any:
-    dtype = loading.weight_dtype(reference.dtype)
-    model, _ = loading.load_model(reference.model, dtype=dtype, trust_remote_code=reference.trust_remote_code)
+def _load(asked: AskedModel) -> Any:
+    dtype = loading.weight_dtype(asked.dtype)
+    model, _ = loading.load_model(asked.model, dtype=dtype, trust_remote_code=asked.trust_remote_code)
     model = model.to(processes.state().device).eval()
     add_fused_lm_head(model, outputs=("log_probs",))
     return model
@@ -133,13 +148,13 @@ class _Asking:
 
     def __init__(
         self,
-        reference: ReferenceModel,
+        asked: AskedModel,
         pairs: Sequence[PairTokens],
         found: Mapping[str, Sums],
         store: ReferenceStore | None,
         should_stop: ShouldStop,
     ) -> None:
-        self.reference, self.pairs, self.found = reference, pairs, found
+        self.asked, self.pairs, self.found = asked, pairs, found
         self.store, self.should_stop = store, should_stop
         self._layout: Callable[..., dict[str, torch.Tensor]] | None = None
 
@@ -148,10 +163,10 @@ class _Asking:
         """Summed log-probabilities of this process's share of the pairs, by key; ``augmented``: given p⊕x."""
         world = processes.state()
         if self._layout is None:
-            shares = shares_prompts(model, self.pairs, self.reference.pad_token_id)
+            shares = shares_prompts(model, self.pairs, self.asked.pad_token_id)
             self._layout = shared_batch if shares else pair_batch
         order = sorted(self.pairs, key=lambda pair: (pair.length, pair.shared_tokens))
-        size = self.reference.rows_at_once
+        size = self.asked.pairs_at_once
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         computed: dict[str, Sums] = {}
         unwritten: dict[str, Sums] = {}
@@ -165,7 +180,7 @@ class _Asking:
             if all(key in self.found for key in keys):
                 continue
             chosen, rejected = [pair.chosen_ids for pair in batch], [pair.rejected_ids for pair in batch]
-            tensors = self._layout(prompts, chosen, rejected, self.reference.pad_token_id)
+            tensors = self._layout(prompts, chosen, rejected, self.asked.pad_token_id)
             sums = summed_logps(model, {name: tensor.to(model.device) for name, tensor in tensors.items()})
             for key, one, other in zip(keys, *(column.tolist() for column in sums), strict=True):
                 if key not in self.found:

@@ -18,7 +18,7 @@ ShouldStop = Callable[[], bool]
 """Asked after every optimizer step; true ends the training at that step, with a checkpoint to resume from."""
 
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 """Takes a sentence for the run's log while the training goes on."""
 
 
