@@ -23,7 +23,14 @@ from pathlib import Path
 from rouge_score.rouge_scorer import RougeScorer
 
 from training.domain.rouge import RougePool, rouge_l, rouge_tokens
-from training.domain.self_instruct import FORBIDDEN_KEYWORDS, MAX_WORDS, MIN_WORDS, PromptFilter
+from training.domain.self_instruct import (
+    FORBIDDEN_KEYWORDS,
+    MAX_WORDS,
+    MIN_WORDS,
+    NEIGHBOUR_FLOOR,
+    ROUGE_THRESHOLD,
+    PromptFilter,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -69,7 +76,11 @@ def one_by_one(pool: list[str], candidates: list[str]) -> tuple[float, float]:
     after = time.perf_counter()
     assert theirs == ours[0][:1000], "our figure is not the package's"
     for candidate, figures in zip(candidates, ours, strict=True):
-        assert index.nearest(rouge_tokens(candidate)) == (figures.index(max(figures)), max(figures)), candidate
+        nearest = figures.index(max(figures)), max(figures)
+        assert index.nearest(rouge_tokens(candidate)) == nearest, candidate
+        for floor in (NEIGHBOUR_FLOOR, ROUGE_THRESHOLD):
+            wanted = nearest if nearest[1] >= floor else None
+            assert index.nearest(rouge_tokens(candidate), floor=floor) == wanted, candidate
     return (between - began) / len(candidates) / len(pool) * 1000, (after - between) / len(theirs) * 1000
 
 

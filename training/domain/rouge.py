@@ -70,10 +70,11 @@ class RougePool:
         self._flat.extend([self._numbers.setdefault(token, len(self._numbers)) for token in tokens])
         self._starts.append(len(self._flat))
 
-    def nearest(self, tokens: Sequence[str]) -> tuple[int, float] | None:
-        """Number and ROUGE-L figure (0 to 1) of the entry nearest to ``tokens``; ``None`` where none shares a token.
+    def nearest(self, tokens: Sequence[str], *, floor: float = 0.0) -> tuple[int, float] | None:
+        """Number and ROUGE-L figure (0 to 1) of the entry nearest to ``tokens``, where the figure is ``floor`` or more.
 
-        The same as the first of the highest among ``rouge_l(tokens, entry)`` over all entries, to the last bit.
+        The same as the first of the highest among ``rouge_l(tokens, entry)`` over all entries, to the last bit;
+        ``None`` where none shares a token or all are below the floor. The higher the floor, the fewer are aligned.
         """
         held = [self._holders[key] for key in _with_repeats(tokens) if key in self._holders]
         if not held:
@@ -83,6 +84,10 @@ class RougePool:
         # No common subsequence is longer than the tokens shared, and the figure grows with its length.
         entries = np.flatnonzero(shared)
         bounds = _figures(shared[entries], len(tokens), (starts[1:] - starts[:-1])[entries])
+        within = bounds >= floor
+        entries, bounds = entries[within], bounds[within]
+        if not len(entries):
+            return None
         masks = self._masks(tokens)
         best, nearest, size = 0.0, -1, _FIRST_BATCH
         while len(entries):
@@ -101,7 +106,7 @@ class RougePool:
             left = (bounds > best) | ((bounds == best) & (entries < nearest))
             entries, bounds = entries[left], bounds[left]
             size = _LATER_BATCH
-        return nearest, best
+        return (nearest, best) if best >= floor else None
 
     def _masks(self, tokens: Sequence[str]) -> Any:
         """(words, vocabulary) bits: where in ``tokens`` each known token stands, 64 places a word."""

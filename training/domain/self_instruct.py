@@ -18,6 +18,9 @@ FORBIDDEN_KEYWORDS = (
 """What a text model cannot be given or give back. Whole words only, so that "profile" passes."""
 
 ROUGE_THRESHOLD = 0.7
+NEIGHBOUR_FLOOR = 0.5
+"""A prompt's nearest neighbour is kept with its figure from here on. Below, nobody would call the two alike, and not
+asking for the exact figure is what makes long texts quick."""
 MIN_WORDS, MAX_WORDS = 3, 150
 
 _KEYWORDS = re.compile(r"\b(?:" + "|".join(map(re.escape, FORBIDDEN_KEYWORDS)) + r")\b", re.IGNORECASE)
@@ -94,7 +97,10 @@ class PromptFilter:
         self._pool.add(rouge_tokens(text))
 
     def admit(self, text: str) -> PromptDraft | None:
-        """The prompt as a draft, with its nearest neighbour in ``meta``; ``None`` where a filter removed it."""
+        """The prompt as a draft; ``None`` where a filter removed it.
+
+        ``meta`` holds the nearest neighbour and its figure where that is :data:`NEIGHBOUR_FLOOR` or more.
+        """
         text = " ".join(text.split())
         reason = self._cheap_reason(text)
         if reason:
@@ -106,7 +112,7 @@ class PromptFilter:
             return None
         self._remember(text)
         self.report.kept += 1
-        return PromptDraft(text, {"nearest": nearest, "rouge_l": round(similarity, 4)})
+        return PromptDraft(text, {"nearest": nearest, "rouge_l": round(similarity, 4)} if nearest else {})
 
     def _cheap_reason(self, text: str) -> str:
         words = len(text.split())
@@ -123,5 +129,5 @@ class PromptFilter:
         return ""
 
     def _nearest(self, text: str) -> tuple[str, float]:
-        found = self._pool.nearest(rouge_tokens(text))
+        found = self._pool.nearest(rouge_tokens(text), floor=min(self.threshold, NEIGHBOUR_FLOOR))
         return (self._texts[found[0]], found[1]) if found else ("", 0.0)

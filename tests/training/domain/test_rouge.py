@@ -60,6 +60,14 @@ def test_the_nearest_is_that_of_a_search_pair_by_pair(tokens: list[str], entries
     assert _pool(entries).nearest(tokens) == _one_by_one(tokens, entries)
 
 
+@given(texts, st.lists(texts, max_size=40), st.sampled_from([0.3, 0.5, 2 / 3, 0.7, 1.0]))
+def test_with_a_floor_the_nearest_is_the_same_or_is_below_it(
+    tokens: list[str], entries: list[list[str]], floor: float
+) -> None:
+    nearest = _one_by_one(tokens, entries)
+    assert _pool(entries).nearest(tokens, floor=floor) == (nearest if nearest and nearest[1] >= floor else None)
+
+
 def test_of_equally_near_entries_the_first_is_named() -> None:
     entries = [["x", str(number)] for number in range(1000)]
     assert _pool(entries).nearest(["x", "y"]) == (0, 0.5)
