@@ -6,6 +6,8 @@ import logging
 import time
 from typing import Final
 
+from training.domain.secret import Secret
+
 QUIET_SECONDS: Final = 60.0
 
 
@@ -25,4 +27,33 @@ class OnceAMinute(logging.Filter):
         if record.exc_info:
             record.msg = f"{record.msg}: {record.exc_info[1]}"
             record.exc_info = record.exc_text = None
+        return True
+
+
+#: Keys that this process has opened.
+_secrets: set[Secret] = set()
+
+
+def keep_out(secret: Secret) -> None:
+    """From now on, make this key illegible wherever :func:`hide` is used."""
+    _secrets.add(secret)
+
+
+def hide(text: str) -> str:
+    """``text`` without any key that this process has opened."""
+    for secret in _secrets:
+        text = secret.hide(text)
+    return text
+
+
+class HideKeys(logging.Filter):
+    """Makes every opened key illegible in what is logged, tracebacks included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _secrets:
+            record.msg, record.args = hide(record.getMessage()), ()
+            if record.exc_info and not record.exc_text:
+                record.exc_text = logging.Formatter().formatException(record.exc_info)
+            if record.exc_text:
+                record.exc_text = hide(record.exc_text)
         return True

@@ -155,10 +155,18 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "filters": {"once_a_minute": {"()": "alignment_app.logs.OnceAMinute"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {
+        "once_a_minute": {"()": "alignment_app.logs.OnceAMinute"},
+        "hide_keys": {"()": "alignment_app.logs.HideKeys"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["hide_keys"]}},
     # Where Valkey is away, the channel layer tries again every second, and says so each time.
-    "loggers": {"channels_redis.pubsub": {"filters": ["once_a_minute"]}},
+    "loggers": {
+        "channels_redis.pubsub": {"filters": ["once_a_minute"]},
+        # A line for every request to a teacher would be all that there is to read.
+        "httpx2": {"level": "WARNING"},
+        "google_genai": {"level": "WARNING"},
+    },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
 }
 

@@ -16,9 +16,11 @@ from redis.exceptions import RedisError
 from rq import get_current_job
 from rq.worker import Worker
 
+from alignment_app import logs
 from alignment_app.models import Checkpoint
-from alignment_app.services import artifacts, chat, queues
+from alignment_app.services import artifacts, chat, keys, queues
 from alignment_app.services.chat import Answer, Question
+from alignment_app.services.errors import Refused
 from training import judges
 from training.config import ConfigError, RunConfig
 from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
@@ -111,11 +113,12 @@ class Desk:
         try:
             with _Pulse(question):
                 answer = self._generate(question)
-        except (EngineError, ConfigError) as error:
-            answer = Answer("failed", reason=str(error))
+        except (EngineError, ConfigError, Refused) as error:
+            answer = Answer("failed", reason=logs.hide(str(error)))
         except Exception as error:
             log.exception("a question to checkpoint %s was not answered", question.checkpoint)
-            answer = Answer("failed", reason=f"{type(error).__name__}: {error}. The worker's log has the rest.")
+            reason = f"{type(error).__name__}: {error}. The worker's log has the rest."
+            answer = Answer("failed", reason=logs.hide(reason))
         chat.tell(question, answer)
 
     def close(self) -> None:
@@ -163,12 +166,18 @@ class Desk:
 
 def _spec(checkpoint: Checkpoint) -> EngineSpec:
     """The run's own engine; but weights made here are loaded by transformers, whose start is the quickest."""
-    spec = student_spec(RunConfig.parse(checkpoint.run.config), artifacts.resolve(checkpoint.location))
+    config = RunConfig.parse(checkpoint.run.config)
+    spec = student_spec(config, artifacts.resolve(checkpoint.location))
     is_remote = spec.kind == "openai_compatible" and checkpoint.kind == Checkpoint.Kind.BASE
-    return spec if is_remote else replace(spec, kind="transformers", base_url="", batch_size=1)
+    if is_remote:
+        return replace(spec, key=keys.open_key(spec.kind, config.engine.key, spec.base_url))
+    return replace(spec, kind="transformers", base_url="", batch_size=1)
 
 
 def _teacher(checkpoint: Checkpoint) -> EngineSpec:
-    """The teacher of the checkpoint's run."""
-    spec = teacher_spec(RunConfig.parse(checkpoint.run.config))
+    """The teacher of the checkpoint's run. What it costs here is on nobody's account: one answer to one question."""
+    config = RunConfig.parse(checkpoint.run.config)
+    spec = teacher_spec(config)
+    if spec.kind in keys.ADDRESSES:
+        return replace(spec, key=keys.open_key(spec.kind, config.teacher.key, spec.base_url))
     return replace(spec, model=artifacts.resolve(spec.model)) if spec.kind == "checkpoint" else spec

@@ -14,6 +14,7 @@ from alignment_app.models.data import (
     Judgement,
     PreferencePair,
     Prompt,
+    RejectedPrompt,
     Response,
 )
 from alignment_app.models.events import RunEvent
@@ -21,6 +22,7 @@ from alignment_app.models.exports import Export
 from alignment_app.models.judges import JudgeVersion
 from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
+from alignment_app.models.spending import ProviderKey, TeacherCall
 
 __all__ = [
     "Checkpoint",
@@ -37,10 +39,13 @@ __all__ = [
     "PairMargin",
     "PreferencePair",
     "Prompt",
+    "ProviderKey",
+    "RejectedPrompt",
     "Response",
     "Run",
     "RunEvent",
     "SnapshotItem",
     "Stage",
     "StageAttempt",
+    "TeacherCall",
 ]

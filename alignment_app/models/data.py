@@ -81,6 +81,24 @@ class IterationPrompt(models.Model):
         ]
 
 
+class RejectedPrompt(models.Model):
+    """A prompt that self-instruct wrote and a filter removed, and why."""
+
+    iteration = models.ForeignKey("alignment_app.Iteration", on_delete=models.CASCADE, related_name="rejected_prompts")
+    round = models.PositiveIntegerField()
+    place = models.PositiveIntegerField(help_text="Number among the candidates of its round, from 0.")
+    text = models.TextField()
+    reason = models.CharField(max_length=80, db_index=True)
+    detail = models.TextField(blank=True, help_text="The word, or the known prompt that it is too near to.")
+    rouge_l = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("iteration", "round", "place")
+        constraints = [
+            models.UniqueConstraint(fields=("iteration", "round", "place"), name="rejected_prompt_once_in_a_round")
+        ]
+
+
 class Response(models.Model):
     """One response to one prompt, by a checkpoint, a teacher or a person."""
 

@@ -41,6 +41,10 @@ class Run(models.Model):
     status_reason = models.TextField(blank=True, help_text="Why the run is in this state, in words.")
     pause_requested = models.BooleanField(default=False, help_text="Pause at the next safe point.")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    budget_tokens = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The teacher's budget since somebody changed it; null: the config's."
+    )
+    budget_usd = models.FloatField(null=True, blank=True, help_text="The same in USD.")
     cloned_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs"
@@ -160,6 +164,10 @@ class StageAttempt(models.Model):
     reason = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     rows_written = models.PositiveIntegerField(default=0)
+    held_prompt_tokens = models.PositiveBigIntegerField(
+        default=0, help_text="The most that requests to a paid teacher in flight can use. 0 once they are settled."
+    )
+    held_completion_tokens = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         ordering = ("stage", "number")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from django.db.models import Count
 from alignment_app.models import Dataset
 from alignment_app.selectors.machine import machine
 from alignment_app.selectors.runs import loss_name, preferences_of, short_model
+from alignment_app.services import keys
 from training.config import PRESETS, ConfigError, RunConfig, as_overrides, preset_data, preset_names
 from training.estimate import Estimate, estimate
 
@@ -173,8 +173,11 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
             "student.trust_remote_code",
             "The model's own code will run on this machine. Only for a model that you trust.",
         )
-    if config.teacher.kind == "gemini" and not os.environ.get("GEMINI_API_KEY"):
-        yield "teacher.kind", "GEMINI_API_KEY is not set here. The workers need it."
+    teacher = config.teacher
+    if teacher.kind == "gemini" and not teacher.key and not keys.has_environment_key("gemini"):
+        yield "teacher.key", "GEMINI_API_KEY is not set here. Name a stored key, or set it for the workers."
+    if teacher.kind in keys.ADDRESSES and teacher.budget_tokens is None and teacher.budget_usd is None:
+        yield "teacher.budget_tokens", "Without a budget nothing stops the run from spending on its teacher."
     if config.engine.kind == "vllm" and not machine().gpus:
         yield "engine.kind", "This machine has no GPU. vLLM on a CPU starts slowly and is no faster for small models."
     if not config.evaluation.enabled and config.iterations > 0:

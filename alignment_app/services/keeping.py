@@ -122,6 +122,7 @@ class Progress:
                 break
             except Exception:
                 self._flush(buffer, save, prompt_of, units_of)
+                self.keeper.check()  # an engine that was told to stop says that it could not end its work
                 raise
             buffer.append(draft)
             if time.monotonic() - flushed >= SAVE_SECONDS or self.keeper.should_stop():

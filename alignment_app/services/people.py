@@ -83,6 +83,11 @@ def can_manage_people(user: AnyUser) -> bool:
     return role_of(user) == "admin"
 
 
+def can_manage_keys(user: AnyUser) -> bool:
+    """Store, test, replace and delete keys of providers."""
+    return role_of(user) == "admin"
+
+
 def new_password() -> str:
     """A random password of 16 URL-safe characters."""
     return secrets.token_urlsafe(PASSWORD_BYTES)

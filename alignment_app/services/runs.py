@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from alignment_app.models import Checkpoint, Dataset, Iteration, Run, Stage
-from alignment_app.services import events, judges
+from alignment_app.services import events, judges, keys
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from training.config import ConfigError, RunConfig
@@ -71,7 +71,7 @@ def _base_is_m1(run: Run, base: Checkpoint) -> None:
 
 
 def check_names(config: RunConfig) -> None:
-    """Raise :class:`ConfigError` for every data set or local folder that the config names and that is not there."""
+    """Raise :class:`ConfigError` for each data set, folder and key that the config names and that is not there."""
     wanted: list[tuple[str, str, tuple[str, ...]]] = []
     kinds = Dataset.Kind
     if config.sft.enabled:
@@ -98,6 +98,7 @@ def check_names(config: RunConfig) -> None:
         judges.kept_for(config)
     except ConfigError as error:
         problems += error.problems
+    problems += keys.config_problems(config)
     problems += [problem for problem in (_local_model(*pair) for pair in _models_of(config)) if problem]
     if problems:
         raise ConfigError(problems)

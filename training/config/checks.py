@@ -33,6 +33,10 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
             split_reference(reference)
         except ValueError as error:
             found.append((field, str(error)))
+    prices = (teacher.prompt_price, teacher.completion_price)
+    if teacher.budget_usd is not None and None in prices:
+        field = "teacher.prompt_price" if prices[0] is None else "teacher.completion_price"
+        found.append((field, "a budget in money needs the provider's prices; look them up and state both"))
     if config.sft.enabled and not config.sft.datasets and config.sft.corrections == "none":
         found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
     for name, section in (("sft", config.sft), ("training", config.training)):
@@ -96,5 +100,5 @@ def _bad_address(address: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be an address like http://127.0.0.1:8001/v1"
     if parts.username or parts.password:
-        return "must hold no name or password, since everybody sees it; set the key in the worker's environment"
+        return "must hold no name or password, since everybody sees it; an admin stores keys under Keys"
     return ""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
 
+KeyName = Annotated[str, Field(max_length=60, pattern=r"^[\w.-]*$")]
+SafetyThreshold = Literal[
+    "", "off", "block_none", "block_only_high", "block_medium_and_above", "block_low_and_above"
+]  # fmt: skip
 EngineKind = Literal["transformers", "vllm", "openai_compatible"]
 Corrections = Literal["none", "same_data", "all"]
 TeacherKind = Literal["none", "oracle", "checkpoint", "openai_compatible", "gemini"]
@@ -33,6 +37,7 @@ class EngineConfig(Section):
     batch_size: int = Field(64, ge=1, le=4096, description="Completions generated together.")
     base_url: str = Field("", description="Address of the server, for openai_compatible.")
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs that share one model, for vLLM.")
+    key: KeyName = Field("", description="Name of a stored key for the server; empty: the environment's, or none.")
 
 
 class TeacherConfig(Section):
@@ -40,11 +45,35 @@ class TeacherConfig(Section):
 
     kind: TeacherKind = Field(
         "none",
-        description="oracle is the miniature's; checkpoint is any local or hub model; gemini needs GEMINI_API_KEY.",
+        description="oracle is the miniature's; checkpoint is any local or hub model; gemini needs a key.",
     )
     model: str = Field("", description="Model name or path; empty for oracle.")
-    base_url: str = Field("", description="Address of the server, for openai_compatible.")
+    base_url: str = Field("", description="Address of the server, for openai_compatible. Empty for Gemini: Google's.")
+    key: KeyName = Field(
+        "", description="Name of a key that an admin stored under Keys; empty: GEMINI_API_KEY or OPENAI_API_KEY."
+    )
     concurrency: int = Field(4, ge=1, le=256, description="Requests in flight at once.")
+    timeout: float = Field(120, ge=1, le=3600, description="Seconds until a request without an answer is asked again.")
+    system: str = Field("", max_length=20_000, description="System text before every request to a remote teacher.")
+    safety: SafetyThreshold = Field(
+        "", description="Gemini: what its safety filters block, in every category. Empty: as Google sets it."
+    )
+    budget_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="The run pauses before a remote teacher has used more tokens, read and written, than this.",
+    )
+    budget_usd: float | None = Field(
+        None, gt=0, description="The run pauses before a remote teacher has cost more than this. Needs both prices."
+    )
+    prompt_price: float | None = Field(
+        None,
+        ge=0,
+        description="What the provider asks today, in USD for a million tokens read. Look at its price list.",
+    )
+    completion_price: float | None = Field(
+        None, ge=0, description="The same for a million tokens written, thoughts included."
+    )
 
 
 class SFTConfig(Section):

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from training.config import RunConfig
+from training.domain.secret import Secret
 from training.engines.base import Engine, EngineError
 
 Kind = Literal["transformers", "vllm", "openai_compatible", "gemini", "checkpoint", "oracle"]
@@ -36,6 +37,10 @@ class EngineSpec:
     tensor_parallel: int = 1
     concurrency: int = 4
     trust_remote_code: bool = False
+    timeout: float = 120
+    system: str = ""
+    safety: str = ""
+    key: Secret | None = None
 
 
 def student_spec(config: RunConfig, model: str) -> EngineSpec:
@@ -64,6 +69,9 @@ def teacher_spec(config: RunConfig) -> EngineSpec:
         batch_size=config.engine.batch_size,
         max_length=config.student.max_length,
         concurrency=teacher.concurrency,
+        timeout=teacher.timeout,
+        system=teacher.system,
+        safety=teacher.safety,
     )
 
 
@@ -95,11 +103,26 @@ def create_engine(spec: EngineSpec) -> Engine:
         case "openai_compatible":
             from training.engines.openai_compatible import OpenAICompatibleEngine
 
-            return OpenAICompatibleEngine(spec.model, spec.base_url, concurrency=spec.concurrency)
+            return OpenAICompatibleEngine(
+                spec.model,
+                spec.base_url,
+                key=spec.key,
+                system=spec.system,
+                timeout=spec.timeout,
+                concurrency=spec.concurrency,
+            )
         case "gemini":
             from training.engines.gemini import GeminiEngine
 
-            return GeminiEngine(spec.model, base_url=spec.base_url, concurrency=spec.concurrency)
+            return GeminiEngine(
+                spec.model,
+                key=spec.key,
+                base_url=spec.base_url,
+                system=spec.system,
+                safety=spec.safety,
+                timeout=spec.timeout,
+                concurrency=spec.concurrency,
+            )
         case "oracle":
             from training.engines.oracle import OracleEngine
 

@@ -59,6 +59,10 @@ class Unanswered(EngineError):
         return cls(f"{what} not answered: {lost[-1].error}. What came is kept; resume to ask for the rest.")
 
 
+class BudgetReached(EngineError):
+    """The next request might cost more than is left. Everything that was in flight has come in and is kept."""
+
+
 class PromptTooLong(EngineError):
     """A prompt does not fit the model's context with the completion asked for. Never cut silently."""
 

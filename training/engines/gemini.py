@@ -2,54 +2,86 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from training.domain.rows import FinishReason
+from training.domain.secret import Secret
+from training.domain.spending import Usage
 from training.engines.base import Completion, EngineError, Request, Sampling
-from training.engines.remote import Refused, RemoteEngine, TryAgain
+from training.engines.remote import Answer, Refused, RemoteEngine, TryAgain, seconds_asked
+
+#: What ``teacher.safety`` may say, as Gemini names it; it holds for every category that can be set.
+THRESHOLDS = {
+    "off": "OFF",
+    "block_none": "BLOCK_NONE",
+    "block_only_high": "BLOCK_ONLY_HIGH",
+    "block_medium_and_above": "BLOCK_MEDIUM_AND_ABOVE",
+    "block_low_and_above": "BLOCK_LOW_AND_ABOVE",
+}
+CATEGORIES = (
+    "HARM_CATEGORY_HARASSMENT",
+    "HARM_CATEGORY_HATE_SPEECH",
+    "HARM_CATEGORY_SEXUALLY_EXPLICIT",
+    "HARM_CATEGORY_DANGEROUS_CONTENT",
+)
 
 
 class GeminiEngine(RemoteEngine):
-    """Generated content by model name. The key comes from GEMINI_API_KEY (or GOOGLE_API_KEY)."""
+    """Generated content by model name."""
 
     name = "gemini"
 
     def __init__(
-        self, model: str, *, base_url: str = "", concurrency: int = 4, timeout: float = 120, **retries: Any
+        self,
+        model: str,
+        *,
+        key: Secret | None = None,
+        base_url: str = "",
+        safety: str = "",
+        timeout: float = 120,
+        **common: Any,
     ) -> None:
-        super().__init__(concurrency=concurrency, **retries)
+        super().__init__(key=key, **common)
         from google import genai
         from google.genai import types
 
-        key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
-        if not key:
+        if key is None:
             raise EngineError(
-                "Gemini needs a key: set GEMINI_API_KEY in the worker's environment, then resume the run."
+                "Gemini needs a key: an admin stores one under Keys, to be named in teacher.key, or sets "
+                "GEMINI_API_KEY in the worker's environment. Then resume the run."
             )
         self.model = model
         self._types = types
+        self._safety = [
+            types.SafetySetting(
+                category=types.HarmCategory(category), threshold=types.HarmBlockThreshold(THRESHOLDS[safety])
+            )
+            for category in (CATEGORIES if safety else ())
+        ]
         self._client = genai.Client(
-            api_key=key,
+            api_key=key.reveal(),
+            vertexai=False,
             http_options=types.HttpOptions(
                 base_url=base_url or None,
                 timeout=int(timeout * 1000),
                 retry_options=types.HttpRetryOptions(attempts=1),  # retried here, where every failure is counted
+                client_args={"follow_redirects": False},  # the key goes nowhere else
             ),
         )
 
-    def ask(self, request: Request, sampling: Sampling) -> Completion:
+    def ask(self, request: Request, sampling: Sampling) -> Answer:
         """One generated answer."""
         import httpx2  # what google-genai speaks HTTP with
         from google.genai import errors
 
         types = self._types
-        system = "\n\n".join(m["content"] for m in request.messages if m["role"] == "system")
+        messages = self.messages(request)
+        system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
         contents: list[Any] = [
             types.Content(
                 role="model" if message["role"] == "assistant" else "user", parts=[types.Part(text=message["content"])]
             )
-            for message in request.messages
+            for message in messages
             if message["role"] != "system"
         ]
         settings = types.GenerateContentConfig(
@@ -58,59 +90,74 @@ class GeminiEngine(RemoteEngine):
             top_p=sampling.top_p,
             max_output_tokens=sampling.max_new_tokens,
             seed=request.seed % 2**31,
+            safety_settings=self._safety or None,
+            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )
         try:
             answer = self._client.models.generate_content(model=self.model, contents=contents, config=settings)
         except errors.APIError as error:
             raise self._judged(error) from None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise TryAgain(f"Gemini cannot be reached: {type(error).__name__}") from None
         except (httpx2.TransportError, OSError) as error:
-            raise TryAgain(f"no answer from Gemini: {type(error).__name__}") from None
+            raise TryAgain(f"no answer from Gemini: {type(error).__name__}", outcome="lost") from None
         except ValueError as error:  # a truncated or malformed body
-            raise TryAgain(f"the answer could not be read: {str(error)[:200]}") from None
-        return self._completion(request, answer)
+            raise TryAgain(f"the answer could not be read: {str(error)[:200]}", outcome="lost") from None
+        return self._answer(request, answer)
 
     def _judged(self, error: Any) -> Exception:
         text = str(error.message or error.status or "")[:300]
         if error.code in (401, 403) or (error.code == 400 and "API key" in text):
-            return EngineError(f"Gemini refused the key ({error.code}): {text}. Set GEMINI_API_KEY to a valid key.")
+            return EngineError(
+                f"Gemini refused the key ({error.code}): {text}. Have an admin replace it under Keys, or set "
+                "GEMINI_API_KEY to a valid key for the worker."
+            )
         if error.code == 404:
             return EngineError(f"Gemini has no model {self.model!r}: {text}. Check the teacher's model name.")
         if error.code in (408, 409, 429) or (error.code or 500) >= 500:
             return TryAgain(f"status {error.code}: {text}", _retry_after(error))
         return Refused(f"status {error.code}: {text}")
 
-    def _completion(self, request: Request, answer: Any) -> Completion:
+    def _answer(self, request: Request, answer: Any) -> Answer:
+        used = _usage(answer.usage_metadata)
         if not answer.candidates:
             blocked = answer.prompt_feedback.block_reason if answer.prompt_feedback else None
             if blocked:
-                raise Refused(f"Gemini blocked the prompt: {getattr(blocked, 'value', blocked)}")
-            raise TryAgain("the answer held no candidate", empty=True)
+                reason = f"Gemini blocked the prompt: {getattr(blocked, 'value', blocked)}"
+                raise TryAgain(reason, outcome="blocked", usage=used)
+            raise TryAgain("the answer held no candidate", outcome="empty", usage=used)
         candidate = answer.candidates[0]
         reason = getattr(candidate.finish_reason, "value", candidate.finish_reason) or "STOP"
         if reason not in ("STOP", "MAX_TOKENS"):
-            raise Refused(f"Gemini withheld the answer: {reason}")
+            raise TryAgain(f"Gemini withheld the answer: {reason}", outcome="blocked", usage=used)
         parts = candidate.content.parts if candidate.content and candidate.content.parts else []
         text = "".join(part.text for part in parts if part.text and not part.thought)
         if not text:
-            raise TryAgain("the answer was empty", empty=True)
-        usage = answer.usage_metadata
-        count = (usage.candidates_token_count if usage else None) or len(text.split())
+            raise TryAgain("the answer was empty", outcome="empty", usage=used)
+        count = (answer.usage_metadata.candidates_token_count if used else None) or len(text.split())
         ended: FinishReason = "length" if reason == "MAX_TOKENS" else "stop"
-        return Completion(request.key, text, count, ended, request.seed)
+        return Answer(Completion(request.key, text, count, ended, request.seed), used)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
 
+def _usage(found: Any) -> Usage | None:
+    """What Gemini counted: the prompt, and the candidates with the thoughts before them, which are billed alike."""
+    if found is None or found.prompt_token_count is None:
+        return None
+    prompt = found.prompt_token_count + (found.tool_use_prompt_token_count or 0)
+    return Usage(prompt, (found.candidates_token_count or 0) + (found.thoughts_token_count or 0))
+
+
 def _retry_after(error: Any) -> float | None:
     """Seconds that the provider asked to wait, from the header or from its RetryInfo detail ("12s")."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    stated = headers.get("retry-after")
-    if not stated and isinstance(error.details, dict):
-        for detail in error.details.get("error", {}).get("details", []):
-            stated = stated or (detail.get("retryDelay") if isinstance(detail, dict) else None)
-    try:
-        return float(str(stated).removesuffix("s")) if stated else None
-    except ValueError:
-        return None
+    asked = seconds_asked(headers.get("retry-after"))
+    if asked is None and isinstance(error.details, dict):
+        inner = error.details.get("error", {})
+        for detail in inner.get("details", []) if isinstance(inner, dict) else []:
+            stated = detail.get("retryDelay") if isinstance(detail, dict) else None
+            asked = asked if asked is not None else seconds_asked(stated)
+    return asked

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, cast
 
 from training.domain.rows import FinishReason
-from training.engines.base import Completion, EngineError, Request, Sampling
-from training.engines.remote import Refused, RemoteEngine, TryAgain
+from training.domain.secret import Secret
+from training.domain.spending import Usage
+from training.engines.base import Completion, EngineError, Request, Sampling, Unanswered
+from training.engines.remote import Answer, Refused, RemoteEngine, TryAgain, seconds_asked
 
 if TYPE_CHECKING:
     import openai
@@ -16,32 +17,33 @@ _RETRIED_STATUS = (408, 409, 425, 429)
 
 
 class OpenAICompatibleEngine(RemoteEngine):
-    """Chat completions by the ``openai`` SDK. The key comes from OPENAI_API_KEY; a local server may need none."""
+    """Chat completions by the ``openai`` SDK. A local server may need no key."""
 
     name = "openai_compatible"
 
     def __init__(
-        self, model: str, base_url: str, *, concurrency: int = 4, timeout: float = 120, **retries: Any
+        self, model: str, base_url: str, *, key: Secret | None = None, timeout: float = 120, **common: Any
     ) -> None:
-        super().__init__(concurrency=concurrency, **retries)
+        super().__init__(key=key, **common)
         import openai
 
         self.model = model
         self._client = openai.OpenAI(
             base_url=base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "no-key-set",
+            api_key=key.reveal() if key else "no-key-set",
             timeout=timeout,
             max_retries=0,  # retried here, where Retry-After is honoured and every failure is counted
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),  # the key goes nowhere else
         )
 
-    def ask(self, request: Request, sampling: Sampling) -> Completion:
+    def ask(self, request: Request, sampling: Sampling) -> Answer:
         """One chat completion."""
         import openai
 
         try:
             answer = self._client.chat.completions.create(
                 model=self.model,
-                messages=cast(Any, [dict(message) for message in request.messages]),
+                messages=cast(Any, [dict(message) for message in self.messages(request)]),
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_new_tokens,
@@ -50,50 +52,55 @@ class OpenAICompatibleEngine(RemoteEngine):
         except openai.APIStatusError as error:
             raise self._judged(error) from None
         except openai.APIConnectionError as error:
-            raise TryAgain(f"no answer from {self._client.base_url}: {error}") from None
+            raise TryAgain(f"no answer from {self._client.base_url}: {error}", outcome="lost") from None
         except (openai.APIError, ValueError) as error:
-            raise TryAgain(f"the answer could not be read: {error}") from None
-        return self._completion(request, answer)
+            raise TryAgain(f"the answer could not be read: {error}", outcome="lost") from None
+        try:
+            return self._answer(request, answer)
+        except (AttributeError, IndexError, KeyError, TypeError):  # the SDK passes on whatever is JSON
+            raise TryAgain("the answer has not the form of a chat completion", outcome="lost") from None
 
     def _judged(self, error: openai.APIStatusError) -> Exception:
         status = error.status_code
         text = str(error.message)[:300]
+        where = self._client.base_url
         if status in (401, 403):
             return EngineError(
-                f"{self._client.base_url} refused the key ({status}). Set OPENAI_API_KEY for the worker."
+                f"{where} refused the key ({status}): {text}. Have an admin store one for this address under Keys and "
+                "name it in the config. OPENAI_API_KEY of the worker is sent to OPENAI_BASE_URL alone."
             )
         if status == 404:
-            return EngineError(
-                f"{self._client.base_url} has no model {self.model!r} (404): {text}. Check name and address."
-            )
+            return EngineError(f"{where} has no model {self.model!r} (404): {text}. Check name and address.")
         if status == 429 and "insufficient_quota" in str(error.body):
-            return EngineError(
-                "The account's quota is used up. Raise it or choose another teacher, then resume the run."
+            return Unanswered(
+                "The account's quota is used up. What came is kept; raise the quota, then resume the run."
             )
         if status in _RETRIED_STATUS or status >= 500:
-            return TryAgain(f"status {status}: {text}", _seconds(error.response.headers.get("retry-after")))
+            return TryAgain(f"status {status}: {text}", seconds_asked(error.response.headers.get("retry-after")))
         return Refused(f"status {status}: {text}")
 
-    def _completion(self, request: Request, answer: Any) -> Completion:
+    def _answer(self, request: Request, answer: Any) -> Answer:
+        used = _usage(getattr(answer, "usage", None))
         choice = answer.choices[0] if getattr(answer, "choices", None) else None
         if choice is None or choice.message is None:
-            raise TryAgain("the answer held no choice", empty=True)
+            raise TryAgain("the answer held no choice", outcome="empty", usage=used)
         if choice.finish_reason == "content_filter":
-            raise Refused("the provider's content filter withheld the answer")
+            raise TryAgain("the provider's content filter withheld the answer", outcome="blocked", usage=used)
         text = choice.message.content or ""
+        if not isinstance(text, str):
+            raise TypeError
         if not text and choice.finish_reason != "stop":
-            raise TryAgain("the answer was empty", empty=True)
-        count = answer.usage.completion_tokens if answer.usage else len(text.split())
+            raise TryAgain("the answer was empty", outcome="empty", usage=used)
+        count = used.completion_tokens if used else len(text.split())
         ended: FinishReason = "length" if choice.finish_reason == "length" else "stop"
-        return Completion(request.key, text, count, ended, request.seed)
+        return Answer(Completion(request.key, text, count, ended, request.seed), used)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
 
-def _seconds(header: str | None) -> float | None:
-    try:
-        return float(header) if header else None
-    except ValueError:
+def _usage(found: Any) -> Usage | None:
+    if found is None or found.prompt_tokens is None:
         return None
+    return Usage(found.prompt_tokens, found.completion_tokens or 0)

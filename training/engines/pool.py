@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Self
 
 from training.config import RunConfig
+from training.domain.secret import Secret
 from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
 from training.engines.base import Engine
 
@@ -23,13 +24,13 @@ class EnginePool:
         for role in list(self._held):
             self._release(role)
 
-    def student(self, config: RunConfig, model: str) -> Engine:
+    def student(self, config: RunConfig, model: str, key: Secret | None = None) -> Engine:
         """The engine of the student's weights at ``model``."""
-        return self._hold("student", student_spec(config, model))
+        return self._hold("student", replace(student_spec(config, model), key=key))
 
-    def teacher(self, config: RunConfig, model: str) -> Engine:
+    def teacher(self, config: RunConfig, model: str, key: Secret | None = None) -> Engine:
         """The teacher's engine; ``model`` is its resolved name or path."""
-        return self._hold("teacher", replace(teacher_spec(config), model=model))
+        return self._hold("teacher", replace(teacher_spec(config), model=model, key=key))
 
     def _hold(self, role: str, spec: EngineSpec) -> Engine:
         if role in self._held and self._held[role][0] == spec:

@@ -16,11 +16,12 @@ from django.db import OperationalError
 if not apps.ready:  # a spawned worker does not set Django up by itself
     django.setup()
 
+from alignment_app import logs
 from alignment_app.models import Stage, StageAttempt
-from alignment_app.services import reaping, stages
+from alignment_app.services import reaping, spending, stages
 from alignment_app.services.errors import LeaseLost
 from alignment_app.services.keeping import Interrupted, Keeper
-from training.engines.base import EngineError
+from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
 from training.jobs.evaluate import evaluate
 from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs
@@ -58,7 +59,12 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
         with Keeper(attempt) as keeper:
             job = StageWork(attempt, keeper, engines)
             try:
-                stages.finish(attempt, **DO[Stage.Kind(attempt.stage.kind)](job))
+                try:
+                    found = DO[Stage.Kind(attempt.stage.kind)](job)
+                finally:
+                    job.settle()
+                spending.forget_texts(attempt)
+                stages.finish(attempt, **found)
             except (Interrupted, Stopped):
                 keeper.should_stop()
                 stages.stop(attempt, keeper.command)
@@ -66,8 +72,10 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 stages.pause_with_reason(attempt, str(halt))
             except LeaseLost:
                 raise
+            except (BudgetReached, Unanswered) as error:  # nothing is wrong with the run: it goes on when somebody says
+                stages.pause_with_reason(attempt, logs.hide(str(error)))
             except (CannotGoOn, EngineError, TrainingError) as error:
-                stages.fail(attempt, str(error))
+                stages.fail(attempt, logs.hide(str(error)))
             except OperationalError as error:
                 # The database was away or busy for too long: nothing is wrong with the stage, and it goes on.
                 stages.crash(attempt, f"The database did not answer ({str(error).strip()}).")
@@ -76,6 +84,6 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 reason = (
                     f"{type(error).__name__}: {error}. The traceback is kept with the attempt; resume to try again."
                 )
-                stages.fail(attempt, reason, traceback.format_exc())
+                stages.fail(attempt, logs.hide(reason), logs.hide(traceback.format_exc()))
     except LeaseLost as lost:
         log.warning("%s", lost)

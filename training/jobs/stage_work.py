@@ -9,15 +9,20 @@ from django.db.models import QuerySet
 from alignment_app.models import Checkpoint, Judgement, Response, StageAttempt
 from alignment_app.selectors import judges
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, rows
+from alignment_app.services import artifacts, keys, rows
+from alignment_app.services.errors import Refused
 from alignment_app.services.keeping import Keeper, Progress
-from training.config import RunConfig
+from alignment_app.services.spending import Account
+from training.config import EngineConfig, RunConfig, TeacherConfig
 from training.domain.judges import Judge
 from training.domain.rows import PromptRow
+from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
-from training.engines.base import Engine, Sampling
+from training.engines.base import Engine, EngineError, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
+from training.engines.remote import RemoteEngine
+from training.jobs.paying import PaidEngine
 from training.stages.judgements import JudgeItem, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
 
@@ -39,6 +44,7 @@ class StageWork:
         self.iteration = self.stage.iteration
         self.run = self.iteration.run
         self.config = RunConfig.parse(self.run.config)
+        self._paid: PaidEngine | None = None
 
     @property
     def recorded(self) -> bool:
@@ -86,15 +92,37 @@ class StageWork:
 
     def student(self, checkpoint: Checkpoint) -> Engine:
         """The engine of one of the run's checkpoints."""
-        return self.engines.student(self.config, artifacts.resolve(checkpoint.location))
+        key = self._key(self.config.engine)
+        return self.engines.student(self.config, artifacts.resolve(checkpoint.location), key)
 
     def teacher(self) -> Engine:
-        """The teacher's engine."""
-        model = artifacts.resolve(self.config.teacher.model) if self.config.teacher.kind == "checkpoint" else ""
-        engine = self.engines.teacher(self.config, model or self.config.teacher.model)
+        """The teacher's engine. A remote one is paid: what it uses is counted, what it answers is kept at once."""
+        teacher = self.config.teacher
+        model = artifacts.resolve(teacher.model) if teacher.kind == "checkpoint" else teacher.model
+        engine = self.engines.teacher(self.config, model, self._key(teacher))
         if isinstance(engine, OracleEngine):  # a program fills in only the forms that it knows
             engine.judges = tuple(self.judge_of(field) for field in self.config.judges())
-        return engine
+        if not isinstance(engine, RemoteEngine):
+            return engine
+        if self._paid is None:
+            account = Account(self.attempt, self.run, self.config, f"{teacher.kind}: {model}"[:200])
+            engine.should_stop = self.keeper.should_stop
+            self._paid = PaidEngine(engine, account)
+        return self._paid
+
+    def _key(self, section: EngineConfig | TeacherConfig) -> Secret | None:
+        """The key that a remote engine sends. Raises :class:`EngineError` where the named one cannot be used."""
+        if section.kind not in keys.ADDRESSES:
+            return None
+        try:
+            return keys.open_key(section.kind, section.key, section.base_url)
+        except Refused as refusal:
+            raise EngineError(refusal.message) from None
+
+    def settle(self) -> None:
+        """Before the attempt ends: take in what is on its way from a paid teacher, and save its account."""
+        if self._paid is not None:
+            self._paid.stop()
 
     def judge_of(self, field: str) -> Judge:
         """The judge that a field of the config names, as it was at the launch."""

@@ -3,153 +3,126 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
+from tests.providers import (
+    GEMINI_TROUBLES,
+    OPENAI_TROUBLES,
+    Answer,
+    Provider,
+    Reply,
+    as_json,
+    candidate,
+    chat,
+)
+from training.domain.secret import Secret
+from training.domain.spending import Usage
 from training.engines import EngineSpec, create_engine
-from training.engines.base import EngineError, Request, Sampling
-from training.engines.gemini import GeminiEngine
+from training.engines.base import BudgetReached, EngineError, Request, Sampling, Unanswered
+from training.engines.gemini import CATEGORIES, GeminiEngine
+from training.engines.metering import Call
 from training.engines.openai_compatible import OpenAICompatibleEngine
+from training.engines.remote import RemoteEngine, seconds_asked
 
-Answer = tuple[int, dict[str, str], bytes]
 QUICK = {"attempts": 4, "base_delay": 0.001, "max_delay": 0.01}
 SAMPLING = Sampling(0.5, 0.9, 16)
-
-
-class Provider:
-    """A server whose answer to the n-th request about a text is decided by the test."""
-
-    def __init__(self, answer: Callable[[str, int], Answer | None]) -> None:
-        self.seen: Counter[str] = Counter()
-        self.bodies: list[dict[str, Any]] = []
-        self.lock = threading.Lock()
-        self.running = self.most_at_once = 0
-        provider = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                text = (
-                    body["messages"][-1]["content"] if "messages" in body else body["contents"][-1]["parts"][0]["text"]
-                )
-                with provider.lock:
-                    provider.seen[text] += 1
-                    provider.bodies.append(body)
-                    number = provider.seen[text]
-                    provider.running += 1
-                    provider.most_at_once = max(provider.most_at_once, provider.running)
-                reply = answer(text, number)
-                with provider.lock:
-                    provider.running -= 1
-                if reply is None:  # a dropped connection
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                status, headers, content = reply
-                self.send_response(status)
-                for name, value in ({"content-type": "application/json"} | headers).items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+KEY = Secret("secret-key-1234")
+Serve = Callable[[Callable[[str, int], Reply]], Provider]
 
 
 @pytest.fixture
-def provider() -> Iterator[Callable[[Callable[[str, int], Answer | None]], Provider]]:
+def serve() -> Iterator[Serve]:
     started: list[Provider] = []
 
-    def start(answer: Callable[[str, int], Answer | None]) -> Provider:
-        started.append(Provider(answer))
+    def start(answer: Callable[[str, int], Reply]) -> Provider:
+        started.append(Provider(lambda text, number, _: answer(text, number)))
         return started[-1]
 
     yield start
     for one in started:
-        one.server.shutdown()
-        one.server.server_close()
+        one.close()
 
 
-def _json(data: Any, status: int = 200, **headers: str) -> Answer:
-    return status, headers, json.dumps(data).encode()
+def gemini(server: Provider, **more: Any) -> GeminiEngine:
+    return GeminiEngine("gemini-x", key=KEY, base_url=server.address, **(QUICK | more))
 
 
-def _chat(text: str, reason: str = "stop") -> Answer:
-    choice = {"index": 0, "finish_reason": reason, "message": {"role": "assistant", "content": text}}
-    usage = {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
-    return _json(
-        {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
-    )
+def openai(server: Provider, **more: Any) -> OpenAICompatibleEngine:
+    return OpenAICompatibleEngine("m", server.address + "/v1", **(QUICK | more))
 
 
-def _candidate(text: str, reason: str = "STOP") -> Answer:
-    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": reason}
-    return _json({"candidates": [candidate], "usageMetadata": {"candidatesTokenCount": 7}})
-
-
-def _requests(*texts: str) -> list[Request]:
+def requests(*texts: str) -> list[Request]:
     return [Request(text, ({"role": "user", "content": text},), seed) for seed, text in enumerate(texts)]
 
 
-def _troubled(good: Callable[[str], Answer]) -> Callable[[str, int], Answer | None]:
-    """Fails each text twice in its own way, then answers."""
+class Tally:
+    """A meter that writes everything down."""
 
-    def answer(text: str, number: int) -> Answer | None:
-        if number > 2 or text == "well":
-            return good(text)
-        return {
-            "busy": _json({"error": {"message": "slow down", "code": 429, "status": "RESOURCE_EXHAUSTED"}}, 429,
-                          **{"retry-after": "0"}),
-            "broken": _json({"error": {"message": "oops", "code": 500, "status": "INTERNAL"}}, 500),
-            "away": _json({"error": {"message": "away", "code": 503, "status": "UNAVAILABLE"}}, 503),
-            "dropped": None,
-            "malformed": (200, {}, b'{"candidates": [{"content"'),
-            "empty": _json({"candidates": [], "choices": []}),
-        }[text]  # fmt: skip
+    def __init__(self, tokens: int = 10**9) -> None:
+        self.tokens, self.reserved, self.calls = tokens, 0, list[Call]()
 
-    return answer
+    def reserve(self, request: Request, worst: Usage) -> bool:
+        if sum(call.usage.tokens for call in self.calls) + self.reserved + worst.tokens > self.tokens:
+            return False
+        self.reserved += worst.tokens
+        return True
 
+    def settle(self, call: Call, worst: Usage) -> None:
+        self.reserved -= worst.tokens
+        self.calls.append(call)
 
-TROUBLES = ("well", "busy", "broken", "away", "dropped", "malformed", "empty")
+    def spent_reason(self) -> str:
+        return "nothing is left"
 
 
-def test_an_openai_server_that_fails_in_every_way_loses_nothing(provider: Any) -> None:
-    server = provider(_troubled(lambda text: _chat(f"re: {text}")))
-    engine = OpenAICompatibleEngine("m", server.address + "/v1", concurrency=3, **QUICK)
-    found = {completion.key: completion for completion in engine.generate(_requests(*TROUBLES), SAMPLING)}
-    assert {key: completion.text for key, completion in found.items()} == {text: f"re: {text}" for text in TROUBLES}
-    assert all(completion.token_count == 7 and completion.finish_reason == "stop" for completion in found.values())
-    assert server.most_at_once <= 3
-    assert {body["seed"] for body in server.bodies} == set(range(len(TROUBLES)))
-    assert server.bodies[0]["max_tokens"] == 16
+@pytest.mark.parametrize(
+    ("engine_of", "troubles", "good"), [(gemini, GEMINI_TROUBLES, candidate), (openai, OPENAI_TROUBLES, chat)]
+)
+def test_a_provider_that_fails_twice_in_every_way_loses_nothing(
+    serve: Serve, engine_of: Callable[..., RemoteEngine], troubles: dict[str, Reply], good: Callable[[str], Answer]
+) -> None:
+    server = serve(lambda text, number: good(f"re: {text}") if number > 2 else troubles[text])
+    engine = engine_of(server, concurrency=3, timeout=1)
+    engine.meter = tally = Tally()
+    found = {completion.key: completion for completion in engine.generate(requests(*troubles), SAMPLING)}
     engine.close()
-
-
-def test_gemini_that_fails_in_every_way_loses_nothing(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "a-key")
-    server = provider(_troubled(lambda text: _candidate(f"re: {text}")))
-    engine = GeminiEngine("gemini-x", base_url=server.address, concurrency=3, **QUICK)
-    found = {completion.key: completion for completion in engine.generate(_requests(*TROUBLES), SAMPLING)}
-    assert {key: completion.text for key, completion in found.items()} == {text: f"re: {text}" for text in TROUBLES}
+    assert {key: completion.text for key, completion in found.items()} == {text: f"re: {text}" for text in troubles}
+    assert all(completion.finish_reason == "stop" for completion in found.values())
     assert server.most_at_once <= 3
-    assert server.bodies[0]["generationConfig"]["maxOutputTokens"] == 16
+    assert {server.seen[text] for text in troubles} == {3}
+    assert tally.reserved == 0
+    assert len(tally.calls) == 3 * len(troubles)
+
+
+def test_what_is_asked_carries_limit_seed_system_text_and_safety_settings(serve: Serve) -> None:
+    server = serve(lambda text, _: candidate("fine"))
+    engine = gemini(server, system="Be strict.", safety="block_only_high")
+    list(engine.generate(requests("a"), SAMPLING))
+    (body,) = server.bodies
+    assert body["generationConfig"] == {"temperature": 0.5, "topP": 0.9, "maxOutputTokens": 16, "seed": 0}
+    assert body["systemInstruction"]["parts"] == [{"text": "Be strict."}]
+    assert {setting["category"]: setting["threshold"] for setting in body["safetySettings"]} == dict.fromkeys(
+        CATEGORIES, "BLOCK_ONLY_HIGH"
+    )
     engine.close()
+    other = serve(lambda text, _: chat("fine"))
+    engine_two = openai(other, system="Be strict.")
+    list(engine_two.generate(requests("a"), SAMPLING))
+    assert other.bodies[0]["messages"][0] == {"role": "system", "content": "Be strict."}
+    assert (other.bodies[0]["max_tokens"], other.bodies[0]["seed"]) == (16, 0)
+    engine_two.close()
 
 
-def test_what_never_comes_is_an_error_completion_and_no_score(provider: Any) -> None:
-    server = provider(lambda text, _: _json({"error": {"message": "oops"}}, 500) if text == "bad" else _chat("fine"))
-    engine = OpenAICompatibleEngine("m", server.address + "/v1", **QUICK)
-    found = {completion.key: completion for completion in engine.generate(_requests("bad", "good"), SAMPLING)}
+def test_what_never_comes_is_an_error_completion_and_no_score(serve: Serve) -> None:
+    server = serve(lambda text, _: OPENAI_TROUBLES["500"] if text == "bad" else chat("fine"))
+    engine = openai(server)
+    found = {completion.key: completion for completion in engine.generate(requests("bad", "good"), SAMPLING)}
     assert found["good"].text == "fine"
     assert (found["bad"].text, found["bad"].finish_reason) == ("", "error")
     assert "asked 4 times" in found["bad"].error
@@ -157,71 +130,210 @@ def test_what_never_comes_is_an_error_completion_and_no_score(provider: Any) -> 
     engine.close()
 
 
-def test_an_answer_that_is_empty_each_time_counts_as_a_refusal(provider: Any) -> None:
-    server = provider(lambda text, _: _chat("", "length"))
-    engine = OpenAICompatibleEngine("m", server.address + "/v1", **QUICK)
-    (found,) = engine.generate(_requests("a"), SAMPLING)
+def test_an_answer_that_is_empty_each_time_counts_as_a_refusal(serve: Serve) -> None:
+    engine = openai(serve(lambda text, _: chat("", "length")))
+    (found,) = engine.generate(requests("a"), SAMPLING)
     assert (found.finish_reason, found.refused) == ("error", True)
     engine.close()
 
 
-def test_a_safety_block_is_an_error_completion_and_is_not_asked_again(
-    provider: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "a-key")
-    blocked = {"prompt": _json({"promptFeedback": {"blockReason": "SAFETY"}}), "answer": _candidate("", "SAFETY")}
-    server = provider(lambda text, _: blocked[text])
-    engine = GeminiEngine("gemini-x", base_url=server.address, **QUICK)
-    found = list(engine.generate(_requests("prompt", "answer"), SAMPLING))
-    assert all("SAFETY" in completion.error for completion in found)
-    assert server.seen == {"prompt": 1, "answer": 1}
+def test_a_lasting_safety_block_is_a_refusal_after_three_tries(serve: Serve) -> None:
+    server = serve(lambda text, _: GEMINI_TROUBLES[text])
+    engine = gemini(server)
+    found = list(engine.generate(requests("blocked prompt", "blocked answer"), SAMPLING))
+    assert all("SAFETY" in completion.error and completion.refused for completion in found)
+    assert server.seen["blocked prompt"] == server.seen["blocked answer"] == 3
     engine.close()
 
 
-def test_a_cut_answer_says_that_it_was_cut(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "a-key")
-    server = provider(lambda text, _: _candidate("half", "MAX_TOKENS"))
-    engine = GeminiEngine("gemini-x", base_url=server.address, **QUICK)
-    assert next(iter(engine.generate(_requests("a"), SAMPLING))).finish_reason == "length"
+def test_a_request_that_the_provider_calls_wrong_is_asked_once(serve: Serve) -> None:
+    server = serve(lambda text, _: as_json({"error": {"message": "bad field", "code": 400}}, 400))
+    for engine in (gemini(server), openai(server)):
+        (found,) = engine.generate(requests(engine.name), SAMPLING)
+        assert found.refused
+        assert "bad field" in found.error
+        assert server.seen[engine.name] == 1
+        engine.close()
+
+
+def test_a_cut_answer_says_that_it_was_cut(serve: Serve) -> None:
+    for engine in (
+        gemini(serve(lambda text, _: candidate("half", "MAX_TOKENS"))),
+        openai(serve(lambda text, _: chat("half", "length"))),
+    ):
+        assert next(iter(engine.generate(requests("a"), SAMPLING))).finish_reason == "length"
+        engine.close()
+
+
+def test_a_retry_after_holds_everybody_back_and_is_never_cut_short(serve: Serve) -> None:
+    busy = as_json({"error": {"message": "slow down"}}, 429, **{"retry-after": "0.6"})
+    server = serve(lambda text, number: busy if (text, number) == ("a", 1) else chat("fine"))
+    engine = openai(server, concurrency=1)  # its own longest delay is 10 ms
+    assert len(list(engine.generate(requests("a", "b"), SAMPLING))) == 2
+    assert server.times[1] - server.times[0] >= 0.6
     engine.close()
-    chat = provider(lambda text, _: _chat("half", "length"))
-    other = OpenAICompatibleEngine("m", chat.address + "/v1", **QUICK)
-    assert next(iter(other.generate(_requests("a"), SAMPLING))).finish_reason == "length"
-    other.close()
+
+
+def test_a_retry_after_is_read_as_number_duration_and_date() -> None:
+    assert seconds_asked("12") == 12
+    assert seconds_asked("0.5s") == 0.5
+    soon = datetime.now(UTC) + timedelta(seconds=90)
+    assert 80 < (seconds_asked(format_datetime(soon, usegmt=True)) or 0) <= 90
+    assert seconds_asked(format_datetime(soon - timedelta(hours=1), usegmt=True)) == 0
+    assert seconds_asked("soon") is None
+    assert seconds_asked(None) is None
+
+
+def test_a_wait_of_hours_ends_the_generation_with_the_reason(serve: Serve) -> None:
+    away = as_json({"error": {"message": "daily quota", "code": 429}}, 429, **{"retry-after": "7200"})
+    for engine in (gemini(serve(lambda *_: away)), openai(serve(lambda *_: away))):
+        with pytest.raises(Unanswered, match="asks to wait 7200 seconds"):
+            list(engine.generate(requests("a", "b"), SAMPLING))
+        engine.close()
+
+
+def test_a_used_up_quota_ends_the_generation_and_what_came_is_kept(serve: Serve) -> None:
+    quota = as_json({"error": {"message": "no more", "code": "insufficient_quota", "type": "insufficient_quota"}}, 429)
+    server = serve(lambda text, _: quota if text == "c" else chat("fine"))
+    engine = openai(server, concurrency=1)
+    came = []
+    with pytest.raises(Unanswered, match="quota is used up"):
+        came.extend(completion.key for completion in engine.generate(requests("a", "b", "c", "d"), SAMPLING))
+    assert server.seen["c"] == 1
+    assert server.seen["d"] == 0
+    engine.close()
+
+
+def test_delays_grow_and_differ() -> None:
+    class Nobody(RemoteEngine):
+        def ask(self, request: Request, sampling: Sampling) -> Any: ...
+        def close(self) -> None: ...
+
+    engine = Nobody(base_delay=1, max_delay=60)
+    for tries in range(1, 6):
+        drawn = [engine.delay(tries, None) for _ in range(200)]
+        assert 0.5 * 2 ** (tries - 1) <= min(drawn) < max(drawn) <= 1.5 * 2 ** (tries - 1)
+        assert len(set(drawn)) > 100
+    assert max(engine.delay(20, None) for _ in range(50)) == 60
+    assert engine.delay(1, 300) == 300
+
+
+def test_the_providers_own_count_is_told_and_what_was_lost_counts_at_its_worst(serve: Serve) -> None:
+    way = {1: GEMINI_TROUBLES["dropped"], 2: GEMINI_TROUBLES["no candidate"], 3: GEMINI_TROUBLES["503"]}
+    engine = gemini(
+        serve(lambda text, number: way.get(number) or candidate("fine", prompt=9, completion=4, thoughts=3))
+    )
+    engine.meter = tally = Tally()
+    list(engine.generate(requests("four"), SAMPLING))
+    assert [call.outcome for call in tally.calls] == ["lost", "empty", "failed", "answered"]
+    assert tally.calls[0].usage == Usage(4 + 32, 16)
+    assert [call.usage for call in tally.calls[1:]] == [Usage(5, 0), Usage(), Usage(9, 7)]
+    engine.close()
+
+
+def test_a_budget_is_never_passed_and_all_that_fits_is_asked(serve: Serve) -> None:
+    server = serve(lambda text, _: chat("fine", prompt=20, completion=16))
+    engine = openai(server, concurrency=8)
+    engine.meter = tally = Tally(tokens=400)  # the worst case of a request is 1 + 32 + 16 tokens
+    came = []
+
+    def draw() -> None:
+        for completion in engine.generate(requests(*"abcdefghijklmnopqrst"), SAMPLING):
+            came.append(completion.key)
+            assert sum(call.usage.tokens for call in tally.calls) + tally.reserved <= 400
+
+    with pytest.raises(BudgetReached, match="nothing is left"):
+        draw()
+    used = sum(call.usage.tokens for call in tally.calls)
+    assert used == 36 * len(came)
+    assert 400 - 49 < used <= 400
+    assert tally.reserved == 0
+    engine.close()
 
 
 @pytest.mark.parametrize(("status", "said"), [(401, "OPENAI_API_KEY"), (404, "Check name and address")])
-def test_a_bad_key_or_model_ends_the_generation_with_the_remedy(provider: Any, status: int, said: str) -> None:
-    server = provider(lambda *_: _json({"error": {"message": "no"}}, status))
-    engine = OpenAICompatibleEngine("m", server.address + "/v1", **QUICK)
+def test_a_bad_key_or_model_ends_the_generation_with_the_remedy(serve: Serve, status: int, said: str) -> None:
+    engine = openai(serve(lambda *_: as_json({"error": {"message": "no"}}, status)))
     with pytest.raises(EngineError, match=said):
-        list(engine.generate(_requests("a", "b"), SAMPLING))
+        list(engine.generate(requests("a", "b"), SAMPLING))
     engine.close()
 
 
-def test_a_key_is_never_part_of_an_error(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "secret-key-1234")
-    answer = _json({"error": {"message": "API key not valid", "code": 400, "status": "INVALID_ARGUMENT"}}, 400)
-    server = provider(lambda *_: answer)
-    engine = GeminiEngine("gemini-x", base_url=server.address, **QUICK)
-    with pytest.raises(EngineError, match="GEMINI_API_KEY") as caught:
-        list(engine.generate(_requests("a"), SAMPLING))
-    assert "secret-key-1234" not in str(caught.value)
-    engine.close()
+def test_a_key_is_never_part_of_an_error_or_an_answer(serve: Serve) -> None:
+    plain = KEY.reveal()
+    repeats = {
+        "refused": as_json({"error": {"message": f"API key not valid: {plain}", "code": 400}}, 400),
+        "busy": as_json({"error": {"message": f"slow down, {plain}", "code": 429}}, 429),
+        "wrong": as_json({"error": {"message": f"odd header {plain}", "code": 422}}, 422),
+        "malformed": (200, {}, json.dumps({"candidates": plain, "choices": plain}).encode()),
+    }
+    for engine_of, good in ((gemini, candidate), (openai, chat)):
+        for text in (*repeats, "good"):
+            server = serve(lambda text, _, good=good: repeats.get(text) or good(f"you sent {plain}"))
+            engine = engine_of(server, key=KEY) if engine_of is openai else engine_of(server)
+            said = ""
+            try:
+                for completion in engine.generate(requests(text), SAMPLING):
+                    said += completion.text + completion.error
+            except EngineError as error:
+                said += str(error)
+            assert said
+            assert plain not in said
+            assert any(plain in value for value in server.headers[0].values())
+            engine.close()
+    assert plain not in f"{KEY} {KEY!r} {EngineSpec('gemini', 'x', key=KEY)}"
 
 
-def test_gemini_without_a_key_says_which_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
-    monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
+def test_a_key_does_not_follow_a_redirect(serve: Serve) -> None:
+    elsewhere = serve(lambda text, _: chat("fine"))
+    moved = (307, {"location": elsewhere.address + "/v1/chat/completions"}, b"")
+    for engine in (gemini(serve(lambda *_: moved)), openai(serve(lambda *_: moved), key=KEY)):
+        try:
+            found = list(engine.generate(requests("a"), SAMPLING))
+        except EngineError:
+            found = []
+        assert all(completion.finish_reason == "error" for completion in found)
+        engine.close()
+    assert elsewhere.headers == []
+
+
+def test_gemini_without_a_key_says_what_to_do() -> None:
     with pytest.raises(EngineError, match="GEMINI_API_KEY"):
         create_engine(EngineSpec("gemini", "gemini-x"))
 
 
-def test_an_abandoned_generation_asks_for_no_more(provider: Any) -> None:
-    server = provider(lambda text, _: _chat("fine"))
-    engine = OpenAICompatibleEngine("m", server.address + "/v1", concurrency=2, **QUICK)
-    completions = engine.generate(_requests(*(f"text {n}" for n in range(50))), SAMPLING)
+def test_an_abandoned_generation_asks_for_no_more(serve: Serve) -> None:
+    server = serve(lambda text, _: chat("fine"))
+    engine = openai(server, concurrency=2)
+    completions = engine.generate(requests(*(f"text {n}" for n in range(50))), SAMPLING)
     next(iter(completions))
     completions.close()  # type: ignore[attr-defined]
-    assert sum(server.seen.values()) <= 6
+    assert sum(server.seen[f"text {n}"] for n in range(50)) <= 6
+    engine.close()
+
+
+def test_a_metered_generation_that_is_abandoned_takes_in_what_is_on_its_way(serve: Serve) -> None:
+    def answer(text: str, _: int) -> Reply:
+        if text != "first":
+            time.sleep(0.3)
+        return chat("fine")
+
+    engine = openai(serve(answer), concurrency=3)
+    engine.meter = tally = Tally()
+    completions = engine.generate(requests("first", "second", "third", "fourth"), SAMPLING)
+    next(iter(completions))
+    completions.close()  # type: ignore[attr-defined]
+    assert tally.reserved == 0
+    assert {call.outcome for call in tally.calls} == {"answered"}
+    assert len(tally.calls) >= 3
+    engine.close()
+
+
+def test_a_generation_that_waits_hears_that_it_is_to_stop(serve: Serve) -> None:
+    away = as_json({"error": {"message": "later"}}, 503, **{"retry-after": "800"})
+    engine = openai(serve(lambda *_: away))
+    began = time.monotonic()
+    engine.should_stop = lambda: time.monotonic() - began > 0.2
+    with pytest.raises(Unanswered, match="asked to stop"):
+        list(engine.generate(requests("a"), SAMPLING))
     engine.close()

@@ -13,7 +13,7 @@ from training.domain.rows import PromptRow, ResponseRow
 from training.domain.self_instruct import PromptFilter
 from training.engines.base import Completion, Request, Sampling, Unanswered
 from training.engines.oracle import OracleEngine
-from training.engines.remote import AWAY_AFTER, Refused, RemoteEngine, TryAgain
+from training.engines.remote import AWAY_AFTER, Answer, Refused, RemoteEngine, TryAgain
 from training.engines.transformers_engine import TransformersEngine
 from training.miniature.oracle import demonstrate
 from training.stages.evaluation import ComparisonItem, compare_responses
@@ -36,10 +36,11 @@ class PartlyAway(RemoteEngine):
         super().__init__(concurrency=3)
         self.refuses = refuses
 
-    def ask(self, request: Request, sampling: Sampling) -> Completion:
+    def ask(self, request: Request, sampling: Sampling) -> Answer:
         if request.seed % self.refuses == 0:
             raise Refused("away")
-        return Completion(request.key, f"It is fine.\nScore: {request.seed % 5}", 5, "stop", request.seed)
+        text = f"It is fine.\nScore: {request.seed % 5}"
+        return Answer(Completion(request.key, text, 5, "stop", request.seed), None)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -52,7 +53,7 @@ class DropsSome(PartlyAway):
         super().__init__(refuses)
         self.attempts = 1
 
-    def ask(self, request: Request, sampling: Sampling) -> Completion:
+    def ask(self, request: Request, sampling: Sampling) -> Answer:
         try:
             return super().ask(request, sampling)
         except Refused:
@@ -128,7 +129,7 @@ def test_a_provider_that_is_away_is_not_asked_for_everything() -> None:
     asked = []
 
     class Away(DropsSome):
-        def ask(self, request: Request, sampling: Sampling) -> Completion:
+        def ask(self, request: Request, sampling: Sampling) -> Answer:
             asked.append(request.key)
             raise TryAgain("nobody there")
 
@@ -178,8 +179,8 @@ def test_a_comparison_is_asked_in_both_orders() -> None:
 
 def test_a_judge_that_always_takes_the_first_gives_only_ties() -> None:
     class TakesTheFirst(PartlyAway):
-        def ask(self, request: Request, sampling: Sampling) -> Completion:
-            return Completion(request.key, "Verdict: first", 3, "stop", request.seed)
+        def ask(self, request: Request, sampling: Sampling) -> Answer:
+            return Answer(Completion(request.key, "Verdict: first", 3, "stop", request.seed), None)
 
     good, bad = ResponseRow(1, 1, 0, "right"), ResponseRow(2, 1, 0, "wrong")
     (draft,) = compare_responses([ComparisonItem(_prompt(1), good, bad, 1)], TakesTheFirst(1), PAIRWISE, SAMPLING)

@@ -1,0 +1,218 @@
+"""Keys of providers: stored encrypted, tested by a worker, and handed out for the one address that each is bound to."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from functools import cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq import Queue
+
+from alignment_app import logs
+from alignment_app.models import ProviderKey
+from alignment_app.services import people, queues
+from alignment_app.services.errors import Refused
+from training.config import RunConfig
+from training.domain.secret import Secret
+
+#: Where each provider is when nobody says otherwise.
+ADDRESSES: Final = {
+    "gemini": "https://generativelanguage.googleapis.com",
+    "openai_compatible": "https://api.openai.com/v1",
+}
+#: The environment's keys, and the variable that names the address which they are bound to.
+ENVIRONMENT: Final = {
+    "gemini": (("GEMINI_API_KEY", "GOOGLE_API_KEY"), "GOOGLE_GEMINI_BASE_URL"),
+    "openai_compatible": (("OPENAI_API_KEY",), "OPENAI_BASE_URL"),
+}
+TEST_ENTRY_POINT: Final = "training.jobs.keys.try_key"
+TEST_SECONDS: Final = 60
+LEAST_LENGTH: Final = 8
+
+
+@transaction.atomic
+def store(name: str, provider: str, base_url: str, secret: str, *, by: User) -> ProviderKey:
+    """Keep a new key. Raises :class:`Refused` where the name is taken, something is unusable, or ``by`` is no admin."""
+    _admins_only(by)
+    name, secret = name.strip(), secret.strip()
+    if not re.fullmatch(r"[\w.-]{1,60}", name):
+        raise Refused("bad-name", "A name has letters, digits and . _ - only, 60 at most.", status=400)
+    if provider not in ADDRESSES:
+        raise Refused("unknown-provider", f"Choose a provider: {' or '.join(ADDRESSES)}.", status=400)
+    address = _address(base_url or ADDRESSES[provider])
+    _check_secret(secret)
+    try:
+        with transaction.atomic():
+            return ProviderKey.objects.create(
+                name=name,
+                provider=provider,
+                base_url=address,
+                secret=_cipher(settings.SECRET_KEY).encrypt(secret.encode()).decode(),
+                last_four=secret[-4:],
+                made_by=by,
+            )
+    except IntegrityError:
+        raise Refused("name-taken", f"There is a key named {name}. Replace it, or choose another name.") from None
+
+
+@transaction.atomic
+def replace(key: ProviderKey, secret: str, *, by: User) -> None:
+    """Put another key in its place, for the same address; runs that name it use the new one from their next stage."""
+    _admins_only(by)
+    secret = secret.strip()
+    _check_secret(secret)
+    key.secret = _cipher(settings.SECRET_KEY).encrypt(secret.encode()).decode()
+    key.last_four, key.made_by, key.made_at = secret[-4:], by, timezone.now()
+    key.tested_at = key.test_asked_at = key.test_passed = None
+    key.test_result = ""
+    key.save()
+
+
+@transaction.atomic
+def remove(key: ProviderKey, *, by: User) -> None:
+    """Delete a key. A run that names it fails at its next stage and says so."""
+    _admins_only(by)
+    key.delete()
+
+
+def ask_for_test(key: ProviderKey, *, by: User) -> None:
+    """Have a worker ask the provider for its list of models with this key, which costs nothing."""
+    _admins_only(by)
+    key.test_asked_at, key.test_passed, key.test_result = timezone.now(), None, ""
+    key.save(update_fields=["test_asked_at", "test_passed", "test_result"])
+    try:
+        Queue(queues.INTERACTIVE, connection=queues.connection()).enqueue_call(
+            TEST_ENTRY_POINT, args=(key.pk,), description="key test", timeout=TEST_SECONDS, result_ttl=0, failure_ttl=60
+        )
+    except (RedisError, OSError):
+        say_tested(key.pk, False, "The queue's server does not answer. See the page System.")
+
+
+def say_tested(pk: int, passed: bool, result: str) -> None:
+    """Write what a test found."""
+    ProviderKey.objects.filter(pk=pk).update(
+        tested_at=timezone.now(), test_passed=passed, test_result=logs.hide(result)
+    )
+
+
+def problem(provider: str, name: str, base_url: str) -> str:
+    """Why a config may not name this key for this address, or nothing."""
+    if not name:
+        return ""
+    found = ProviderKey.objects.filter(name=name).first()
+    if found is None:
+        return f"there is no stored key named {name!r}; an admin adds it under Keys"
+    if found.provider != provider:
+        return f"the key {name!r} is of another provider ({found.get_provider_display()})"
+    if not _is_at(base_url or ADDRESSES[provider], found.base_url):
+        return f"the key {name!r} may be sent to {found.base_url} alone; give that address, or have an admin add a key"
+    return ""
+
+
+def config_problems(config: RunConfig) -> list[tuple[str, str]]:
+    """(dotted field, sentence) for every key that a config names and may not use as it does."""
+    found = []
+    for field, section in (("teacher.key", config.teacher), ("engine.key", config.engine)):
+        if section.key and section.kind not in ADDRESSES:
+            found.append((field, "a key is for gemini or openai_compatible; leave it empty"))
+        elif section.key and (text := problem(section.kind, section.key, section.base_url)):
+            found.append((field, text))
+    return found
+
+
+def open_key(provider: str, name: str, base_url: str) -> Secret | None:
+    """The key for a provider at an address: the named one, else the environment's where it is bound to that address.
+
+    Raises :class:`Refused` with the remedy where a named key cannot be used.
+    """
+    secret = _stored(provider, name, base_url) if name else _from_environment(provider, base_url)
+    if secret is not None:
+        logs.keep_out(secret)
+    return secret
+
+
+def _stored(provider: str, name: str, base_url: str) -> Secret:
+    if text := problem(provider, name, base_url):
+        raise Refused("no-key", f"{text[0].upper()}{text[1:]}. Then resume the run.")
+    return Secret(decrypt(ProviderKey.objects.get(name=name)))
+
+
+def decrypt(key: ProviderKey) -> str:
+    """The key itself. Raises :class:`Refused` where SECRET_KEY is another than when it was stored."""
+    try:
+        return _cipher(settings.SECRET_KEY).decrypt(key.secret.encode()).decode()
+    except InvalidToken:
+        raise Refused(
+            "unreadable-key",
+            f"The key {key.name!r} was stored under another SECRET_KEY. An admin replaces it under Keys.",
+        ) from None
+
+
+def _from_environment(provider: str, base_url: str) -> Secret | None:
+    names, address_name = ENVIRONMENT[provider]
+    bound = os.environ.get(address_name) or ADDRESSES[provider]
+    if not _is_at(base_url or bound, bound):
+        return None
+    found = next((value for name in names if (value := os.environ.get(name, "").strip())), "")
+    return Secret(found) if found else None
+
+
+def has_environment_key(provider: str) -> bool:
+    """Whether this process has a key of the provider in its environment. The workers' may differ."""
+    return any(os.environ.get(name) for name in ENVIRONMENT[provider][0])
+
+
+def _is_at(base_url: str, bound: str) -> bool:
+    """Whether an address is the bound one or below it: same scheme, host and port, the same beginning of the path."""
+    try:
+        one, other = urlsplit(base_url), urlsplit(bound)
+        ports = [parts.port or {"https": 443, "http": 80}.get(parts.scheme) for parts in (one, other)]
+    except ValueError:
+        return False
+    if (one.scheme, one.hostname, ports[0]) != (other.scheme, other.hostname, ports[1]):
+        return False
+    if one.username or one.password or ".." in one.path or "%" in one.path:
+        return False
+    return f"{one.path.rstrip('/')}/".startswith(f"{other.path.rstrip('/')}/")
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text.strip())
+    try:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.username or parts.password or parts.query or parts.fragment or len(text) > 300:
+        raise Refused(
+            "bad-address", "Give an address like https://api.example.org/v1, without name or password.", status=400
+        )
+    return text.strip().rstrip("/")
+
+
+def _check_secret(secret: str) -> None:
+    if not LEAST_LENGTH <= len(secret) <= 4096 or not secret.isprintable() or not secret.isascii() or " " in secret:
+        raise Refused(
+            "bad-key", f"A key has {LEAST_LENGTH} characters or more, none of them a space. Paste it whole.", status=400
+        )
+
+
+@cache
+def _cipher(secret_key: str) -> Fernet:
+    derived = HKDF(SHA256(), 32, salt=None, info=b"plumbline provider keys").derive(secret_key.encode())
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _admins_only(user: User) -> None:
+    if not people.can_manage_keys(user):
+        raise Refused("not-allowed", "Only an admin looks after keys. Ask one.", status=403)

@@ -1,0 +1,235 @@
+"""The account of a run with its paid teacher: what was used, what is set aside, and when to stop.
+
+What a request may cost at most is written down before it is sent, and given back when the provider's own count is
+saved. So whatever dies in between, the sum in the record is never below what was spent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Count, Q, Sum
+
+from alignment_app.models import Run, StageAttempt, TeacherCall
+from alignment_app.services import events
+from alignment_app.services.errors import Refused
+from alignment_app.services.rows import storable
+from alignment_app.services.stages import held
+from training.config import RunConfig
+from training.domain.rows import FinishReason, Message
+from training.domain.spending import Budget, Price, Usage
+
+SAVE_SECONDS: Final = 0.4
+BATCH: Final = 400
+
+
+def allowance(run: Run, config: RunConfig | None = None) -> Budget:
+    """The budget in force: what somebody set since, else the config's."""
+    teacher = (config or RunConfig.parse(run.config)).teacher
+    return Budget(
+        run.budget_tokens if run.budget_tokens is not None else teacher.budget_tokens,
+        run.budget_usd if run.budget_usd is not None else teacher.budget_usd,
+    )
+
+
+def price_of(config: RunConfig) -> Price:
+    """The prices that the config states."""
+    return Price(config.teacher.prompt_price, config.teacher.completion_price)
+
+
+@transaction.atomic
+def set_budget(run: Run, *, tokens: int | None, usd: float | None, user: Any = None) -> Run:
+    """Change what the run may spend on its teacher; ``None`` leaves a limit as it is. Written into the run's log.
+
+    The config stays what was asked for. Raises :class:`Refused` for a limit that is already passed or means nothing.
+    """
+    run = Run.objects.select_for_update().get(pk=run.pk)
+    config = RunConfig.parse(run.config)
+    before, spent = allowance(run, config), totals(run.pk)
+    changes = []
+    if tokens is not None:
+        if tokens < max(1, spent["tokens"]) or tokens > 10**15:
+            raise Refused("budget-passed", f"{spent['tokens']:,} tokens are spent; give a larger budget.", status=400)
+        run.budget_tokens = tokens
+        changes.append(f"{before.tokens or 0:,} to {tokens:,} tokens" if before.tokens else f"{tokens:,} tokens")
+    if usd is not None:
+        if None in (config.teacher.prompt_price, config.teacher.completion_price):
+            raise Refused(
+                "no-prices", "This run's config states no prices, so money cannot be counted. Set tokens.", status=400
+            )
+        if not spent["usd"] < usd < 1e9:
+            raise Refused("budget-passed", f"{spent['usd']:.4f} USD are spent; give a larger budget.", status=400)
+        run.budget_usd = usd
+        changes.append(f"{before.usd:g} to {usd:g} USD" if before.usd else f"{usd:g} USD")
+    if not changes:
+        raise Refused("nothing-given", "Give a number of tokens, or USD.", status=400)
+    run.save(update_fields=["budget_tokens", "budget_usd"])
+    who = user or "the command line"
+    verb = "from " if before.tokens or before.usd else "to "
+    events.log(run.pk, f"The teacher's budget was set {verb}{' and '.join(changes)} by {who}.")
+    return run
+
+
+def totals(run_id: int) -> dict[str, Any]:
+    """Calls, tokens and USD of a run; ``held`` is what is set aside for requests in flight."""
+    calls = TeacherCall.objects.filter(run=run_id).aggregate(
+        calls=Count("pk"),
+        lost=Count("pk", filter=Q(outcome=TeacherCall.Outcome.LOST)),
+        prompt=Sum("prompt_tokens"),
+        completion=Sum("completion_tokens"),
+        usd=Sum("cost_usd"),
+        unpriced=Count("pk", filter=Q(cost_usd__isnull=True)),
+    )
+    prompt, completion = calls["prompt"] or 0, calls["completion"] or 0
+    return {
+        **calls,
+        "prompt": prompt,
+        "completion": completion,
+        "tokens": prompt + completion,
+        "usd": calls["usd"] or 0.0,
+    }
+
+
+def request_hash(model: str, messages: Sequence[Message], seed: int, sampling: dict[str, Any]) -> str:
+    """SHA-256 of everything that decides an answer."""
+    said = json.dumps([model, [dict(message) for message in messages], seed, sampling], sort_keys=True)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Account:
+    """One attempt's dealings with the teacher. Every write is fenced by the attempt's lease.
+
+    Only one attempt of a run is at work at a time, so what others spent does not change meanwhile.
+    """
+
+    def __init__(self, attempt: StageAttempt, run: Run, config: RunConfig, model: str) -> None:
+        self.attempt, self.model = attempt, model
+        self.run_id = run.pk
+        self.budget, self.price = allowance(run, config), price_of(config)
+        self._settle_what_others_left()
+        found = totals(run.pk)
+        self.spent = Usage(found["prompt"], found["completion"])
+        self.spent_usd: float | None = found["usd"] if self.price.cost(Usage()) is not None else None
+        self.in_flight = Usage()
+        self._held = Usage()
+        self._unsaved: list[TeacherCall] = []
+        self._saved_at = time.monotonic()
+
+    def _settle_what_others_left(self) -> None:
+        """What a dead attempt had set aside counts as used: nobody knows what became of it."""
+        with held(self.attempt):
+            others = StageAttempt.objects.filter(stage__iteration__run=self.run_id).exclude(pk=self.attempt.pk)
+            for other in others.filter(Q(held_prompt_tokens__gt=0) | Q(held_completion_tokens__gt=0)):
+                usage = Usage(other.held_prompt_tokens, other.held_completion_tokens)
+                self._row("lost", usage, attempt=other).save(force_insert=True)
+                others.filter(pk=other.pk).update(held_prompt_tokens=0, held_completion_tokens=0)
+
+    def may_spend(self, worst: Usage) -> bool:
+        """Whether one more request fits, even if it and all in flight cost the most they can."""
+        expected = self.spent + self.in_flight + worst
+        flying = self.price.cost(self.in_flight + worst)
+        usd = None if self.spent_usd is None or flying is None else self.spent_usd + flying
+        return self.budget.allows(expected, usd)
+
+    def reserve(self, worst: Usage) -> bool:
+        """Set ``worst`` aside, in the record too, before a request is sent. False: the budget does not allow it."""
+        if not self.may_spend(worst):
+            return False
+        self.in_flight += worst
+        needed = self.in_flight
+        for call in self._unsaved:
+            needed += Usage(call.prompt_tokens, call.completion_tokens)
+        if needed.prompt_tokens > self._held.prompt_tokens or needed.completion_tokens > self._held.completion_tokens:
+            self._hold(needed * 2)  # twice, so that not every request writes
+        return True
+
+    def settle(
+        self,
+        outcome: str,
+        usage: Usage,
+        worst: Usage,
+        *,
+        digest: str = "",
+        seed: int | None = None,
+        text: str = "",
+        token_count: int = 0,
+        finish_reason: FinishReason | str = "",
+    ) -> None:
+        """Give back what was set aside for a try and count what it used."""
+        self.in_flight -= worst
+        if outcome == "failed":
+            return
+        self.spent += usage
+        cost = self.price.cost(usage)
+        if self.spent_usd is not None and cost is not None:
+            self.spent_usd += cost
+        row = self._row(outcome, usage)
+        row.request_hash, row.seed, row.text = digest, seed, storable(text)
+        row.token_count, row.finish_reason = token_count, finish_reason
+        self._unsaved.append(row)
+        if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+            self.save()
+
+    def _row(self, outcome: str, usage: Usage, attempt: StageAttempt | None = None) -> TeacherCall:
+        return TeacherCall(
+            run_id=self.run_id,
+            attempt=attempt or self.attempt,
+            model=self.model,
+            outcome=outcome,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cost_usd=self.price.cost(usage),
+        )
+
+    def save(self) -> None:
+        """Write what has been settled; what stays set aside is what is in flight."""
+        self._saved_at = time.monotonic()
+        if not self._unsaved and self._held == self.in_flight:
+            return
+        with held(self.attempt):
+            TeacherCall.objects.bulk_create(self._unsaved, batch_size=BATCH)
+            self._hold(self.in_flight)
+        self._unsaved = []
+
+    def _hold(self, usage: Usage) -> None:
+        with held(self.attempt):
+            StageAttempt.objects.filter(pk=self.attempt.pk).update(
+                held_prompt_tokens=usage.prompt_tokens, held_completion_tokens=usage.completion_tokens
+            )
+        self._held = usage
+
+    def kept(self, digests: Sequence[str]) -> dict[str, TeacherCall]:
+        """Answers of earlier attempts at this stage, by the hash of their requests."""
+        found: dict[str, TeacherCall] = {}
+        calls = TeacherCall.objects.filter(
+            attempt__stage=self.attempt.stage_id, outcome=TeacherCall.Outcome.ANSWERED, model=self.model
+        ).exclude(finish_reason="")
+        for start in range(0, len(digests), BATCH):
+            for call in calls.filter(request_hash__in=digests[start : start + BATCH]):
+                found[call.request_hash] = call
+        return found
+
+    def spent_reason(self) -> str:
+        """Why the run waits, and how it goes on."""
+        budget, spent = self.budget, self.spent
+        said = []
+        if budget.tokens is not None:
+            said.append(f"{spent.tokens:,} of {budget.tokens:,} tokens")
+        if budget.usd is not None:
+            said.append(f"{self.spent_usd or 0:.4f} of {budget.usd:g} USD")
+        return (
+            f"The teacher's budget is used up: {' and '.join(said)} are spent, and the next request might pass it. "
+            "Everything that came back is kept. Raise the budget on this page, then resume."
+        )
+
+
+def forget_texts(attempt: StageAttempt) -> None:
+    """The stage is done and its rows hold what came back: the account keeps the figures alone."""
+    with held(attempt):
+        calls = TeacherCall.objects.filter(attempt__stage=attempt.stage_id).exclude(finish_reason="")
+        calls.update(text="", finish_reason="")

@@ -1,0 +1,345 @@
+"""Whole runs with a teacher behind a network that fails, costs money and must not learn more than it has to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment_app.models import (
+    Dataset,
+    Judgement,
+    PreferencePair,
+    ProviderKey,
+    Response,
+    Run,
+    Stage,
+    StageAttempt,
+    TeacherCall,
+)
+from alignment_app.services import keys, people, runs, spending, stages
+from alignment_app.services.errors import Refused
+from tests.little import make_datasets
+from tests.providers import GEMINI_TROUBLES, Provider, Reply, as_json, candidate, chat
+from training.config import ConfigError, RunConfig
+from training.domain.spending import Usage
+from training.jobs import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PLAIN_KEY = "planted-key-5f1c9b7e"
+PROMPTS = 12
+
+
+class Teacher:
+    """A server that speaks Gemini's protocol: the same answer to the same request, and a tenth that fails at first."""
+
+    def __init__(self) -> None:
+        self.troubled = False
+        self.failing: dict[str, Reply] = {}
+        self.special: Callable[[str, int], Reply | None] = lambda text, number: None
+        self.server = Provider(self.answer)
+
+    def answer(self, text: str, number: int, body: dict[str, Any]) -> Reply:
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        if (reply := self.special(text, number)) is not None:
+            return reply
+        if self.troubled and int(digest, 16) % 10 == 0 and number <= 2:
+            with self.server.lock:
+                way = list(GEMINI_TROUBLES.values())[len(self.failing) % len(GEMINI_TROUBLES)]
+                return self.failing.setdefault(digest, way)
+        if "additive 5-point" in text:
+            return candidate(
+                f"It is as it is.\nScore: {int(digest[:6], 16) % 6}", prompt=300, completion=11, thoughts=2
+            )
+        return candidate(f"A full answer, number {int(digest[:4], 16)}.", prompt=12, completion=9, thoughts=0)
+
+
+@pytest.fixture
+def teacher() -> Iterator[Teacher]:
+    made = Teacher()
+    yield made
+    made.server.close()
+
+
+@pytest.fixture
+def admin(django_user_model: Any) -> Any:
+    return django_user_model.objects.create_superuser("ada", password="x")
+
+
+@pytest.fixture
+def launch(little_student: Path, db: None, teacher: Teacher, admin: Any) -> Callable[..., Run]:
+    """Launches a small run with Gemini as the teacher, and works on it until nothing is queued."""
+    make_datasets(train=PROMPTS)
+    keys.store("proof", "gemini", teacher.server.address, PLAIN_KEY, by=admin)
+
+    def go(*, paid: dict[str, Any] | None = None, **changes: Any) -> Run:
+        asked = {"kind": "gemini", "model": "gemini-x", "base_url": teacher.server.address, "key": "proof"}
+        data: dict[str, Any] = {
+            "name": "paid",
+            "paradigm": "teacher_reward",
+            "iterations": 1,
+            "seed": 3,
+            "student": {"model": str(little_student), "max_length": 2048},
+            "teacher": {**asked, "concurrency": 16, **(paid or {})},
+            "sft": {"enabled": False},
+            "prompts": {"dataset": "train", "count": PROMPTS},
+            "candidates": {"n": 4, "max_new_tokens": 6, "temperature": 1.0},
+            "judging": {"k": 4, "max_new_tokens": 40},
+            "training": {"batch_size": 4, "micro_batch_size": 4, "learning_rate": 1e-3},
+            "evaluation": {"enabled": False},
+        }
+        run = runs.launch(RunConfig.parse({**data, **changes}))
+        return drive(run)
+
+    return go
+
+
+def drive(run: Run) -> Run:
+    """What the workers of all queues would do, one after the other."""
+    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
+        work(run.pk, stage.queue)
+    run.refresh_from_db()
+    return run
+
+
+def rows_of(run: Run) -> dict[str, Any]:
+    """Every row of a run as what it says, without record ids."""
+    iteration = run.iterations.get(number=1)
+    answers = Response.objects.filter(iteration=iteration)
+    judged = Judgement.objects.filter(iteration=iteration)
+    pairs = PreferencePair.objects.filter(iteration=iteration)
+    return {
+        "responses": sorted(
+            answers.values_list("prompt__text", "purpose", "source", "index", "text", "seed", "token_count")
+        ),
+        "judgements": sorted(
+            (row.response.prompt.text, row.response.index, json.dumps(row.samples), row.score, row.spread)
+            for row in judged.select_related("response__prompt")
+        ),
+        "pairs": sorted(
+            pairs.values_list("prompt__text", "chosen__text", "rejected__text", "chosen_score", "rejected_score")
+        ),
+        "frozen": iteration.snapshot.content_hash,
+    }
+
+
+@pytest.mark.parametrize("paradigm", ["teacher_reward", "teacher_demonstration"])
+def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_never_does(
+    launch: Callable[..., Run], teacher: Teacher, paradigm: str
+) -> None:
+    # As many requests that every way of failing comes up.
+    size = {} if paradigm == "teacher_reward" else {"prompts": {"dataset": "many", "count": 180}}
+    if size:
+        dataset = Dataset.objects.create(name="many", kind=Dataset.Kind.PROMPTS)
+        from tests.little import _prompt
+
+        for position in range(180):
+            _prompt(dataset, position, f"Count to {position}.")
+        size["candidates"] = {"n": 1, "max_new_tokens": 6, "temperature": 1.0}
+    calm = launch(paradigm=paradigm, **size)
+    assert calm.status == Run.Status.FINISHED, calm.status_reason
+    assert teacher.failing == {}
+    teacher.server.seen.clear()
+    teacher.troubled = True
+    disturbed = launch(paradigm=paradigm, paid={"timeout": 2}, **size)
+    assert disturbed.status == Run.Status.FINISHED, disturbed.status_reason
+    assert len(teacher.failing) >= len(GEMINI_TROUBLES)  # each way at least once
+    assert rows_of(disturbed) == rows_of(calm)
+    wanted = PROMPTS * 4 * 4 if paradigm == "teacher_reward" else 180
+    calls = TeacherCall.objects.filter(run=calm)
+    assert set(calls.values_list("outcome", "completion_tokens")) == {
+        ("answered", 13 if paradigm == "teacher_reward" else 9)
+    }
+    assert calls.count() == wanted
+    lost = TeacherCall.objects.filter(run=disturbed, outcome="lost")
+    assert lost.exists()
+    assert TeacherCall.objects.filter(run=disturbed, outcome="answered").count() == wanted
+    assert not TeacherCall.objects.exclude(text="").exists()  # the rows hold the texts now
+    assert not StageAttempt.objects.filter(held_prompt_tokens__gt=0).exists()
+
+
+def test_what_a_teacher_will_not_answer_is_unscored_and_never_zero(
+    launch: Callable[..., Run], teacher: Teacher
+) -> None:
+    teacher.special = lambda text, _: GEMINI_TROUBLES["blocked prompt"] if "What is 3 plus" in text else None
+    run = launch()
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    judged = Judgement.objects.filter(iteration__run=run)
+    assert judged.count() == 4 * (PROMPTS - 1)
+    assert not judged.filter(response__prompt__text__contains="What is 3").exists()
+    assert not PreferencePair.objects.filter(prompt__text__contains="What is 3").exists()
+    assert TeacherCall.objects.filter(run=run, outcome="blocked").count() == 4 * 4 * 3  # three tries each
+
+
+def test_a_budget_stops_before_it_is_passed_and_goes_on_when_it_is_raised(
+    launch: Callable[..., Run], teacher: Teacher, admin: Any
+) -> None:
+    unlimited = rows_of(launch())
+    teacher.server.seen.clear()
+    prices = {"prompt_price": 1.0, "completion_price": 10.0}
+    run = launch(paid={"budget_tokens": 30_000, "budget_usd": 50.0, **prices})
+    assert run.status == Run.Status.PAUSED
+    assert "budget is used up" in run.status_reason
+    assert "Raise the budget" in run.status_reason
+    found = spending.totals(run.pk)
+    assert 0 < found["tokens"] <= 30_000
+    assert found["usd"] == pytest.approx((found["prompt"] * 1 + found["completion"] * 10) / 1e6)
+    judged = Judgement.objects.filter(iteration__run=run).count()
+    assert judged >= found["calls"] // 4 - 4
+    with pytest.raises(Refused, match="give a larger budget"):
+        spending.set_budget(run, tokens=100, usd=None, user=admin)
+    spending.set_budget(run, tokens=10**6, usd=None, user=admin)
+    assert "30,000 to 1,000,000 tokens by ada" in run.events.filter(kind="log").latest("seq").payload["text"]
+    runs.resume(run, user=admin)
+    run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert rows_of(run) == unlimited
+    # Replies of a judgement that was not whole when the money ran out were kept: nothing was asked twice.
+    assert TeacherCall.objects.filter(run=run).count() == PROMPTS * 4 * 4
+    assert run.config["teacher"]["budget_tokens"] == 30_000  # what was asked for stays
+
+
+def test_a_budget_in_money_stops_in_time_and_needs_prices(launch: Callable[..., Run]) -> None:
+    with pytest.raises(ConfigError, match="look them up and state both"):
+        launch(paid={"budget_usd": 1.0, "prompt_price": 1.0})
+    run = launch(paid={"budget_usd": 0.01, "prompt_price": 1.0, "completion_price": 10.0})
+    assert run.status == Run.Status.PAUSED
+    assert "of 0.01 USD" in run.status_reason
+    assert 0 < spending.totals(run.pk)["usd"] <= 0.01
+
+
+def test_what_a_dead_worker_had_in_flight_counts_as_spent(launch: Callable[..., Run]) -> None:
+    run = launch(paid={"budget_tokens": 2000})
+    assert run.status == Run.Status.PAUSED
+    before = spending.totals(run.pk)
+    runs.resume(run)
+    stage = Stage.objects.get(iteration__run=run, status=Stage.Status.QUEUED)
+    dead = stages.claim(run.pk, stage.queue, worker="w", host="h", pid=1)
+    assert dead is not None
+    config = RunConfig.parse(run.config)
+    spending.set_budget(run, tokens=10_000, usd=None)
+    run.refresh_from_db()
+    account = spending.Account(dead, run, config, "gemini: gemini-x")
+    assert account.reserve(Usage(1000, 40))
+    assert not account.reserve(Usage(9000, 40))
+    stages.crash(dead, "killed")
+    heir = stages.claim(run.pk, stage.queue, worker="w", host="h", pid=2)
+    assert heir is not None
+    spending.Account(heir, run, config, "gemini: gemini-x")
+    after = spending.totals(run.pk)
+    assert after["tokens"] - before["tokens"] == 2 * 1040  # twice what was in flight is set aside
+    assert after["lost"] == 1
+
+
+def test_a_teacher_that_is_away_pauses_the_run_and_loses_no_reply(launch: Callable[..., Run], teacher: Teacher) -> None:
+    unlimited = rows_of(launch())
+    asked: list[str] = []
+
+    def sometimes(text: str, _: int) -> Reply | None:
+        asked.append(text)
+        away = as_json({"error": {"message": "daily quota", "code": 429}}, 429, **{"retry-after": "86400"})
+        return away if len(asked) > 50 else None
+
+    teacher.special = sometimes
+    run = launch()
+    assert run.status == Run.Status.PAUSED
+    assert "asks to wait 86400 seconds" in run.status_reason
+    kept = TeacherCall.objects.filter(run=run, outcome="answered").count()
+    assert 34 <= kept <= 50
+    teacher.special = lambda text, number: None
+    runs.resume(run)
+    run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert rows_of(run) == unlimited
+    assert TeacherCall.objects.filter(run=run).count() == PROMPTS * 4 * 4
+
+
+def test_a_key_goes_to_its_own_address_alone(launch: Callable[..., Run], teacher: Teacher, admin: Any) -> None:
+    elsewhere = Provider(lambda *_: candidate("Score: 3"))
+    try:
+        with pytest.raises(ConfigError, match=f"may be sent to {teacher.server.address} alone"):
+            launch(paid={"base_url": elsewhere.address})
+        with pytest.raises(ConfigError, match="no stored key named 'nobody'"):
+            launch(paid={"key": "nobody"})
+        with pytest.raises(ConfigError, match="of another provider"):
+            launch(paid={"kind": "openai_compatible"})
+        with pytest.raises(Refused, match="alone"):  # the worker asks again, whatever was launched
+            keys.open_key("gemini", "proof", elsewhere.address)
+        assert elsewhere.headers == []
+    finally:
+        elsewhere.close()
+
+
+def test_the_environments_keys_go_to_the_providers_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", PLAIN_KEY)
+    monkeypatch.setenv("GEMINI_API_KEY", PLAIN_KEY)
+    assert keys.open_key("openai_compatible", "", "http://anybody.example/v1") is None
+    assert keys.open_key("gemini", "", "http://anybody.example") is None
+    for address in (
+        "https://api.openai.com.evil.example/v1",
+        "http://api.openai.com/v1",
+        "https://api.openai.com:444/v1",
+    ):
+        assert keys.open_key("openai_compatible", "", address) is None
+    assert keys.open_key("openai_compatible", "", "https://api.openai.com/v1") is not None
+    assert keys.open_key("gemini", "", "") is not None
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://anybody.example/v1")
+    assert keys.open_key("openai_compatible", "", "http://anybody.example/v1") is not None
+    assert keys.open_key("openai_compatible", "", "http://anybody.example/v2") is None
+
+
+def test_only_admins_look_after_keys_and_nobody_reads_one(
+    launch: Callable[..., Run], admin: Any, settings: Any
+) -> None:
+    lead, _ = people.invite("lena", "lead", by=admin)
+    key = ProviderKey.objects.get()
+    for forbidden in (
+        lambda: keys.store("x", "gemini", "", PLAIN_KEY, by=lead),
+        lambda: keys.replace(key, PLAIN_KEY, by=lead),
+        lambda: keys.remove(key, by=lead),
+        lambda: keys.ask_for_test(key, by=lead),
+    ):
+        with pytest.raises(Refused, match="Only an admin"):
+            forbidden()
+    assert PLAIN_KEY not in key.secret
+    assert keys.decrypt(key) == PLAIN_KEY
+    assert key.last_four == PLAIN_KEY[-4:]
+    settings.SECRET_KEY = "another secret key that is long enough"
+    with pytest.raises(Refused, match="another SECRET_KEY"):
+        keys.decrypt(key)
+
+
+@pytest.mark.parametrize("provider", ["gemini", "openai_compatible"])
+def test_a_worker_tries_a_key_and_says_what_came_of_it(teacher: Teacher, admin: Any, provider: str) -> None:
+    from training.jobs.keys import try_key
+
+    key = keys.store(
+        "k", provider, teacher.server.address + ("/v1" if provider != "gemini" else ""), PLAIN_KEY, by=admin
+    )
+    try_key(key.pk)
+    key.refresh_from_db()
+    assert (key.test_passed, key.test_result) == (True, "The provider accepts it and names 1 model.")
+    assert any(PLAIN_KEY in value for value in teacher.server.headers[-1].values())
+    teacher.server.close()
+    try_key(key.pk)
+    key.refresh_from_db()
+    assert key.test_passed is False
+    assert PLAIN_KEY not in key.test_result
+
+
+def test_an_openai_compatible_teacher_is_paid_the_same_way(launch: Callable[..., Run], admin: Any) -> None:
+    server = Provider(lambda text, number, body: chat(f"Fine.\nScore: {body['seed'] % 6}", prompt=200, completion=8))
+    try:
+        keys.store("other", "openai_compatible", server.address + "/v1", PLAIN_KEY, by=admin)
+        paid = {"kind": "openai_compatible", "model": "m", "base_url": server.address + "/v1", "key": "other"}
+        run = launch(paid=paid)
+        assert run.status == Run.Status.FINISHED, run.status_reason
+        assert spending.totals(run.pk)["tokens"] == PROMPTS * 16 * 208
+        assert all(headers["authorization"] == f"Bearer {PLAIN_KEY}" for headers in server.headers)
+    finally:
+        server.close()

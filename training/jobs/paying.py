@@ -1,0 +1,82 @@
+"""Joins a remote teacher to the run's account: keeps each answer at once, and pays for none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict
+from typing import cast
+
+from alignment_app.services.spending import Account, request_hash
+from training.domain.rows import FinishReason
+from training.domain.spending import Usage
+from training.engines.base import Completion, Request, Sampling
+from training.engines.metering import Call
+from training.engines.remote import RemoteEngine
+
+
+class PaidEngine:
+    """A remote teacher whose answers are counted and kept. An engine as any other."""
+
+    def __init__(self, engine: RemoteEngine, account: Account) -> None:
+        self.name = engine.name
+        self.engine, self.account = engine, account
+        self._digests: dict[tuple[str, int], str] = {}
+        self._open: Generator[Completion, None, None] | None = None
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """Yield what an earlier attempt was given already, then what the provider answers now."""
+        settings = asdict(sampling)
+        self._digests = {
+            (request.key, request.seed): request_hash(
+                self.account.model, self.engine.messages(request), request.seed, settings
+            )
+            for request in requests
+        }
+        kept = self.account.kept(list(self._digests.values()))
+        missing = []
+        for request in requests:
+            call = kept.get(self._digests[request.key, request.seed])
+            if call is None:
+                missing.append(request)
+                continue
+            ended = cast(FinishReason, call.finish_reason)
+            yield Completion(request.key, call.text, call.token_count, ended, request.seed)
+        self.engine.meter = self
+        self._open = cast("Generator[Completion, None, None]", self.engine.generate(missing, sampling))
+        try:
+            yield from self._open
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End what is in flight and save its account. Called more than once without harm."""
+        if self._open is not None:
+            running, self._open = self._open, None
+            running.close()
+            self.engine.meter = None
+        self.account.save()
+
+    def close(self) -> None:
+        """The pool closes the engine itself."""
+
+    def reserve(self, request: Request, worst: Usage) -> bool:
+        """See :class:`training.engines.metering.Meter`."""
+        return self.account.reserve(worst)
+
+    def settle(self, call: Call, worst: Usage) -> None:
+        """See :class:`training.engines.metering.Meter`."""
+        done = call.completion
+        self.account.settle(
+            call.outcome,
+            call.usage,
+            worst,
+            digest=self._digests[call.request.key, call.request.seed],
+            seed=call.request.seed,
+            text=done.text if done else "",
+            token_count=done.token_count if done else 0,
+            finish_reason=done.finish_reason if done else "",
+        )
+
+    def spent_reason(self) -> str:
+        """See :class:`training.engines.metering.Meter`."""
+        return self.account.spent_reason()
