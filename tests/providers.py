@@ -81,6 +81,8 @@ class Provider:
                 pass
 
         class Server(ThreadingHTTPServer):
+            request_queue_size = 128
+
             def handle_error(self, *_: Any) -> None:
                 """A client that has gone is no news."""
 
