@@ -6,7 +6,19 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from alignment_app.views import accounts, chat, checkpoints, compare, data, events, judges, launch, runs, system
+from alignment_app.views import (
+    accounts,
+    chat,
+    checkpoints,
+    compare,
+    data,
+    events,
+    judges,
+    launch,
+    runs,
+    studies,
+    system,
+)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
@@ -19,6 +31,13 @@ urlpatterns = [
     path("runs/<int:run_id>/samples/", runs.run_samples, name="run-samples"),
     path("runs/<int:run_id>/act/<slug:verb>/", runs.act, name="run-act"),
     path("runs/<int:run_id>/config.yaml", runs.config_yaml, name="run-config"),
+    # Studies
+    path("studies/", studies.index, name="studies"),
+    path("studies/new/", studies.new, name="study-new"),
+    path("studies/new/check/", studies.check, name="study-check"),
+    path("studies/<int:pk>/", studies.detail, name="study"),
+    path("studies/<int:pk>/outcomes.csv", studies.outcomes_csv, name="study-csv"),
+    path("studies/<int:pk>/act/<slug:verb>/", studies.act, name="study-act"),
     # Accounts
     path("accounts/login/", accounts.login, name="login"),
     path("accounts/logout/", accounts.logout, name="logout"),

@@ -18,6 +18,8 @@ from alignment_app.models import (
     RunEvent,
     Stage,
     StageAttempt,
+    Study,
+    StudyRun,
 )
 
 
@@ -54,6 +56,21 @@ class RunAdmin(RecordAdmin):
     @admin.display(description="Why")
     def reason(self, run: Run) -> str:
         return short(run.status_reason)
+
+
+@admin.register(Study)
+class StudyAdmin(RecordAdmin):
+    list_display = ("id", "name", "preset", "created_by", "created_at")
+    list_display_links = ("id", "name")
+    list_select_related = ("created_by",)
+    words = ("name__icontains",)
+
+
+@admin.register(StudyRun)
+class StudyRunAdmin(RecordAdmin):
+    list_display = ("id", "study", "run", "position", "values")
+    list_select_related = ("study", "run")
+    numbers = {"study": "study", "run": "run"}
 
 
 @admin.register(Iteration)

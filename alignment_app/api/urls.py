@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
-from alignment_app.api import artifacts, data, runs
+from alignment_app.api import artifacts, data, runs, studies
 from alignment_app.api.auth import TokenView
 from alignment_app.api.base import Part
 from alignment_app.api.schema import DocsView, SchemaView
@@ -30,6 +30,7 @@ class NotHere(Part):
 router = DefaultRouter()
 router.include_format_suffixes = False
 router.register("runs", runs.RunViewSet, basename="api-run")
+router.register("studies", studies.StudyViewSet, basename="api-study")
 router.register("iterations", runs.IterationViewSet, basename="api-iteration")
 router.register("datasets", data.DatasetViewSet, basename="api-dataset")
 router.register("prompts", data.PromptViewSet, basename="api-prompt")

@@ -23,6 +23,7 @@ from alignment_app.models.judges import JudgeVersion
 from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
 from alignment_app.models.spending import ProviderKey, TeacherCall
+from alignment_app.models.studies import Study, StudyRun
 
 __all__ = [
     "Checkpoint",
@@ -48,4 +49,6 @@ __all__ = [
     "Stage",
     "StageAttempt",
     "TeacherCall",
+    "Study",
+    "StudyRun",
 ]

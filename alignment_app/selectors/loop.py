@@ -101,7 +101,7 @@ def load(run_id: int) -> Run:
     checkpoints = Checkpoint.objects.select_related("evaluation__against").order_by("number")
     return (
         Run.objects.annotate(changed_at=runs.CHANGED_AT)
-        .select_related("created_by", "cloned_from")
+        .select_related("created_by", "cloned_from", "study_place__study")
         .prefetch_related(
             Prefetch("iterations", queryset=Iteration.objects.select_related("input_checkpoint", "snapshot")),
             Prefetch("iterations__stages", queryset=Stage.objects.order_by("position")),

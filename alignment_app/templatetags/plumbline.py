@@ -26,6 +26,7 @@ register.filter("short_hash", short_hash)
 
 NAVIGATION = (
     ("Runs", "runs"),
+    ("Studies", "studies"),
     ("Review", "review"),
     ("Checkpoints", "checkpoints"),
     ("Compare", "compare"),

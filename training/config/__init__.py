@@ -5,6 +5,7 @@ form and in the API's schema. The same config in any of its forms has one ``conf
 """
 
 from training.config.base import ConfigError, Section, read_yaml
+from training.config.grid import MOST_POINTS, Axis, Point, grid, read_values
 from training.config.preference import LAMBDAS, PAPER_LOSSES, TRL_LOSSES, LoraConfig, LossName, PreferenceConfig
 from training.config.presets import PRESETS, as_overrides, preset_data, preset_names, with_overrides
 from training.config.run import Paradigm, RunConfig, differences
@@ -25,9 +26,11 @@ from training.config.sections import (
 
 __all__ = [
     "LAMBDAS",
+    "MOST_POINTS",
     "PAPER_LOSSES",
     "PRESETS",
     "TRL_LOSSES",
+    "Axis",
     "CandidatesConfig",
     "ConfigError",
     "EngineConfig",
@@ -38,6 +41,7 @@ __all__ = [
     "LossName",
     "PairsConfig",
     "Paradigm",
+    "Point",
     "PreferenceConfig",
     "PromptsConfig",
     "ReviewConfig",
@@ -49,8 +53,10 @@ __all__ = [
     "TeacherKind",
     "as_overrides",
     "differences",
+    "grid",
     "preset_data",
     "preset_names",
+    "read_values",
     "read_yaml",
     "with_overrides",
 ]

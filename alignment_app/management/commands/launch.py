@@ -42,7 +42,7 @@ class Command(PlainCommand):
         add_user_option(parser)
 
     def work(self, **options: Any) -> None:
-        text = _read(options["config"]) if options["config"] else None
+        text = read_config(options["config"]) if options["config"] else None
         config = build_config(
             yaml=text, preset=options["preset"], overrides=options["set"], name=options["name"].strip()
         )
@@ -100,7 +100,8 @@ def progress_line(run: Run) -> str:
     return f"iteration {stage.iteration.number}: {stage.get_kind_display().lower()}{count}{label}"
 
 
-def _read(path: Path) -> str:
+def read_config(path: Path) -> str:
+    """The text of a YAML file, or one sentence about why it cannot be read."""
     try:
         if path.is_dir():
             raise Error(f"{path} is a folder; name a YAML file", returncode=WRONG_USE)

@@ -1,0 +1,252 @@
+"""Studies for the screen: the list, one with the outcome of each run, its lines, and the same as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Prefetch, QuerySet
+
+from alignment_app.form_words import label_of
+from alignment_app.models import Checkpoint, Run, Stage, Study, StudyRun
+from alignment_app.selectors import runs
+from training.config import RunConfig
+from training.estimate import Estimate
+
+PAGE: Final = 20
+#: What a study can be held by: key, label, form, what it is.
+MEASURES: Final = (
+    ("held_out_accuracy", "Held-out pairs in order", "percent", "Held-out pairs with the chosen reward above."),
+    ("held_out_margin", "Margin on held-out pairs", "number", "Mean difference of the two log-ratios, in nats."),
+    ("evaluation_accuracy", "Evaluation pairs in order", "percent", "The same share, on evaluation.pairs."),
+    ("evaluation_margin", "Margin on evaluation pairs", "number", "The same margin, on evaluation.pairs, in nats."),
+    ("win_rate", "Win rate against the one before", "percent", "Of the newest model, ties as half."),
+    ("right_answers", "Right answers", "number", "Held-out answers that the miniature's oracle calls right."),
+    ("mean_score", "Mean score", "number", "Of the held-out answers, 0 to 5, by the evaluation's judge."),
+    ("training_accuracy", "Training pairs in order", "percent", "The same share, on pairs that were trained on."),
+    ("training_margin", "Margin on training pairs", "number", "The same margin, on pairs that were trained on."),
+    ("loss", "Loss at the end", "number", "Not comparable between losses of different names."),
+    ("seconds", "Training time, seconds", "number", "Of the newest model's training."),
+)  # fmt: skip
+STATES: Final = ("finished", "running", "queued", "waiting", "paused", "failed", "crashed", "cancelling", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run of a study with what its newest model reached."""
+
+    run: Run
+    values: list[str]  #: in the order of the axes, as words
+    raw: list[Any]
+    where: str  #: the stage it is at
+    progress: float  #: 0 to 1
+    checkpoint: Checkpoint | None
+    measures: dict[str, float | None]
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyView:
+    """A study with its runs' outcomes."""
+
+    study: Study
+    fields: list[tuple[str, str]]  #: dotted field and its label, the x axis first
+    outcomes: list[Outcome]
+    states: list[tuple[str, str, int]]  #: state, its label, number of runs
+    measures: list[tuple[str, str, str, str]]  #: those that some run has
+
+    @property
+    def progress(self) -> float:
+        shares = [1.0 if row.run.status == Run.Status.FINISHED else row.progress for row in self.outcomes]
+        return sum(shares) / len(shares) if shares else 0.0
+
+    @property
+    def is_active(self) -> bool:
+        return any(row.run.status in Run.ACTIVE for row in self.outcomes)
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What may be asked of its runs now."""
+        now = {row.run.status for row in self.outcomes}
+        status = Run.Status
+        asked = []
+        if now & {status.QUEUED, status.RUNNING}:
+            asked.append("pause")
+        if now & set(Run.STOPPED):
+            asked.append("resume")
+        if now - {status.FINISHED, status.CANCELLED, status.CANCELLING}:
+            asked.append("cancel")
+        if not now & set(Run.ACTIVE):
+            asked.append("remove")
+        return tuple(asked)
+
+    @property
+    def table_measures(self) -> list[tuple[str, str, str, str]]:
+        """The columns of the table: the first few, the rest is in the file."""
+        return self.measures[:6]
+
+
+def word(value: Any) -> str:
+    """A value of an axis as a person reads it."""
+    if value is None:
+        return "all"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return runs.loss_name(str(value))
+
+
+def _with_runs(studies: QuerySet[Study]) -> QuerySet[Study]:
+    stages = Prefetch("run__iterations__stages", queryset=Stage.objects.order_by("position"))
+    made = Prefetch("run__checkpoints", queryset=Checkpoint.objects.select_related("evaluation").order_by("number"))
+    ran = Run.objects.annotate(changed_at=runs.CHANGED_AT)
+    places = StudyRun.objects.order_by("position").prefetch_related(Prefetch("run", queryset=ran), stages, made)
+    return studies.select_related("created_by").prefetch_related(Prefetch("places", queryset=places))
+
+
+def load(pk: int) -> Study:
+    """A study with everything its page draws. Raises ``Study.DoesNotExist``."""
+    return _with_runs(Study.objects.all()).get(pk=pk)
+
+
+def view(study: Study) -> StudyView:
+    """A loaded study."""
+    outcomes = [_outcome(place) for place in study.places.all()]
+    counted = Counter(row.run.status for row in outcomes)
+    return StudyView(
+        study=study,
+        fields=[(axis["field"], label_of(axis["field"]).partition(",")[0]) for axis in study.axes],
+        outcomes=outcomes,
+        states=[(state, str(Run.Status(state).label), counted[state]) for state in STATES if counted[state]],
+        measures=[row for row in MEASURES if any(one.measures.get(row[0]) is not None for one in outcomes)],
+    )
+
+
+def _outcome(place: StudyRun) -> Outcome:
+    run = place.run
+    stages = runs.stages_of(run)
+    current = runs.current_stage(stages)
+    trained = [one for one in run.checkpoints.all() if one.number > 0 and one.kind != Checkpoint.Kind.BASE]
+    newest = trained[-1] if trained else None
+    return Outcome(
+        run=run,
+        values=[word(value) for value in place.values],
+        raw=list(place.values),
+        where=f"{current.get_kind_display()}, {runs.round_of(run, current.iteration)}" if current else "",
+        progress=runs.progress(stages),
+        checkpoint=newest,
+        measures=measures_of(newest) if newest else {},
+        seconds=runs.elapsed(run),
+    )
+
+
+def measures_of(checkpoint: Checkpoint) -> dict[str, float | None]:
+    """What a checkpoint reached, by the keys of :data:`MEASURES`."""
+    evaluation = getattr(checkpoint, "evaluation", None)
+    measured = evaluation.metrics if evaluation else {}
+    margins = checkpoint.metrics.get("margins") or {}
+    found: dict[str, float | None] = {
+        f"{part}_{name}": (margins.get(part) or {}).get(name)
+        for part in ("held_out", "evaluation", "training")
+        for name in ("accuracy", "margin")
+    }
+    found |= {name: measured.get(name) for name in ("win_rate", "right_answers", "mean_score")}
+    return found | {"loss": checkpoint.metrics.get("loss"), "seconds": checkpoint.train_seconds}
+
+
+def plot(shown: StudyView) -> dict[str, Any]:
+    """What the page's script draws: a line for each value of the second field, over the first."""
+    series: dict[str, list[dict[str, Any]]] = {}
+    for row in shown.outcomes:
+        label = row.values[1] if len(row.values) > 1 else ""
+        series.setdefault(label, []).append({"x": row.raw[0], "word": row.values[0], "y": row.measures})
+    numbers = list(shown.study.axes[0]["values"])
+    is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers)
+    return {
+        "x": shown.fields[0][1],
+        "series_of": shown.fields[1][1] if len(shown.fields) > 1 else "",
+        "numeric": is_numeric,
+        "words": [word(value) for value in numbers],
+        "series": [{"label": label, "points": points} for label, points in series.items()],
+        "measures": [{"key": key, "label": label, "form": form} for key, label, form, _ in shown.measures],
+    }
+
+
+def table(shown: StudyView) -> Iterator[list[Any]]:
+    """The outcomes as rows, a heading first."""
+    keys = [key for key, *_ in MEASURES]
+    yield ["run", "name", "status", *(field for field, _ in shown.fields), "model", *keys]
+    for row in shown.outcomes:
+        model = row.checkpoint.name if row.checkpoint else ""
+        values = ["" if row.measures.get(key) is None else row.measures[key] for key in keys]
+        yield [row.run.pk, row.run.name, row.run.status, *row.raw, model, *values]
+
+
+def studies_page(number: Any) -> Page[StudyView]:
+    """Studies, newest first."""
+    page: Page[Any] = Paginator(_with_runs(Study.objects.all()), PAGE).get_page(number)
+    page.object_list = [view(study) for study in page.object_list]
+    return page
+
+
+def measured_by(config: RunConfig) -> list[str]:
+    """What the runs of a study will be held by, in words; empty where nothing would be measured."""
+    found = []
+    if config.training.held_out_pairs:
+        found.append("accuracy and margin on held-out pairs")
+    if config.evaluation.enabled and config.evaluation.pairs:
+        found.append("accuracy and margin on the evaluation's pairs")
+    if config.evaluation.enabled and config.teacher.kind != "none":
+        found.append("scores and win rate on held-out prompts")
+    return found
+
+
+def bases() -> list[Run]:
+    """Runs that a study may start from: the newest ones."""
+    return list(Run.objects.order_by("-created_at", "-id")[:30])
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """All runs of a study, one after another: ``None`` where the size of the model is not known."""
+
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    fits: bool
+    notes: list[str]
+
+
+def cost_of(estimates: Sequence[Estimate]) -> Cost:
+    """Time and disk of all runs added up, memory of the hungriest."""
+    seconds = [one.seconds for one in estimates]
+    memory = [one.memory_bytes for one in estimates]
+    disk = [one.disk_bytes for one in estimates]
+    known = None not in seconds
+    return Cost(
+        seconds=sum(value for value in seconds if value is not None) if known else None,
+        memory_bytes=max(value for value in memory if value is not None) if known else None,
+        disk_bytes=sum(value for value in disk if value is not None) if known else None,
+        fits=all(one.fits for one in estimates),
+        notes=list(dict.fromkeys(note for one in estimates for note in one.notes if not one.fits or not known))[:3],
+    )
+
+
+def repeats(config: RunConfig) -> str:
+    """What every run of a study makes again although it is the same, and how to make it once; or nothing."""
+    made = []
+    if config.sft.enabled:
+        made.append("fine-tunes M1")
+    if config.iterations and not config.pairs.from_dataset:
+        made.append("makes its pairs")
+    if not made:
+        return ""
+    return (
+        f"Each run {' and '.join(made)} anew; where the settings up to there are equal, so are the rows. To do it "
+        "once: start from that M1's folder as student.model with sft.enabled off, and from a data set with "
+        "pairs.from_dataset."
+    )

@@ -1,0 +1,151 @@
+"""Studies: a grid of runs launched, paused, resumed, cancelled and removed as one thing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from alignment_app.models import Run, Study, StudyRun
+from alignment_app.services import runs
+from alignment_app.services.configs import build_config
+from alignment_app.services.errors import Refused
+from training.config import Axis, ConfigError, Point, RunConfig, grid, read_values
+
+FIELDS = ("name", "preset", "config", "run", "set", "vary")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A study as it would be launched."""
+
+    name: str
+    preset: str
+    base: RunConfig
+    axes: tuple[Axis, ...]
+    points: list[Point]
+
+
+def plan(asked: Any) -> Plan:
+    """A study as every door gives it, made into its runs' configs.
+
+    ``asked`` is a mapping: ``name``; one of ``preset``, ``config`` (a whole one) and ``run`` (a run's number) to start
+    from; ``set``, {field: value} for all runs; ``vary``, {field: values}, the x axis first, the values as a list or as
+    text with commas. Raises :class:`ConfigError` with every problem on its field.
+    """
+    if not isinstance(asked, Mapping):
+        raise ConfigError([("", f"a study is a mapping with the fields {', '.join(FIELDS)}")])
+    unknown = [str(name) for name in asked if name not in FIELDS]
+    if unknown:
+        raise ConfigError([(name, f"there is no such field; a study has {', '.join(FIELDS)}") for name in unknown])
+    name = asked.get("name") or ""
+    if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
+        raise ConfigError([("name", "give the study a name of at most 100 plain characters")])
+    preset, data = _base(asked)
+    changes = asked.get("set") or {}
+    if not isinstance(changes, Mapping):
+        raise ConfigError([("set", "must be a mapping of fields, for example {training.epochs: 2}")])
+    overrides = [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in changes.items()]
+    start = {"preset": preset} if data is None else {"data": data}
+    base = build_config(**start, overrides=overrides, name=name.strip())
+    axes = _axes(asked.get("vary") or {})
+    points = grid(base.to_dict(), axes, name.strip())
+    for point in points:
+        runs.check_names(point.config)
+    return Plan(name.strip(), preset, base, axes, points)
+
+
+def _base(asked: Mapping[str, Any]) -> tuple[str, Any]:
+    """The preset's name and the config to start from; the latter is None where the preset is it."""
+    given = [name for name in ("preset", "config", "run") if asked.get(name)]
+    if len(given) != 1:
+        raise ConfigError([("", "a study starts from one of preset, config and run; give one of them")])
+    if given == ["preset"]:
+        return str(asked["preset"]), None
+    if given == ["config"]:
+        return "", asked["config"]
+    number = str(asked["run"])
+    run = (
+        Run.objects.filter(pk=int(number)).first()
+        if number.isascii() and number.isdigit() and len(number) < 12
+        else None
+    )
+    if run is None:
+        raise ConfigError([("run", f"there is no run {number[:20]}")])
+    return run.preset, run.config
+
+
+def _axes(vary: Any) -> tuple[Axis, ...]:
+    if not isinstance(vary, Mapping):
+        raise ConfigError(
+            [("vary", "must be a mapping of a field to its values, for example {training.lam: [0, 0.3]}")]
+        )
+    axes = []
+    for field, values in vary.items():
+        if isinstance(values, str):
+            values = read_values(str(field), values)
+        elif not isinstance(values, list | tuple):
+            values = (values,)
+        axes.append(Axis(str(field).strip(), tuple(values)))
+    return tuple(axes)
+
+
+@transaction.atomic
+def launch(asked: Plan, *, user: Any = None) -> Study:
+    """Launch every run of the grid. Raises :class:`ConfigError` where a config names what does not exist."""
+    study = Study.objects.create(
+        name=asked.name,
+        config=asked.base.to_dict(),
+        preset=asked.preset,
+        axes=[{"field": axis.field, "values": list(axis.values)} for axis in asked.axes],
+        created_by=user,
+    )
+    for position, point in enumerate(asked.points):
+        run = runs.launch(point.config, user=user, preset=asked.preset)
+        StudyRun.objects.create(study=study, run=run, position=position, values=list(point.values))
+    return study
+
+
+def pause(study: Study, *, user: Any = None) -> int:
+    """Pause what is queued or running. Returns how many runs that were."""
+    return _each(study, (Run.Status.QUEUED, Run.Status.RUNNING), runs.pause, user, "No run of this study is at work.")
+
+
+def resume(study: Study, *, user: Any = None) -> int:
+    """Let every stopped run go on. Returns how many that were."""
+    return _each(study, Run.STOPPED, runs.resume, user, "No run of this study is stopped.")
+
+
+def cancel(study: Study, *, user: Any = None) -> int:
+    """Cancel every run that has not ended. Returns how many that were."""
+    over = (Run.Status.FINISHED, Run.Status.CANCELLED, Run.Status.CANCELLING)
+    unfinished = [status for status in Run.Status.values if status not in over]
+    return _each(study, unfinished, runs.cancel, user, "Every run of this study has ended.")
+
+
+def _each(study: Study, states: Sequence[str], do: Callable[..., Run], user: Any, refusal: str) -> int:
+    """Do it to each run of the study in one of these states; one that refuses because it moved on is passed over."""
+    done = 0
+    for place in study.places.select_related("run").filter(run__status__in=states):
+        try:
+            do(place.run, user=user)
+            done += 1
+        except Refused:
+            continue
+    if not done:
+        raise Refused("nothing-to-do", refusal)
+    return done
+
+
+@transaction.atomic
+def remove(study: Study, *, user: Any = None) -> None:
+    """Delete a study with its runs, their rows and files. Raises :class:`Refused` while one of them is active."""
+    places = list(study.places.select_related("run"))
+    if any(place.run.status in Run.ACTIVE for place in places):
+        raise Refused("active", "Runs of this study are active. Cancel them first.")
+    for place in places:
+        runs.remove(place.run, user=user)
+    study.delete()

@@ -1,0 +1,136 @@
+"""Studies: choose a grid and see what it costs, launch it, watch and plot it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, Final
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from alignment_app import study_form
+from alignment_app.models import Study
+from alignment_app.selectors import launching
+from alignment_app.selectors import studies as selectors
+from alignment_app.services import people
+from alignment_app.services import studies as services
+from alignment_app.services.errors import Refused
+from alignment_app.study_form import StudyForm
+from alignment_app.views.access import requires
+from training.config import ConfigError
+
+only_leads = requires(people.can_launch, "Only a lead or an admin launches studies. Ask an admin for the lead role.")
+
+VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """Studies, newest first."""
+    page = selectors.studies_page(request.GET.get("page"))
+    return render(request, "studies/index.html", {"page": page, "may_launch": people.can_launch(request.user)})
+
+
+@only_leads
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """GET: the form, filled from the address. POST: launch."""
+    if request.method == "GET":
+        return _form_page(request, StudyForm.read(request.GET), is_new=True)
+    form = StudyForm.read(request.POST)
+    try:
+        study = services.launch(services.plan(form.asked()), user=request.user)
+    except ConfigError as error:
+        form.problems = error.problems
+        return _form_page(request, form, status=422)
+    return redirect("study", study.pk)
+
+
+def _form_page(request: HttpRequest, form: StudyForm, *, status: int = 200, is_new: bool = False) -> HttpResponse:
+    context: dict[str, Any] = {"form": form, "presets": study_form.presets(), "runs": selectors.bases()}
+    context |= {} if is_new and not form.typed["field_1"] else _side(form)
+    return render(request, "studies/form.html", context, status=status)
+
+
+@only_leads
+@require_POST
+def check(request: HttpRequest) -> HttpResponse:
+    """What stands beside the form for what is typed now."""
+    form = StudyForm.read(request.POST)
+    return render(request, "studies/_side.html", {"form": form, **_side(form)})
+
+
+def _side(form: StudyForm) -> dict[str, Any]:
+    """Problems, or the runs with what all of them cost, and the equal command and YAML."""
+    try:
+        asked = form.asked()
+        plan = services.plan(asked)
+    except ConfigError as error:
+        form.problems = error.problems
+        return {"problems": error.problems}
+    datasets = launching.dataset_choices()
+    return {
+        "plan": plan,
+        "cost": selectors.cost_of([launching.estimate_of(point.config, datasets) for point in plan.points]),
+        "idle": study_form.without_effect(plan.points, [axis.field for axis in plan.axes]),
+        "measured_by": selectors.measured_by(plan.base),
+        "repeats": selectors.repeats(plan.base),
+        "command": study_form.command_of(asked),
+        "yaml": study_form.yaml_of(asked),
+    }
+
+
+def _load(pk: int) -> Study:
+    try:
+        return selectors.load(pk)
+    except Study.DoesNotExist:
+        raise Http404(f"There is no study {pk}. It may have been removed.") from None
+
+
+def _context(request: HttpRequest, study: Study) -> dict[str, Any]:
+    shown = selectors.view(study)
+    return {
+        "study": study,
+        "shown": shown,
+        "plot": selectors.plot(shown),
+        "may_launch": people.can_launch(request.user),
+        "seconds": 4 if shown.is_active else 20,
+    }
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """The study: its lines and its runs; htmx asks for what changes alone."""
+    is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    template = "studies/_live.html" if is_part else "studies/study.html"
+    return render(request, template, _context(request, _load(pk)))
+
+
+@require_GET
+def outcomes_csv(request: HttpRequest, pk: int) -> HttpResponse:
+    """The outcomes as a file."""
+    text = io.StringIO()
+    csv.writer(text).writerows(selectors.table(selectors.view(_load(pk))))
+    headers = {"Content-Disposition": f'attachment; filename="study-{pk}.csv"', "Cache-Control": "no-store"}
+    return HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+@require_POST
+@only_leads
+def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
+    """Pause, resume or cancel every run, or remove the study with them."""
+    study = get_object_or_404(Study, pk=pk)
+    try:
+        if verb == "remove":
+            services.remove(study, user=request.user)
+            messages.success(request, f"{study.name} is removed, with its runs.")
+            return redirect("studies")
+        if verb not in VERBS:
+            raise Http404(f"Nothing is called {verb}.")
+        VERBS[verb](study, user=request.user)
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+    return redirect("study", pk)
