@@ -2,13 +2,16 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-impact bench-training bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-impact bench-training bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
 
-install: ## .venv with what the application needs; EXTRAS=gemini,openai,vllm,quantize adds optional parts
+install: ## .venv with what the application needs; EXTRAS=gemini,openai,quantize adds optional parts
 	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py --extras "$(EXTRAS)"
+
+install-vllm: install ## vLLM in .venv: its CUDA build where a GPU answers, its CPU build (1.1 GB) elsewhere
+	@$(PY) .ci/install.py --vllm needed
 
 install-dev: ## .venv with what the tests need, too
 	@python="$$(PYTHON='$(PYTHON)' sh .ci/find-python)" && "$$python" .ci/install.py --dev
@@ -23,6 +26,7 @@ demo-all: install ## all three paradigms and a control on the miniature of one s
 	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1)
 
 test: install-dev ## every check: style, types, import rules, tests on SQLite and PostgreSQL, a real browser
+	@$(PY) .ci/install.py --vllm if-possible
 	@$(PY) .ci/check.py
 
 lint: install-dev ## the checks that run no test

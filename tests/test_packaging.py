@@ -132,3 +132,15 @@ def test_every_target_of_the_makefile_says_what_it_does() -> None:
     targets = re.findall(r"^([a-z-]+):(.*)$", text, re.MULTILINE)
     assert {"demo", "up", "test", "demo-all", "lint", "clean"} <= {name for name, _ in targets}
     assert [name for name, rest in targets if "## " not in rest] == []
+
+
+def test_what_vllm_brings_on_a_cpu_changes_no_version_that_is_pinned() -> None:
+    lines = (ROOT / ".ci" / "vllm-cpu.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert all(re.fullmatch(r"[\w.]+", version) for version in pins.values())
+    assert pins["vllm-cpu"] == next(
+        item.partition("==")[2] for item in project()["optional-dependencies"]["vllm"] if item.startswith("vllm==")
+    )
+    brought = {plain(name) for name in pins}
+    assert not brought & set(constraints())
+    assert not brought & {"torch", "torchvision", "torchaudio", "torchcodec", "triton"}

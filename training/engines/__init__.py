@@ -18,7 +18,7 @@ Kind = Literal["transformers", "vllm", "openai_compatible", "gemini", "checkpoin
 _PACKAGES = {
     "transformers": ("transformers", "make install"),
     "checkpoint": ("transformers", "make install"),
-    "vllm": ("vllm", "make install EXTRAS=vllm"),
+    "vllm": ("vllm", "make install-vllm"),
     "openai_compatible": ("openai", "make install EXTRAS=openai"),
     "gemini": ("google.genai", "make install EXTRAS=gemini"),
 }

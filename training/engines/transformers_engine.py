@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
 
-from training.domain.templates import PLAIN_CHAT_TEMPLATE
-from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
+from training.engines.base import Completion, EngineError, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
 from training.engines.kv_cache import roomy_cache
+from training.engines.prompts import encode, render, with_template
 
 _WATCH_STEPS = 4  # tokens between two looks of somebody who waits for the text
 _COMPACT_AT = 0.25  # share of ended rows at which the cache is worth copying
@@ -59,8 +58,6 @@ class TransformersEngine:
         self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer, self.model = _load(str(model), dtype, self.device, trust_remote_code)
-        if self.tokenizer.chat_template is None:
-            self.tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
         context = getattr(self.model.config, "max_position_embeddings", None) or max_length
         self.max_length = min(max_length, context)
         self.end_tokens = _end_tokens(self.tokenizer, self.model)
@@ -87,25 +84,8 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _encode(self, requests: Sequence[Request], sampling: Sampling) -> list[_Job]:
-        if not requests:
-            return []
-        texts = [render(self.tokenizer, request) for request in requests]
-        encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        room = self.max_length - sampling.max_new_tokens
-        for request, prompt in zip(requests, encoded, strict=True):
-            if len(prompt) > room:
-                raise PromptTooLong(self._too_long(request, len(prompt), sampling))
-        return [_Job(request, tuple(prompt)) for request, prompt in zip(requests, encoded, strict=True)]
-
-    def _too_long(self, request: Request, length: int, sampling: Sampling) -> str:
-        beginning = " ".join(request.messages[-1]["content"].split())[:60]
-        left = self.max_length - length
-        fewer = f"ask for at most {left} new tokens, " if left > 0 else ""
-        return (
-            f"A prompt of {length} tokens with {sampling.max_new_tokens} new ones does not fit the limit of "
-            f"{self.max_length}; it begins {beginning!r}. Shorten or remove it, {fewer}or raise student.max_length "
-            "where the model's context allows it."
-        )
+        prompts = encode(self.tokenizer, requests, sampling, max_length=self.max_length)
+        return [_Job(request, tuple(prompt)) for request, prompt in zip(requests, prompts, strict=True)]
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
         """By length, equal prompts side by side, so that little is padding and shared prompts meet in one batch."""
@@ -227,21 +207,6 @@ class TransformersEngine:
         ]
 
 
-def render(tokenizer: Any, request: Request) -> str:
-    """The conversation as text, open for the answer. Raises :class:`EngineError` where the model's template refuses."""
-    try:
-        text: str = tokenizer.apply_chat_template(
-            [dict(message) for message in request.messages], tokenize=False, add_generation_prompt=True
-        )
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in request.messages)
-        raise EngineError(
-            f"The model's chat template refuses a conversation of {roles} ({request.key!r}): {error}. Leave out the "
-            "system turn or join the turns."
-        ) from error
-    return text
-
-
 def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool) -> tuple[Any, Any]:
     """Tokenizer and model. Raises :class:`EngineError` in words where there is none to load."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -257,7 +222,7 @@ def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool)
             f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the "
             "name of a causal language model on the hub that this machine can reach."
         ) from error
-    return tokenizer, loaded.to(device).eval()
+    return with_template(tokenizer), loaded.to(device).eval()
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from training import engines
 from training.engines import EngineSpec, create_engine
 from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
@@ -208,10 +210,8 @@ def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model:
         )
 
 
-def test_an_engine_whose_package_is_missing_names_the_remedy() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("vllm"):
-        pytest.skip("vllm is installed here")
-    with pytest.raises(EngineError, match="make install EXTRAS=vllm"):
+def test_an_engine_whose_package_is_missing_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A finder that knows no vllm, whether or not it is installed here.
+    monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "vllm" else find_spec(name))
+    with pytest.raises(EngineError, match="make install-vllm"):
         create_engine(EngineSpec("vllm", "any"))

@@ -1,0 +1,62 @@
+"""A conversation as the tokens that a local model continues, and what is said where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+from training.domain.templates import PLAIN_CHAT_TEMPLATE
+from training.engines.base import EngineError, PromptTooLong, Request, Sampling
+
+
+def with_template(tokenizer: Any) -> Any:
+    """The tokenizer; one of a base model, without a chat template, is given :data:`PLAIN_CHAT_TEMPLATE`."""
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
+    return tokenizer
+
+
+def render(tokenizer: Any, request: Request) -> str:
+    """The conversation as text, open for the answer. Raises :class:`EngineError` where the model's template refuses."""
+    try:
+        text: str = tokenizer.apply_chat_template(
+            [dict(message) for message in request.messages], tokenize=False, add_generation_prompt=True
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in request.messages)
+        raise EngineError(
+            f"The model's chat template refuses a conversation of {roles} ({request.key!r}): {error}. Leave out the "
+            "system turn or join the turns."
+        ) from error
+    return text
+
+
+def encode(tokenizer: Any, requests: Sequence[Request], sampling: Sampling, *, max_length: int) -> list[list[int]]:
+    """The prompts' tokens, one list a request; a prompt that several requests share is tokenized once.
+
+    Raises :class:`PromptTooLong` where a prompt with the completion asked for passes ``max_length``: none is cut.
+    """
+    if not requests:
+        return []
+    words = [tuple((message["role"], message["content"]) for message in request.messages) for request in requests]
+    first = dict(zip(reversed(words), reversed(requests), strict=True))
+    texts = {key: render(tokenizer, request) for key, request in first.items()}
+    tokens = tokenizer(list(texts.values()), add_special_tokens=False)["input_ids"]
+    known = {key: list(ids) for key, ids in zip(texts, tokens, strict=True)}
+    for key, ids in known.items():
+        if len(ids) + sampling.max_new_tokens > max_length:
+            raise PromptTooLong(_too_long(first[key], len(ids), sampling, max_length))
+    return [known[key] for key in words]
+
+
+def _too_long(request: Request, length: int, sampling: Sampling, max_length: int) -> str:
+    beginning = " ".join(request.messages[-1]["content"].split())[:60]
+    left = max_length - length
+    fewer = f"ask for at most {left} new tokens, " if left > 0 else ""
+    return (
+        f"A prompt of {length} tokens with {sampling.max_new_tokens} new ones does not fit the limit of "
+        f"{max_length}; it begins {beginning!r}. Shorten or remove it, {fewer}or raise student.max_length "
+        "where the model's context allows it."
+    )
