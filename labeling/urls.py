@@ -27,6 +27,7 @@ urlpatterns = [
     path("review/<int:pk>/guidelines/", lead.guidelines, name="review-guidelines"),
     path("review/<int:pk>/act/<slug:verb>/", lead.act, name="review-act"),
     path("review/<int:pk>/items/", lead.items, name="review-items"),
+    path("review/iterations/<int:pk>/again/", lead.again, name="review-again"),
     path("review/items/<int:pk>/", lead.task, name="review-task"),
     path("review/items/<int:pk>/decide/", lead.decide, name="review-decide"),
     path("review/lines/<int:pk>/<slug:verb>/", lead.line, name="review-line"),

@@ -85,6 +85,7 @@ class Head:
     verbs: tuple[str, ...]  #: what may be asked of the run now: pause, resume, cancel, remove
     failure: Failure | None
     waiting: Iteration | None  #: the iteration that people have to let through
+    stale: list[Iteration]  #: iterations whose training set people have changed since it was frozen
     last_seq: int
 
 
@@ -127,6 +128,7 @@ def head(run: Run) -> Head:
         verbs=verbs(run),
         failure=failure(run, current),
         waiting=current.iteration if current and current.status == Stage.Status.WAITING else None,
+        stale=[each for each in run.iterations.all() if hasattr(each, "snapshot") and each.snapshot.stale_reason],
         last_seq=run.last_seq,
     )
 

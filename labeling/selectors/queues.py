@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from alignment_app.models import Stage
+from alignment_app.models import DatasetSnapshot, Stage
 from labeling.models import Assignment, Queue
 from labeling.services.access import can_annotate, can_lead
 
@@ -41,6 +41,12 @@ def is_awaited(queue: Queue) -> bool:
     """Whether the queue's iteration has a review gate that is not open yet."""
     ahead = (Stage.Status.PENDING, Stage.Status.WAITING, Stage.Status.STOPPED)
     return Stage.objects.filter(iteration=queue.iteration_id, kind=Stage.Kind.REVIEW, status__in=ahead).exists()
+
+
+def is_stale(queue: Queue) -> bool:
+    """Whether people decided something after the training set of the queue's iteration was frozen."""
+    frozen = DatasetSnapshot.objects.filter(iteration=queue.iteration_id, kind=DatasetSnapshot.Kind.PREFERENCE)
+    return bool(queue.iteration_id) and frozen.exclude(stale_reason="").exists()
 
 
 def source_of(queue: Queue) -> str:

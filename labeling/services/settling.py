@@ -249,8 +249,7 @@ def mark_stale(iteration: Iteration) -> None:
         if gone or new:
             reason = (
                 f"People decided after the freeze: {gone} of its pairs would be left out now, and {new} would come in. "
-                "The snapshot and the model trained on it stay as they are. To train with the decisions, make a data "
-                "set of the pairs on their queue's page, and clone the run with pairs.from_dataset set to it."
+                "The snapshot and the model trained on it stay as they are; run again to train with the decisions."
             )
         if snapshot.stale_reason != reason:
             snapshot.stale_reason = reason

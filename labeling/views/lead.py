@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from alignment_app.models import Iteration
 from alignment_app.services import runs
 from alignment_app.services.errors import Refused
 from labeling.forms import QueueForm, sources, workers
@@ -18,7 +19,7 @@ from labeling.selectors import items as item_selectors
 from labeling.selectors import quality
 from labeling.selectors import queues as queue_selectors
 from labeling.selectors.markdown import safe_html
-from labeling.services import corrections, gates, reviews
+from labeling.services import corrections, gates, rerun, reviews
 from labeling.services import queues as services
 from labeling.services.reviews import Answer
 from labeling.views.access import for_leads, person_of
@@ -68,6 +69,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "corrections": correction_selectors.count(correction_selectors.scores_of(found))
         if found.kind == Queue.Kind.SCORE
         else None,
+        "is_stale": queue_selectors.is_stale(found),
         "guidelines": found.guidelines.first(),
         "on_it": found.people.all(),
     }
@@ -133,6 +135,23 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
         "filters": item_selectors.FILTERS,
     }
     return render(request, "labeling/items.html", context)
+
+
+@for_leads
+@require_http_methods(["GET", "POST"])
+def again(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a run on the pairs as they stand would be; POST launches it."""
+    iteration = get_object_or_404(Iteration.objects.select_related("run", "input_checkpoint"), pk=pk)
+    refusal = None
+    if request.method == "POST":
+        try:
+            run = rerun.start(iteration, by=person_of(request))
+            messages.success(request, "Launched on the pairs as they stand.")
+            return redirect("run", run.pk)
+        except Refused as problem:
+            refusal = problem
+    context = {"iteration": iteration, "planned": rerun.planned(iteration), "refusal": refusal}
+    return render(request, "labeling/again.html", context, status=refusal.status if refusal else 200)
 
 
 def _task(pk: int) -> Task:

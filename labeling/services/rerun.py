@@ -1,0 +1,101 @@
+"""Training once more with what people decided after the freeze: the pairs as they stand, from the same checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from alignment_app.models import Checkpoint, Dataset, DatasetSnapshot, Iteration, Run
+from alignment_app.selectors.work import preference_rows
+from alignment_app.services import runs
+from alignment_app.services.errors import Refused
+from alignment_app.services.imports import import_rows
+from labeling.services.access import require_lead
+from training.config import ConfigError, RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What one click would start. ``begins_with``: the checkpoint that it trains, in words."""
+
+    name: str
+    dataset: str
+    pairs: int
+    begins_with: str
+    stale: str
+    config: dict[str, Any]
+
+
+def planned(iteration: Iteration | None) -> Rerun | None:
+    """What would be run again, or ``None`` while the iteration's training set is what people decided."""
+    if iteration is None:
+        return None
+    snapshot = DatasetSnapshot.objects.filter(
+        iteration=iteration, kind=DatasetSnapshot.Kind.PREFERENCE
+    ).exclude(stale_reason="").first()  # fmt: skip
+    if snapshot is None:
+        return None
+    run = iteration.run
+    folder = _folder_of(iteration.input_checkpoint)
+    config = {**run.config, "name": f"{run.name[:90]}, with people's decisions", "iterations": 1}
+    dataset = _free_name(f"pairs of run {run.pk}, iteration {iteration.number}, reviewed")
+    mixes = bool(run.config["training"]["mix_previous"])
+    pairs = sum(1 for _ in preference_rows(run.pk, iteration.number, mix_previous=mixes))
+    config["pairs"] = {**config["pairs"], "from_dataset": dataset}
+    config["prompts"] = {**config["prompts"], "count": max(pairs, 1)}
+    config["review"] = {**config["review"], "enabled": False}
+    if folder is not None:
+        config["student"] = {**config["student"], "model": str(folder)}
+        config["sft"] = {**config["sft"], "enabled": False}
+        begins_with = f"{iteration.input_checkpoint} as it is, without fine-tuning it anew"
+    else:
+        begins_with = f"{config['student']['model']}, fine-tuned anew" if config["sft"]["enabled"] else (
+            str(config["student"]["model"]))  # fmt: skip
+    return Rerun(config["name"], dataset, pairs, begins_with, snapshot.stale_reason, config)
+
+
+def start(iteration: Iteration, *, by: User) -> Run:
+    """Make the data set of the pairs as they stand and launch a run that trains on it.
+
+    Raises :class:`Refused` where nothing is stale, no pair is left, or the run's own config can no longer be launched.
+    """
+    require_lead(by)
+    found = planned(iteration)
+    if found is None:
+        raise Refused("not-stale", "The training set is what people decided. There is nothing to run again.")
+    if not found.pairs:
+        raise Refused("no-pairs", "People left no pair of this iteration. There is nothing to train on.")
+    mixes = bool(iteration.run.config["training"]["mix_previous"])
+    rows = (row for row, _ in preference_rows(iteration.run_id, iteration.number, mix_previous=mixes))
+    import_rows(
+        found.dataset,
+        Dataset.Kind.PREFERENCES,
+        rows,
+        description=f"Pairs of {iteration.run.name}, iteration {iteration.number}, with what people decided.",
+        user=by,
+    )
+    try:
+        return runs.launch(RunConfig.parse(found.config), user=by, cloned_from=iteration.run)
+    except ConfigError as error:
+        problems = "; ".join(f"{field}: {sentence}" for field, sentence in error.problems)
+        raise Refused(
+            "cannot-launch", f"{problems}. The pairs are kept as the data set {found.dataset}: clone the run by hand."
+        ) from None
+
+
+def _folder_of(checkpoint: Checkpoint | None) -> Path | None:
+    """Where the checkpoint's weights lie on this machine; ``None`` where they do not lie here as a model."""
+    if checkpoint is None:
+        return None
+    folder = Path(settings.HOME, checkpoint.location)
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _free_name(name: str) -> str:
+    taken = set(Dataset.objects.filter(name__startswith=name).values_list("name", flat=True))
+    numbers = (f"{name} {number}" for number in range(2, len(taken) + 3))
+    return name if name not in taken else next(each for each in numbers if each not in taken)
