@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
+import krippendorff
 import pytest
+from statsmodels.stats import inter_rater
 
 from training.domain.agreement import (
+    Level,
     alpha_with_interval,
     cohen_kappa,
     fleiss_kappa,
@@ -122,3 +126,34 @@ def test_a_plurality_is_no_majority_and_the_median_is_the_middle() -> None:
     assert median([5.0, 1.0, 4.0]) == 4.0
     assert median([1.0, 4.0]) == 2.5
     assert median([]) is None
+
+
+def _labels(folder: Path) -> list[list[int]]:
+    rows = (folder / "pandalm_999_three_annotators.jsonl").open(encoding="utf-8")
+    return [list(json.loads(line)["annotators"]) for line in rows]
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
+def test_alpha_of_real_answers_is_the_library_s(real_data: Path, level: Level) -> None:
+    answers = _labels(real_data)
+    expected = krippendorff.alpha(list(zip(*answers, strict=True)), level_of_measurement=level)
+    assert krippendorff_alpha(answers, level=level) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
+def test_alpha_with_missing_answers_is_the_library_s(level: Level) -> None:
+    columns = [[math.nan if value is None else float(value) for value in column] for column in zip(*UNITS, strict=True)]
+    expected = krippendorff.alpha(columns, level_of_measurement=level)
+    assert krippendorff_alpha(UNITS, level=level) == pytest.approx(expected, abs=1e-12)
+
+
+def test_both_kappas_of_real_answers_are_the_library_s(real_data: Path) -> None:
+    answers = _labels(real_data)
+    counts = [[row.count(label) for label in (0, 1, 2)] for row in answers]
+    assert fleiss_kappa(answers) == pytest.approx(inter_rater.fleiss_kappa(counts), abs=1e-12)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        a, b = [row[one] for row in answers], [row[other] for row in answers]
+        table = inter_rater.to_table(list(zip(a, b, strict=True)))[0]
+        for weights, theirs in (("none", None), ("quadratic", "quadratic")):
+            expected = inter_rater.cohens_kappa(table, wt=theirs, return_results=False)
+            assert cohen_kappa(a, b, weights=weights) == pytest.approx(expected, abs=1e-12)  # type: ignore[arg-type]
