@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from labeling import api
-from labeling.views import desk, lead
+from labeling.views import desk, judges, lead
 
 urlpatterns = [
     path("api/v1/queues", api.QueueList.as_view(), name="api-review-queues"),
@@ -28,6 +28,8 @@ urlpatterns = [
     path("review/<int:pk>/act/<slug:verb>/", lead.act, name="review-act"),
     path("review/<int:pk>/items/", lead.items, name="review-items"),
     path("review/iterations/<int:pk>/again/", lead.again, name="review-again"),
+    path("review/judges/<int:run_id>/", judges.of_run, name="review-judges"),
+    path("review/judges/<int:run_id>/measure/", judges.measure, name="review-judges-measure"),
     path("review/items/<int:pk>/", lead.task, name="review-task"),
     path("review/items/<int:pk>/decide/", lead.decide, name="review-decide"),
     path("review/lines/<int:pk>/<slug:verb>/", lead.line, name="review-line"),

@@ -236,7 +236,12 @@ def _counted(pairs: QuerySet[PreferencePair], column: str, labels: dict[str, Any
 def snapshot_page(snapshot: DatasetSnapshot, state: str, number: str | int | None) -> Page[SnapshotItem]:
     """Rows of a snapshot in training order, 20 a page, with the judgements that stand on a pair's two responses."""
     items = snapshot.items.select_related(
-        "pair__prompt", "pair__chosen", "pair__rejected", "response__prompt__dataset"
+        "pair__prompt",
+        "pair__chosen",
+        "pair__rejected",
+        "response__prompt__dataset",
+        "judgement__response__prompt",
+        "judgement__person",
     ).order_by("position")
     if state in PreferencePair.State.values:
         items = items.filter(pair__state=state)

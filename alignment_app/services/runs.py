@@ -183,6 +183,25 @@ def resume(run: Run, *, user: Any = None) -> Run:
 
 
 @transaction.atomic
+def measure_again(run: Run, *, user: Any = None) -> Run:
+    """Open the last evaluation of a finished run again, for the rows that are missing by now."""
+    run = _locked(run)
+    if run.status != Run.Status.FINISHED:
+        state = run.get_status_display().lower()
+        raise Refused("not_finished", f"This run is {state}: the evaluation of its next model does that by itself.")
+    done = Stage.objects.select_related("iteration").filter(
+        iteration__run=run, kind=Stage.Kind.EVALUATION, status=Stage.Status.DONE
+    )
+    stage = done.order_by("-iteration__number").first()
+    if stage is None:
+        raise Refused("not_evaluated", "This run evaluates no model. Clone it with evaluation turned on.")
+    run.finished_at = None
+    _set(run, Run.Status.QUEUED, f"Measured again, asked by {user or 'the command line'}; waiting for a worker.")
+    queue_stage(stage)
+    return run
+
+
+@transaction.atomic
 def cancel(run: Run, *, user: Any = None) -> Run:
     """End at the next safe point and keep what was made; by force after a grace period."""
     run = _locked(run)

@@ -15,7 +15,7 @@ from alignment_app.services import people, runs
 from alignment_app.services.configs import MAX_YAML, build_config
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
-from training.config import ConfigError, RunConfig, preset_data, preset_names
+from training.config import ConfigError, RunConfig, preset_data, preset_names, with_overrides
 from training.domain.judges import KINDS
 
 only_leads = requires(people.can_launch, "Only a lead or an admin launches runs. Ask an admin for the lead role.")
@@ -24,13 +24,17 @@ only_leads = requires(people.can_launch, "Only a lead or an admin launches runs.
 @only_leads
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """GET: the recipes, or the form of ``?preset=`` or ``?clone=``. POST: read a YAML document, or launch."""
+    """GET: the recipes, or the form of ``?preset=`` or ``?clone=`` with ``&set=field=value``. POST: YAML, or launch."""
     if request.method == "POST":
         return _read_yaml(request) if "import" in request.POST else _launch(request)
     preset, clone = request.GET.get("preset", ""), request.GET.get("clone", "")
     if clone:
         run = get_object_or_404(Run, pk=clone if clone.isdecimal() and len(clone) < 12 else 0)
         data = {**run.config, "name": f"{run.name[:110]}, again"}
+        try:
+            data = RunConfig.parse(with_overrides(data, request.GET.getlist("set"))).to_dict()
+        except ConfigError as error:
+            return _start_page(request, str(error), status=400)
         return _form_page(request, LaunchForm.from_data(data, *_here()), run.preset, run)
     if preset and preset in preset_names():
         config = RunConfig.parse(preset_data(preset))

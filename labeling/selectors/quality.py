@@ -15,6 +15,7 @@ from django.db.models.functions import TruncDate
 from alignment_app.models import Judgement
 from labeling.models import Queue, Review
 from labeling.selectors import calibration
+from labeling.selectors.calibration import HeldJudge
 from labeling.selectors.verdicts import verdict
 from training.domain.agreement import (
     Figure,
@@ -25,7 +26,7 @@ from training.domain.agreement import (
     fleiss_with_interval,
     percent_with_interval,
 )
-from training.domain.calibration import Calibration, calibrate
+from training.domain.calibration import calibrate
 from training.domain.metrics import wilson_interval
 
 #: Items that agreement is computed on at most, the newest: the page answers at any size of queue.
@@ -180,16 +181,7 @@ def _share(found: Sequence[bool]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeFigures:
-    """One judge against people's blind scores."""
-
-    judge: str
-    source: str
-    figures: Calibration
-
-
-def judges(queue: Queue) -> list[JudgeFigures]:
+def judges(queue: Queue) -> list[HeldJudge]:
     """Every model judge held to what people said blind, score queues only: their mean where several scored."""
     if queue.kind != Queue.Kind.SCORE:
         return []
@@ -204,7 +196,7 @@ def judges(queue: Queue) -> list[JudgeFigures]:
             if value is not None:
                 found[judge, source][prompt].append((value, said))
     return [
-        JudgeFigures(judge, source, calibrate(list(prompts.values())))
+        HeldJudge(judge, source, None, calibrate(list(prompts.values())))
         for (judge, source), prompts in sorted(found.items())
     ]
 

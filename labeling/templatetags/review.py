@@ -1,9 +1,14 @@
-"""Figures with their intervals, as the review's pages show them."""
+"""What people said, on every page that shows it: figures with intervals, judges held to people, who decided what."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import template
 
+from alignment_app.models import Checkpoint, Run
+from labeling.selectors import calibration, corrections, decisions
+from training.config import RunConfig
 from training.domain.agreement import Figure
 
 register = template.Library()
@@ -17,3 +22,27 @@ def figure(found: Figure) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.2f}"
     return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """A coordinate as SVG reads it."""
+    return f"{value:g}"
+
+
+@register.inclusion_tag("labeling/_run_judges.html")
+def judges_of_run(run: Run) -> dict[str, Any]:
+    """The run page's summary of its judges held to people; nothing where nobody has scored blind."""
+    return {"run": run, "found": calibration.judges_of_run(run)}
+
+
+@register.inclusion_tag("labeling/_corrections_note.html")
+def corrections_note(config: RunConfig) -> dict[str, Any]:
+    """How many of people's scores a run of this config would train its judge on."""
+    return {"sft": config.sft, "count": corrections.count(corrections.scores_for(config), config)}
+
+
+@register.inclusion_tag("labeling/_decisions.html")
+def decisions_in(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Who decided what on the rows that a checkpoint was trained on."""
+    return {"found": decisions.of_checkpoint(checkpoint), "checkpoint": checkpoint}

@@ -14,9 +14,9 @@ from alignment_app.services import runs
 from alignment_app.services.errors import Refused
 from labeling.forms import QueueForm, sources, workers
 from labeling.models import Queue, Review, Task
+from labeling.selectors import calibration, judge_pictures, quality
 from labeling.selectors import corrections as correction_selectors
 from labeling.selectors import items as item_selectors
-from labeling.selectors import quality
 from labeling.selectors import queues as queue_selectors
 from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, gates, rerun, reviews
@@ -54,6 +54,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def queue(request: HttpRequest, pk: int) -> HttpResponse:
     """Progress, agreement, people, judges."""
     found = _queue(pk)
+    judges = quality.judges(found)
     context = {
         "queue": found,
         "source": queue_selectors.source_of(found),
@@ -64,7 +65,9 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "people": quality.people(found),
         "days": quality.by_day(found),
         "anchoring": quality.anchoring(found),
-        "judges": quality.judges(found),
+        "judges": judges,
+        "curves": judge_pictures.curves(judges),
+        "held_runs": calibration.runs_held_to(found),
         "comparison": quality.comparison(found),
         "corrections": correction_selectors.count(correction_selectors.scores_of(found))
         if found.kind == Queue.Kind.SCORE

@@ -1,0 +1,101 @@
+"""Who decided what on the rows that a model was trained on, as it stood when they were frozen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+
+from alignment_app.models import Checkpoint, DatasetSnapshot, Judgement
+from labeling.models import Review
+from labeling.selectors.calibration import short_name
+
+#: Decisions that the page of a checkpoint lists, the first ones of each.
+MOST_LISTED = 200
+ROWS_A_PAGE = 20  # of the page that shows a snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line of the history that counted at the freeze. ``position``: its row in the snapshot, from 0; else none."""
+
+    review: Review
+    position: int | None
+
+    @property
+    def page(self) -> int:
+        return (self.position or 0) // ROWS_A_PAGE + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Everything that people decided on a training set. ``by_person``: name, its counts by decision, in all."""
+
+    total: int
+    people: int
+    counts: list[tuple[str, int]]
+    by_person: list[tuple[str, list[int], int]]
+    listed: list[Decision]
+    scores: list[tuple[str, int]]
+
+
+def lines_at(snapshot: DatasetSnapshot) -> QuerySet[Review]:
+    """The answers that counted when the snapshot was frozen, of queues that change its pairs."""
+    iteration = snapshot.iteration
+    run, mixes = iteration.run, bool(iteration.run.config["training"]["mix_previous"])
+    numbers = {"number__lte": iteration.number} if mixes else {"number": iteration.number}
+    of_pairs = Q(task__pair__iteration__run=run) & Q(**{f"task__pair__iteration__{k}": v for k, v in numbers.items()})
+    of_scores = Q(queue__kind="score", queue__iteration__run=run) & Q(
+        **{f"queue__iteration__{k}": v for k, v in numbers.items()}
+    )
+    frozen = snapshot.created_at
+    counted = Q(in_force=True) | Q(reversed_by__created_at__gt=frozen)
+    return (
+        Review.objects.filter(of_pairs | of_scores, counted, created_at__lte=frozen, decision__in=Review.DECISIVE)
+        .filter(queue__held_out=False, task__expected__isnull=True)
+        .exclude(queue__kind="comparison")
+        .distinct()
+        .order_by("pk")
+    )
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> Decisions | None:
+    """What people decided on the rows that a checkpoint was trained on; ``None`` where they decided nothing."""
+    snapshot = checkpoint.snapshot
+    if snapshot is None:
+        return None
+    scores = _scores(snapshot)
+    if snapshot.kind == DatasetSnapshot.Kind.SFT:
+        return Decisions(0, len(scores), [], [], [], scores) if scores else None
+    lines = lines_at(snapshot)
+    found = Counter(lines.values_list("author", "decision"))
+    if not found:
+        return None
+    labels = {value: label for value, label in Review.Decision.choices if any(value == kind for _, kind in found)}
+    names = sorted({name for name, _ in found})
+    by_person = [
+        (name, [found[name, kind] for kind in labels], sum(found[name, kind] for kind in labels)) for name in names
+    ]
+    listed = list(lines.select_related("task__prompt", "task__pair")[:MOST_LISTED])
+    pairs = [pk for line in listed for pk in (line.task.pair_id, line.task.replacement_id) if pk]
+    rows: dict[int | None, int] = dict(snapshot.items.filter(pair__in=pairs).values_list("pair", "position"))
+    return Decisions(
+        sum(found.values()),
+        len(names),
+        [(str(label), sum(found[name, kind] for name in names)) for kind, label in labels.items()],
+        by_person,
+        [Decision(line, _row_of(line, rows)) for line in listed],
+        scores,
+    )
+
+
+def _row_of(line: Review, rows: dict[int | None, int]) -> int | None:
+    return rows.get(line.task.replacement_id, rows.get(line.task.pair_id))
+
+
+def _scores(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
+    """Whose scores are rows of the snapshot themselves, and how many."""
+    rows = Judgement.objects.filter(snapshot_items__snapshot=snapshot).distinct()
+    names = Counter(person or short_name(judge) for person, judge in rows.values_list("person__username", "judge"))
+    return sorted(names.items())

@@ -1,0 +1,183 @@
+"""Judges held to people as pictures: small multiples over the iterations, and calibration curves. Laid out for SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labeling.selectors.calibration import HeldJudge
+from training.domain.agreement import Figure
+from training.domain.calibration import Calibration
+
+WIDTH, HEIGHT = 250, 150
+LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 24
+SIDE = 190  # of a calibration curve
+MARGIN = 26
+
+#: Field of :class:`Calibration`, title, and the range that the axis never exceeds.
+MEASURES = (
+    ("pairwise", "Pairs in people's order", (0.0, 1.0)),
+    ("kappa", "Quadratic κ", (-1.0, 1.0)),
+    ("spearman", "Spearman", (-1.0, 1.0)),
+    ("absolute_error", "Absolute error, points", (0.0, 5.0)),
+    ("mean_error", "Mean error, points", (-5.0, 5.0)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A line of the grid at y, with its label."""
+
+    y: float
+    text_y: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A judge's estimate at (x, y) with its 95 % interval from ``low`` to ``high`` (in the picture's units)."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    name: str
+    source: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One measure over the judges. ``path`` joins the checkpoints."""
+
+    title: str
+    marks: list[Mark]
+    ticks: list[Tick]
+    path: str
+    names: list[tuple[float, str, str]]
+    zero: float | None
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    name_y: int = HEIGHT - 7
+
+
+def panels(judges: Sequence[HeldJudge]) -> list[Panel]:
+    """A panel for each measure that some judge has."""
+    return [
+        panel
+        for name, title, limits in MEASURES
+        if (panel := _panel(title, judges, [getattr(one.figures, name) for one in judges], limits))
+    ]
+
+
+def _panel(
+    title: str, judges: Sequence[HeldJudge], figures: Sequence[Figure], limits: tuple[float, float]
+) -> Panel | None:
+    ends = [end for one in figures for end in (one.value, one.low, one.high) if end is not None]
+    if not ends:
+        return None
+    ticks = _ticks(max(limits[0], min(ends)), min(limits[1], max(ends)), limits)
+    bottom, top = ticks[0], ticks[-1]
+
+    def y(value: float) -> float:
+        share = (min(max(value, bottom), top) - bottom) / (top - bottom)
+        return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - share), 1)
+
+    step = (WIDTH - LEFT - RIGHT) / len(judges)
+    places = [round(LEFT + step * (number + 0.5), 1) for number in range(len(judges))]
+    marks = [
+        Mark(x, y(one.value), y(one.value if one.low is None else one.low),
+             y(one.value if one.high is None else one.high), judge.name, judge.source, one)
+        for x, judge, one in zip(places, judges, figures, strict=True)
+        if one.value is not None
+    ]  # fmt: skip
+    joined = [mark for mark in marks if mark.source == "self"]
+    path = " ".join(f"{'L' if place else 'M'}{mark.x} {mark.y}" for place, mark in enumerate(joined))
+    return Panel(
+        title,
+        marks,
+        [Tick(y(value), y(value) + 4, f"{value:g}".replace("-", "−")) for value in ticks],
+        path if len(joined) > 1 else "",
+        [(x, judge.name, judge.source) for x, judge in zip(places, judges, strict=True)],
+        y(0.0) if bottom < 0 < top else None,
+    )
+
+
+def _ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
+    """Round values that span from ``low`` to ``high``, two to five of them."""
+    span = max(high - low, 0.05)
+    power = 10 ** math.floor(math.log10(span / 3))
+    step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= 4)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    if first == last:
+        first -= 1
+    found = [round(place * step, 6) for place in range(first, last + 1)]
+    kept = [value for value in found if limits[0] <= value <= limits[1]]
+    return kept if len(kept) > 1 else found
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """People's mean of the responses to which the judge gave ``score``; the area grows with their number."""
+
+    x: float
+    y: float
+    radius: float
+    low: float
+    high: float
+    score: int
+    people: float
+    responses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A judge's calibration curve: its score to the right, people's mean upwards, both 0 to 5."""
+
+    name: str
+    source: str
+    dots: list[Dot]
+    path: str
+    grid: list[tuple[float, str]]
+    responses: int
+    side: int = SIDE
+    start: int = MARGIN
+    end: int = SIDE - 8
+    far: int = SIDE - MARGIN
+    near: int = 8
+    label_y: int = SIDE - 10
+
+
+def curves(judges: Sequence[HeldJudge]) -> list[Curve]:
+    """A curve for each judge that scored anything."""
+    most = max((point.responses for one in judges for point in one.figures.curve), default=1)
+    return [_curve(one.name, one.source, one.figures, most) for one in judges if one.figures.curve]
+
+
+def _curve(name: str, source: str, figures: Calibration, most: int) -> Curve:
+    length = SIDE - MARGIN - 8
+
+    def along(value: float) -> float:
+        return round(MARGIN + length * value / 5, 1)
+
+    def up(value: float) -> float:
+        return round(SIDE - MARGIN - length * value / 5, 1)
+
+    dots = [
+        Dot(
+            along(point.score),
+            up(point.people),
+            round(2.5 + 6.5 * math.sqrt(point.responses / most), 1),
+            up(point.people if point.low is None else point.low),
+            up(point.people if point.high is None else point.high),
+            point.score,
+            point.people,
+            point.responses,
+        )
+        for point in figures.curve
+    ]
+    path = " ".join(f"{'L' if place else 'M'}{dot.x} {dot.y}" for place, dot in enumerate(dots))
+    return Curve(name, source, dots, path, [(along(value), str(value)) for value in range(6)], figures.responses)

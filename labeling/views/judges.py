@@ -1,0 +1,48 @@
+"""The judges of a run held to people's blind scores."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from alignment_app.models import Run
+from alignment_app.services import runs
+from alignment_app.services.errors import Refused
+from labeling.selectors import calibration, judge_pictures
+from labeling.selectors import corrections as correction_selectors
+from labeling.services.access import can_lead
+from labeling.views.access import for_leads, person_of
+from training.config import RunConfig
+
+
+@require_GET
+def of_run(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Every checkpoint's judge, and the teacher, against what people said blind."""
+    run = get_object_or_404(Run, pk=run_id)
+    found = calibration.judges_of_run(run)
+    config = RunConfig.parse(run.config)
+    context = {
+        "run": run,
+        "found": found,
+        "panels": judge_pictures.panels(found.judges) if found else [],
+        "curves": judge_pictures.curves(found.judges) if found else [],
+        "corrections": correction_selectors.count(correction_selectors.scores_for(config), config),
+        "newest": run.checkpoints.order_by("-number").first(),
+        "may_lead": can_lead(request.user),
+    }
+    return render(request, "labeling/judges.html", context)
+
+
+@for_leads
+@require_POST
+def measure(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Have the run's judges judge what people scored after the evaluation."""
+    run = get_object_or_404(Run, pk=run_id)
+    try:
+        runs.measure_again(run, user=person_of(request))
+        messages.success(request, "The judges are at it; reload in a moment.")
+    except Refused as refusal:
+        messages.error(request, refusal.message)
+    return redirect("review-judges", run_id)
