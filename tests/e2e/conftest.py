@@ -10,19 +10,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.little_student import save_little_student
 
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from pytest_django.live_server_helper import LiveServer
+
+    from labeling.models import Queue
+
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 START_SECONDS = 120
+#: Items of a queue at the desk.
+ITEMS = 30
 
 expect.set_options(timeout=20_000)
 
@@ -179,3 +188,68 @@ def log_in(page: Page, site: Site) -> None:
     page.get_by_label("Password").fill(site.password)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _records_beside_the_browser() -> Iterator[None]:
+    """Playwright keeps an event loop in this thread; the record is read between its calls, never during one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield
+
+
+@pytest.fixture
+def crew() -> list[User]:
+    from tests.labeling.stories import person
+
+    return [person("lena", "lead"), person("ana", "annotator"), person("ben", "annotator")]
+
+
+@pytest.fixture
+def make(crew: list[User]) -> Callable[..., Queue]:
+    """A queue of a run that waits for people."""
+
+    def build(kind: str = "pair", items: int = ITEMS, **fields: object) -> Queue:
+        from labeling.services.queues import NewQueue, make_queue
+        from tests.labeling.stories import waiting_run
+
+        new = NewQueue(**{"name": "Pairs to review", "kind": kind, "order": "arrival"} | fields)  # type: ignore[arg-type]
+        iteration = waiting_run(tuple((1.0, 4.0) for _ in range(items)), name=f"run of {new.name}")
+        return make_queue(new, by=crew[0], iteration=iteration)
+
+    return build
+
+
+@pytest.fixture
+def open_desk(browser: Browser, live_server: LiveServer, complaints: list[str]) -> Iterator[Callable[..., Page]]:
+    """A page at a queue's desk, or at an address, for one person, with the session that a login makes."""
+    contexts: list[BrowserContext] = []
+
+    def build(at: Queue | str, who: User, *, width: int = 1440, theme: str = "light") -> Page:
+        from django.test import Client
+
+        client = Client()
+        client.force_login(who)
+        context = new_context(browser, width=width, theme=theme)
+        context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, complaints)
+        page.goto(live_server.url + (at if isinstance(at, str) else f"/review/{at.pk}/"))
+        return page
+
+    yield build
+    for context in contexts:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+def ready(page: Page, *, not_task: str = "") -> str:
+    """Wait until an item is on the screen and nothing is being saved. Returns its task."""
+    page.wait_for_function(
+        """(old) => { const desk = document.getElementById("desk");
+        return desk.dataset.state === "done" ||
+          (desk.dataset.state === "ready" && desk.dataset.busy !== "1" && desk.dataset.task !== old); }""",
+        arg=not_task,
+    )
+    return page.locator("#desk").get_attribute("data-task") or ""

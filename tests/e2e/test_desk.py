@@ -2,89 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import new_context, watch
+from tests.e2e.conftest import ITEMS, ready
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-    from pytest_django.live_server_helper import LiveServer
 
     from labeling.models import Queue
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
-
-#: Scores that give every prompt a pair.
-ITEMS = 30
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _records_beside_the_browser() -> Iterator[None]:
-    """Playwright keeps an event loop in this thread; the record is read between its calls, never during one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield
-
-
-@pytest.fixture
-def crew() -> list[User]:
-    from tests.labeling.stories import person
-
-    return [person("lena", "lead"), person("ana", "annotator"), person("ben", "annotator")]
-
-
-@pytest.fixture
-def make(crew: list[User]) -> Callable[..., Queue]:
-    """A queue of a run that waits for people."""
-
-    def build(kind: str = "pair", items: int = ITEMS, **fields: object) -> Queue:
-        from labeling.services.queues import NewQueue, make_queue
-        from tests.labeling.stories import waiting_run
-
-        iteration = waiting_run(tuple((1.0, 4.0) for _ in range(items)))
-        new = NewQueue(**{"name": "Pairs to review", "kind": kind, "order": "arrival"} | fields)  # type: ignore[arg-type]
-        return make_queue(new, by=crew[0], iteration=iteration)
-
-    return build
-
-
-@pytest.fixture
-def open_desk(browser: Browser, live_server: LiveServer, complaints: list[str]) -> Iterator[Callable[..., Page]]:
-    """A page at a queue's desk for one person, logged in by the session that the login would make."""
-    contexts: list[BrowserContext] = []
-
-    def build(queue: Queue, who: User, *, width: int = 1440, theme: str = "light") -> Page:
-        from django.test import Client
-
-        client = Client()
-        client.force_login(who)
-        context = new_context(browser, width=width, theme=theme)
-        context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
-        contexts.append(context)
-        page = context.new_page()
-        watch(page, complaints)
-        page.goto(f"{live_server.url}/review/{queue.pk}/")
-        return page
-
-    yield build
-    for context in contexts:
-        context.close()
-    assert not complaints, "\n".join(complaints)
-
-
-def ready(page: Page, *, not_task: str = "") -> str:
-    """Wait until an item is on the screen and nothing is being saved. Returns its task."""
-    page.wait_for_function(
-        """(old) => { const desk = document.getElementById("desk");
-        return desk.dataset.state === "done" ||
-          (desk.dataset.state === "ready" && desk.dataset.busy !== "1" && desk.dataset.task !== old); }""",
-        arg=not_task,
-    )
-    return page.locator("#desk").get_attribute("data-task") or ""
 
 
 def test_a_queue_of_thirty_is_answered_by_keyboard_alone_by_two_people_at_once(
