@@ -9,7 +9,7 @@ from django.db.models import Prefetch
 
 from alignment_app import wording
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
-from alignment_app.selectors import runs
+from alignment_app.selectors import health, runs
 from alignment_app.selectors.time_left import TimeLeft, stage_seconds_left, time_left
 from alignment_app.services.queues import place_in_queue
 from alignment_app.wording import NB, number, percent, rate, short_hash
@@ -84,6 +84,8 @@ class Head:
     place: int
     verbs: tuple[str, ...]  #: what may be asked of the run now: pause, resume, cancel, remove
     failure: Failure | None
+    current: Stage | None  #: the stage at work, or the one that comes next
+    unparsed: list[health.UnparsedReply]  #: examples, where the run paused because too few replies held a score
     waiting: Iteration | None  #: the iteration that people have to let through
     stale: list[Iteration]  #: iterations whose training set people have changed since it was frozen
     last_seq: int
@@ -127,6 +129,8 @@ def head(run: Run) -> Head:
         place=place_in_queue(current) if current and run.status == Run.Status.QUEUED else 0,
         verbs=verbs(run),
         failure=failure(run, current),
+        current=current,
+        unparsed=health.unparsed_examples(run, current),
         waiting=current.iteration if current and current.status == Stage.Status.WAITING else None,
         stale=[each for each in run.iterations.all() if hasattr(each, "snapshot") and each.snapshot.stale_reason],
         last_seq=run.last_seq,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Length
 
 from alignment_app.models import (
     Comparison,
@@ -30,12 +31,15 @@ PROMPT_FILTERS: Final = {
     "none": "Made no pair",
     "unparsed": "With an unparsed judgement",
     "waiting": "Not judged yet",
+    "alike": "All scored alike",
+    "longest": "Longest scored highest",
 }
 #: What a page of head-to-head comparisons can be narrowed to.
 COMPARISON_FILTERS: Final = {
     "win": "Won",
     "tie": "Tied",
     "lose": "Lost",
+    "changed": "Changed with the order",
 }
 #: Stages whose samples are prompts with all that became of them.
 PROMPT_STAGES: Final = ("prompts", "responses", "demonstrations", "judgements", "pairs", "review")
@@ -192,9 +196,24 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
         found = found.filter(Exists(judgements.filter(score__isnull=True)))
     elif show == "waiting":
         found = found.filter(~Exists(judgements))
+    elif show in ("alike", "longest"):
+        found = _by_scores(found, judgements.filter(response__purpose__in=_IN_PAIRS, score__isnull=False), show)
     pages: Page[Any] = Paginator(found.values_list("pk", flat=True), PAGE).get_page(page)
     pages.object_list = prompt_samples(iteration, list(pages.object_list))
     return pages
+
+
+def _by_scores(prompts: QuerySet[Prompt], judgements: QuerySet[Judgement], show: str) -> QuerySet[Prompt]:
+    """The prompts all of whose responses have one score, or else whose longest response has the highest."""
+    judgements = judgements.exclude(source=Judgement.Source.HUMAN).annotate(length=Length("response__text"))
+    prompts = prompts.annotate(
+        top=Subquery(judgements.order_by("-score").values("score")[:1]),
+        bottom=Subquery(judgements.order_by("score").values("score")[:1]),
+        longest=Subquery(judgements.order_by("-length", "score").values("score")[:1]),
+    )
+    if show == "alike":
+        return prompts.filter(top=F("bottom"))
+    return prompts.filter(top__gt=F("bottom"), longest=F("top"))
 
 
 def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page: Any = 1) -> Page[ComparisonSample]:
@@ -204,7 +223,12 @@ def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page
     )
     if query.strip():
         found = found.filter(prompt__text__icontains=query.strip())
-    if show in COMPARISON_FILTERS:
+    if show == "changed":
+        kept = Q(verdict_first="tie", verdict_second="tie")
+        for one, other in (("first", "second"), ("second", "first")):
+            kept |= Q(verdict_first=one, verdict_second=other)
+        found = found.exclude(kept).exclude(verdict_first="unparsed").exclude(verdict_second="unparsed")
+    elif show in COMPARISON_FILTERS:
         found = found.filter(outcome=show)
     pages: Page[Any] = Paginator(found, PAGE).get_page(page)
     rows = list(pages.object_list)

@@ -17,13 +17,14 @@ from training.config import RunConfig, preset_data
 ADMIN: Final = "admin"
 DEMO_PRESET: Final = "miniature-teacher-reward"
 SEED: Final = 0
-DataKind = Literal["demonstrations", "prompts"]
+DataKind = Literal["demonstrations", "prompts", "scored"]
 
 #: Data set name: (file of the built miniature, kind, where its prompts come from, what it is).
 DATASETS: Final[dict[str, tuple[str, DataKind, str, str]]] = {
     "miniature-ift": ("ift.jsonl", "demonstrations", "imported", "Instructions of the miniature with answers."),
     "miniature-eft": ("eft.jsonl", "demonstrations", "imported", "Judge prompts of the miniature with judgements."),
     "miniature-replay": ("replay.jsonl", "demonstrations", "imported", "Raw documents of the miniature's world."),
+    "miniature-ranked": ("ranked.jsonl", "scored", "imported", "Responses in their order, to build judging rows from."),
     "miniature-prompts": ("prompts.jsonl", "prompts", "imported", "Prompts to train with."),
     "miniature-validation": ("prompts_validation.jsonl", "prompts", "evaluation", "Prompts to tune settings on."),
     "miniature-test": (

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.models import Iteration, Run
-from alignment_app.selectors import choices, curves, loop, samples
+from alignment_app.selectors import choices, curves, health, loop, samples
 from alignment_app.selectors import runs as selectors
 from alignment_app.services import people
 from alignment_app.services import runs as services
@@ -22,7 +22,7 @@ only_leads = requires(people.can_launch, "Your role reads runs and changes none.
 
 VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
 #: Parts of the run page that it fetches again when an event of their kind has come.
-PARTS: Final = ("head", "loop", "sample", "figures", "choices", "curves")
+PARTS: Final = ("head", "loop", "sample", "figures", "choices", "health", "curves")
 
 
 @require_GET
@@ -64,6 +64,9 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
     if part == "loop":
         lines = loop.lines(run)
         return {"lines": lines, "width": max(len(line.stages) for line in lines)}
+    if part == "health":
+        found = health.of_run(run)
+        return {"health": found, "alarm_count": sum(len(one.alarms) for one in found)}
     if part == "sample":
         return {"sample": samples.latest(run)}
     if part == "choices":
@@ -76,7 +79,7 @@ def detail(request: HttpRequest, run_id: int) -> HttpResponse:
     """The run page, drawn from the record up to ``last_seq``; its script follows from there."""
     run = _run(run_id)
     context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "gauge": loop.gauge(run)}
-    for part in ("head", "loop", "sample", "figures", "choices"):
+    for part in ("head", "loop", "sample", "figures", "choices", "health"):
         context |= _part_context(request, run, part)
     context["curves"] = [curve.as_json() for curve in curves.curves(run.pk, run.last_seq)]
     response = render(request, "runs/run.html", context)

@@ -116,10 +116,12 @@ function onStage(stage) {
     if (following && SAMPLED.has(stage.kind)) refresh("sample", 500);
     if (stage.kind === "evaluation" || stage.status === "done") refresh("figures", 400);
     if (stage.kind === "training") refresh("choices", 400);
+    refresh("health", 500);
     return;
   }
   if (stage.status !== "running") return;
   if (stage.kind === "training") refresh("choices", 3000);
+  if (stage.detail?.health) refresh("health", 3000);
   if (following && SAMPLED.has(stage.kind)) refresh("sample", 1500);
   const share = stage.total ? Math.min(100, (100 * stage.done) / stage.total) : 0;
   item.querySelector(".pie").setAttribute("stroke-dasharray", `${share.toFixed(1)} 200`);

@@ -14,6 +14,7 @@ from alignment_app.services.keeping import Progress
 from training.config import CandidatesConfig
 from training.domain import metrics
 from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRow
+from training.jobs.health import evaluation_health
 from training.jobs.held_out import hold_to_people, missing_judgements, stop_on_drift
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.stages.evaluation import ComparisonItem, compare_responses
@@ -57,7 +58,8 @@ def evaluate(job: StageWork) -> dict[str, Any]:
     rows.save_metrics(job.attempt, evaluation, found)
     if job.config.evaluation.stop_on_drift:
         stop_on_drift(job)
-    return {"metrics": found}
+    probes = job.iteration.responses.filter(purpose=Response.Purpose.PROBE)
+    return {"metrics": found, **evaluation_health(job, evaluation, probes)}
 
 
 def _held_out_prompts(job: StageWork) -> list[PromptRow]:

@@ -11,8 +11,9 @@ from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.keeping import Progress
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
-from training.domain.rows import JudgementDraft, NoPair, PairDraft
+from training.domain.rows import NoPair, PairDraft
 from training.engines.base import Sampling
+from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.stages.prompts import write_prompts
 
@@ -106,43 +107,12 @@ def judge_candidates(job: StageWork) -> dict[str, Any]:
         return _judgement_figures(found)
     checkpoint = job.start if source == Judgement.Source.SELF else None
     made = Judgement.objects.filter(source=source, judge=job.judge_in_force, response__in=responses.values("pk"))
-    progress = _JudgementProgress(job, made, unit="judgements", done=made.count(), total=total)
+    progress = JudgementProgress(
+        job, made, unit="judgements", done=made.count(), total=total, expected=total * job.config.judging.k
+    )
     judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)
     progress.after_save()
-    return {"judge": judge, **_judgement_figures(made)}
-
-
-class _JudgementProgress(Progress):
-    """Progress that counts unparsed replies, and halts the run when too few hold a score."""
-
-    def __init__(self, job: StageWork, made: QuerySet[Judgement], *, unit: str, done: int, total: int) -> None:
-        self.job = job
-        self.replies, self.parsed = _parsed(made)
-        super().__init__(job.keeper, unit=unit, done=done, total=total)
-
-    def tell(self) -> None:
-        rate = self.parsed / self.replies if self.replies else None
-        self.detail = {"parse_rate": rate, "unparsed": self.replies - self.parsed}
-        super().tell()
-
-    def saved(self, drafts: list[JudgementDraft]) -> None:
-        """Count the new replies."""
-        samples = [sample for draft in drafts for sample in draft.samples]
-        self.replies += len(samples)
-        self.parsed += sum(sample.score is not None for sample in samples)
-
-    def after_save(self) -> None:
-        """Raise :class:`Halt` when the parse rate is under the set line."""
-        config = self.job.config.judging
-        if self.replies < min(config.min_replies, self.total * config.k):
-            return
-        if self.parsed < config.min_parse_rate * self.replies:
-            share, asked = 100 * self.parsed / self.replies, 100 * config.min_parse_rate
-            raise Halt(
-                f"Only {self.parsed} of the judge's {self.replies} replies held a score ({share:.0f} %; asked for are "
-                f"{asked:.0f} %). This judge does not follow the judge prompt. Look at its raw replies under Samples; "
-                "then fine-tune it on EFT rows, or clone the run with a teacher as judge."
-            )
+    return {"judge": judge, **_judgement_figures(made), **look_at(job, {"judge": health_of(made)})}
 
 
 def _parsed(judgements: QuerySet[Judgement]) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from training.miniature.sampling import sample_lines
 from training.miniature.tokenizer import build_tokenizer
 from training.miniature.world import Noise
 
-VERSION = 1
+VERSION = 2
 EFT_SAMPLED_SHARE = 0.5
 MANIFEST = "manifest.json"
 
@@ -36,6 +36,7 @@ class Size:
     ift: int = 1_500
     eft: int = 5_000
     replay: int = 1_000
+    ranked: int = 300
 
 
 FULL = Size()
@@ -67,6 +68,11 @@ class Miniature:
     def replay(self) -> Path:
         """Raw documents to mix in, as rows without messages."""
         return self.directory / "replay.jsonl"
+
+    @property
+    def ranked(self) -> Path:
+        """Prompts with ranked responses, which evaluation rows can be built from."""
+        return self.directory / "ranked.jsonl"
 
     @property
     def prompts(self) -> Path:
@@ -143,6 +149,7 @@ def _fill(directory: Path, seed: int, progress: Progress, size: Size) -> None:
     _write(made.eft, corpus.eft_rows(asked, sampled, noise, drawn("eft")))
     _write(made.ift, corpus.ift_rows(size.ift, noise, drawn("ift")))
     _write(made.replay, corpus.replay_rows(size.replay, noise, drawn("replay")))
+    _write(made.ranked, corpus.ranked_rows(size.ranked, noise, drawn("ranked")))
     _write(made.prompts, corpus.prompt_texts("train", drawn("prompts")))
     _write(made.prompts_validation, corpus.prompt_texts("validation", drawn("validation"), corpus.VALIDATION_PROMPTS))
     _write(made.prompts_test, corpus.prompt_texts("test", drawn("test"), corpus.TEST_PROMPTS))

@@ -35,6 +35,20 @@ class TrainingRow(TypedDict):
     weights: NotRequired[list[tuple[int, int, float]]]
 
 
+class RankedResponse(TypedDict):
+    """A response with its place among the responses to its prompt, 1 the best."""
+
+    text: str
+    rank: int
+
+
+class RankedRow(TypedDict):
+    """A prompt with responses in the order in which the oracle puts them."""
+
+    prompt: str
+    responses: list[RankedResponse]
+
+
 class PromptText(TypedDict):
     """One prompt and the family it is of."""
 
@@ -186,6 +200,26 @@ def eft_rows(
         balance += 1 if right else -1
         rows.append(judge_row(instruction, response))
     rng.shuffle(rows)
+    return rows
+
+
+def ranked_rows(count: int, noise: Noise, rng: random.Random) -> list[RankedRow]:
+    """Prompts with three or four written responses each, no two of one grade: what a judge is held to."""
+    rows: list[RankedRow] = []
+    for question in _round_robin(count, questions(), rng):
+        instruction = ask(question, rng)
+        wrong = question.answer
+        while wrong == question.answer:
+            wrong = noise.answer(question, rng) or question.answer
+        written = [question.state(question.answer), f"It is {question.answer}.", question.state(wrong), REFUSAL]
+        written = rng.sample(written, rng.choice((3, 4)))
+        places = sorted(written, key=lambda text: -grade(instruction, text).score)
+        rows.append(
+            {
+                "prompt": instruction,
+                "responses": [{"text": text, "rank": places.index(text) + 1} for text in written],
+            }
+        )
     return rows
 
 

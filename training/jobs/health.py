@@ -1,0 +1,96 @@
+"""What the saved rows say of a judge: its figures for the screen, and a warning in the log for each line it crosses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, cast
+
+from django.db.models import QuerySet
+from django.db.models.functions import Length
+
+from alignment_app.models import Evaluation, Judgement
+from alignment_app.services import events
+from alignment_app.services.keeping import Progress
+from training.domain import alarms
+from training.domain.alarms import Health, OrderHealth
+from training.domain.rows import JudgementDraft, Verdict
+from training.jobs.stage_work import Halt, StageWork
+
+
+class JudgementProgress(Progress):
+    """Progress that counts what the judge's replies held, and halts the run when too few hold a score."""
+
+    def __init__(
+        self, job: StageWork, made: QuerySet[Judgement], *, unit: str, done: int, total: int, expected: int
+    ) -> None:
+        """``expected``: the replies that there will be in all."""
+        self.job, self.expected = job, expected
+        samples = made.values_list("samples", flat=True)
+        self.scores = Counter(sample["score"] for row in samples.iterator(chunk_size=2000) for sample in row)
+        super().__init__(job.keeper, unit=unit, done=done, total=total)
+
+    def tell(self) -> None:
+        replies, unparsed = self.scores.total(), self.scores[None]
+        self.detail = {"parse_rate": (replies - unparsed) / replies if replies else None, "unparsed": unparsed}
+        if replies:
+            self.detail["health"] = {"judge": alarms.as_data(alarms.health(self.scores.elements()))}
+        super().tell()
+
+    def saved(self, drafts: list[JudgementDraft]) -> None:
+        """Count the new replies."""
+        self.scores.update(sample.score for draft in drafts for sample in draft.samples)
+
+    def after_save(self) -> None:
+        """Raise :class:`Halt` when the parse rate is under the set line."""
+        config = self.job.config.judging
+        replies = self.scores.total()
+        parsed = replies - self.scores[None]
+        if replies < min(config.min_replies, self.expected):
+            return
+        if parsed < config.min_parse_rate * replies:
+            share, asked = 100 * parsed / replies, 100 * config.min_parse_rate
+            raise Halt(
+                f"Only {parsed} of the judge's {replies} replies held a score ({share:.0f} %; asked for are "
+                f"{asked:.0f} %). This judge does not follow the judge prompt. Look at its raw replies under Samples; "
+                "then fine-tune it on EFT rows, or clone the run with a teacher as judge."
+            )
+
+
+def health_of(judgements: QuerySet[Judgement]) -> Health:
+    """Figures of one judge's scores. Single replies are counted; length is held against the mean of a response's."""
+    rows = judgements.annotate(length=Length("response__text")).values_list(
+        "response__prompt_id", "score", "length", "samples"
+    )
+    replies: list[float | None] = []
+    groups: dict[int, list[tuple[float | None, int]]] = {}
+    for prompt_id, score, length, samples in rows.order_by("pk").iterator(chunk_size=2000):
+        replies += [sample["score"] for sample in samples]
+        groups.setdefault(prompt_id, []).append((score, length))
+    return alarms.health(replies, groups.values())
+
+
+def order_health_of(evaluation: Evaluation) -> OrderHealth:
+    """Figures of the judge that compared in both orders."""
+    verdicts = evaluation.comparisons.values_list("verdict_first", "verdict_second")
+    return alarms.order_health((cast(Verdict, one), cast(Verdict, other)) for one, other in verdicts)
+
+
+def look_at(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, Any]:
+    """The figures as a stage keeps them, by the judge's role; every line that is crossed is said in the log."""
+    for role, found in figures.items():
+        for alarm in alarms.alarms(found):
+            events.log(job.run.pk, f"{job.stage.get_kind_display()}, {role}: {alarm.text}", "warning")
+    return {"health": {role: alarms.as_data(found) for role, found in figures.items()}}
+
+
+def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, Any]:
+    """The judges of an evaluation: the student and the teacher on the same responses, and whoever compared."""
+    figures: dict[str, Health | OrderHealth] = {}
+    judged = Judgement.objects.filter(response__in=probes.values("pk"))
+    for role, source in (("self-judge", Judgement.Source.SELF), ("teacher", Judgement.Source.TEACHER)):
+        found = health_of(judged.filter(source=source))
+        if found.replies:
+            figures[role] = found
+    if evaluation.comparisons.exists():
+        figures["comparisons"] = order_health_of(evaluation)
+    return look_at(job, figures)
