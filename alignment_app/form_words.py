@@ -22,6 +22,8 @@ ESSENTIAL: Final = frozenset(
         "sft.enabled",
         "sft.datasets",
         "sft.learning_rate",
+        "eft.enabled",
+        "eft.dataset",
         "sft.epochs",
         "prompts.source",
         "prompts.dataset",
@@ -55,12 +57,20 @@ OPTIONAL: Final = {
 }
 #: Fields that name one data set.
 DATASET_FIELDS: Final = frozenset(
-    {"prompts.dataset", "candidates.from_dataset", "pairs.from_dataset", "evaluation.dataset", "evaluation.pairs"}
+    {
+        "prompts.dataset",
+        "eft.dataset",
+        "candidates.from_dataset",
+        "pairs.from_dataset",
+        "evaluation.dataset",
+        "evaluation.pairs",
+    }
 )
 #: The kind of data set that a field needs; the others take prompts of any kind.
 FIELD_KINDS: Final = {
     "sft.datasets": "demonstrations",
     "candidates.from_dataset": "scored",
+    "eft.dataset": "scored",
     "pairs.from_dataset": "preferences",
     "evaluation.pairs": "preferences",
 }
@@ -72,6 +82,7 @@ TITLES: Final = {
     "engine": "Engine",
     "teacher": "Teacher",
     "sft": "Fine-tuning",
+    "eft": "Judging rows (EFT)",
     "prompts": "Prompts",
     "candidates": "Candidates",
     "judging": "Judging",
@@ -84,6 +95,10 @@ TITLES: Final = {
 #: Labels of single fields.
 FIELD_LABELS: Final[dict[str, str]] = {
     "sft.enabled": "Fine-tune first",
+    "eft.enabled": "Build rows that teach judging",
+    "eft.dataset": "Ranked responses",
+    "eft.most_common_share": "Largest share of one score",
+    "eft.eval_share": "Share held out",
     "review.enabled": "People review the pairs",
     "evaluation.enabled": "Evaluate each model",
     "evaluation.pairs": "Pairs to measure margins on",

@@ -237,6 +237,7 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     ready_responses = bool(value["candidates.from_dataset"])
     makes = rounds and not ready_pairs
     judges = makes and value["paradigm"] != "teacher_demonstration" and not value["judging.recorded_scores"]
+    judges = judges or bool(sft and value["eft.enabled"])
     found: dict[str, bool] = {}
     for path in value:
         section, _, leaf = path.partition(".")
@@ -264,6 +265,8 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     for path in value:
         if path.startswith("sft.") and path != "sft.enabled":
             found[path] = bool(sft)
+        elif path.startswith("eft."):
+            found[path] = bool(sft) and (path == "eft.enabled" or bool(value["eft.enabled"]))
         elif path.startswith("evaluation.") and path != "evaluation.enabled":
             found[path] = bool(evaluation)
         elif path.startswith("training.lora."):

@@ -23,7 +23,12 @@ def plan_iteration(config: RunConfig, number: int) -> list[PlannedStage]:
     evaluation = PlannedStage("evaluation", "generation", skipped=not config.evaluation.enabled)
     if number == 0:
         no_sft = not config.sft.enabled
-        return [PlannedStage("dataset", "light", no_sft), PlannedStage("sft", "training", no_sft), evaluation]
+        return [
+            *(_towards_eft() if config.eft.enabled else []),
+            PlannedStage("dataset", "light", no_sft),
+            PlannedStage("sft", "training", no_sft),
+            evaluation,
+        ]
     return [
         *_towards_pairs(config),
         PlannedStage("pairs", "light"),
@@ -31,6 +36,16 @@ def plan_iteration(config: RunConfig, number: int) -> list[PlannedStage]:
         PlannedStage("dataset", "light"),
         PlannedStage("training", "training"),
         evaluation,
+    ]
+
+
+def _towards_eft() -> list[PlannedStage]:
+    """What has to exist before M1 can be trained on judgements that agree with people (001 section 3.1.1)."""
+    return [
+        PlannedStage("ift", "training"),
+        PlannedStage("prompts", "light"),
+        PlannedStage("judgements", "generation"),
+        PlannedStage("eft", "light"),
     ]
 
 

@@ -48,7 +48,7 @@ __all__ = [
     "SnapshotItem",
     "Stage",
     "StageAttempt",
-    "TeacherCall",
     "Study",
     "StudyRun",
+    "TeacherCall",
 ]

@@ -110,6 +110,8 @@ def has_miniature() -> bool:
 def named_datasets(config: RunConfig) -> list[str]:
     """The data sets that a config needs, each once."""
     names: list[str] = list(config.sft.datasets) if config.sft.enabled else []
+    if config.eft.enabled:
+        names.append(config.eft.dataset)
     if config.iterations:
         names.append(config.pairs.from_dataset or config.candidates.from_dataset or config.prompts.dataset)
     if config.evaluation.enabled:

@@ -285,7 +285,7 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
         share=100 * runs.share_done(stage),
         count=count,
         note=note,
-        has_samples=stage.kind not in (Stage.Kind.SFT, Stage.Kind.TRAINING)
+        has_samples=stage.kind not in (Stage.Kind.SFT, Stage.Kind.IFT, Stage.Kind.TRAINING)
         and (stage.done > 0 or stage.status in (status.DONE, status.WAITING)),
     )
 
@@ -301,7 +301,10 @@ def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
     if stage.kind == kind.DATASET:
         rows = detail.get("rows", stage.done)
         return f"{number(rows)} rows", short_hash(detail["hash"]) if detail.get("hash") else ""
-    if stage.kind in (kind.SFT, kind.TRAINING):
+    if stage.kind == kind.EFT:
+        numbers = detail.get("eft", {})
+        return f"{number(numbers.get('train'))} rows", f"and {number(numbers.get('eval'))} held out"
+    if stage.kind in (kind.SFT, kind.IFT, kind.TRAINING):
         loss = detail.get("loss")
         return f"{number(stage.done)} steps", f"loss {number(loss)}" if loss is not None else ""
     if stage.kind == kind.EVALUATION:

@@ -33,6 +33,7 @@ PROMPT_FILTERS: Final = {
     "waiting": "Not judged yet",
     "alike": "All scored alike",
     "longest": "Longest scored highest",
+    "agrees": "Ranked as people do",
 }
 #: What a page of head-to-head comparisons can be narrowed to.
 COMPARISON_FILTERS: Final = {
@@ -42,7 +43,7 @@ COMPARISON_FILTERS: Final = {
     "changed": "Changed with the order",
 }
 #: Stages whose samples are prompts with all that became of them.
-PROMPT_STAGES: Final = ("prompts", "responses", "demonstrations", "judgements", "pairs", "review")
+PROMPT_STAGES: Final = ("prompts", "responses", "demonstrations", "judgements", "eft", "pairs", "review")
 Mark = Literal["chosen", "rejected", ""]
 
 
@@ -128,7 +129,7 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
     paired = [response for pair in pairs.values() for response in (pair.chosen_id, pair.rejected_id)]
     responses: dict[int, list[Response]] = defaultdict(list)
     # Where a data set brought the responses along, they belong to no iteration.
-    recorded = bool(iteration.run.config["candidates"]["from_dataset"])
+    recorded = iteration.number == 0 or bool(iteration.run.config["candidates"]["from_dataset"])
     its_own = Q(iteration__isnull=True) if recorded else Q(iteration=iteration)
     found = Response.objects.filter(Q(its_own, prompt__in=prompt_ids, purpose__in=_IN_PAIRS) | Q(pk__in=paired))
     for response in found.order_by("prompt_id", "purpose", "index"):
@@ -196,6 +197,8 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
         found = found.filter(Exists(judgements.filter(score__isnull=True)))
     elif show == "waiting":
         found = found.filter(~Exists(judgements))
+    elif show == "agrees":
+        found = found.filter(Exists(uses.filter(prompt=OuterRef("pk"), outcome__startswith="Agrees")))
     elif show in ("alike", "longest"):
         found = _by_scores(found, judgements.filter(response__purpose__in=_IN_PAIRS, score__isnull=False), show)
     pages: Page[Any] = Paginator(found.values_list("pk", flat=True), PAGE).get_page(page)
@@ -264,7 +267,7 @@ def snapshot_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[
 
 def stages_with_samples(iteration: Iteration) -> list[Stage]:
     """The stages of an iteration that have rows to show, in order."""
-    hidden = (Stage.Kind.SFT, Stage.Kind.TRAINING)
+    hidden = (Stage.Kind.SFT, Stage.Kind.IFT, Stage.Kind.TRAINING)
     return [
         stage
         for stage in iteration.stages.exclude(status=Stage.Status.SKIPPED).order_by("position")

@@ -153,6 +153,31 @@ def imported_pairs(iteration: Iteration, dataset: Dataset, count: int, seed: int
     ]
 
 
+def ranked_prompts(dataset: Dataset) -> list[Prompt]:
+    """The prompts of a data set that people ranked two or more responses of, in order."""
+    found = dataset.prompts.exclude(messages=[]).filter(meta__has_key="ranks").order_by("position", "pk")
+    return [prompt for prompt in found if len({rank for rank in prompt.meta["ranks"] if rank is not None}) >= 2]
+
+
+def ranked_responses(iteration: Iteration) -> QuerySet[Response]:
+    """The imported responses to the prompts that an iteration uses."""
+    uses = IterationPrompt.objects.filter(iteration=iteration, role=IterationPrompt.Role.TRAIN)
+    return Response.objects.filter(
+        iteration__isnull=True, purpose=Response.Purpose.CANDIDATE, prompt__in=uses.values("prompt")
+    )
+
+
+def rank_of(response: Response) -> float | None:
+    """Where people put this response among those to its prompt (1 = best); ``None``: they did not rank it."""
+    ranks = response.prompt.meta.get("ranks", [])
+    return ranks[response.index] if response.index < len(ranks) else None
+
+
+def trained_prompts(names: Sequence[str]) -> list[str]:
+    """The last user turns of the named data sets."""
+    return list(Prompt.objects.filter(dataset__name__in=names).exclude(messages=[]).values_list("text", flat=True))
+
+
 def sft_rows(names: Sequence[str], limit: int | None) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
     """Training rows of the named data sets in the trainer's format, each with the response it came from.
 

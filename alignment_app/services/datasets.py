@@ -35,6 +35,7 @@ def _names_in(config: dict[str, Any]) -> set[str]:
 
 _PLACES = (
     ("prompts", "dataset"),
+    ("eft", "dataset"),
     ("candidates", "from_dataset"),
     ("pairs", "from_dataset"),
     ("evaluation", "dataset"),

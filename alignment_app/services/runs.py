@@ -76,6 +76,8 @@ def check_names(config: RunConfig) -> None:
     kinds = Dataset.Kind
     if config.sft.enabled:
         wanted += [("sft.datasets", name, (kinds.DEMONSTRATIONS,)) for name in config.sft.datasets]
+    if config.eft.enabled:
+        wanted.append(("eft.dataset", config.eft.dataset, (kinds.SCORED,)))
     if config.iterations and config.pairs.from_dataset:
         wanted.append(("pairs.from_dataset", config.pairs.from_dataset, (kinds.PREFERENCES,)))
     elif config.iterations and config.candidates.from_dataset:

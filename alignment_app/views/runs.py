@@ -66,7 +66,7 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
         return {"lines": lines, "width": max(len(line.stages) for line in lines)}
     if part == "health":
         found = health.of_run(run)
-        return {"health": found, "alarm_count": sum(len(one.alarms) for one in found)}
+        return {"health": found, "alarm_count": sum(len(one.alarms) for one in found), "eft": health.eft_of(run)}
     if part == "sample":
         return {"sample": samples.latest(run)}
     if part == "choices":

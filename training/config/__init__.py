@@ -11,6 +11,7 @@ from training.config.presets import PRESETS, as_overrides, preset_data, preset_n
 from training.config.run import Paradigm, RunConfig, differences
 from training.config.sections import (
     CandidatesConfig,
+    EFTConfig,
     EngineConfig,
     EngineKind,
     EvaluationConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "Axis",
     "CandidatesConfig",
     "ConfigError",
+    "EFTConfig",
     "EngineConfig",
     "EngineKind",
     "EvaluationConfig",

@@ -39,6 +39,10 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
         found.append((field, "a budget in money needs the provider's prices; look them up and state both"))
     if config.sft.enabled and not config.sft.datasets and config.sft.corrections == "none":
         found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
+    if config.eft.enabled and not config.sft.enabled:
+        found.append(("eft.enabled", "needs supervised fine-tuning, whose model judges; turn sft.enabled on"))
+    if config.eft.enabled and not config.eft.dataset:
+        found.append(("eft.dataset", "name a data set of prompts with ranked responses, or turn eft.enabled off"))
     for name, section in (("sft", config.sft), ("training", config.training)):
         if section.final_learning_rate > section.learning_rate:
             found.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))

@@ -14,6 +14,7 @@ from training.config.checks import contradictions
 from training.config.preference import PreferenceConfig
 from training.config.sections import (
     CandidatesConfig,
+    EFTConfig,
     EngineConfig,
     EvaluationConfig,
     JudgingConfig,
@@ -43,6 +44,7 @@ class RunConfig(Section):
     engine: EngineConfig = EngineConfig()
     teacher: TeacherConfig = TeacherConfig()
     sft: SFTConfig = SFTConfig()
+    eft: EFTConfig = EFTConfig()
     prompts: PromptsConfig = PromptsConfig()
     candidates: CandidatesConfig = CandidatesConfig()
     judging: JudgingConfig = JudgingConfig()

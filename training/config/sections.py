@@ -101,6 +101,29 @@ class SFTConfig(Section):
     gradient_checkpointing: bool = Field(False, description=GRADIENT_CHECKPOINTING)
 
 
+class EFTConfig(Section):
+    """Rows that teach the student to judge, built from responses that people ranked (001 section 3.1.1)."""
+
+    enabled: bool = Field(
+        False,
+        description="On: M0 is fine-tuned on sft.datasets alone and judges the ranked responses; what agrees with "
+        "people is added before M1 is trained.",
+    )
+    dataset: str = Field("", description="Name of a data set of prompts with ranked responses.")
+    k: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Judgements sampled a response: each draw is a ranking, the first that agrees counts.",
+    )
+    most_common_share: Probability = Field(
+        0.4, description="Share of the training rows that the most common score may have; the rest of it is discarded."
+    )
+    eval_share: float = Field(
+        0.25, ge=0, lt=1, description="Share of the prompts held out to measure judging on; 001 kept 531 rows of 2,161."
+    )
+
+
 class PromptsConfig(Section):
     """The prompts of an iteration."""
 

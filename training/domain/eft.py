@@ -1,45 +1,63 @@
-"""Evaluation fine-tuning data: judgements whose ranking agrees with people's (001 section 3.1.1)."""
+"""Evaluation fine-tuning data: judgements whose ranking agrees with people's (001 section 3.1.1).
+
+A prompt's judgements are kept where their ranking agrees with people's. Prompts are divided into a part that trains and
+one that is held out; of the part that trains, some of the most common score are discarded so that it is not too skewed.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from training.domain.judges import Judge
 from training.domain.seeds import derive_seed
 
+Part = Literal["train", "eval"]
+
 
 @dataclass(frozen=True, slots=True)
 class RankedJudgement:
-    """A response that people ranked (1 = best) with one judgement of it. ``score`` ``None``: unparsed."""
+    """A response that people ranked (1 = best) with one reply about it. ``score`` ``None``: unparsed.
+
+    ``draw``: which of the k replies on each response of the prompt this is. ``key`` is the caller's own.
+    """
 
     prompt_key: str
-    instruction: str
-    response: str
     rank: float
-    raw: str
     score: float | None
+    draw: int = 0
+    key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EFTSelection:
-    """The judgements kept for training, with the numbers of each step for the screen."""
+    """The judgements kept, and the numbers of each step.
 
-    kept: tuple[RankedJudgement, ...]
-    judged: int
-    unparsed: int
-    disagreeing: int
+    ``outcomes`` says of every prompt what became of it: a part, or why it is in none.
+    """
+
+    train: tuple[RankedJudgement, ...]
+    evaluation: tuple[RankedJudgement, ...]
+    asked: int  #: replies
+    parsed: int
+    prompts: int
+    agreeing_prompts: int
+    agreeing: int  #: replies of the draws that agree
     thinned: int
+    common_score: float | None  #: the score that was thinned out
+    outcomes: dict[str, str]
 
 
 def agrees_with_people(group: Sequence[RankedJudgement]) -> bool:
     """True where every two responses of one prompt that people rank differently have scores in that order.
 
-    Equal scores for differently ranked responses are no agreement. Responses that people tied may score anything.
+    Equal scores for differently ranked responses are no agreement. Responses that people tied may score anything; but
+    where they tied all of them, there is no ranking to agree with.
     """
-    return len(group) >= 2 and all(
+    return len({row.rank for row in group}) >= 2 and all(
         one.score is not None and other.score is not None and one.score > other.score
         for one in group
         for other in group
@@ -47,39 +65,71 @@ def agrees_with_people(group: Sequence[RankedJudgement]) -> bool:
     )
 
 
-def select_eft(judgements: Sequence[RankedJudgement], *, run_seed: int, most_common_share: float = 0.4) -> EFTSelection:
-    """Keep the judgements of prompts whose ranking agrees with people's, then thin out the most common score.
+def select_eft(
+    judgements: Iterable[RankedJudgement], *, run_seed: int, eval_share: float = 0.25, most_common_share: float = 0.4
+) -> EFTSelection:
+    """Keep the judgements that agree with people, divide them by prompt, and thin out the most common score.
 
-    Unparsed judgements go first. Judgements of the most common score are dropped, drawn by the run's seed, until they
-    are at most ``most_common_share`` of what is kept.
+    A reply that did not parse takes no part. Each draw of a prompt is a ranking of its own; of those that agree the
+    first is kept, so that more draws give more prompts and none twice. Of the training part, judgements of the most
+    common score are dropped, drawn by the run's seed, until they are at most ``most_common_share`` of it; the
+    evaluation part stays as it is.
+
+    Raises :class:`ValueError` for shares that are none.
     """
     if not 0 < most_common_share <= 1:
         raise ValueError("most_common_share must be above 0 and at most 1")
-    parsed = [row for row in judgements if row.score is not None]
-    groups: dict[str, list[RankedJudgement]] = {}
-    for row in parsed:
-        groups.setdefault(row.prompt_key, []).append(row)
-    agreeing = [row for group in groups.values() if agrees_with_people(group) for row in group]
-    kept = _thin(agreeing, run_seed, most_common_share)
+    if not 0 <= eval_share < 1:
+        raise ValueError("eval_share must be at least 0 and below 1")
+    draws: dict[str, dict[int, list[RankedJudgement]]] = {}
+    asked = parsed = 0
+    for row in judgements:
+        group = draws.setdefault(row.prompt_key, {}).setdefault(row.draw, [])
+        asked += 1
+        if row.score is not None:
+            parsed += 1
+            group.append(row)
+    train_keys, _ = split_prompts(list(draws), run_seed=run_seed, eval_share=eval_share)
+    parts: dict[Part, list[RankedJudgement]] = {"train": [], "eval": []}
+    outcomes: dict[str, str] = {}
+    for key, by_draw in draws.items():
+        agreeing = next((by_draw[draw] for draw in sorted(by_draw) if agrees_with_people(by_draw[draw])), None)
+        if agreeing is None:
+            ranked = any(len({row.rank for row in group}) >= 2 for group in by_draw.values())
+            outcomes[key] = "The ranking differs from people's." if ranked else "Too few replies held a score to rank."
+            continue
+        part: Part = "train" if key in train_keys else "eval"
+        parts[part] += agreeing
+        outcomes[key] = "Agrees with people: " + ("trains the judge." if part == "train" else "held out to measure on.")
+    kept, common = _thin(parts["train"], run_seed, most_common_share)
+    agreeing_count = len(parts["train"]) + len(parts["eval"])
     return EFTSelection(
-        tuple(kept),
-        len(judgements),
-        len(judgements) - len(parsed),
-        len(parsed) - len(agreeing),
-        len(agreeing) - len(kept),
+        train=tuple(kept),
+        evaluation=tuple(parts["eval"]),
+        asked=asked,
+        parsed=parsed,
+        prompts=len(draws),
+        agreeing_prompts=sum(text.startswith("Agrees") for text in outcomes.values()),
+        agreeing=agreeing_count,
+        thinned=len(parts["train"]) - len(kept),
+        common_score=common,
+        outcomes=outcomes,
     )
 
 
-def _thin(rows: list[RankedJudgement], run_seed: int, share: float) -> list[RankedJudgement]:
-    if not rows or share >= 1:
-        return rows
+def _thin(rows: list[RankedJudgement], run_seed: int, share: float) -> tuple[list[RankedJudgement], float | None]:
+    """The rows without some of the most common score, and that score."""
+    if not rows:
+        return rows, None
     common, count = Counter(row.score for row in rows).most_common(1)[0]
     others = len(rows) - count
+    if share >= 1 or not others:
+        return rows, common
     # c / (c + others) <= share  <=>  c <= share·others / (1 - share)
-    allowed = min(count, int(share * others / (1 - share))) if others else count
+    allowed = min(count, int(share * others / (1 - share)))
     places = [place for place, row in enumerate(rows) if row.score == common]
     keep = set(random.Random(derive_seed(run_seed, "eft_thin")).sample(places, allowed))
-    return [row for place, row in enumerate(rows) if row.score != common or place in keep]
+    return [row for place, row in enumerate(rows) if row.score != common or place in keep], common
 
 
 def split_prompts(prompt_keys: Sequence[str], *, run_seed: int, eval_share: float = 0.25) -> tuple[set[str], set[str]]:
@@ -97,3 +147,14 @@ def demonstrated(judge: Judge, rationale: str, score: float) -> str:
     said = rationale.strip()
     between = "\n" if "\n" in said else " "
     return f"{said}{between}{judge.parser.conclusion(judge.off_run_scale(score))}"
+
+
+def same_words(text: str) -> str:
+    """What makes two prompts the same however they are set: words alone, in small letters."""
+    return " ".join("".join(sign if sign.isalnum() else " " for sign in text.casefold()).split())
+
+
+def overlapping(prompts: Iterable[tuple[str, str]], trained_on: Collection[str]) -> set[str]:
+    """Keys of the (key, text) prompts whose words are those of a prompt trained on: EFT must not overlap IFT."""
+    known = {same_words(text) for text in trained_on}
+    return {key for key, text in prompts if same_words(text) in known}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import django
 from django.apps import apps
@@ -23,6 +25,7 @@ from alignment_app.services.errors import LeaseLost
 from alignment_app.services.keeping import Interrupted, Keeper
 from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
+from training.jobs.eft import build_rows, choose_ranked, fine_tune_on_ift, judge_ranked
 from training.jobs.evaluate import evaluate
 from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
@@ -42,6 +45,13 @@ DO = {
     Stage.Kind.TRAINING: train_on_preferences,
     Stage.Kind.EVALUATION: evaluate,
 }
+#: What iteration 0 does otherwise: it makes the rows that teach judging, where the config asks for them.
+DO_AT_START = {
+    Stage.Kind.IFT: fine_tune_on_ift,
+    Stage.Kind.PROMPTS: choose_ranked,
+    Stage.Kind.JUDGEMENTS: judge_ranked,
+    Stage.Kind.EFT: build_rows,
+}
 
 
 def work(run_id: int, queue: str) -> None:
@@ -53,6 +63,12 @@ def work(run_id: int, queue: str) -> None:
             _perform(attempt, engines)
 
 
+def _what_to_do(stage: Stage) -> Callable[[StageWork], dict[str, Any]]:
+    kind = Stage.Kind(stage.kind)
+    at_start = DO_AT_START.get(kind) if stage.iteration.number == 0 else None
+    return at_start or DO[kind]
+
+
 def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
     """One attempt from claim to its end, whatever that is."""
     try:
@@ -60,7 +76,7 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
             job = StageWork(attempt, keeper, engines)
             try:
                 try:
-                    found = DO[Stage.Kind(attempt.stage.kind)](job)
+                    found = _what_to_do(attempt.stage)(job)
                 finally:
                     job.settle()
                 spending.forget_texts(attempt)

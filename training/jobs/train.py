@@ -9,7 +9,7 @@ from typing import Any
 
 from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, events, rows, stages
+from alignment_app.services import artifacts, eft_rows, events, rows, stages
 from labeling.selectors import corrections
 from training.config import PreferenceConfig, SFTConfig
 from training.domain.holding_out import divide
@@ -29,7 +29,8 @@ def freeze_dataset(job: StageWork) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if job.iteration.number == 0:
         kind = DatasetSnapshot.Kind.SFT
-        sets = selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)
+        built = [eft_rows.name_of(job.run.pk, "train")] if job.config.eft.enabled else []
+        sets = selectors.sft_rows([*job.config.sft.datasets, *built], job.config.sft.limit)
         source: Iterable[tuple[dict[str, Any], dict[str, int]]] = itertools.chain(
             sets, corrections.sft_rows(job.config, job.judge_of("judging.template"))
         )

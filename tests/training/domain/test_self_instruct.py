@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from training.domain.eft import RankedJudgement, agrees_with_people, select_eft, split_prompts
 from training.domain.seeds import MAX_SEED, derive_seed
 from training.domain.self_instruct import PromptFilter, choose_demonstrations, read_instructions
 
@@ -76,35 +75,3 @@ def test_a_seed_follows_from_its_parts_in_every_process() -> None:
     assert derive_seed(0, 1) != derive_seed(0, "1")
     assert all(0 <= derive_seed(7, "x", n) < MAX_SEED for n in range(1000))
     assert len({derive_seed(7, "x", n) for n in range(1000)}) == 1000
-
-
-def _judged(key: str, *ranked: tuple[float, float | None]) -> list[RankedJudgement]:
-    return [RankedJudgement(key, "Q", f"A{n}", rank, "", score) for n, (rank, score) in enumerate(ranked)]
-
-
-def test_a_judgement_agrees_only_where_every_order_does() -> None:
-    assert agrees_with_people(_judged("a", (1, 5), (2, 3), (3, 1)))
-    assert not agrees_with_people(_judged("a", (1, 5), (2, 5)))
-    assert not agrees_with_people(_judged("a", (1, 2), (2, 5)))
-    assert agrees_with_people(_judged("a", (1, 5), (1, 4), (2, 1)))
-    assert not agrees_with_people(_judged("a", (1, 5)))
-
-
-def test_eft_keeps_what_agrees_and_thins_the_most_common_score() -> None:
-    rows = [row for n in range(30) for row in _judged(f"good {n}", (1, 4), (2, n % 3))]
-    rows += _judged("bad", (1, 1), (2, 5)) + _judged("silent", (1, None), (2, 3))
-    found = select_eft(rows, run_seed=1)
-    # "silent" has one judgement that parsed; alone it proves no order, so it goes with the disagreeing ones.
-    assert (found.judged, found.unparsed, found.disagreeing) == (64, 1, 3)
-    fours = sum(row.score == 4 for row in found.kept)
-    assert fours / len(found.kept) <= 0.4
-    assert found.thinned == 30 - fours
-    assert found == select_eft(rows, run_seed=1)
-
-
-def test_train_and_evaluation_prompts_never_meet() -> None:
-    keys = [f"prompt {n}" for n in range(1000)]
-    train, evaluation = split_prompts(keys, run_seed=1)
-    assert not train & evaluation
-    assert len(train | evaluation) == 1000
-    assert 200 < len(evaluation) < 300

@@ -1,0 +1,79 @@
+"""The rows that teach judging, as data sets of the run that built them: one to train on, one held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from alignment_app.models import Dataset, Iteration, IterationPrompt, Prompt, Response, StageAttempt
+from alignment_app.services.rows import BATCH, storable
+from alignment_app.services.stages import held
+from training.domain.eft import Part
+from training.domain.importing import content_hash
+from training.domain.rows import Message
+
+_ABOUT = {
+    "train": "Judgements that agree with people's rankings; M1 is trained on them.",
+    "eval": "Judgements that agree with people's rankings, held out to measure judging on.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EFTRow:
+    """A judge's prompt and a reply, with the response that was judged."""
+
+    prompt: str
+    reply: str
+    score: float
+    of_response: int
+
+
+def name_of(run_id: int, part: Part) -> str:
+    """The name of a run's data set of judging rows."""
+    return f"run {run_id}: EFT, {part}"
+
+
+def save(
+    attempt: StageAttempt, iteration: Iteration, rows: Mapping[Part, Sequence[EFTRow]], outcomes: Mapping[int, str]
+) -> None:
+    """Keep the rows, and of every prompt (by id) what became of it. A run that has its rows keeps them."""
+    with held(attempt):
+        for part, found in rows.items():
+            dataset, is_new = Dataset.objects.get_or_create(
+                name=name_of(iteration.run_id, part),
+                defaults={
+                    "kind": Dataset.Kind.DEMONSTRATIONS,
+                    "run_id": iteration.run_id,
+                    "description": _ABOUT[part],
+                },
+            )
+            if is_new:
+                _fill(dataset, found)
+        uses = list(iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN))
+        for use in uses:
+            use.outcome = outcomes.get(use.prompt_id, "")[:200]
+        IterationPrompt.objects.bulk_update(uses, ["outcome"], batch_size=BATCH)
+
+
+def _fill(dataset: Dataset, rows: Sequence[EFTRow]) -> None:
+    prompts: dict[str, Prompt] = {}
+    replies: list[Response] = []
+    for row in rows:
+        messages: list[Message] = [{"role": "user", "content": storable(row.prompt)}]
+        key = content_hash(messages)
+        if key in prompts:
+            continue  # two responses that are the same text make one row
+        prompts[key] = Prompt(
+            dataset=dataset,
+            source=Prompt.Source.GENERATED,
+            messages=messages,
+            text=messages[0]["content"],
+            content_hash=key,
+            position=len(prompts),
+            meta={"score": row.score, "response": row.of_response},
+        )
+        reply = storable(row.reply)
+        source, purpose = Response.Source.STUDENT, Response.Purpose.TARGET
+        replies.append(Response(prompt=prompts[key], source=source, purpose=purpose, index=0, text=reply))
+    Prompt.objects.bulk_create(prompts.values(), batch_size=BATCH)
+    Response.objects.bulk_create(replies, batch_size=BATCH)

@@ -1,0 +1,228 @@
+"""EFT end to end: M0 fine-tuned on IFT, its judgements of ranked responses, the rows kept, and M1 trained on both.
+
+The little student writes noise, so its judgements come from a server here that speaks the OpenAI protocol: a judge that
+is right about some prompts, wrong about others, and that sometimes says nothing that could be read.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from alignment_app.models import Dataset, IterationPrompt, Judgement, Prompt, Response, Run, RunEvent, Stage
+from alignment_app.services import eft_rows, keeping, runs
+from alignment_app.services.imports import import_rows
+from tests.little import make_datasets
+from training import judges
+from training.config import ConfigError, RunConfig
+from training.domain.judging import parse_score
+from training.jobs import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEST, WORSE, WORST = "quite right", "half right", "not right"
+SCORES = {BEST: 4, WORSE: 3, WORST: 1}
+
+
+def judgement(instruction: str, response: str, seed: int) -> str:
+    """Right about most prompts; the wrong way round about foes; silent about ghosts at every second seed."""
+    score = SCORES[response]
+    if "foe" in instruction:
+        score = 5 - score
+    if "ghost" in instruction and seed % 2:
+        return "I would rather not say."
+    return f"It is {response}.\nScore: {score}"
+
+
+@pytest.fixture
+def judge_server() -> Iterator[str]:
+    """The address of an OpenAI-compatible server that judges as above."""
+    form = judges.get("additive_5")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            asked = form.texts_in(body["messages"][-1]["content"])
+            assert asked is not None
+            text = judgement(asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"], body["seed"])
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            usage = {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
+            reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+            content = json.dumps(reply | {"choices": [choice], "usage": usage}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def config(little_student: Path, judge_server: str) -> dict[str, Any]:
+    """A run to M1 with EFT, and its data sets; one ranked prompt stands among the IFT rows as well."""
+    make_datasets(seed=6)
+    who = [*(f"friend {n}" for n in range(12)), "foe 1", "foe 2", "ghost 1"]
+    ranked = [
+        {"prompt": f"What says {name}?", "responses": [
+            {"text": WORSE, "rank": 2}, {"text": BEST, "rank": 1}, {"text": WORST, "rank": 3}]}
+        for name in who
+    ]  # fmt: skip
+    ranked.append({"prompt": "say 3", "responses": [{"text": BEST, "rank": 1}, {"text": WORST, "rank": 2}]})
+    ranked.append({"prompt": "Nobody ranked this.", "responses": [{"text": BEST}, {"text": WORST}]})
+    import_rows("ranked", "scored", ranked)
+    return {
+        "name": "with EFT",
+        "paradigm": "self_reward",
+        "iterations": 0,
+        "seed": 5,
+        "student": {"model": str(little_student), "max_length": 2048},
+        "engine": {"kind": "openai_compatible", "base_url": judge_server},
+        "sft": {"datasets": ["seed"], "batch_size": 4, "micro_batch_size": 4},
+        "eft": {"enabled": True, "dataset": "ranked", "k": 2},
+        "judging": {"max_new_tokens": 32},
+        "evaluation": {"enabled": False},
+    }
+
+
+def drive(run: Run) -> Run:
+    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
+        work(run.pk, stage.queue)
+    run.refresh_from_db()
+    return run
+
+
+def rows_of(run: Run, part: Any) -> list[Response]:
+    name = eft_rows.name_of(run.pk, part)
+    return list(Response.objects.filter(prompt__dataset__name=name).select_related("prompt").order_by("pk"))
+
+
+def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str, Any], client: Client) -> None:
+    run = drive(runs.launch(RunConfig.parse(config)))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    kinds = run.iterations.get().stages.exclude(status="skipped").order_by("position").values_list("kind", flat=True)
+    assert list(kinds) == ["ift", "prompts", "judgements", "eft", "dataset", "sft"]
+
+    chosen = Stage.objects.get(kind="prompts").detail
+    assert (chosen["ranked"], chosen["overlapping"]) == (16, 1)  # "say 3" is an IFT prompt; one has no ranks
+    numbers = Stage.objects.get(kind="eft").detail["eft"]
+    assert numbers["asked"] == 15 * 3 * 2
+    silent = sum(sample["score"] is None for row in Judgement.objects.all() for sample in row.samples)
+    assert silent > 0
+    assert numbers["parsed"] == numbers["asked"] - silent
+    assert numbers["prompts"] == 15
+    assert 12 <= numbers["agreeing_prompts"] <= 13
+    train, held_out = rows_of(run, "train"), rows_of(run, "eval")
+    assert (numbers["train"], numbers["eval"]) == (len(train), len(held_out))
+    assert numbers["train"] + numbers["thinned"] + numbers["eval"] == numbers["agreeing"]
+
+    form = judges.get("additive_5")
+    for row in (*train, *held_out):
+        asked = form.texts_in(row.prompt.messages[0]["content"])
+        assert asked is not None
+        assert "foe" not in asked["INSTRUCTION_HERE"]
+        assert parse_score(row.text) == SCORES[asked["RESPONSE_HERE"]] == row.prompt.meta["score"]
+    of = [{str(form.texts_in(row.prompt.text)["INSTRUCTION_HERE"]) for row in part} for part in (train, held_out)]  # type: ignore[index]
+    assert of[0]
+    assert of[1]
+    assert not of[0] & of[1]
+
+    snapshot = run.iterations.get().snapshot
+    assert snapshot.row_count == 6 + len(train)
+    m1 = run.checkpoints.get(number=1)
+    assert m1.snapshot == snapshot
+    assert m1.parent.name == "M0"
+    outcomes = dict(IterationPrompt.objects.values_list("prompt__text", "outcome"))
+    assert outcomes["What says foe 1?"] == "The ranking differs from people's."
+    assert sum("trains the judge" in text for text in outcomes.values()) == len(of[0])
+
+    client.force_login(User.objects.create_superuser("ann"))
+    page = client.get(reverse("run", args=[run.pk])).content.decode()
+    assert "rankings that agree with people" in page.lower()
+    assert f"{len(train)} rows" in page
+    for stage in ("judgements", "eft", "prompts"):
+        samples = client.get(reverse("run-samples", args=[run.pk]) + f"?iteration=0&stage={stage}").content.decode()
+        assert "What says" in samples
+    assert "The ranking differs" in samples or "Agrees with people" in samples
+
+
+def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = drive(runs.launch(RunConfig.parse(config)))
+    wanted = [(row.prompt.text, row.text) for row in rows_of(undisturbed, "train")]
+    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
+
+    def pause_in_the_middle(self: keeping.Progress) -> None:
+        if self.attempt.stage.kind == "judgements" and 10 <= self.done < 30:
+            self.keeper.command = "pause"
+
+    monkeypatch.setattr(keeping.Progress, "after_save", pause_in_the_middle)
+    monkeypatch.setattr("training.jobs.health.JudgementProgress.after_save", pause_in_the_middle)
+    disturbed = drive(runs.launch(RunConfig.parse(config)))
+    assert disturbed.status == Run.Status.PAUSED
+    half = Judgement.objects.filter(iteration__run=disturbed).count()
+    assert 0 < half < 45
+    monkeypatch.undo()
+    runs.resume(disturbed)
+    drive(disturbed)
+    assert disturbed.status == Run.Status.FINISHED, disturbed.status_reason
+    assert Judgement.objects.filter(iteration__run=disturbed).count() == 45
+    assert [(row.prompt.text, row.text) for row in rows_of(disturbed, "train")] == wanted
+
+
+def test_nothing_that_agrees_fails_the_run_with_the_numbers(config: dict[str, Any]) -> None:
+    Prompt.objects.filter(dataset__name="ranked").exclude(text__contains="foe").delete()
+    run = drive(runs.launch(RunConfig.parse(config)))
+    assert run.status == Run.Status.FAILED
+    assert "the ranking of 0 of 2 prompts agrees with people's" in run.status_reason
+    assert Stage.objects.get(kind="eft").detail["eft"]["parsed"] == 12
+
+
+def test_a_data_set_without_ranks_fails_with_what_to_do(config: dict[str, Any]) -> None:
+    Prompt.objects.filter(dataset__name="ranked", meta__has_key="ranks").delete()
+    run = drive(runs.launch(RunConfig.parse(config)))
+    assert run.status == Run.Status.FAILED
+    assert "no prompt with ranked responses" in run.status_reason
+    assert RunEvent.objects.filter(run=run, kind="log", payload__level="error").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        ({"eft": {"enabled": True}}, "eft.dataset", "ranked responses"),
+        ({"sft": {"enabled": False}}, "eft.enabled", "needs supervised fine-tuning"),
+        ({"eft": {"enabled": True, "dataset": "nowhere"}}, "eft.dataset", "no data set named"),
+        ({"eft": {"enabled": True, "dataset": "train"}}, "eft.dataset", "does not hold prompt, responses and scores"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(
+    config: dict[str, Any], changes: dict[str, Any], field: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        runs.launch(RunConfig.parse(config | changes))
+    assert sentence in dict(raised.value.problems)[field]
+
+
+def test_a_removed_run_takes_its_rows_along(config: dict[str, Any]) -> None:
+    run = drive(runs.launch(RunConfig.parse(config)))
+    runs.remove(run)
+    assert not Dataset.objects.filter(name__startswith="run ").exists()
+    assert not Judgement.objects.exists()
+    assert Prompt.objects.filter(dataset__name="ranked").count() == 17

@@ -1,0 +1,170 @@
+"""The jobs that make the rows which teach M1 to judge, out of responses that people ranked (001 section 3.1.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from alignment_app.models import Dataset, Judgement, Response
+from alignment_app.selectors import work as selectors
+from alignment_app.services import artifacts, eft_rows, events, rows, stages
+from alignment_app.services.eft_rows import EFTRow
+from alignment_app.services.keeping import MetricsLog
+from training.domain.eft import Part, RankedJudgement, overlapping, select_eft
+from training.jobs.health import JudgementProgress, health_of, look_at
+from training.jobs.stage_work import CannotGoOn, StageWork
+from training.stages.judgements import JudgeItem, judge_responses
+from training.trainers.sft import train_sft
+
+NAME = "IFT"  # of the model that was fine-tuned on IFT alone
+
+
+def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
+    """M0 on the instruction rows alone: the model that judges the ranked responses. It is no checkpoint of the loop."""
+    data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
+    if not data:
+        raise CannotGoOn("The data sets of sft.datasets hold no rows. Import some, then resume.")
+    metrics = MetricsLog(job.keeper, NAME)
+    result = train_sft(
+        data,
+        model=artifacts.resolve(job.start.location),
+        output_dir=artifacts.run_folder(job.run.pk) / NAME,
+        config=job.config.sft,
+        seed=job.seed("ift"),
+        **job.student_limits,
+        report=metrics.report,
+        should_stop=job.keeper.should_stop,
+    )
+    metrics.flush()
+    for note in result.notes:
+        events.log(job.run.pk, note, "warning")
+    location = str(result.model_dir.relative_to(settings.HOME))
+    return {"steps": result.steps, "seconds": result.seconds, "loss": result.loss, "location": location}
+
+
+def _ift_model(job: StageWork) -> str:
+    location = job.iteration.stages.get(kind="ift").detail["location"]
+    if not (Path(settings.HOME) / location).is_dir():
+        raise CannotGoOn(f"The model fine-tuned on IFT, {location}, is gone. Clone the run and start again.")
+    return artifacts.resolve(location)
+
+
+def choose_ranked(job: StageWork) -> dict[str, Any]:
+    """The ranked prompts, without those that the IFT data sets hold: EFT must not overlap IFT."""
+    name = job.config.eft.dataset
+    dataset = Dataset.objects.get(name=name)
+    ranked = selectors.ranked_prompts(dataset)
+    if not ranked:
+        raise CannotGoOn(
+            f"The data set {name!r} holds no prompt with ranked responses. Import rows whose responses have a rank "
+            "(1 the best) under another name, and clone the run with it."
+        )
+    known = overlapping(
+        [(prompt.content_hash, prompt.text) for prompt in ranked], selectors.trained_prompts(job.config.sft.datasets)
+    )
+    kept = [prompt for prompt in ranked if prompt.content_hash not in known]
+    if not kept:
+        raise CannotGoOn(
+            f"Every ranked prompt of {name!r} is in the IFT data sets too. Hold some prompts out of those."
+        )
+    rows.use_prompts(job.attempt, job.iteration, [prompt.pk for prompt in kept])
+    stages.progress(job.attempt, done=len(kept), total=len(kept), unit="prompts", rate=None)
+    return {"dataset": name, "ranked": len(ranked), "overlapping": len(ranked) - len(kept)}
+
+
+def judge_ranked(job: StageWork) -> dict[str, Any]:
+    """k replies of the IFT model on every ranked response."""
+    responses, label = selectors.ranked_responses(job.iteration), job.judge_label(NAME)
+    source, form = Judgement.Source.SELF, job.judge_of("judging.template")
+    made = Judgement.objects.filter(source=source, judge=label, response__in=responses.values("pk"))
+    total = responses.count()
+    progress = JudgementProgress(
+        job, made, unit="judgements", done=made.count(), total=total, expected=total * job.config.eft.k
+    )
+    todo = selectors.unjudged(responses, source=source, judge=label)
+    if todo:
+        engine = job.engines.student(job.config, _ift_model(job))
+        items = [JudgeItem(response, prompt, _seeds(job, prompt.words, response.index)) for response, prompt in todo]
+        prompt_of = {response.id: prompt.id for response, prompt in todo}
+        progress.save_as_they_come(
+            judge_responses(items, engine, form, job.sampling(job.config.judging)),
+            lambda drafts: rows.save_judgements(
+                job.attempt,
+                job.iteration,
+                drafts,
+                source=source,
+                judge=label,
+                checkpoint=None,
+                template=form.name,
+                template_version=str(form.version),
+            ),
+            prompt_of=lambda draft: prompt_of[draft.response_id],
+        )
+    progress.after_save()
+    return {"judge": NAME, **look_at(job, {"judge": health_of(made)})}
+
+
+def _seeds(job: StageWork, words: str, index: int) -> tuple[int, ...]:
+    return tuple(job.seed("judge ranked", words, index, draw) for draw in range(job.config.eft.k))
+
+
+def build_rows(job: StageWork) -> dict[str, Any]:
+    """Keep the judgements that agree with people, divide them, thin out the most common score, and say how many."""
+    config, form = job.config.eft, job.judge_of("judging.template")
+    judged = Judgement.objects.filter(
+        source=Judgement.Source.SELF,
+        judge=job.judge_label(NAME),
+        response__in=selectors.ranked_responses(job.iteration).values("pk"),
+    ).select_related("response__prompt")
+    replies: list[tuple[Response, dict[str, Any]]] = []
+    found: list[RankedJudgement] = []
+    for judgement in judged.order_by("response__prompt__position", "response__prompt_id", "response__index"):
+        response = judgement.response
+        rank = selectors.rank_of(response)
+        if rank is None:
+            continue
+        seeds = _seeds(job, selectors.prompt_row(response.prompt).words, response.index)
+        for sample in judgement.samples:
+            found.append(
+                RankedJudgement(
+                    response.prompt.content_hash, rank, sample["score"], seeds.index(sample["seed"]), len(replies)
+                )
+            )
+            replies.append((response, sample))
+    chosen = select_eft(
+        found, run_seed=job.config.seed, eval_share=config.eval_share, most_common_share=config.most_common_share
+    )
+    numbers: dict[str, Any] = {
+        "asked": chosen.asked,
+        "parsed": chosen.parsed,
+        "prompts": chosen.prompts,
+        "agreeing_prompts": chosen.agreeing_prompts,
+        "agreeing": chosen.agreeing,
+        "common_score": chosen.common_score,
+        "thinned": chosen.thinned,
+        "train": len(chosen.train),
+        "eval": len(chosen.evaluation),
+    }
+    stages.progress(job.attempt, done=len(chosen.train), total=len(chosen.train), unit="rows", rate=None, eft=numbers)
+    if not chosen.train:
+        raise CannotGoOn(
+            f"No judgement to train on is left: of {chosen.asked} replies {chosen.parsed} held a score, and "
+            f"the ranking of {chosen.agreeing_prompts} of {chosen.prompts} prompts agrees with people's. Look at the "
+            "replies under Samples; then clone the run with a larger eft.k, more ranked prompts or a stronger model."
+        )
+
+    def row(kept: RankedJudgement) -> EFTRow:
+        response, sample = replies[kept.key]
+        prompt = form.render(selectors.prompt_row(response.prompt).text, response.text)
+        return EFTRow(prompt, sample["raw"].strip(), sample["score"], response.pk)
+
+    parts: dict[Part, list[EFTRow]] = {
+        "train": [row(kept) for kept in chosen.train],
+        "eval": [row(kept) for kept in chosen.evaluation],
+    }
+    ids = {response.prompt.content_hash: response.prompt_id for response, _ in replies}
+    outcomes = {ids[key]: text for key, text in chosen.outcomes.items()}
+    eft_rows.save(job.attempt, job.iteration, parts, outcomes)
+    return {"eft": numbers}
