@@ -4,10 +4,10 @@
 
 Starts a Plumbline on an empty data folder, imports the files of ``../shared/data``, and launches by the form: one run
 that fine-tunes the small foreign model on instructions, then for each of dpo, ipo, sr_dpo and sr_ipo a run that trains
-the result on the same HH-RLHF pairs, 100 more of them held out. HH-RLHF pairs hold no scores, so the margins'
-correlation with scores is taken on other pairs: of each prompt of ``eft_scores_200.jsonl`` whose four responses GPT-4
-scored differently, the best against the worst, which no training here sees.
-Needs Chromium. With ``--home`` the data folder stays for a later look.
+the result on the same HH-RLHF pairs and holds the same 100 out. HH-RLHF pairs hold no scores, so the margins'
+correlation with scores is taken on other pairs, which no training here sees: of each prompt of ``eft_scores_200.jsonl``
+whose four responses GPT-4 scored differently, the best against the worst. Needs Chromium. With ``--home`` the data
+folder stays for a later look.
 """
 
 from __future__ import annotations
