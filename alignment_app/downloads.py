@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 
 from alignment_app.services.exports import Stream
+
+
+def csv_file(lines: Iterable[str], name: str) -> HttpResponse:
+    """A CSV file of a size that need not be sent in pieces."""
+    answer = HttpResponse("".join(lines), content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 class Download(StreamingHttpResponse):

@@ -15,6 +15,7 @@ from alignment_app.views import (
     events,
     judges,
     launch,
+    manual,
     runs,
     studies,
     system,
@@ -30,6 +31,7 @@ urlpatterns = [
     path("runs/<int:run_id>/part/<slug:part>/", runs.part, name="run-part"),
     path("runs/<int:run_id>/samples/", runs.run_samples, name="run-samples"),
     path("runs/<int:run_id>/act/<slug:verb>/", runs.act, name="run-act"),
+    path("runs/<int:run_id>/metrics.csv", runs.metrics_csv, name="run-metrics"),
     path("runs/<int:run_id>/config.yaml", runs.config_yaml, name="run-config"),
     # Studies
     path("studies/", studies.index, name="studies"),
@@ -50,6 +52,8 @@ urlpatterns = [
     # Checkpoints
     path("checkpoints/", checkpoints.index, name="checkpoints"),
     path("checkpoints/<int:pk>/", checkpoints.detail, name="checkpoint"),
+    path("checkpoints/<int:pk>/metrics.csv", checkpoints.metrics_csv, name="checkpoint-metrics"),
+    path("checkpoints/<int:pk>/margins/<slug:part>/", checkpoints.pair_margins, name="checkpoint-margins"),
     path("checkpoints/<int:pk>/data/", checkpoints.data, name="checkpoint-data"),
     path("checkpoints/<int:pk>/answers/", checkpoints.answers, name="checkpoint-answers"),
     path("checkpoints/<int:pk>/comparisons/", checkpoints.comparisons, name="checkpoint-comparisons"),
@@ -60,6 +64,7 @@ urlpatterns = [
     path("chat/new/", chat.new, name="chat-new"),
     path("chat/turn/<int:number>/", chat.turn, name="chat-turn"),
     path("compare/", compare.compare, name="compare"),
+    path("manual/<str:name>.md", manual.page, name="manual"),
     path("system/", system.system, name="system"),
     # Judges
     path("judges/", judges.index, name="judges"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.utils import OpenApiTypes, extend_schema, inline_serializer
-from rest_framework import mixins, serializers, viewsets
+from rest_framework import exceptions, mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,20 +19,45 @@ from alignment_app.api.serializers import (
     ExportSerializer,
     SnapshotSerializer,
 )
-from alignment_app.downloads import Download
+from alignment_app.downloads import Download, csv_file
 from alignment_app.models import Checkpoint, DatasetSnapshot, Evaluation, Export
+from alignment_app.selectors import metrics
 from alignment_app.selectors.exports import Selection, manifest
 from alignment_app.services import exports, people
 from training.config import ConfigError, RunConfig, preset_data, preset_names
+
+MARGIN_FIELDS = (
+    "part", "pair", "chosen_log_ratio", "rejected_log_ratio", "margin", "augmented_margin", "score_difference",
+)  # fmt: skip
+MarginAnswer = inline_serializer(
+    "Margins", {"results": serializers.ListField(child=serializers.DictField(), help_text=", ".join(MARGIN_FIELDS))}
+)
 
 
 class CheckpointViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Checkpoint]):
     """Models: M0 as it was found, and what training made of it, with files and hashes."""
 
-    queryset = Checkpoint.objects.select_related("evaluation").order_by("-id")
+    queryset = Checkpoint.objects.select_related("evaluation", "iteration").order_by("-id")
     serializer_class = CheckpointSerializer
     lookup_value_regex = r"\d{1,18}"
     filters = {"run": ("run", int), "number": ("number", int), "kind": ("kind", Checkpoint.Kind.values)}
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def metrics(self, request: Request, pk: str) -> HttpResponse:
+        """Every step of the training that made it as CSV; units are in docs/training.md."""
+        checkpoint = self.get_object()
+        if checkpoint.iteration is None:
+            raise exceptions.NotFound("This checkpoint was not trained by a run, so there are no steps.")
+        lines = metrics.as_csv(checkpoint.run_id, iteration=checkpoint.iteration.number)
+        return csv_file(lines, f"run-{checkpoint.run_id}-{checkpoint.name}-metrics.csv")
+
+    @extend_schema(responses=MarginAnswer)
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def margins(self, request: Request, pk: str) -> Response:
+        """Each measured pair: log-ratios and margins in nats, score difference in points, and the part it is of."""
+        rows = self.get_object().pair_margins.order_by("part", "id").values(*MARGIN_FIELDS)
+        return Response({"results": list(rows)})
 
 
 class EvaluationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]):

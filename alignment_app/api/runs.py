@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, OpenApiTypes, extend_schema, inline_serializer
 from rest_framework import exceptions, mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -22,8 +23,9 @@ from alignment_app.api.serializers import (
     RunDetailSerializer,
     RunSerializer,
 )
+from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, Stage
-from alignment_app.selectors import events, launching, samples
+from alignment_app.selectors import events, launching, metrics, samples
 from alignment_app.services import runs
 from alignment_app.services.configs import build_config
 from training.config import RunConfig
@@ -251,6 +253,13 @@ class RunViewSet(
                 "results": [_sample(item) for item in page.object_list],
             }
         )
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def metrics(self, request: Request, pk: str) -> HttpResponse:
+        """Every step of the run's trainings as CSV, one row a step; units are in docs/training.md."""
+        run = self.get_object()
+        return csv_file(metrics.as_csv(run.pk), f"run-{run.pk}-metrics.csv")
 
     def _detail(self, run: Run) -> dict[str, Any]:
         found = Run.objects.select_related("created_by").prefetch_related(_with_stages()).get(pk=run.pk)

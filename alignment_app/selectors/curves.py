@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from alignment_app.models import RunEvent
+from alignment_app.models import Run
+from alignment_app.selectors import metrics
+from training.config import ConfigError, PreferenceConfig, RunConfig, SFTConfig
+from training.domain.curve_notes import CurveNote, Setting, curve_notes
 
 MOST_POINTS: Final = 500
 LINES: Final = (
@@ -25,6 +28,8 @@ class Curve:
     lines: dict[str, list[Point]] = field(default_factory=dict)
     steps: int | None = None  #: how many steps the training will have
     series: str = ""  #: which of several trainings of the stage, such as one λ
+    limit: float | None = None  #: the gradient norm above which it is cut
+    notes: list[CurveNote] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -32,33 +37,53 @@ class Curve:
 
     def as_json(self) -> dict[str, Any]:
         """What the page's script draws."""
-        names = ("iteration", "stage", "series", "label", "steps", "lines")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("label", "steps", "lines", "limit")} | self.as_notes()
+
+    def as_notes(self) -> dict[str, Any]:
+        """Which curve it is, and what it shows in words."""
+        which = {name: getattr(self, name) for name in ("iteration", "stage", "series")}
+        return which | {"notes": [asdict(note) for note in self.notes]}
 
 
-def curves(run_id: int, up_to: int | None = None, most: int = MOST_POINTS) -> list[Curve]:
-    """The curves of a run, in order of iterations, at most ``most`` points a line.
+def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, most: int = MOST_POINTS) -> list[Curve]:
+    """The curves of a run with what they show, in order of iterations, at most ``most`` points a line.
 
-    A step that was trained again after a crash counts once, as it was the last time. ``up_to`` is the newest event to
-    look at.
+    ``up_to`` is the newest event to look at.
     """
-    events = RunEvent.objects.filter(run_id=run_id, kind=RunEvent.Kind.METRICS)
-    if up_to is not None:
-        events = events.filter(seq__lte=up_to)
-    steps: dict[tuple[int, str, str], dict[float, dict[str, Any]]] = {}
-    for payload in events.order_by("seq").values_list("payload", flat=True).iterator():
-        rows = steps.setdefault((payload["iteration"], payload["stage"], payload.get("series", "")), {})
-        for point in payload["points"]:
-            rows[point["step"]] = point
     found = []
-    for (iteration, stage, series), rows in sorted(steps.items()):
-        curve = Curve(iteration, stage, steps=rows[max(rows)].get("total_steps"), series=series)
-        for name in LINES:
-            line = [(step, rows[step][name]) for step in sorted(rows) if rows[step].get(name) is not None]
-            if line:
-                curve.lines[name] = thin_out(line, most)
-        found.append(curve)
+    for key, steps in metrics.steps_of(run.pk, up_to=up_to, iteration=iteration).items():
+        lines = {
+            name: [(step, point[name]) for step, point in steps.items() if point.get(name) is not None]
+            for name in LINES
+        }
+        total = steps[max(steps)].get("total_steps")
+        setting = setting_of(run.config, key, total)
+        found.append(
+            Curve(
+                key.iteration,
+                key.stage,
+                {name: thin_out(line, most) for name, line in lines.items() if line},
+                steps=total,
+                series=key.series,
+                limit=(setting.max_grad_norm or None) if setting else None,
+                notes=curve_notes(lines, setting) if setting else [],
+            )
+        )
     return found
+
+
+def setting_of(config: dict[str, Any], key: metrics.Key, steps: int | None) -> Setting | None:
+    """What a training's notes have to know of its run; ``None`` for a run of a version with other fields."""
+    try:
+        parsed = RunConfig.parse(config)
+    except ConfigError:
+        return None
+    section: SFTConfig | PreferenceConfig = parsed.sft if key.iteration == 0 else parsed.training
+    setting = Setting(max_grad_norm=section.max_grad_norm, dropout=section.dropout, steps=steps)
+    if not isinstance(section, PreferenceConfig) or section.method == "positive_only":
+        return replace(setting, fine_tuning=True)
+    begins_at = {"previous": key.iteration, "m1": 1, "base": 0 if parsed.sft.enabled else 1}[section.reference]
+    return replace(setting, loss=section.loss, beta=section.beta, starts_at_reference=begins_at == key.iteration)
 
 
 def thin_out(line: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:

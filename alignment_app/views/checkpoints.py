@@ -8,8 +8,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from alignment_app.models import Checkpoint, Comparison, PreferencePair
+from alignment_app.downloads import csv_file
+from alignment_app.models import Checkpoint, Comparison, PairMargin, PreferencePair
 from alignment_app.selectors import checkpoints as selectors
+from alignment_app.selectors import curves, margins, metrics
 
 
 def _checkpoint(pk: int) -> Checkpoint:
@@ -32,7 +34,43 @@ def index(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One checkpoint: where it comes from, its files, training and evaluation."""
     checkpoint = _checkpoint(pk)
-    return _page(request, "detail", checkpoint, detail=selectors.checkpoint_detail(checkpoint))
+    found = curves.curves(checkpoint.run, iteration=checkpoint.iteration.number) if checkpoint.iteration else []
+    return _page(
+        request,
+        "detail",
+        checkpoint,
+        detail=selectors.checkpoint_detail(checkpoint),
+        margins=margins.tables(checkpoint),
+        curves=[curve.as_json() for curve in found],
+    )
+
+
+@require_GET
+def metrics_csv(request: HttpRequest, pk: int) -> HttpResponse:
+    """Every step of the training that made the checkpoint, as a CSV file."""
+    checkpoint = _checkpoint(pk)
+    if checkpoint.iteration is None:
+        raise Http404("This checkpoint was not trained by a run, so there are no steps.")
+    lines = metrics.as_csv(checkpoint.run_id, iteration=checkpoint.iteration.number)
+    return csv_file(lines, f"run-{checkpoint.run_id}-{checkpoint.name}-metrics.csv")
+
+
+@require_GET
+def pair_margins(request: HttpRequest, pk: int, part: str) -> HttpResponse:
+    """The pairs behind the margin's figures: how the checkpoint weighs each, beside its scores."""
+    checkpoint = _checkpoint(pk)
+    if part not in PairMargin.Part.values:
+        raise Http404(f"There is no part {part}.")
+    order = request.GET.get("order", "")
+    return _page(
+        request,
+        "margins",
+        checkpoint,
+        table=next((table for table in margins.tables(checkpoint) if table.part == part), None),
+        page=margins.page(checkpoint, part, order, request.GET.get("page")),
+        order=order,
+        orders=margins.ORDERS,
+    )
 
 
 @require_GET

@@ -9,8 +9,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Js
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
+from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run
-from alignment_app.selectors import choices, curves, health, loop, samples
+from alignment_app.selectors import choices, curves, health, loop, metrics, samples
 from alignment_app.selectors import runs as selectors
 from alignment_app.services import people
 from alignment_app.services import runs as services
@@ -22,7 +23,7 @@ only_leads = requires(people.can_launch, "Your role reads runs and changes none.
 
 VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
 #: Parts of the run page that it fetches again when an event of their kind has come.
-PARTS: Final = ("head", "loop", "sample", "figures", "choices", "health", "curves")
+PARTS: Final = ("head", "loop", "sample", "figures", "choices", "health", "curves", "notes")
 
 
 @require_GET
@@ -81,7 +82,7 @@ def detail(request: HttpRequest, run_id: int) -> HttpResponse:
     context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "gauge": loop.gauge(run)}
     for part in ("head", "loop", "sample", "figures", "choices", "health"):
         context |= _part_context(request, run, part)
-    context["curves"] = [curve.as_json() for curve in curves.curves(run.pk, run.last_seq)]
+    context["curves"] = [curve.as_json() for curve in curves.curves(run, up_to=run.last_seq)]
     response = render(request, "runs/run.html", context)
     response.headers["Cache-Control"] = "no-store"  # going back shows the present, not what was
     return response
@@ -93,8 +94,11 @@ def part(request: HttpRequest, run_id: int, part: str) -> HttpResponseBase:
     if part not in PARTS:
         raise Http404(f"There is no part {part}.")
     if part == "curves":
-        get_object_or_404(Run, pk=run_id)
-        return JsonResponse({"curves": [curve.as_json() for curve in curves.curves(run_id)]})
+        found = curves.curves(get_object_or_404(Run, pk=run_id))
+        return JsonResponse({"curves": [curve.as_json() for curve in found]})
+    if part == "notes":
+        found = curves.curves(get_object_or_404(Run, pk=run_id))
+        return JsonResponse({"curves": [curve.as_notes() for curve in found]})
     run = _run(run_id)
     return render(request, f"runs/_{part}.html", {"run": run, **_part_context(request, run, part)})
 
@@ -183,6 +187,13 @@ def _go(request: HttpRequest, name: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": response.url})
     return response
+
+
+@require_GET
+def metrics_csv(request: HttpRequest, run_id: int) -> HttpResponse:
+    """Every step of the run's trainings as a CSV file."""
+    run = get_object_or_404(Run, pk=run_id)
+    return csv_file(metrics.as_csv(run.pk), f"run-{run.pk}-metrics.csv")
 
 
 @require_GET

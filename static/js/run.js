@@ -65,6 +65,7 @@ async function fetchPart(part) {
     const answer = await fetch(`/runs/${runId}/part/${part}/`, { headers: { "HX-Request": "true" } });
     if (!answer.ok || answer.redirected) return;
     if (part === "curves") curves.load((await answer.json()).curves);
+    else if (part === "notes") curves.annotate((await answer.json()).curves);
     else swap(part, await answer.text());
   } catch {
     // The socket says that the server is away; the next event asks again.
@@ -254,6 +255,7 @@ function onEvents(events) {
     else if (kind === "gauge") gauge = payload;
     else if (kind === "metrics") {
       if (curves.add(payload)) refresh("curves", 2000);
+      else refresh("notes", 5000);
     } else if (kind === "sample") {
       if (following) refresh("sample", 1200);
     } else if (kind === "log") onLog(event);

@@ -275,7 +275,7 @@ def test_a_step_trained_again_counts_once_as_it_was_the_last_time() -> None:
     for value in (0.9, 0.5):
         points = [{"step": 3, "loss": value}, {"step": 4, "loss": value}]
         events.append(run.pk, RunEvent.Kind.METRICS, {"iteration": 0, "stage": "sft", "points": points})
-    assert curves.curves(run.pk)[0].lines["loss"] == [(3, 0.5), (4, 0.5)]
+    assert curves.curves(run)[0].lines["loss"] == [(3, 0.5), (4, 0.5)]
 
 
 # ---------------------------------------------------------------- rows that a data set brought along

@@ -188,7 +188,7 @@ def _gradient_limit(curves: _Curves) -> Iterator[CurveNote]:
         yield CurveNote(
             "gradient-limit",
             "The gradient is cut at each step",
-            f"Its norm was above max_grad_norm, {limit:g}, at {share:.0%} of the steps; its mean is {_mean(norms):.3g}.",
+            f"Above max_grad_norm, {limit:g}, at {share:.0%} of the steps; {_mean(norms):.3g} in the mean.",
         )
 
 

@@ -1,0 +1,47 @@
+"""The documentation's pages, for links from the screen to the row that explains it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from markdown_it import MarkdownIt
+
+PAGE: Final = re.compile(r"[a-z][a-z-]{0,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class ManualPage:
+    """A page as HTML; ``title`` is its first heading."""
+
+    title: str
+    html: str
+
+
+def page(name: str) -> ManualPage | None:
+    """``docs/NAME.md``, or ``None`` where there is no such page."""
+    path = Path(settings.BASE_DIR) / "docs" / f"{name}.md"
+    if not PAGE.fullmatch(name) or not path.is_file():
+        return None
+    return _render(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _render(path: Path, changed: int) -> ManualPage:
+    """The page with an id on each heading, as links within the documentation name them. Its HTML is our own."""
+    made = MarkdownIt("commonmark", {"html": True}).enable("table")
+    tokens = made.parse(path.read_text(encoding="utf-8"))
+    title = ""
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open":
+            words = tokens[place + 1].content
+            title = title or words
+            token.attrSet("id", re.sub(r"[^\w -]", "", words.lower()).replace(" ", "-"))
+    html = made.renderer.render(tokens, made.options, {})
+    return ManualPage(
+        title, html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    )

@@ -1,0 +1,62 @@
+"""Every step of a run's trainings, as the trainers reported it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from alignment_app.models import RunEvent
+
+COLUMNS: Final = (
+    "model", "stage", "series", "step", "total_steps", "epoch", "seconds", "tokens", "loss", "chosen_reward",
+    "rejected_reward", "margin", "accuracy", "augmented_margin", "augmented_accuracy", "kl", "grad_norm",
+    "learning_rate", "tokens_per_second", "memory_bytes",
+)  # fmt: skip
+
+
+class Key(NamedTuple):
+    """Which training: ``series`` is one of several of a stage, such as one λ."""
+
+    iteration: int
+    stage: str
+    series: str
+
+
+Steps = dict[int, dict[str, Any]]
+
+
+def steps_of(run_id: int, *, up_to: int | None = None, iteration: int | None = None) -> dict[Key, Steps]:
+    """The points of each training by step, in order of iterations and steps.
+
+    A step that was trained again after a crash counts once, as it was the last time. ``up_to`` is the newest event to
+    look at.
+    """
+    events = RunEvent.objects.filter(run_id=run_id, kind=RunEvent.Kind.METRICS)
+    if up_to is not None:
+        events = events.filter(seq__lte=up_to)
+    if iteration is not None:
+        events = events.filter(payload__iteration=iteration)
+    found: dict[Key, Steps] = {}
+    for payload in events.order_by("seq").values_list("payload", flat=True).iterator():
+        steps = found.setdefault(Key(payload["iteration"], payload["stage"], payload.get("series", "")), {})
+        for point in payload["points"]:
+            steps[int(point["step"])] = point
+    return {key: dict(sorted(steps.items())) for key, steps in sorted(found.items())}
+
+
+def as_csv(run_id: int, *, iteration: int | None = None) -> Iterator[str]:
+    """The lines of a CSV file with a header, one a step; a curve that a training does not have is empty."""
+    yield _line(COLUMNS)
+    for key, steps in steps_of(run_id, iteration=iteration).items():
+        about = {"model": f"M{key.iteration + 1}", "stage": key.stage, "series": key.series}
+        for point in steps.values():
+            row = point | about
+            yield _line([row.get(column) for column in COLUMNS])
+
+
+def _line(values: Any) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\r\n").writerow(values)
+    return written.getvalue()
