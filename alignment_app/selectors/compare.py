@@ -32,6 +32,23 @@ METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
     ("response_characters_mean", "Mean answer, characters", "places1", None),
     ("judge_parse_rate", "Own judgements that parsed", "percent", True),
     ("judge_pairwise_accuracy", "Pairs its judge orders as the teacher does", "percent", True),
+    ("train_seconds", "Training time", "duration", None),
+    *(
+        (f"margins.{part}.{key}", f"{label}, {pairs}", form, more_is_better)
+        for part, pairs in (
+            ("training", "pairs trained on"),
+            ("held_out", "pairs held out"),
+            ("evaluation", "pairs of the evaluation set"),
+        )
+        for key, label, form, more_is_better in (
+            ("accuracy", "Chosen above rejected", "percent", None if part == "training" else True),
+            ("augmented_accuracy", "The same with prompts augmented", "percent", None),
+            ("margin", "Mean margin in nats", "places2", None),
+            ("pearson", "Margin against score, Pearson", "places2", True),
+            ("spearman", "Margin against score, Spearman", "places2", True),
+            ("kendall", "Margin against score, Kendall", "places2", True),
+        )
+    ),
 )
 
 
@@ -49,10 +66,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value, and whether it is the best of its row."""
+    """A value, whether it is the best of its row, and what it is of."""
 
     value: Any
     best: bool = False
+    pairs: str = ""  #: the part of the measured pairs that is behind it,
+    checkpoint: int = 0  #: and whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +138,21 @@ def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
         if not known:
             continue
         top = max(known) if more_is_better and len(known) > 1 and max(known) != min(known) else None
-        rows.append(MetricRow(label, form, [Cell(value, top is not None and value == top) for value in values]))
+        pairs = key.split(".")[1] if key.startswith("margins.") else ""
+        cells = [
+            Cell(value, top is not None and value == top, pairs if value is not None else "", column.checkpoint.pk)
+            for value, column in zip(values, chosen, strict=True)
+        ]
+        rows.append(MetricRow(label, form, cells))
     return rows
 
 
 def _metrics(checkpoint: Checkpoint) -> dict[str, Any]:
     evaluation = getattr(checkpoint, "evaluation", None)
-    return evaluation.metrics if evaluation else {}
+    found = {"train_seconds": checkpoint.train_seconds}
+    for part, figures in (checkpoint.metrics.get("margins") or {}).items():
+        found |= {f"margins.{part}.{key}": value for key, value in figures.items()}
+    return found | (evaluation.metrics if evaluation else {})
 
 
 def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:

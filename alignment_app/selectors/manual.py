@@ -11,6 +11,7 @@ from typing import Final
 from django.conf import settings
 from markdown_it import MarkdownIt
 
+_SCROLL: Final = '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
 PAGE: Final = re.compile(r"[a-z][a-z-]{0,40}")
 
 

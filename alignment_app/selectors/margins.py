@@ -48,4 +48,3 @@ def page(checkpoint: Checkpoint, part: str, order: str, number: str | int | None
     """The measured pairs of a part, 20 a page, in one of :data:`ORDERS`."""
     rows = checkpoint.pair_margins.filter(part=part).select_related("pair__prompt", "pair__chosen", "pair__rejected")
     return Paginator(rows.order_by(*_SORTING.get(order, _SORTING[""])), ROWS_A_PAGE).get_page(number)
-

@@ -10,11 +10,11 @@ const MACHINE = [
 ];
 const SHAPES = {
   training: [
-    { title: "Rewards", unit: "nats · β", lines: [["chosen_reward", "chosen", "good"], ["rejected_reward", "rejected", "bad"]], smooth: true },
-    { title: "Margin", unit: "nats · β", lines: [["margin", "on x", "ink"], ["augmented_margin", "Δ, on p⊕x", "accent"]], smooth: true },
-    { title: "Accuracy", unit: "pairs in order", share: true, lines: [["accuracy", "on x", "ink"], ["augmented_accuracy", "on p⊕x", "accent"]], smooth: true },
+    { title: "Rewards", unit: "β · nats", lines: [["chosen_reward", "chosen", "good"], ["rejected_reward", "rejected", "bad"]], smooth: true },
+    { title: "Margin", unit: "β · nats", lines: [["margin", "margin", "ink"], ["augmented_margin", "Δ", "accent"]], smooth: true },
+    { title: "Accuracy", unit: "pairs in order", share: true, lines: [["accuracy", "plain", "ink"], ["augmented_accuracy", "augmented", "accent"]], smooth: true },
     LOSS,
-    { title: "Distance from the reference", unit: "KL estimate, nats a response", lines: [["kl", "KL", "accent"]], smooth: true },
+    { title: "KL estimate", unit: "nats a response", lines: [["kl", "KL", "accent"]], smooth: true },
     ...MACHINE,
   ],
   sft: [{ ...LOSS, unit: "nats a token" }, ...MACHINE],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from alignment_app.models import (
     Evaluation,
     IterationPrompt,
     Judgement,
+    PairMargin,
     PreferencePair,
     Prompt,
     Response,
@@ -29,6 +31,7 @@ from alignment_app.models import (
 )
 from alignment_app.services import events, runs
 from training.config import RunConfig
+from training.domain.margins import MeasuredPair, margin_figures
 
 PROMPTS = (
     "Name three plants that keep a room's air fresh and say how often each needs water.",
@@ -308,9 +311,32 @@ class Story:
                 "step": step, "epoch": step / 60, "loss": 0.69 - 0.25 * (1 - math.exp(-step / 22)) + noise(-0.02, 0.02),
                 "chosen_reward": chosen, "rejected_reward": rejected, "margin": chosen - rejected,
                 "accuracy": min(1.0, 0.52 + 0.35 * (1 - math.exp(-step / 15)) + noise(-0.05, 0.05)),
-                "learning_rate": 1e-4, "grad_norm": 1.0,
+                "augmented_margin": 0.9 * (chosen - rejected) + noise(-0.05, 0.05), "augmented_accuracy": 0.6,
+                "kl": -5 * (chosen + rejected), "learning_rate": 1e-4 * (1 - step / 70), "grad_norm": 2 + noise(-1, 1),
+                "tokens_per_second": 1800 + noise(-200, 200), "memory_bytes": 2.1e9, "seconds": 1.5 * step,
+                "tokens": 2700 * step, "total_steps": stage.total,
             })  # fmt: skip
         self._train(stage, points, "preference")
+        self._margins(stage)
+
+    def _margins(self, stage: Stage) -> None:
+        checkpoint = Checkpoint.objects.filter(iteration=stage.iteration).first()
+        if checkpoint is None:
+            return
+        measured = [
+            (pair.pk, MeasuredPair(self.random.gauss(0.5, 2), self.random.gauss(-0.5, 2), 0.3, pair.margin))
+            for pair in stage.iteration.pairs.all()
+        ]
+        PairMargin.objects.bulk_create(
+            PairMargin(
+                checkpoint=checkpoint, pair_id=pair_id, part="training", chosen_log_ratio=pair.chosen_log_ratio,
+                rejected_log_ratio=pair.rejected_log_ratio, margin=pair.margin,
+                augmented_margin=pair.augmented_margin, score_difference=pair.score_difference,
+            )
+            for pair_id, pair in measured
+        )  # fmt: skip
+        checkpoint.metrics |= {"margins": {"training": asdict(margin_figures([pair for _, pair in measured]))}}
+        checkpoint.save()
 
     def _evaluation(self, stage: Stage) -> None:
         checkpoint = Checkpoint.objects.filter(iteration=stage.iteration).first()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import csv
+import io
 from collections.abc import Callable
 
 import pytest
@@ -12,9 +14,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from alignment_app.models import Checkpoint, Judgement, PreferencePair, Prompt, Response, Run
+from alignment_app.models import Checkpoint, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
 from alignment_app.selectors import checkpoints as selectors
 from alignment_app.selectors.lineage import lineage
+from alignment_app.services import events
 from tests.alignment_app.stories import Story
 
 pytestmark = pytest.mark.django_db
@@ -229,3 +232,77 @@ def test_an_odd_address_is_answered_with_a_page(as_role: AsRole, run: Run) -> No
         for name in ("checkpoint-answers", "checkpoint-comparisons", "checkpoint-judgements"):
             page_of(client, name, checkpoint.pk, query)
         assert client.get(reverse("checkpoints") + query).status_code == 200
+
+
+# ---------------------------------------------------------------- curves and margins
+
+
+def test_the_curves_of_the_training_stand_on_the_checkpoints_page_with_their_notes_and_as_csv(as_role: AsRole) -> None:
+    lead = as_role("lead")
+    run = Story.launch().to_the_end().run
+    m2 = run.checkpoints.get(number=2)
+    steps = [
+        {"step": step, "total_steps": 40, "loss": 0.693, "margin": 0.0, "accuracy": 0.7, "grad_norm": 40.0}
+        for step in range(1, 41)
+    ]
+    payload = {"iteration": 1, "stage": "training", "points": steps}
+    RunEvent.objects.filter(run=run, kind="metrics", payload__iteration=1).delete()
+    events.append(run.pk, "metrics", payload)
+    page = lead.get(f"/checkpoints/{m2.pk}/").content.decode()
+    assert '"key": "loss-stays"' in page
+    assert '"key": "gradient-limit"' in page
+    assert 'data-manual="/manual/training.md"' in page
+    assert '"stage": "sft"' not in page  # M1's curves are on M1's page
+    answer = lead.get(f"/checkpoints/{m2.pk}/metrics.csv")
+    lines = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert [int(line["step"]) for line in lines] == list(range(1, 41))
+    assert lines[7]["model"] == "M2"
+    assert (float(lines[7]["loss"]), lines[7]["kl"]) == (0.693, "")
+    whole = list(csv.DictReader(io.StringIO(lead.get(f"/runs/{run.pk}/metrics.csv").content.decode())))
+    assert {line["model"] for line in whole} == {"M1", "M2", "M3"}
+    assert lead.get(f"/api/v1/checkpoints/{m2.pk}/metrics/").content == answer.content
+    assert len(lead.get(f"/api/v1/runs/{run.pk}/metrics/").content.splitlines()) == len(whole) + 1
+
+
+def test_m0_has_no_steps_to_download(as_role: AsRole) -> None:
+    lead = as_role("lead")
+    m0 = Story.launch().to_the_end().run.checkpoints.get(number=0)
+    assert lead.get(f"/checkpoints/{m0.pk}/metrics.csv").status_code == 404
+    assert lead.get(f"/api/v1/checkpoints/{m0.pk}/metrics/").status_code == 404
+
+
+def test_each_correlation_opens_the_pairs_behind_it(as_role: AsRole) -> None:
+    lead = as_role("lead")
+    run = Story.launch().to_the_end().run
+    m2 = run.checkpoints.get(number=2)
+    page = lead.get(f"/checkpoints/{m2.pk}/").content.decode()
+    address = f"/checkpoints/{m2.pk}/margins/training/"
+    assert f'href="{address}?order=score"' in page
+    rows = lead.get(address, {"order": "low"})
+    shown = [row.margin for row in rows.context["page"]]
+    assert shown == sorted(shown)
+    assert len(shown) == 20
+    assert "log-ratio" in rows.content.decode()
+    assert lead.get(f"/checkpoints/{m2.pk}/margins/nothing/").status_code == 404
+    assert "None of this part were measured" in lead.get(f"/checkpoints/{m2.pk}/margins/held_out/").content.decode()
+    told = lead.get(f"/api/v1/checkpoints/{m2.pk}/margins/").json()["results"]
+    assert len(told) == m2.pair_margins.count() == m2.metrics["margins"]["training"]["pairs"]
+
+
+def test_the_compare_page_sets_margins_and_training_time_side_by_side(as_role: AsRole) -> None:
+    lead = as_role("lead")
+    run = Story.launch().to_the_end().run
+    m2, m3 = run.checkpoints.get(number=2), run.checkpoints.get(number=3)
+    page = lead.get("/compare/", {"checkpoint": [m2.pk, m3.pk]}).content.decode()
+    assert "Training time" in page
+    assert "Chosen above rejected, pairs trained on" in page
+    assert f'href="/checkpoints/{m3.pk}/margins/training/"' in page
+
+
+def test_the_manual_is_a_page_with_a_row_for_each_note(as_role: AsRole) -> None:
+    lead = as_role("lead")
+    page = lead.get("/manual/training.md").content.decode()
+    assert '<a id="chosen-falls"></a>' in page
+    assert 'id="when-a-curve-looks-wrong"' in page
+    assert lead.get("/manual/nothing.md").status_code == 404
+    assert lead.get("/manual/..%2fREADME.md").status_code == 404

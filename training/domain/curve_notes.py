@@ -210,8 +210,8 @@ def _apart(curves: _Curves) -> Iterator[CurveNote]:
     if plain is not None and augmented is not None and abs(plain - augmented) > APART:
         yield CurveNote(
             "augmented-apart",
-            "Accuracy on p⊕x is not that on x",
-            f"{augmented:.0%} against {plain:.0%}. The self-refined losses suppose that both are alike.",
+            "Accuracy on the augmented prompts is another",
+            f"{augmented:.0%} there, {plain:.0%} on the plain ones. The self-refined losses suppose they are alike.",
         )
 
 
