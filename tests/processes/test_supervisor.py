@@ -36,6 +36,12 @@ class Up:
                 cwd=ROOT, stdout=log, stderr=log, env=environment | {"PLUMBLINE_HOME": str(home)},
             )  # fmt: skip
 
+    def end(self) -> None:
+        """Whatever has become of it, it runs no longer."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
     @property
     def url(self) -> str:
         try:
@@ -89,9 +95,7 @@ def running() -> Iterator[Up]:
             wait_until(lambda: "Plumbline is at" in system.log.read_text())
             yield system
         finally:
-            if system.process.poll() is None:
-                system.process.kill()
-            system.process.wait()
+            system.end()
 
 
 @pytest.fixture
@@ -159,7 +163,10 @@ def test_each_process_that_is_killed_is_started_again_and_the_pages_answer(share
 def test_a_second_one_on_the_same_folder_is_refused_and_says_where_the_first_is(shared_up: Up) -> None:
     up = shared_up
     second = Up(up.home)
-    assert second.process.wait(60) == 1
+    try:
+        assert second.process.wait(60) == 1
+    finally:
+        second.end()
     said = up.log.read_text()
     assert f"already running on {up.home} at {up.url} (process {up.process.pid})" in said
     assert "Traceback" not in said
