@@ -9,12 +9,17 @@ from typing import Any, Final
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError
 
 from alignment_app.feeds import following, frame
 from alignment_app.selectors import events
 from alignment_app.services.people import can_read
 
 log = logging.getLogger(__name__)
+
+#: How long a socket may outlive its reader's role, account or password (s).
+CHECK_SECONDS: Final = 10.0
 
 #: Close codes after which a page must not try again.
 NOT_LOGGED_IN: Final = 4401
@@ -38,6 +43,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         super().__init__(*args, **kwargs)
         self.run_id = 0
         self._sending: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._welcome = False
 
     async def connect(self) -> None:
@@ -48,6 +54,25 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self.close(code)
         else:
             self._welcome = True
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Close the socket once its reader may not read any more: a role taken, an account closed, a new password."""
+        may_read = True
+        while may_read:
+            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                may_read = await database_sync_to_async(self._may_still_read)()
+            except DatabaseError:  # away for a moment: asked again
+                log.warning("could not look whether the reader of run %s may still read", self.run_id)
+        await self._stop_sending()
+        self._welcome = False
+        await self.close(NOT_ALLOWED)
+
+    def _may_still_read(self) -> bool:
+        then = self.scope["user"]
+        now = get_user_model().objects.filter(pk=then.pk).first()
+        return now is not None and can_read(now) and now.get_session_auth_hash() == then.get_session_auth_hash()
 
     def _refusal(self) -> int:
         user = self.scope["user"]
@@ -68,6 +93,9 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._sending = asyncio.create_task(self._send_after(cursor))
 
     async def disconnect(self, code: int) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self._stop_sending()
 
     async def _send_after(self, cursor: int) -> None:

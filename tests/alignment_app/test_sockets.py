@@ -179,3 +179,31 @@ async def test_plain_http_asks_for_a_login_and_for_a_role_as_the_socket_does(run
     assert (await client.get(f"/runs/{run.pk}/events/")).status_code == 302
     await client.aforce_login(await database_sync_to_async(person)("annotator"))
     assert (await client.get(f"/runs/{run.pk}/events/")).status_code == 403
+
+
+def _take_the_role(user: Any) -> None:
+    user.groups.clear()
+
+
+def _disable(user: Any) -> None:
+    type(user).objects.filter(pk=user.pk).update(is_active=False)
+
+
+def _new_password(user: Any) -> None:
+    again = type(user).objects.get(pk=user.pk)
+    again.set_password("another long pass phrase")
+    again.save()
+
+
+@pytest.mark.parametrize("revoke", [_take_the_role, _disable, _new_password])
+async def test_an_open_socket_ends_with_its_reader_s_right_to_read(
+    valkey: Any, run: Run, reader: Any, revoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alignment_app.consumers.CHECK_SECONDS", 0.05)
+    page = await socket(run.pk, reader)
+    await ask(page, 0)
+    assert json.loads(await page.receive_from(timeout=5)) == {"events": []}
+    await database_sync_to_async(revoke)(reader)
+    assert await page.receive_output(timeout=5) == {"type": "websocket.close", "code": 4403}
+    await database_sync_to_async(append)(run, 1)
+    assert await page.receive_nothing()

@@ -1,4 +1,4 @@
-"""Whatever is sent, no door makes a run or half a data set. Models are imported inside: Django loads after this file."""
+"""Whatever is sent, no door makes a run or half a data set. Models are imported inside: Django loads afterwards."""
 
 from __future__ import annotations
 

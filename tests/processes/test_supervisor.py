@@ -42,6 +42,13 @@ class Up:
             self.process.kill()
         self.process.wait()
 
+    def outcome(self) -> int:
+        """How it ended by itself; one that goes on is ended, and the test with it."""
+        try:
+            return self.process.wait(60)
+        finally:
+            self.end()
+
     @property
     def url(self) -> str:
         try:
@@ -162,11 +169,7 @@ def test_each_process_that_is_killed_is_started_again_and_the_pages_answer(share
 @pytest.mark.slow
 def test_a_second_one_on_the_same_folder_is_refused_and_says_where_the_first_is(shared_up: Up) -> None:
     up = shared_up
-    second = Up(up.home)
-    try:
-        assert second.process.wait(60) == 1
-    finally:
-        second.end()
+    assert Up(up.home).outcome() == 1
     said = up.log.read_text()
     assert f"already running on {up.home} at {up.url} (process {up.process.pid})" in said
     assert "Traceback" not in said
@@ -180,7 +183,7 @@ def test_a_taken_port_is_refused_with_the_remedy_and_nothing_is_left(folder: Pat
         taken.listen()
         port = taken.getsockname()[1]
         system = Up(folder, "--port", str(port))
-        assert system.process.wait(60) == 1
+        assert system.outcome() == 1
     said = system.log.read_text()
     assert f"Port {port} on 127.0.0.1 is taken by another program" in said
     assert f"--port {port + 1}" in said
@@ -192,7 +195,7 @@ def test_a_taken_port_is_refused_with_the_remedy_and_nothing_is_left(folder: Pat
 def test_a_database_that_cannot_be_used_is_said_in_a_sentence(folder: Path) -> None:
     (folder / "plumbline.sqlite3").write_text("this is no database, however long one looks at it")
     system = Up(folder)
-    assert system.process.wait(60) == 1
+    assert system.outcome() == 1
     said = system.log.read_text()
     assert "The database cannot be used" in said
     assert "Traceback" not in said
