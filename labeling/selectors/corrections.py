@@ -25,8 +25,9 @@ class Corrections:
 
 
 def _scored() -> QuerySet[Judgement]:
-    """People's scores in force, the newest of each response."""
-    settled = Task.objects.filter(judgement__source=Judgement.Source.HUMAN)
+    """People's scores in force, the newest of each response. Those given beside a pair's decision stay out: their
+    reason speaks of two responses."""
+    settled = Task.objects.filter(queue__kind=Queue.Kind.SCORE, judgement__source=Judgement.Source.HUMAN)
     newest = settled.values("first").order_by().annotate(newest=Max("judgement")).values("newest")
     return Judgement.objects.filter(pk__in=newest)
 

@@ -205,7 +205,7 @@ def table(found: list[dict[str, Any]]) -> str:
     """Each judge on the held-out answers, and what the next iterate answers right, seed by seed and pooled."""
     from training.domain.calibration import calibrate, change, mean_change
 
-    head = (
+    head: tuple[str, ...] = (
         "seed", "corrections", "pairwise of M1'", "quadratic κ of M1'", "pairwise of M2'", "κ of M2'", "M2' right",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
