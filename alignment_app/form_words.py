@@ -21,6 +21,7 @@ ESSENTIAL: Final = frozenset(
         "teacher.base_url",
         "sft.enabled",
         "sft.datasets",
+        "sft.corrections",
         "sft.learning_rate",
         "eft.enabled",
         "eft.dataset",

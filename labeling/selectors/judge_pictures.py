@@ -13,7 +13,7 @@ from training.domain.calibration import Calibration
 WIDTH, HEIGHT = 250, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 24
 SIDE = 190  # of a calibration curve
-MARGIN = 26
+MARGIN, EDGE = 26, 12
 
 #: Field of :class:`Calibration`, title, and the range that the axis never exceeds.
 MEASURES = (
@@ -79,8 +79,8 @@ def _panel(
     ends = [end for one in figures for end in (one.value, one.low, one.high) if end is not None]
     if not ends:
         return None
-    ticks = _ticks(max(limits[0], min(ends)), min(limits[1], max(ends)), limits)
-    bottom, top = ticks[0], ticks[-1]
+    marks_at = ticks(max(limits[0], min(ends)), min(limits[1], max(ends)), limits)
+    bottom, top = marks_at[0], marks_at[-1]
 
     def y(value: float) -> float:
         share = (min(max(value, bottom), top) - bottom) / (top - bottom)
@@ -99,14 +99,14 @@ def _panel(
     return Panel(
         title,
         marks,
-        [Tick(y(value), y(value) + 4, f"{value:g}".replace("-", "−")) for value in ticks],
+        [Tick(y(value), y(value) + 4, f"{value:g}".replace("-", "−")) for value in marks_at],
         path if len(joined) > 1 else "",
         [(x, judge.name, judge.source) for x, judge in zip(places, judges, strict=True)],
         y(0.0) if bottom < 0 < top else None,
     )
 
 
-def _ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
+def ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
     """Round values that span from ``low`` to ``high``, two to five of them."""
     span = max(high - low, 0.05)
     power = 10 ** math.floor(math.log10(span / 3))
@@ -141,14 +141,15 @@ class Curve:
     source: str
     dots: list[Dot]
     path: str
-    grid: list[tuple[float, str]]
+    grid: list[tuple[float, float, float, str]]  # x of a score, y of the same score, of its label, and the label
     responses: int
     side: int = SIDE
     start: int = MARGIN
-    end: int = SIDE - 8
+    end: int = SIDE - EDGE
     far: int = SIDE - MARGIN
-    near: int = 8
+    near: int = EDGE
     label_y: int = SIDE - 10
+    label_x: int = MARGIN - 8
 
 
 def curves(judges: Sequence[HeldJudge]) -> list[Curve]:
@@ -158,7 +159,7 @@ def curves(judges: Sequence[HeldJudge]) -> list[Curve]:
 
 
 def _curve(name: str, source: str, figures: Calibration, most: int) -> Curve:
-    length = SIDE - MARGIN - 8
+    length = SIDE - MARGIN - EDGE
 
     def along(value: float) -> float:
         return round(MARGIN + length * value / 5, 1)
@@ -180,4 +181,5 @@ def _curve(name: str, source: str, figures: Calibration, most: int) -> Curve:
         for point in figures.curve
     ]
     path = " ".join(f"{'L' if place else 'M'}{dot.x} {dot.y}" for place, dot in enumerate(dots))
-    return Curve(name, source, dots, path, [(along(value), str(value)) for value in range(6)], figures.responses)
+    grid = [(along(value), up(value), up(value) + 4, str(value)) for value in range(6)]
+    return Curve(name, source, dots, path, grid, figures.responses)

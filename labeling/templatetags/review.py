@@ -20,8 +20,8 @@ def figure(found: Figure) -> str:
     if found.value is None:
         return "–"
     if found.low is None or found.high is None:
-        return f"{found.value:.2f}"
-    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+        return f"{found.value:.2f}".replace("-", "−")
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
 
 
 @register.filter

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -25,6 +26,11 @@ from training.config import RunConfig
 from training.jobs import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_between_tests() -> None:
+    cache.clear()
 
 
 @pytest.fixture
