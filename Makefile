@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-impact bench-training bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-impact bench-training bench-training-kills bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ bench-labeling: install-dev ## the desk on both databases, and 32 people let go 
 
 bench-training: install ## preference training beside stock TRL: time, memory, and that the losses are the same; OPTIONS="--model ... --data ..."
 	@$(PY) -m tests.benchmarks.training $(OPTIONS)
+
+bench-training-kills: install ## a preference training killed ten times at random moments, and what it ends with
+	@$(PY) -m tests.benchmarks.training_kills $(OPTIONS)
 
 bench-miniature: install ## the same for three seeds, two tasks at a time
 	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1 2 3) --processes 2

@@ -43,6 +43,29 @@ class Job:
     lam: float = 0.3
 
 
+SIZES = {"0.1b": (768, 12, 12), "0.5b": (1280, 26, 20), "1b": (1792, 26, 28)}  # width, layers, heads
+
+
+def save_random_model(size: str, tokenizer: str, folder: Path) -> Path:
+    """A Llama of about so many parameters, untrained, with 32,000 tokens of which the tokenizer uses the first."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    if size not in SIZES:
+        raise SystemExit(f"no size is called {size}; there are {', '.join(SIZES)}")
+    width, layers, heads = SIZES[size]
+    words = loading.load_tokenizer(tokenizer)
+    words.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=max(32_000, len(words)), hidden_size=width, intermediate_size=width * 27 // 10,
+        num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=heads, tie_word_embeddings=True,
+        max_position_embeddings=4096, pad_token_id=words.pad_token_id, bos_token_id=words.bos_token_id,
+        eos_token_id=words.eos_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 def train(variant: str, pairs: Sequence[Pair], job: Job) -> list[float]:
     """Train from the model's folder to a saved model; the loss of every optimizer step."""
     if variant in OURS:
