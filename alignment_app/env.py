@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +49,14 @@ def integer(name: str, default: int, *, low: int, high: int) -> int:
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in text(name).split(",") if word.strip()] or list(default)
+
+
+def command(name: str) -> list[str]:
+    """A command and its arguments, quoted as in a shell; empty where there is none."""
+    try:
+        return shlex.split(text(name))
+    except ValueError as error:
+        raise EnvironmentProblem(name, f"cannot be read ({error}); quote it as in a shell") from None
 
 
 def home() -> Path:

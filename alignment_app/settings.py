@@ -175,6 +175,8 @@ LEASE_SECONDS = env.integer("LEASE_SECONDS", 30, low=6, high=3600)
 HEARTBEAT_SECONDS = max(2, LEASE_SECONDS // 6)
 # A cancelled run ends at its next safe point; after this many seconds its process is killed.
 CANCEL_GRACE_SECONDS = env.integer("CANCEL_GRACE_SECONDS", 30, low=1, high=3600)
+# What starts a training's processes where one device is too little, such as accelerate launch with a config file.
+TRAIN_LAUNCH = env.command("PLUMBLINE_TRAIN_LAUNCH")
 # A stage that crashed without having made a single row since is given up after so many tries.
 MAX_FRUITLESS_CRASHES = env.integer("MAX_FRUITLESS_CRASHES", 3, low=1, high=100)
 # One that crashes over and over though it did make progress each time is given up after so many tries in a row.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from training.config import LAMBDAS, RunConfig
 from training.hardware import Hardware
@@ -35,6 +35,7 @@ SAVED_PER_LAYER: Final = 20  # numbers of the model's width that a layer keeps f
 LOGITS_COPIES: Final = 2.5
 ROW_BYTES: Final = 2_500  # a generated text in the record, with its indexes
 QUANTIZED_BYTES: Final = 0.56
+RESUMABLE: Final = 3  # checkpoints to resume from: two are kept, and a third is written before the older one goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,23 +248,20 @@ def _memory(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed
         generating = max(generating, teacher.parameters * stored) + min(size.parameters, teacher.parameters) * stored
     steps: list[float] = [generating]
     if config.sft.enabled:
-        steps.append(
-            _training_bytes(config, size, speed, config.sft.micro_batch_size, config.sft.optimizer, adapter=False)
-        )
+        steps.append(training_bytes(config, size, speed, "sft") - base)
     if config.iterations:
-        pairs, optimizer = 2 * config.training.micro_batch_size, config.training.optimizer
-        adapter = config.training.lora is not None
-        steps.append(_training_bytes(config, size, speed, pairs, optimizer, adapter=adapter))
+        steps.append(training_bytes(config, size, speed, "training") - base)
     return round(max(steps) + base)
 
 
-def _training_bytes(
-    config: RunConfig, size: ModelSize, speed: Speed, sequences: int, optimizer: str, *, adapter: bool
-) -> float:
-    """Weights, gradients, optimizer states and what the backward pass keeps, without gradient checkpointing."""
+def training_bytes(config: RunConfig, size: ModelSize, speed: Speed, section: Literal["sft", "training"]) -> float:
+    """Peak bytes of one training: the process, weights, gradients, optimizer states, and what backward passes keep."""
+    settings = config.sft if section == "sft" else config.training
+    rows = 1 if section == "sft" or config.training.method == "positive_only" else 2  # a pair is two
+    sequences = rows * settings.micro_batch_size
     weight = 4 if config.student.dtype in ("auto", "float32") or not speed.on_gpu else 2
-    states = 2 if optimizer == "adamw" else 1
-    lora = config.training.lora if adapter else None
+    states = 2 if settings.optimizer == "adamw" else 1
+    lora = config.training.lora if section == "training" else None
     if lora is None:
         held: float = size.parameters * weight * (2 + states)
     else:
@@ -277,14 +275,31 @@ def _training_bytes(
     computed = 2 if mixed or weight == 2 else 4
     length = min(config.student.max_length, _judge_prompt_tokens(config) + config.candidates.max_new_tokens)
     tokens = sequences * length
-    return held + tokens * (size.layers * size.width * SAVED_PER_LAYER * computed + size.vocabulary * 4 * LOGITS_COPIES)
+    # With checkpointing each layer keeps its input alone, and one layer at a time has everything.
+    kept = size.layers + SAVED_PER_LAYER if settings.gradient_checkpointing else size.layers * SAVED_PER_LAYER
+    base = CUDA_BYTES if speed.on_gpu else PROCESS_BYTES
+    return base + held + tokens * (size.width * kept * computed + size.vocabulary * 4 * LOGITS_COPIES)
+
+
+def training_disk_bytes(config: RunConfig, size: ModelSize, section: Literal["sft", "training"]) -> int:
+    """Bytes that one training holds at most: checkpoints to resume from with optimizer states, and the saved model."""
+    settings = config.sft if section == "sft" else config.training
+    weight = 2 if config.student.dtype in ("bfloat16", "float16") else 4
+    states = 2 if settings.optimizer == "adamw" else 1
+    whole = size.parameters * weight
+    if section == "training" and config.training.lora:
+        return round(whole * 1.1)  # an adapter's checkpoints are small beside the model
+    return RESUMABLE * (1 + states) * whole + whole
 
 
 def _disk(config: RunConfig, counts: _Counts, size: ModelSize) -> int:
     """Bytes that stay, and those that a training in progress holds to be resumed from."""
     weight = 2 if config.student.dtype in ("bfloat16", "float16") else 4
     checkpoints = config.iterations + (1 if config.sft.enabled else 0)
-    resuming = 2 * 3 * size.parameters * weight if checkpoints else 0
+    each: list[Literal["sft", "training"]] = ["sft"] if config.sft.enabled else []
+    each += ["training"] if config.iterations else []
+    saved = size.parameters * weight  # counted below
+    resuming = max((training_disk_bytes(config, size, section) - saved for section in each), default=0)
     if config.iterations and config.training.chooses_lambda:
         resuming += 2 * size.parameters * weight  # the best λ so far, and the one that was just trained
     download = 0 if size.local else size.parameters * 2
@@ -345,7 +360,8 @@ def _problems(hardware: Hardware, speed: Speed, memory: int, disk: int) -> list[
         what = "GPU memory" if speed.on_gpu else "memory"
         problems.append(
             f"About {_bytes(memory)} of {what} are needed and there are {_bytes(have)}: take a smaller "
-            "micro_batch_size or max_length, training.lora (with quantize_4bit on a GPU), or a smaller model."
+            "micro_batch_size or max_length, gradient_checkpointing, training.lora (with quantize_4bit on a GPU), or a "
+            "smaller model."
         )
     if hardware.disk_free_bytes is not None and disk > hardware.disk_free_bytes:
         problems.append(

@@ -17,11 +17,10 @@ from training.domain.margins import MarginFigures, margin_figures
 from training.jobs.choose_lambda import train_with_best_lambda
 from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.start_training import start_training
 from training.jobs.tracking import Tracking
 from training.trainers.log_ratios import measure_pairs
-from training.trainers.preference import train_preference
 from training.trainers.results import TrainResult
-from training.trainers.sft import train_sft
 
 
 def freeze_dataset(job: StageWork) -> dict[str, Any]:
@@ -75,13 +74,15 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
     data = artifacts.read_snapshot(job.iteration.snapshot)
     folder = artifacts.run_folder(job.run.pk) / "M1"
     with Tracking(job, folder, job.config.sft) as tracking:
-        result = train_sft(
+        result = start_training(
+            job,
+            "sft",
             data,
+            job.config.sft,
+            section="sft",
             model=artifacts.resolve(job.start.location),
             output_dir=folder,
-            config=job.config.sft,
             seed=job.seed("sft"),
-            **job.student_limits,
             report=tracking.report,
             should_stop=job.keeper.should_stop,
         )
@@ -122,21 +123,15 @@ class _Training:
                 "model": artifacts.resolve(self.start.location),
                 "output_dir": folder,
                 "seed": job.seed("training"),
-                **job.student_limits,
+                "section": "training",
                 "report": tracking.report,
                 "should_stop": job.keeper.should_stop,
             }
             if config.method == "positive_only":
-                result = train_sft(chosen_rows(self.data), config=as_fine_tuning(config), section="training", **common)
+                result = start_training(job, "sft", chosen_rows(self.data), as_fine_tuning(config), **common)
             else:
-                result = train_preference(
-                    self.data,
-                    reference=artifacts.resolve(self.reference.location),
-                    config=config,
-                    store=artifacts.reference_store(),
-                    say=lambda text: events.log(job.run.pk, text),
-                    **common,
-                )
+                reference = artifacts.resolve(self.reference.location)
+                result = start_training(job, "preference", self.data, config, reference=reference, **common)
         self.last = tracking.last
         return result
 

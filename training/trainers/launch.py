@@ -25,7 +25,16 @@ from typing import Any, Final
 import psutil
 
 from training.config import PreferenceConfig, SFTConfig
-from training.trainers.results import Report, Say, ShouldStop, Stopped, TrainingError, TrainResult, say_nothing
+from training.trainers.results import (
+    OutOfMemory,
+    Report,
+    Say,
+    ShouldStop,
+    Stopped,
+    TrainingError,
+    TrainResult,
+    say_nothing,
+)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER, ASKED, TOLD, STOP, OUTPUT = "launch", "asked.json", "told.jsonl", "stop", "output.txt"
@@ -59,7 +68,8 @@ def train(
     _end_what_is_left(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    asked = {"kind": kind, "rows": list(rows), "output_dir": str(output_dir), "config": config.model_dump(mode="json")}
+    asked: dict[str, Any] = {"kind": kind, "rows": list(rows), "output_dir": str(output_dir)}
+    asked |= {"config": config.model_dump(mode="json")}
     asked |= {"store": str(store) if store else None, "arguments": arguments}
     asked |= {"token": uuid.uuid4().hex, "caller": _identity(psutil.Process())}
     (folder / ASKED).write_text(json.dumps(asked))
@@ -107,7 +117,7 @@ def _follow(
     for name in ("error", "stopped", "result"):  # an error of any process is why the others stopped
         for line in told:
             if name == "error" and name in line:
-                raise TrainingError(line[name])
+                raise (OutOfMemory if line["memory"] else TrainingError)(line[name])
             if name == "stopped" and name in line:
                 raise Stopped(line[name])
             if name == "result" and name in line:
@@ -167,6 +177,10 @@ class _Telling:
         os.write(self._descriptor, json.dumps(line).encode() + b"\n")
 
 
+def _silent(**_: Any) -> None:
+    """What the other processes tell of points and sentences."""
+
+
 def _end_with_the_caller(folder: Path, asked: Mapping[str, Any]) -> None:
     """End this process where its caller has died or the folder was given to a later launch."""
 
@@ -192,19 +206,20 @@ def main(folder: Path) -> int:
     from training.trainers import processes  # only here: the caller need not load what trains
 
     first = processes.state().is_main_process
+    aloud = tell if first else _silent
     module, function, config = _TRAINERS[asked["kind"]]
     arguments = asked["arguments"]
     if asked["kind"] == "preference":
         arguments |= {
             "store": Path(asked["store"]) if asked["store"] else None,
-            "say": lambda text: first and tell(say=text),
+            "say": lambda text: aloud(say=text),
         }
     try:
         result = getattr(importlib.import_module(module), function)(
             asked["rows"],
             output_dir=Path(asked["output_dir"]),
             config=config(**asked["config"]),
-            report=lambda point: tell(point=point) if first else None,
+            report=lambda point: aloud(point=point),
             should_stop=(folder / STOP).exists,
             **arguments,
         )
@@ -212,7 +227,7 @@ def main(folder: Path) -> int:
         tell(stopped=stopped.step)
         return 0
     except TrainingError as error:
-        tell(error=str(error))
+        tell(error=str(error), memory=isinstance(error, OutOfMemory))
         return 1
     if first:
         tell(result=asdict(result) | {"model_dir": str(result.model_dir)})

@@ -18,7 +18,7 @@ from training.domain.metrics import kl_estimate
 from training.trainers import checkpoints, processes
 from training.trainers.batches import CPU_TOKENS, StepBatches, StepLoader, WeighedRows, parts_of_a_step
 from training.trainers.loading import computes_in_bfloat16, use_cpu
-from training.trainers.results import Report, ShouldStop, Stopped, TrainingError, TrainResult
+from training.trainers.results import OutOfMemory, Report, ShouldStop, Stopped, TrainingError, TrainResult
 from training.trainers.schedule import decay_to_floor
 
 _OPTIMIZERS = {"adamw": "adamw_torch", "rmsprop": "rmsprop"}
@@ -264,7 +264,6 @@ def run(
     should_stop: ShouldStop,
     save: Callable[[Path, dict[str, Any] | None], None],
     notes: tuple[str, ...],
-    memory_advice: str,
 ) -> TrainResult:
     """Train from the newest whole checkpoint to the end and publish the model.
 
@@ -281,9 +280,7 @@ def run(
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"The device ran out of memory at step {trainer.state.global_step + 1}. {memory_advice}"
-        ) from error
+        raise OutOfMemory(f"The device ran out of memory at step {trainer.state.global_step + 1}.") from error
     if progress.stopped:
         raise Stopped(trainer.state.global_step)
     tail = progress.losses[-max(1, len(progress.losses) // 10) :]

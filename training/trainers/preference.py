@@ -363,6 +363,4 @@ def train_preference(
         should_stop=should_stop,
         save=save,
         notes=notes,
-        memory_advice=f"Set training.micro_batch_size below {config.micro_batch_size}, student.max_length below "
-        f"{max_length}, or turn LoRA on.",
     )

@@ -30,6 +30,10 @@ class TrainingError(Exception):
     """The training cannot go on; the message says why in words and names the remedy."""
 
 
+class OutOfMemory(TrainingError):
+    """The device has too little memory for this training as it is set."""
+
+
 class Stopped(Exception):
     """The training ended because it was asked to; a checkpoint at ``step`` is there to resume from, save at step 0."""
 

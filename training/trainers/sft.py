@@ -164,6 +164,4 @@ def train_sft(
         should_stop=should_stop,
         save=save,
         notes=notes,
-        memory_advice=f"Set {section}.micro_batch_size below {config.micro_batch_size}, or student.max_length below "
-        f"{max_length}.",
     )

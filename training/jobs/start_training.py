@@ -1,0 +1,55 @@
+"""Starts a training: is there room, in this process or in several, and what to say should memory run out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from django.conf import settings
+
+from alignment_app.services import artifacts, events
+from training import fitting
+from training.config import PreferenceConfig, SFTConfig
+from training.hardware import Hardware
+from training.jobs.stage_work import CannotGoOn, StageWork
+from training.trainers import launch
+from training.trainers.preference import train_preference
+from training.trainers.results import OutOfMemory, TrainingError, TrainResult
+from training.trainers.sft import train_sft
+
+
+def start_training(
+    job: StageWork,
+    kind: Literal["sft", "preference"],
+    rows: Sequence[Mapping[str, Any]],
+    config: SFTConfig | PreferenceConfig,
+    *,
+    model: str,
+    output_dir: Path,
+    section: fitting.Section,
+    **arguments: Any,
+) -> TrainResult:
+    """Train by the settings of the worker: in this process, or in those that ``PLUMBLINE_TRAIN_LAUNCH`` starts.
+
+    ``section`` is the part of the run's config that ``config`` is from; ``arguments`` are the trainer's.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(output_dir).free
+    if problem := fitting.missing_disk(job.config, section, model, output_dir, free):
+        raise CannotGoOn(problem)
+    common = {"model": model, "output_dir": output_dir, **job.student_limits, **arguments}
+    if kind == "sft":
+        common["section"] = section
+    else:
+        common |= {"store": artifacts.reference_store(), "say": lambda text: events.log(job.run.pk, text)}
+    try:
+        if settings.TRAIN_LAUNCH:
+            return launch.train(kind, rows, launcher=settings.TRAIN_LAUNCH, config=config, **common)
+        if isinstance(config, SFTConfig):
+            return train_sft(rows, config=config, **common)
+        return train_preference(rows, config=config, **common)
+    except OutOfMemory as error:
+        remedy = fitting.settings_that_fit(job.config, section, model, Hardware.detect(settings.HOME))
+        raise TrainingError(f"{error} {remedy}") from error
