@@ -141,7 +141,9 @@ class _Collate:
         batch: dict[str, Any] = {
             WEIGHT: torch.tensor([row[WEIGHT] for row in rows]),
             "tokens": sum(
-                2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows
+                2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
+                for row in rows
+                if row[WEIGHT]
             ),
             "pair_ids": [row["pair_id"] for row in rows],
         }

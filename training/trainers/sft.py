@@ -50,7 +50,7 @@ def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, 
         prompt, end = len(row["prompt_ids"]), len(row["prompt_ids"]) + len(row["completion_ids"])
         ids[place, :end] = torch.tensor(row["prompt_ids"] + row["completion_ids"])
         weights[place, prompt:end] = torch.tensor(row["weights"]) * row[WEIGHT]
-        tokens += end
+        tokens += end if row[WEIGHT] else 0
     return {"input_ids": ids, "weights": weights, "tokens": tokens, "numbers": [row["number"] for row in rows]}
 
 
