@@ -61,7 +61,8 @@ def test_a_room_that_is_too_small_is_named_with_what_is_missing(tmp_path: Path) 
 def test_the_settings_that_are_named_fit_by_the_estimate() -> None:
     config = _config(lora={"rank": 8}, micro_batch_size=8)
     said = settings_that_fit(config, "training", MODEL, SERVER)
-    assert (found := re.search(r"training\.micro_batch_size to (\d+)", said)), said
+    found = re.search(r"training\.micro_batch_size to (\d+)", said)
+    assert found, said
     assert 1 <= int(found[1]) < 8
     changed = _config(lora={"rank": 8}, micro_batch_size=int(found[1]))
     assert _bytes(changed) <= 0.75 * _bytes(config)

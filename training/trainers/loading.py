@@ -53,6 +53,17 @@ def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
+def template_note(tokenizer: Any) -> tuple[str, ...]:
+    """A sentence where conversations are rendered by the plain template, for want of one of the model's own."""
+    if tokenizer.chat_template != PLAIN_CHAT_TEMPLATE:
+        return ()
+    said = (
+        "The tokenizer has no chat template of its own, so the plain one is used (User: … Assistant: …). If the model "
+        "was trained on another form, put that template into its tokenizer_config.json."
+    )
+    return (said,)
+
+
 def load_model(
     model: str,
     *,

@@ -364,5 +364,5 @@ def train_preference(
         report=report,
         should_stop=should_stop,
         save=save,
-        notes=notes,
+        notes=loading.template_note(tokenizer) + notes,
     )

@@ -163,5 +163,5 @@ def train_sft(
         report=report,
         should_stop=should_stop,
         save=save,
-        notes=notes,
+        notes=loading.template_note(tokenizer) + notes,
     )

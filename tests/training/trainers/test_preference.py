@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -161,6 +162,24 @@ def test_the_learning_rate_ends_exactly_at_its_floor(train: Callable[..., Any]) 
     assert points[-1]["learning_rate"] == pytest.approx(3e-4)
 
 
+def test_checkpointing_gradients_gives_the_same_losses(train: Callable[..., Any]) -> None:
+    _, without = train(_config(loss="sr_dpo", epochs=2), name="without")
+    _, points = train(_config(loss="sr_dpo", epochs=2, gradient_checkpointing=True), name="with")
+    for name in ("loss", "grad_norm"):
+        assert [point[name] for point in points] == pytest.approx([point[name] for point in without], abs=1e-5)
+
+
+def test_a_tokenizer_without_a_chat_template_gets_the_plain_one_and_the_log_says_so(
+    train: Callable[..., Any], little_model: Path, tmp_path: Path
+) -> None:
+    bare = shutil.copytree(little_model, tmp_path / "bare")
+    (bare / "chat_template.jinja").unlink()
+    result, _ = train(_config(), model=str(bare))
+    assert any("has no chat template of its own, so the plain one is used" in note for note in result.notes)
+    result, _ = train(_config(), name="own")
+    assert result.notes == ()
+
+
 def test_accumulation_gives_the_same_weights_as_one_large_batch(train: Callable[..., Any]) -> None:
     whole, _ = train(_config(), name="whole")
     parts, _ = train(_config(micro_batch_size=2), name="parts")
@@ -262,7 +281,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step(
     broken = tmp_path / "broken"
     model.save_pretrained(broken)
     AutoTokenizer.from_pretrained(little_model).save_pretrained(broken)
-    with pytest.raises(TrainingError, match="The loss became nan at step 1"):
+    with pytest.raises(TrainingError, match=r"The loss became nan at step 1 \(dpo\), in the batch of pairs \d+, \d+"):
         train(_config(), model=str(broken))
 
 
