@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean, median
 
 Series = Sequence[tuple[float, float]]
 """(step, value), in order of steps."""
@@ -76,23 +77,22 @@ class _Curves:
     def __init__(self, values: Mapping[str, Sequence[float]], setting: Setting) -> None:
         self.values, self.setting = values, setting
 
-    def fifth(self, name: str, place: int) -> float | None:
-        """Mean over one fifth of the steps so far, -1 the last; ``None`` where there are too few."""
+    def fifth(self, name: str, place: int, of: Callable[[Sequence[float]], float] = fmean) -> float | None:
+        """Mean (or ``of``) over one fifth of the steps so far, -1 the last; ``None`` where there are too few."""
         values = self.values.get(name, ())
         if len(values) < FEWEST_STEPS:
             return None
         width = len(values) // 5
-        return _mean(values[-width:] if place == -1 else values[place * width : (place + 1) * width])
+        return of(values[-width:] if place == -1 else values[place * width : (place + 1) * width])
 
-    def ends(self, *names: str) -> list[float] | None:
-        """First and last fifth of each curve, one after the other; ``None`` unless all are there."""
-        found = [self.fifth(name, place) for name in names for place in (0, -1)]
-        known = [value for value in found if value is not None]
-        return known if len(known) == len(found) else None
+    def ends(self, name: str, of: Callable[[Sequence[float]], float] = fmean) -> tuple[float, float] | None:
+        """First and last fifth of a curve."""
+        first, last = self.fifth(name, 0, of), self.fifth(name, -1, of)
+        return None if first is None or last is None else (first, last)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _without_ties(accuracies: Sequence[float]) -> float:
+    return fmean(accuracies[1:] if accuracies[0] == 0 else accuracies)
 
 
 def _starts_elsewhere(curves: _Curves) -> Iterator[CurveNote]:
@@ -123,12 +123,13 @@ def _stays(curves: _Curves) -> Iterator[CurveNote]:
 
 
 def _chosen_falls(curves: _Curves) -> Iterator[CurveNote]:
-    ends = curves.ends("chosen_reward", "accuracy")
-    if ends is None:
+    # Medians: a single step far out is no fall. Without step 1, where all are ties and accuracy is 0.
+    chosen_ends, accuracy_ends = curves.ends("chosen_reward", median), curves.ends("accuracy", _without_ties)
+    if chosen_ends is None or accuracy_ends is None:
         return
-    chosen_before, chosen, accuracy_before, accuracy = ends
+    (chosen_before, chosen), (accuracy_before, accuracy) = chosen_ends, accuracy_ends
     fell = chosen < chosen_before - REWARD_MOVED and chosen < -REWARD_MOVED
-    if fell and accuracy > accuracy_before + ACCURACY_ROSE:
+    if fell and accuracy > max(accuracy_before, 0.5) + ACCURACY_ROSE:
         yield CurveNote(
             "chosen-falls",
             "The chosen reward falls while accuracy rises",
@@ -158,11 +159,11 @@ def _margin_explodes(curves: _Curves) -> Iterator[CurveNote]:
 
 def _right_at_once(curves: _Curves) -> Iterator[CurveNote]:
     early = curves.values.get("accuracy", ())[1:EARLY_STEPS]  # at step 1 all are ties
-    if len(early) == EARLY_STEPS - 1 and _mean(early) >= ALL_RIGHT:
+    if len(early) == EARLY_STEPS - 1 and fmean(early) >= ALL_RIGHT:
         yield CurveNote(
             "accuracy-at-once",
             "Accuracy is 1 at once",
-            f"{_mean(early):.0%} over steps 2 to {EARLY_STEPS}: something trivial may tell chosen from rejected.",
+            f"{fmean(early):.0%} over steps 2 to {EARLY_STEPS}: something trivial may tell chosen from rejected.",
         )
 
 
@@ -170,7 +171,7 @@ def _coin(curves: _Curves) -> Iterator[CurveNote]:
     accuracy, margin = curves.fifth("accuracy", -1), curves.values.get("margin", ())
     if accuracy is None or abs(accuracy - 0.5) > COIN:
         return
-    size = _mean([abs(value) for value in margin[-(len(margin) // 5) :]]) if len(margin) >= FEWEST_STEPS else 0.0
+    size = fmean([abs(value) for value in margin[-(len(margin) // 5) :]]) if len(margin) >= FEWEST_STEPS else 0.0
     if size > MARGIN_MOVED:
         yield CurveNote(
             "accuracy-half",
@@ -183,12 +184,12 @@ def _gradient_limit(curves: _Curves) -> Iterator[CurveNote]:
     limit, norms = curves.setting.max_grad_norm, curves.values.get("grad_norm", ())
     if not limit or len(norms) < FEWEST_STEPS:
         return
-    share = _mean([norm > limit for norm in norms])
+    share = fmean([norm > limit for norm in norms])
     if share >= ALWAYS:
         yield CurveNote(
             "gradient-limit",
             "The gradient is cut at each step",
-            f"Above max_grad_norm, {limit:g}, at {share:.0%} of the steps; {_mean(norms):.3g} in the mean.",
+            f"Above max_grad_norm, {limit:g}, at {share:.0%} of the steps; {fmean(norms):.3g} in the mean.",
         )
 
 
@@ -196,8 +197,8 @@ def _jumps(curves: _Curves) -> Iterator[CurveNote]:
     losses, ends = curves.values.get("loss", ()), curves.ends("loss")
     if ends is None:
         return
-    change = _mean([abs(after - before) for before, after in pairwise(losses)])
-    if change > JUMP * abs(_mean(losses)) and change > 2 * abs(ends[0] - ends[1]):
+    change = fmean([abs(after - before) for before, after in pairwise(losses)])
+    if change > JUMP * abs(fmean(losses)) and change > 2 * abs(ends[0] - ends[1]):
         yield CurveNote(
             "loss-jumps",
             "The loss jumps from step to step",

@@ -75,6 +75,10 @@ def test_the_chosen_reward_falls_while_accuracy_rises() -> None:
     assert "-0.19 to -1.81" in note.text
     assert "52% to 73%" in note.text
     assert _keys(falling | {"accuracy": _line(lambda _: 0.7)}) == []
+    one_bad_step = {"chosen_reward": _line(lambda t: -9.0 if 0.9 < t < 0.92 else 0.0)}
+    assert _keys(one_bad_step) == []
+    ties_first = {"accuracy": [(1, 0.0), *((step, 0.53) for step in range(2, 26))]}
+    assert "chosen-falls" not in _keys({"chosen_reward": _line(lambda t: -2 * t, 25)} | ties_first)
 
 
 def test_the_margin_explodes() -> None:
