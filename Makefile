@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-impact bench-training bench-training-kills bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-corrections bench-impact bench-training bench-training-kills bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench-sockets: install-dev ## 200 browsers' sockets on one run, over cut connect
 
 bench-impact: install-dev ## how early the wrong pairs of real judges come in a queue by impact; DATA=../shared/data
 	@$(PY) -m tests.benchmarks.impact --data $(or $(DATA),../shared/data)
+
+bench-corrections: install-dev ## what 50, 100 and 200 corrections do to a judge that drifts, on the miniature; SEEDS="1 2 3"
+	@$(PY) -m tests.benchmarks.corrections --seeds $(or $(SEEDS),1 2 3)
 
 bench-labeling: install-dev ## the desk on both databases, and 32 people let go together; TASKS="10000 100000 1000000"
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000)
