@@ -254,8 +254,11 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
             applies = rounds and (section != "pairs" or leaf == "from_dataset" or not ready_pairs)
         found[path] = applies
     found["teacher.model"] = teacher in ("checkpoint", "gemini", "openai_compatible")
-    found["teacher.base_url"] = teacher == "openai_compatible"
-    found["teacher.concurrency"] = teacher in ("gemini", "openai_compatible")
+    paid = ("base_url", "key", "concurrency", "timeout", "system", "budget_tokens", "budget_usd", "prompt_price")
+    for leaf in (*paid, "completion_price"):
+        found[f"teacher.{leaf}"] = teacher in ("gemini", "openai_compatible")
+    found["teacher.safety"] = teacher == "gemini"
+    found["engine.key"] = value["engine.kind"] == "openai_compatible"
     found["engine.base_url"] = value["engine.kind"] == "openai_compatible"
     found["engine.tensor_parallel"] = value["engine.kind"] == "vllm"
     by_pairs = rounds and value["training.method"] == "preference"

@@ -14,6 +14,7 @@ from alignment_app.views import (
     data,
     events,
     judges,
+    keys,
     launch,
     manual,
     runs,
@@ -49,6 +50,8 @@ urlpatterns = [
     path("people/<int:pk>/role/", accounts.person_role, name="person-role"),
     path("people/<int:pk>/active/", accounts.person_active, name="person-active"),
     path("people/<int:pk>/password/", accounts.person_password, name="person-password"),
+    path("keys/", keys.index, name="keys"),
+    path("keys/<int:pk>/<slug:verb>/", keys.act, name="key-act"),
     # Checkpoints
     path("checkpoints/", checkpoints.index, name="checkpoints"),
     path("checkpoints/<int:pk>/", checkpoints.detail, name="checkpoint"),

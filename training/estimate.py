@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from training.config import LAMBDAS, RunConfig
+from training.domain.spending import Budget, Price, Usage
 from training.hardware import Hardware
 from training.model_size import ModelSize, model_size
 from training.speed import Speed, speed_of
@@ -43,6 +44,7 @@ class Estimate:
     """Seconds, peak memory (of the GPU where there is one) and disk, in bytes; ``None``: it cannot be said.
 
     ``parts`` are (what, seconds) in order of the run; ``notes`` are sentences: what was assumed, what will not fit.
+    ``teacher_tokens`` and ``teacher_usd`` are what a remote teacher takes; ``None``: there is none, or no price known.
     ``fits`` is false where the machine has less memory or disk than the run needs.
     """
 
@@ -52,6 +54,8 @@ class Estimate:
     notes: list[str] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
     fits: bool = True
+    teacher_tokens: int | None = None
+    teacher_usd: float | None = None
 
 
 def estimate(
@@ -65,6 +69,14 @@ def estimate(
         rows: rows of the data sets by name, as far as known.
         folders: where a relative model path may lie, such as the data folder.
     """
+    counts = _Counts(config, dict(rows or {}))
+    bill: dict[str, Any] = {}
+    bill_notes: list[str] = []
+    if config.teacher.kind in ("gemini", "openai_compatible"):
+        requests, used = _teacher_use(config, counts)
+        price = Price(config.teacher.prompt_price, config.teacher.completion_price)
+        bill = {"teacher_tokens": used.tokens, "teacher_usd": price.cost(used)}
+        bill_notes = _teacher_notes(config, requests, used)
     size = model_size(config.student.model, folders)
     if size is None:
         return Estimate(
@@ -75,19 +87,20 @@ def estimate(
                 (
                     f"The size of {config.student.model!r} is not known here, so time and memory cannot be said. "
                     "Give the path of a downloaded model, or a name that holds its size, like org/name-1.5b."
-                )
+                ),
+                *bill_notes,
             ],
+            **bill,
         )
     teacher = model_size(config.teacher.model, folders) if config.teacher.kind == "checkpoint" else None
     speed = speed_of(config, hardware)
-    counts = _Counts(config, dict(rows or {}))
     parts = _parts(config, counts, size, teacher, speed)
     memory = _memory(config, size, teacher, speed)
     disk = _disk(config, counts, size)
     notes = _notes(config, counts, size, teacher, speed, hardware)
     problems = _problems(hardware, speed, memory, disk)
     seconds = sum(part for _, part in parts)
-    return Estimate(seconds, memory, disk, problems + notes, parts, fits=not problems)
+    return Estimate(seconds, memory, disk, problems + notes + bill_notes, parts, fits=not problems, **bill)
 
 
 class _Counts:
@@ -321,11 +334,6 @@ def _notes(
         notes.append(f"The rows of {name!r} are not known here; {ROWS_PER_DATASET:,} are assumed.")
     if config.teacher.kind == "checkpoint" and teacher is None:
         notes.append(f"The size of the teacher {config.teacher.model!r} is not known; its time is not counted.")
-    if config.teacher.kind in ("gemini", "openai_compatible"):
-        notes.append(
-            f"About {_requests(config, counts):,} requests go to {config.teacher.model}, taken as {REMOTE_SECONDS:.0f} "
-            f"seconds each with {config.teacher.concurrency} at once; its provider may charge for them."
-        )
     if config.iterations and config.training.chooses_lambda:
         notes.append(f"λ is chosen among {len(LAMBDAS)}: each is trained as a whole, one after another.")
     if config.student.max_length > 4096 and config.iterations:
@@ -335,21 +343,47 @@ def _notes(
     return notes
 
 
-def _requests(config: RunConfig, counts: _Counts) -> int:
-    """Requests to the teacher over the whole run."""
+def _teacher_use(config: RunConfig, counts: _Counts) -> tuple[int, Usage]:
+    """Requests to a remote teacher over the whole run, and the tokens that they take: read and written."""
     section, k = config.evaluation, config.judging.k
-    total = 0
+    prompt, judge = _prompt_tokens(config), _judge_prompt_tokens(config)
+    answer, reply = _response_tokens(config.candidates.max_new_tokens), _judgement_tokens(config)
+    asked: list[tuple[int, float, float]] = []  # requests, tokens read each, tokens written each
     if config.paradigm == "teacher_demonstration":
-        total += counts.prompts * config.iterations
+        asked.append((counts.prompts * config.iterations, prompt, answer))
     elif config.paradigm == "teacher_reward":
-        total += counts.judged * k * config.iterations
+        asked.append((counts.judged * k * config.iterations, judge + answer, reply))
     if section.enabled:
-        probes = (
-            min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2) if section.self_judge else 0
+        checkpoints = config.iterations + 1
+        held_out = _response_tokens(section.max_new_tokens)
+        asked.append((section.count * k * checkpoints, judge + held_out, reply))
+        if section.self_judge:
+            probes = min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2)
+            asked.append((probes * k * checkpoints, judge + answer, reply))
+        asked.append((section.count * COMPARISON_ORDERS * config.iterations, judge + 2 * held_out, reply))
+    used = Usage(
+        round(sum(number * read for number, read, _ in asked)),
+        round(sum(number * written for number, _, written in asked)),
+    )
+    return sum(number for number, _, _ in asked), used
+
+
+def _teacher_notes(config: RunConfig, requests: int, used: Usage) -> list[str]:
+    teacher = config.teacher
+    said = (
+        f"About {requests:,} requests go to {teacher.model}, taken as {REMOTE_SECONDS:.0f} seconds each with "
+        f"{teacher.concurrency} at once: {used.prompt_tokens:,} tokens read and {used.completion_tokens:,} written. "
+        "Thoughts, which some models write unseen, come on top."
+    )
+    notes = [said]
+    cost = Price(teacher.prompt_price, teacher.completion_price).cost(used)
+    if cost is None:
+        notes.append("What that costs is not known: state its provider's prices under Teacher.")
+    if not Budget(teacher.budget_tokens, teacher.budget_usd).allows(used, cost):
+        notes.append(
+            "That is more than the budget: the run will pause before it is passed, and goes on when it is raised."
         )
-        total += (section.count + probes) * k * (config.iterations + 1)
-        total += section.count * COMPARISON_ORDERS * config.iterations
-    return total
+    return notes
 
 
 def _problems(hardware: Hardware, speed: Speed, memory: int, disk: int) -> list[str]:

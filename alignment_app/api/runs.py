@@ -26,7 +26,7 @@ from alignment_app.api.serializers import (
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, Stage
 from alignment_app.selectors import events, launching, metrics, samples
-from alignment_app.services import runs
+from alignment_app.services import runs, spending
 from alignment_app.services.configs import build_config
 from training.config import RunConfig
 
@@ -56,6 +56,27 @@ class CloneSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(required=False, max_length=120)
 
 
+class BudgetSerializer(serializers.Serializer[Any]):
+    """Limits to be set; one that is left out stays as it is."""
+
+    tokens = serializers.IntegerField(required=False, min_value=1)
+    usd = serializers.FloatField(required=False, min_value=0)
+
+
+CostsAnswer = inline_serializer(
+    "Costs",
+    {
+        "calls": serializers.IntegerField(help_text="Answers that used tokens."),
+        "lost": serializers.IntegerField(help_text="Of them, those that never came: counted at the most they can use."),
+        "prompt": serializers.IntegerField(help_text="Tokens read."),
+        "completion": serializers.IntegerField(help_text="Tokens written."),
+        "tokens": serializers.IntegerField(),
+        "usd": serializers.FloatField(),
+        "unpriced": serializers.IntegerField(help_text="Answers whose price the config does not state."),
+        "budget_tokens": serializers.IntegerField(allow_null=True),
+        "budget_usd": serializers.FloatField(allow_null=True),
+    },
+)
 ConfigAnswer = inline_serializer(
     "ValidConfig",
     {
@@ -81,6 +102,8 @@ EstimateAnswer = inline_serializer(
         "memory_bytes": serializers.IntegerField(allow_null=True),
         "disk_bytes": serializers.IntegerField(allow_null=True),
         "fits": serializers.BooleanField(),
+        "teacher_tokens": serializers.IntegerField(allow_null=True),
+        "teacher_usd": serializers.FloatField(allow_null=True),
         "parts": serializers.ListField(child=serializers.DictField()),
         "notes": serializers.ListField(child=serializers.CharField()),
         "warnings": serializers.ListField(child=serializers.DictField()),
@@ -157,6 +180,8 @@ class RunViewSet(
                 "memory_bytes": found.memory_bytes,
                 "disk_bytes": found.disk_bytes,
                 "fits": found.fits,
+                "teacher_tokens": found.teacher_tokens,
+                "teacher_usd": found.teacher_usd,
                 "parts": [{"what": what, "seconds": seconds} for what, seconds in found.parts],
                 "notes": found.notes,
                 "warnings": [
@@ -176,6 +201,27 @@ class RunViewSet(
     def resume(self, request: Request, pk: str) -> Response:
         """Go on with the rows that are missing."""
         return Response(self._detail(runs.resume(self.get_object(), user=request.user)))
+
+    @extend_schema(request=BudgetSerializer, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def budget(self, request: Request, pk: str) -> Response:
+        """Set what the run may spend on its teacher. The config stays as it was asked for."""
+        asked = BudgetSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        run = spending.set_budget(
+            self.get_object(), tokens=given.get("tokens"), usd=given.get("usd"), user=request.user
+        )
+        return Response(self._detail(run))
+
+    @extend_schema(request=None, responses=CostsAnswer)
+    @action(detail=True)
+    def costs(self, request: Request, pk: str) -> Response:
+        """What the teacher has cost so far, by the provider's own count, and the budget in force."""
+        run = self.get_object()
+        found, limits = spending.totals(run.pk), spending.allowance(run)
+        named = {name: found[name] for name in ("calls", "lost", "prompt", "completion", "tokens", "usd", "unpriced")}
+        return Response({**named, "budget_tokens": limits.tokens, "budget_usd": limits.usd})
 
     @extend_schema(request=None, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])

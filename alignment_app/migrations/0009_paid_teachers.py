@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('alignment_app', '0007_judges'),
+        ('alignment_app', '0008_snapshot_judgement'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

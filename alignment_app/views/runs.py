@@ -11,11 +11,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run
-from alignment_app.selectors import choices, curves, health, loop, metrics, samples
+from alignment_app.selectors import choices, curves, health, loop, metrics, samples, spending
 from alignment_app.selectors import runs as selectors
 from alignment_app.services import people
 from alignment_app.services import runs as services
 from alignment_app.services.errors import Refused
+from alignment_app.services.spending import set_budget
 from alignment_app.views.access import requires
 from training.config import RunConfig
 
@@ -23,7 +24,7 @@ only_leads = requires(people.can_launch, "Your role reads runs and changes none.
 
 VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
 #: Parts of the run page that it fetches again when an event of their kind has come.
-PARTS: Final = ("head", "loop", "sample", "figures", "choices", "health", "curves", "notes")
+PARTS: Final = ("head", "loop", "sample", "figures", "choices", "costs", "health", "curves", "notes")
 
 
 @require_GET
@@ -70,6 +71,8 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
         return {"health": found, "alarm_count": sum(len(one.alarms) for one in found), "eft": health.eft_of(run)}
     if part == "sample":
         return {"sample": samples.latest(run)}
+    if part == "costs":
+        return {"costs": spending.costs(run), "may_launch": people.can_launch(request.user)}
     if part == "choices":
         return {"choices": choices.choices(run)}
     return {"figures": loop.figures(run)}
@@ -80,7 +83,7 @@ def detail(request: HttpRequest, run_id: int) -> HttpResponse:
     """The run page, drawn from the record up to ``last_seq``; its script follows from there."""
     run = _run(run_id)
     context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "gauge": loop.gauge(run)}
-    for part in ("head", "loop", "sample", "figures", "choices", "health"):
+    for part in ("head", "loop", "sample", "figures", "choices", "costs", "health"):
         context |= _part_context(request, run, part)
     context["curves"] = [curve.as_json() for curve in curves.curves(run, up_to=run.last_seq)]
     response = render(request, "runs/run.html", context)
@@ -164,6 +167,11 @@ def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
             if iteration is None:
                 raise Http404("This run has no such iteration.")
             services.approve_review(iteration, user=request.user)
+        elif verb == "budget":
+            set_budget(run, **_budget(request), user=request.user)
+            messages.success(request, "The budget is set.")
+            if request.POST.get("resume"):
+                services.resume(run, user=request.user)
         elif verb == "remove":
             services.remove(run, user=request.user)
             messages.success(request, f"{run.name} is removed.")
@@ -179,6 +187,17 @@ def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
     if refusal:
         messages.error(request, refusal)
     return redirect("run", run_id)
+
+
+def _budget(request: HttpRequest) -> dict[str, Any]:
+    """The budget that a form asks for; an empty field says nothing. Raises :class:`Refused` for what is no number."""
+    given = {name: request.POST.get(name, "").replace(",", "").replace(" ", "") for name in ("tokens", "usd")}
+    try:
+        tokens = int(given["tokens"]) if given["tokens"] else None
+        usd = float(given["usd"]) if given["usd"] else None
+    except ValueError:
+        raise Refused("no-number", "Give the budget as a number, such as 200000 or 2.50.", status=400) from None
+    return {"tokens": tokens, "usd": usd}
 
 
 def _go(request: HttpRequest, name: str) -> HttpResponse:

@@ -77,7 +77,7 @@ async function fetchPart(part) {
 /** A part with an open question or menu in it is not taken away from under the reader's hands. */
 function isHeldOpen(part) {
   const element = at(part);
-  return part === "head" && Boolean(element?.querySelector("details[open]"));
+  return (part === "head" || part === "costs") && Boolean(element?.querySelector("details[open]"));
 }
 
 function swap(part, html) {
@@ -118,11 +118,13 @@ function onStage(stage) {
     if (stage.kind === "evaluation" || stage.status === "done") refresh("figures", 400);
     if (stage.kind === "training") refresh("choices", 400);
     refresh("health", 500);
+    refresh("costs", 400);
     return;
   }
   if (stage.status !== "running") return;
   if (stage.kind === "training") refresh("choices", 3000);
   if (stage.detail?.health) refresh("health", 3000);
+  if (!at("costs").hidden) refresh("costs", 1500);
   if (following && SAMPLED.has(stage.kind)) refresh("sample", 1500);
   const share = stage.total ? Math.min(100, (100 * stage.done) / stage.total) : 0;
   item.querySelector(".pie").setAttribute("stroke-dasharray", `${share.toFixed(1)} 200`);
