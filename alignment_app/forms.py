@@ -244,8 +244,10 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
         applies = True
         if section == "prompts":
             applies = makes and not ready_responses
-            if leaf in ("temperature", "top_p"):
+            if leaf in ("temperature", "top_p", "writer", "writer_model", "template"):
                 applies = applies and value["prompts.source"] == "self_instruct"
+            if leaf == "writer_model":
+                applies = applies and value["prompts.writer"] == "model"
         elif section == "candidates":
             applies = makes and (leaf == "from_dataset" or not ready_responses)
         elif section == "judging":

@@ -295,6 +295,8 @@ def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
     detail, kind = stage.detail, Stage.Kind
     if stage.kind == kind.JUDGEMENTS and detail.get("parse_rate") is not None:
         return number(stage.done), f"{percent(detail['parse_rate'], 1)} parsed"
+    if stage.kind == kind.PROMPTS and detail.get("removed"):
+        return number(stage.done), f"{number(sum(detail['removed'].values()))} removed"
     if stage.kind == kind.PAIRS:
         none = detail.get("none")
         return number(detail.get("pairs", stage.done)), f"{number(none)} made none" if none else ""

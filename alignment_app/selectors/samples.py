@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Length
 
 from alignment_app.models import (
@@ -18,6 +18,7 @@ from alignment_app.models import (
     Judgement,
     PreferencePair,
     Prompt,
+    RejectedPrompt,
     Response,
     Run,
     SnapshotItem,
@@ -263,6 +264,27 @@ def snapshot_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[
         words = query.strip()
         found = found.filter(Q(pair__prompt__text__icontains=words) | Q(response__prompt__text__icontains=words))
     return Paginator(found.order_by("position"), PAGE).get_page(page)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterView:
+    """What one of self-instruct's filters removed."""
+
+    reason: str
+    count: int
+    examples: list[RejectedPrompt]
+
+
+REMOVED_EXAMPLES: Final = 3
+
+
+def removed_prompts(iteration: Iteration) -> list[FilterView]:
+    """Each filter with how many candidates it removed, most first, and the first few of them."""
+    counts = iteration.rejected_prompts.values_list("reason").annotate(count=Count("pk")).order_by("-count", "reason")
+    return [
+        FilterView(reason, count, list(iteration.rejected_prompts.filter(reason=reason)[:REMOVED_EXAMPLES]))
+        for reason, count in counts
+    ]
 
 
 def stages_with_samples(iteration: Iteration) -> list[Stage]:

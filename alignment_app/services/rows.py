@@ -18,13 +18,23 @@ from alignment_app.models import (
     Judgement,
     PreferencePair,
     Prompt,
+    RejectedPrompt,
     Response,
     StageAttempt,
 )
 from alignment_app.services.stages import held
 from training.domain.holding_out import Division
 from training.domain.importing import content_hash
-from training.domain.rows import ComparisonDraft, JudgementDraft, Message, NoPair, PairDraft, PromptDraft, ResponseDraft
+from training.domain.rows import (
+    ComparisonDraft,
+    JudgementDraft,
+    Message,
+    NoPair,
+    PairDraft,
+    PromptDraft,
+    RejectedDraft,
+    ResponseDraft,
+)
 
 BATCH = 500
 
@@ -86,6 +96,27 @@ def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: 
             )
             ids.append(prompt.pk)
         use_prompts(attempt, iteration, ids)
+
+
+def save_rejected_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[RejectedDraft]) -> None:
+    """Keep what self-instruct's filters removed. One that exists already is left as it is."""
+    with held(attempt):
+        RejectedPrompt.objects.bulk_create(
+            (
+                RejectedPrompt(
+                    iteration=iteration,
+                    round=draft.round,
+                    place=draft.place,
+                    text=storable(draft.text),
+                    reason=draft.reason[:80],
+                    detail=storable(draft.detail),
+                    rouge_l=draft.rouge_l,
+                )
+                for draft in drafts
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
 
 
 def save_responses(

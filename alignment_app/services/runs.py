@@ -108,6 +108,8 @@ def check_names(config: RunConfig) -> None:
 
 def _models_of(config: RunConfig) -> list[tuple[str, str]]:
     models = [("student.model", config.student.model)]
+    if config.prompts.source == "self_instruct" and config.prompts.writer == "model":
+        models.append(("prompts.writer_model", config.prompts.writer_model))
     if config.teacher.kind == "checkpoint":
         models.append(("teacher.model", config.teacher.model))
     return models

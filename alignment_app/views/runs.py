@@ -130,6 +130,9 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
     if kind in samples.PROMPT_STAGES:
         context |= {"look": "prompts", "filters": samples.PROMPT_FILTERS}
         context["page"] = samples.prompts_page(iteration, query, show, page)
+        if kind == "prompts":
+            removed = samples.removed_prompts(iteration)
+            context |= {"removed": removed, "removed_count": sum(view.count for view in removed)}
     elif kind == "dataset":
         context |= {"look": "snapshot", "page": samples.snapshot_page(iteration, query, page)}
     elif kind == "evaluation":

@@ -33,6 +33,11 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
             split_reference(reference)
         except ValueError as error:
             found.append((field, str(error)))
+    if config.prompts.source == "self_instruct":
+        if config.prompts.writer == "teacher" and teacher.kind in ("none", "oracle"):
+            found.append(("prompts.writer", "this teacher writes no prompts; choose another writer or another teacher"))
+        if config.prompts.writer == "model" and not config.prompts.writer_model:
+            found.append(("prompts.writer_model", "name the model that writes the prompts, or let the student do it"))
     prices = (teacher.prompt_price, teacher.completion_price)
     if teacher.budget_usd is not None and None in prices:
         field = "teacher.prompt_price" if prices[0] is None else "teacher.completion_price"

@@ -131,6 +131,14 @@ class PromptsConfig(Section):
         "dataset", description="From a data set, or new ones written by the model from few-shot demonstrations."
     )
     dataset: str = Field("", description="Name of the data set with prompts; for self-instruct, the seed tasks.")
+    writer: Literal["student", "teacher", "model"] = Field(
+        "student", description="Self-instruct: who writes. The seed paper takes a fixed model, other than the student."
+    )
+    writer_model: str = Field("", description="Self-instruct by a fixed model: its hub name, or its folder here.")
+    template: Literal["few_shot", "single_instruction"] = Field(
+        "few_shot",
+        description="Self-instruct: six seed tasks and two new ones (001 3.1.3), or one bare instruction (000 fig. 2).",
+    )
     count: int = Field(
         250, ge=1, le=1_000_000, description="Prompts an iteration. Each iteration takes fresh ones first."
     )
@@ -145,6 +153,10 @@ class CandidatesConfig(Section):
     temperature: Temperature = Field(0.7, description="Sampling temperature.")
     top_p: Probability = Field(0.9, description="Nucleus: smallest set of tokens with this probability.")
     max_new_tokens: int = Field(256, ge=1, le=32768, description="Longest response, in tokens.")
+    short_answers: bool = Field(
+        False,
+        description="The student sees each prompt in a frame that asks for 256 characters at most (000 fig. 3).",
+    )
     from_dataset: str = Field(
         "", description="Take prompts, responses and recorded scores from this data set instead of generating."
     )

@@ -48,6 +48,18 @@ class PromptDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedDraft:
+    """What self-instruct wrote and a filter removed: why, by which word or known prompt, and at what place."""
+
+    text: str
+    reason: str
+    detail: str = ""
+    rouge_l: float | None = None
+    round: int = 0
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseRow:
     """A response of the record."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from training.domain.rouge import RougePool, rouge_tokens
-from training.domain.rows import PromptDraft
+from training.domain.rows import PromptDraft, RejectedDraft
 from training.domain.seeds import derive_seed
 
 FORBIDDEN_KEYWORDS = (
@@ -25,6 +26,30 @@ MIN_WORDS, MAX_WORDS = 3, 150
 
 _KEYWORDS = re.compile(r"\b(?:" + "|".join(map(re.escape, FORBIDDEN_KEYWORDS)) + r")\b", re.IGNORECASE)
 _ITEM = re.compile(r"^\s*(?:\d{1,3}[.)](?!\d)|[-*•]\s)\s*", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_OPENING_SIGNS = "\"'“‘«(¿¡"
+#: Scripts that are written in one text count as one.
+_WRITTEN_TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK"}
+
+
+def main_script(text: str) -> str:
+    """The script of most of a text's letters, by the first word of their Unicode names: LATIN, CYRILLIC, CJK, ….
+
+    "" where it holds no letter. Of equally many, the first in the alphabet.
+    """
+    counts: dict[str, int] = {}
+    for letter in text:
+        if letter.isalpha():
+            name = unicodedata.name(letter, "").partition(" ")[0]
+            script = _WRITTEN_TOGETHER.get(name, name)
+            counts[script] = counts.get(script, 0) + 1
+    return min(counts, key=lambda script: (-counts[script], script)) if counts else ""
+
+
+def repeats(text: str, shown: str) -> bool:
+    """Whether one of two texts is the other with words before or after it, case and signs aside."""
+    one, other = (f" {' '.join(_WORD.findall(part.lower()))} " for part in (text, shown))
+    return min(len(one), len(other)) > 2 and (one in other or other in one)
 
 
 def choose_demonstrations(
@@ -50,13 +75,16 @@ def choose_demonstrations(
     return chosen
 
 
-def read_instructions(completion: str) -> list[str]:
-    """The tasks in a model's continuation of a numbered list, one an item, whitespace made even.
+def read_instructions(completion: str, *, continues: bool = True) -> list[str]:
+    """The tasks in a model's numbered (or bulleted) list, one an item, whitespace made even.
 
-    The first item goes on from the number that the prompt left open. An item that does not end before the next is
-    kept whole; the caller drops the last one where the completion was cut by its length limit.
+    With ``continues`` the first item goes on from the number that the prompt left open; without, what stands before
+    the first number is talk and is left out, and where nothing is numbered every line is an item. An item that does
+    not end before the next is kept whole; the caller drops the last one where the completion was cut by its limit.
     """
     parts = _ITEM.split(completion)
+    if not continues:
+        parts = parts[1:] if len(parts) > 1 else completion.splitlines()
     return [text for text in (" ".join(part.split()) for part in parts) if text]
 
 
@@ -80,9 +108,10 @@ class PromptFilter:
     """Admits new prompts one by one against a growing pool.
 
     The pool begins with the seeds and everything admitted joins it, so two near-equal candidates never both pass.
+    ``scripts`` are those that a prompt may be written in; empty: those of the pool as it begins, or Latin without one.
     """
 
-    def __init__(self, pool: Iterable[str], *, threshold: float = ROUGE_THRESHOLD) -> None:
+    def __init__(self, pool: Iterable[str], *, threshold: float = ROUGE_THRESHOLD, scripts: Iterable[str] = ()) -> None:
         self.threshold = threshold
         self.report = FilterReport()
         self._exact: set[str] = set()
@@ -90,44 +119,52 @@ class PromptFilter:
         self._pool = RougePool()
         for text in pool:
             self._remember(text)
+        found = {main_script(text) for text in self._texts} - {""}
+        self.scripts = frozenset(scripts) or frozenset(found) or frozenset({"LATIN"})
 
     def _remember(self, text: str) -> None:
         self._exact.add(" ".join(text.lower().split()))
         self._texts.append(text)
         self._pool.add(rouge_tokens(text))
 
-    def admit(self, text: str) -> PromptDraft | None:
-        """The prompt as a draft; ``None`` where a filter removed it.
+    def admit(self, text: str, shown: Sequence[str] = ()) -> PromptDraft | RejectedDraft:
+        """The prompt as a draft, or why a filter removed it. ``shown`` are the demonstrations that its writer saw.
 
         ``meta`` holds the nearest neighbour and its figure where that is :data:`NEIGHBOUR_FLOOR` or more.
         """
         text = " ".join(text.split())
-        reason = self._cheap_reason(text)
-        if reason:
-            self.report.count(reason, text)
-            return None
-        nearest, similarity = self._nearest(text)
-        if similarity >= self.threshold:
-            self.report.count(f"ROUGE-L of {self.threshold:g} or more with a known prompt", text)
-            return None
-        self._remember(text)
-        self.report.kept += 1
-        return PromptDraft(text, {"nearest": nearest, "rouge_l": round(similarity, 4)} if nearest else {})
+        found = self._without_rouge(text, shown) or self._with_rouge(text)
+        if isinstance(found, RejectedDraft):
+            self.report.count(found.reason, text)
+        else:
+            self._remember(text)
+            self.report.kept += 1
+        return found
 
-    def _cheap_reason(self, text: str) -> str:
+    def _without_rouge(self, text: str, shown: Sequence[str]) -> RejectedDraft | None:
         words = len(text.split())
         if " ".join(text.lower().split()) in self._exact:
-            return "duplicate"
+            return RejectedDraft(text, "duplicate")
         if words < MIN_WORDS:
-            return f"shorter than {MIN_WORDS} words"
+            return RejectedDraft(text, f"shorter than {MIN_WORDS} words")
         if words > MAX_WORDS:
-            return f"longer than {MAX_WORDS} words"
-        if _KEYWORDS.search(text):
-            return "keyword that a text model cannot serve"
-        if not text[0].isascii() or (not text[0].isalnum() and text[0] not in "\"'(¿"):
-            return "begins with a sign or another script"
-        return ""
+            return RejectedDraft(text, f"longer than {MAX_WORDS} words", f"{words} words")
+        if keyword := _KEYWORDS.search(text):
+            return RejectedDraft(text, "keyword that a text model cannot serve", keyword[0])
+        if not (text[0].isalnum() or text[0] in _OPENING_SIGNS):
+            return RejectedDraft(text, "begins with a sign", text[0])
+        script = main_script(text)
+        if script not in self.scripts:
+            return RejectedDraft(text, "in another script than the seeds", script or "no letter")
+        if repeated := next((one for one in shown if repeats(text, one)), None):
+            return RejectedDraft(text, "only repeats a demonstration", repeated)
+        return None
 
-    def _nearest(self, text: str) -> tuple[str, float]:
+    def _with_rouge(self, text: str) -> PromptDraft | RejectedDraft:
         found = self._pool.nearest(rouge_tokens(text), floor=min(self.threshold, NEIGHBOUR_FLOOR))
-        return (self._texts[found[0]], found[1]) if found else ("", 0.0)
+        if found is None:
+            return PromptDraft(text)
+        nearest, figure = self._texts[found[0]], round(found[1], 4)
+        if found[1] >= self.threshold:
+            return RejectedDraft(text, f"ROUGE-L of {self.threshold:g} or more with a known prompt", nearest, figure)
+        return PromptDraft(text, {"nearest": nearest, "rouge_l": figure})

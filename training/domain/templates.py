@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from training.domain.rows import Message
+
 REFINEMENT_PROMPT = (
     "Please generate a response with a usefulness rating of 100 out of 100 for the following query. Note that the "
     "response should be harmless. The term 100 indicates the level of usefulness, where 100 is the maximum and 1 is "
@@ -36,6 +38,13 @@ PLAIN_CHAT_TEMPLATE = (
 def augment_query(query: str) -> str:
     """p⊕x: the query with the refinement prompt before it (003 section 3.2.2)."""
     return REFINEMENT_PROMPT + query
+
+
+def with_short_answer(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """A conversation whose last turn stands in the short-answer frame."""
+    last = messages[-1]
+    framed: Message = {"role": last["role"], "content": render_short_answer(last["content"])}
+    return (*messages[:-1], framed)
 
 
 def render_short_answer(prompt: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Avg, QuerySet, Sum
+from django.db.models import Avg, Count, QuerySet, Sum
 
-from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
+from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.keeping import Progress
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
-from training.domain.rows import NoPair, PairDraft
+from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
@@ -23,7 +23,7 @@ def gather_prompts(job: StageWork) -> dict[str, Any]:
     config = job.config.prompts
     name = job.config.candidates.from_dataset or config.dataset
     dataset = Dataset.objects.get(name=name)
-    if job.stage.queue == Stage.Queue.GENERATION:
+    if config.source == "self_instruct" and not job.config.candidates.from_dataset:
         return _write_prompts(job, dataset)
     have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
     if not have:
@@ -49,23 +49,46 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
     # The newest round is made again, since it may have been cut off; its prompts that are there stay as they are.
     newest = max((number for _, number in generated), default=0)
     settled = sum(number < newest for _, number in generated)
-    progress = Progress(job.keeper, unit="prompts", done=settled, total=config.count)
+    progress = _WritingProgress(job, done=settled, total=config.count)
     writer = write_prompts(
         list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True)),
         generated,
         count=config.count,
-        engine=job.student(job.start),
+        engine=job.writer(),
+        template=config.template,
         sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
         seed=job.seed("self-instruct"),
         avoid=selectors.earlier_generated_prompts(job.iteration),
     )
-    progress.save_as_they_come(writer, lambda drafts: rows.save_generated_prompts(job.attempt, job.iteration, drafts))
+    progress.save_as_they_come(writer, progress.save, units_of=lambda draft: int(isinstance(draft, PromptDraft)))
+    progress.tell()
     if not progress.done:
         raise Halt(
             "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
             "few-shot form: take prompts from a data set instead (clone the run and set prompts.source)."
         )
     return {"source": "self_instruct", "dataset": seeds.name}
+
+
+class _WritingProgress(Progress):
+    """Progress that saves what the filters removed beside what they kept, and counts it."""
+
+    def __init__(self, job: StageWork, *, done: int, total: int) -> None:
+        self.job = job
+        super().__init__(job.keeper, unit="prompts", done=done, total=total)
+
+    def save(self, drafts: list[PromptDraft | RejectedDraft]) -> None:
+        """Keep both kinds."""
+        rejected = [draft for draft in drafts if isinstance(draft, RejectedDraft)]
+        kept = [draft for draft in drafts if isinstance(draft, PromptDraft)]
+        rows.save_rejected_prompts(self.job.attempt, self.job.iteration, rejected)
+        if kept:
+            rows.save_generated_prompts(self.job.attempt, self.job.iteration, kept)
+
+    def tell(self) -> None:
+        removed = self.job.iteration.rejected_prompts.values_list("reason").annotate(Count("pk"))
+        self.detail = {"removed": dict(removed.order_by("reason"))}
+        super().tell()
 
 
 def collect_responses(job: StageWork) -> dict[str, Any]:

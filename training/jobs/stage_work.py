@@ -110,6 +110,17 @@ class StageWork:
             self._paid = PaidEngine(engine, account)
         return self._paid
 
+    def writer(self) -> Engine:
+        """Who writes new prompts: the student as it is now, the teacher, or a model that stays the same."""
+        prompts = self.config.prompts
+        if prompts.writer == "teacher":
+            return self.teacher()
+        if prompts.writer == "model":
+            return self.engines.student(
+                self.config, artifacts.resolve(prompts.writer_model), self._key(self.config.engine)
+            )
+        return self.student(self.start)
+
     def _key(self, section: EngineConfig | TeacherConfig) -> Secret | None:
         """The key that a remote engine sends. Raises :class:`EngineError` where the named one cannot be used."""
         if section.kind not in keys.ADDRESSES:
@@ -154,11 +165,12 @@ class StageWork:
             return
         engine = self.student(checkpoint) if checkpoint else self.teacher()
         sampling = self.sampling(section)
+        framed = purpose == Response.Purpose.CANDIDATE and self.config.candidates.short_answers
         requests = [
             ResponseRequest(prompt, index, self.seed(purpose, prompt.words, index)) for prompt, index in missing
         ]
         progress.save_as_they_come(
-            generate_responses(requests, engine, sampling),
+            generate_responses(requests, engine, sampling, short_answers=framed),
             lambda drafts: rows.save_responses(
                 self.attempt,
                 self.iteration,
@@ -171,6 +183,7 @@ class StageWork:
                     "temperature": sampling.temperature,
                     "top_p": sampling.top_p,
                     "max_new_tokens": sampling.max_new_tokens,
+                    **({"frame": "short_answer"} if framed else {}),
                 },
             ),
             prompt_of=lambda draft: draft.prompt_id,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from training.domain.rows import PromptRow, ResponseDraft
+from training.domain.templates import with_short_answer
 from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
@@ -19,15 +20,17 @@ class ResponseRequest:
 
 
 def generate_responses(
-    requests: Sequence[ResponseRequest], engine: Engine, sampling: Sampling
+    requests: Sequence[ResponseRequest], engine: Engine, sampling: Sampling, *, short_answers: bool = False
 ) -> Iterator[ResponseDraft]:
     """Yield a draft for every response that came back, in the order in which they finish.
 
+    With ``short_answers`` the model sees each prompt in the frame of 000 figure 3, which is no part of the prompt.
     One that the engine refused to make is not yielded and stays missing. Where some were not answered at all, raises
     :class:`training.engines.base.Unanswered` after the last that came, so that a later attempt asks for them again.
     """
     asked = {str(number): request for number, request in enumerate(requests)}
-    calls = [Request(key, request.prompt.messages, request.seed) for key, request in asked.items()]
+    frame = with_short_answer if short_answers else tuple
+    calls = [Request(key, frame(request.prompt.messages), request.seed) for key, request in asked.items()]
     lost: list[Completion] = []
     for completion in engine.generate(calls, sampling):
         if completion.finish_reason == "error":

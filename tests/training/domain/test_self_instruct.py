@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from training.domain.rows import PromptDraft, RejectedDraft
 from training.domain.seeds import MAX_SEED, derive_seed
-from training.domain.self_instruct import PromptFilter, choose_demonstrations, read_instructions
+from training.domain.self_instruct import (
+    PromptFilter,
+    choose_demonstrations,
+    main_script,
+    read_instructions,
+    repeats,
+)
 
 
 def test_the_open_item_and_the_following_ones_are_read() -> None:
@@ -17,41 +24,78 @@ def test_the_open_item_and_the_following_ones_are_read() -> None:
 
 
 def test_each_filter_counts_what_it_removed_and_shows_examples() -> None:
-    keep = PromptFilter(["Name three birds that can swim."])
+    keep = PromptFilter(["Name three birds that can swim.", "¿Por qué canta el mirlo?"])
     candidates = {
         "name three  birds that can swim.": "duplicate",
         "Too short": "shorter than 3 words",
         "word " * 151: "longer than 150 words",
         "Draw a picture of a wren.": "keyword that a text model cannot serve",
-        "¡Nombra tres aves!": "begins with a sign or another script",
+        "- Name three fish.": "begins with a sign",
+        "Назови трёх птиц леса.": "in another script than the seeds",
+        "Dear helper, please name a bird that sings. Thank you very much indeed.": "only repeats a demonstration",
         "Name three birds that can swim well.": "ROUGE-L of 0.7 or more with a known prompt",
     }
-    assert [keep.admit(text) for text in candidates] == [None] * 6
+    found = [keep.admit(text, ["Name a bird that sings!", "Count to ten."]) for text in candidates]
+    assert [draft.reason for draft in found if isinstance(draft, RejectedDraft)] == list(candidates.values())
+    assert [draft.detail for draft in found if isinstance(draft, RejectedDraft)][3:] == [
+        "Draw", "-", "CYRILLIC", "Name a bird that sings!", "Name three birds that can swim.",
+    ]  # fmt: skip
     assert keep.report.removed == dict.fromkeys(candidates.values(), 1)
     assert keep.report.examples["shorter than 3 words"] == ["Too short"]
 
 
 def test_a_whole_word_is_forbidden_and_not_a_part_of_one() -> None:
-    assert PromptFilter([]).admit("Write a profile of a baker.") is not None
+    assert isinstance(PromptFilter([]).admit("Write a profile of a baker."), PromptDraft)
+
+
+def test_a_prompt_may_be_in_any_script_of_the_seeds() -> None:
+    assert main_script("Translate Привет into English") == "LATIN"
+    assert main_script("これは日本語のテストです") == main_script("这是一个测试") == "CJK"
+    assert main_script("1 + 2 = ?") == ""
+    keep = PromptFilter(["Name a bird.", "Назови одну птицу леса."])
+    assert keep.scripts == {"LATIN", "CYRILLIC"}
+    assert isinstance(keep.admit("Почему небо бывает синим днём?"), PromptDraft)
+    assert isinstance(keep.admit("¿Por qué canta el mirlo?"), PromptDraft)
+    assert isinstance(keep.admit("为什么 天空 是 蓝色 的"), RejectedDraft)
+
+
+def test_a_prompt_repeats_a_demonstration_that_it_holds_as_a_whole() -> None:
+    assert repeats("Task: Name a bird that SWIMS, please", "name a bird, that swims.")
+    assert repeats("Name a bird", "Name a bird that swims")
+    assert not repeats("Name a bird that flies", "Name a bird that swims")
+    assert not repeats("Rename a bird that swims", "Name a bird that swims")
+    assert not repeats("...", "Name a bird")
+
+
+def test_without_an_open_number_talk_before_the_list_is_no_task() -> None:
+    assert read_instructions("Sure! Here they are:\n1. Name a bird.\n2. Sing.", continues=False) == [
+        "Name a bird.",
+        "Sing.",
+    ]
+    assert read_instructions("Name a bird.\n\nSing a song.", continues=False) == ["Name a bird.", "Sing a song."]
 
 
 def test_an_admitted_prompt_joins_the_pool() -> None:
     keep = PromptFilter([])
     first = keep.admit("Explain why the sky is blue.")
-    assert first is not None
+    assert isinstance(first, PromptDraft)
     assert first.text == "Explain why the sky is blue."
-    assert keep.admit("Explain why the sky is blue today.") is None
+    second = keep.admit("Explain why the sky is blue today.")
+    assert isinstance(second, RejectedDraft)
+    assert (second.detail, second.rouge_l) == ("Explain why the sky is blue.", 0.9231)
     assert keep.report.kept == 1
 
 
 def test_an_admitted_prompt_names_its_nearest_neighbour() -> None:
     draft = PromptFilter(["Name a bird that swims.", "Say why the sky is blue."]).admit("Say why the sea is salty.")
-    assert draft is not None
+    assert isinstance(draft, PromptDraft)
     assert draft.meta == {"nearest": "Say why the sky is blue.", "rouge_l": 0.6667}
 
 
 def test_an_empty_candidate_is_too_short_and_no_error() -> None:
-    assert PromptFilter([]).admit("  ") is None
+    found = PromptFilter([]).admit("  ")
+    assert isinstance(found, RejectedDraft)
+    assert found.reason.startswith("shorter")
 
 
 def test_demonstrations_are_six_seeds_and_two_generated_and_the_same_each_time() -> None:

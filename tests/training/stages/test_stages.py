@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from training import judges
-from training.domain.rows import PromptRow, ResponseRow
+from training.domain.rows import PromptDraft, PromptRow, RejectedDraft, ResponseRow
 from training.domain.self_instruct import PromptFilter
+from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_short_answer
 from training.engines.base import Completion, Request, Sampling, Unanswered
 from training.engines.oracle import OracleEngine
 from training.engines.remote import AWAY_AFTER, Answer, Refused, RemoteEngine, TryAgain
@@ -203,21 +204,25 @@ class Writer:
         """Nothing is held."""
 
 
+def _kept(drafts: Iterable[PromptDraft | RejectedDraft]) -> list[PromptDraft]:
+    return [draft for draft in drafts if isinstance(draft, PromptDraft)]
+
+
 def test_new_prompts_pass_the_filters_and_an_item_cut_by_the_limit_is_dropped() -> None:
     keep = PromptFilter(["Name a bird that swims."])
-    drafts = list(
+    drafts = _kept(
         write_prompts(["Name a bird that swims."], [], count=5, engine=Writer(), sampling=SAMPLING, seed=1, keep=keep)
     )
     assert len(drafts) == 5
     assert all(draft.text.startswith("Explain how a") and draft.text.endswith(".") for draft in drafts)
-    again = write_prompts(["Name a bird that swims."], [], count=5, engine=Writer(), sampling=SAMPLING, seed=1)
+    again = _kept(write_prompts(["Name a bird that swims."], [], count=5, engine=Writer(), sampling=SAMPLING, seed=1))
     assert [draft.text for draft in again] == [draft.text for draft in drafts]
 
 
 def test_a_round_that_was_cut_off_is_made_again_and_ends_with_the_same_prompts() -> None:
     def write(generated: list[tuple[str, int]]) -> list[tuple[str, int]]:
         seeds = ["Name a bird that swims."]
-        drafts = write_prompts(seeds, generated, count=40, engine=Writer(), sampling=SAMPLING, seed=1)
+        drafts = _kept(write_prompts(seeds, generated, count=40, engine=Writer(), sampling=SAMPLING, seed=1))
         return [(draft.text, draft.meta["round"]) for draft in drafts]
 
     whole = write([])
@@ -234,7 +239,41 @@ def test_a_model_that_writes_nothing_new_ends_the_stage() -> None:
             for request in requests:
                 yield Completion(request.key, " Name a bird.", 4, "stop", request.seed)
 
-    assert list(write_prompts(["Name a bird."], [], count=5, engine=Echo(), sampling=SAMPLING, seed=1)) == []
+    found = list(write_prompts(["Name a bird."], [], count=5, engine=Echo(), sampling=SAMPLING, seed=1))
+    rejected = [draft for draft in found if isinstance(draft, RejectedDraft)]
+    assert {draft.reason for draft in rejected} == {"duplicate"}
+    assert len({(draft.round, draft.place) for draft in rejected}) == len(found) == 64
+
+
+def test_one_instruction_without_examples_writes_prompts_too() -> None:
+    seen: list[str] = []
+
+    class Lister(Writer):
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+            for request in requests:
+                seen.append(request.messages[-1]["content"])
+                text = f"Certainly:\n1. Explain how bread number {request.key} is baked.\n2. Name a lake."
+                yield Completion(request.key, text, 9, "stop", request.seed)
+
+    found = write_prompts(
+        ["Name a bird."], [], count=1, engine=Lister(), sampling=SAMPLING, seed=1, template="single_instruction"
+    )
+    assert [draft.text for draft in _kept(found)] == ["Explain how bread number 0 is baked."]
+    assert set(seen) == {SINGLE_INSTRUCTION_TEXT}
+
+
+def test_a_short_answer_frame_is_seen_by_the_model_alone() -> None:
+    seen: list[str] = []
+
+    class Hears(PartlyAway):
+        def ask(self, request: Request, sampling: Sampling) -> Answer:
+            seen.append(request.messages[-1]["content"])
+            return super().ask(request, sampling)
+
+    (asked,) = _requests(1, 1)
+    (draft,) = generate_responses([asked], Hears(99), SAMPLING, short_answers=True)
+    assert seen == [render_short_answer(asked.prompt.text)]
+    assert draft.prompt_id == asked.prompt.id
 
 
 def test_a_writer_that_does_not_answer_is_not_taken_for_one_that_cannot_write() -> None:
