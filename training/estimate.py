@@ -26,6 +26,8 @@ RESPONSE_SHARE: Final = 0.5  # responses end at half of the limit on average
 JUDGEMENT_TOKENS: Final = 120
 SHOT_TOKENS: Final = 400  # a self-instruct prompt with its eight demonstrations
 ROWS_PER_DATASET: Final = 3_000
+RANKED_RESPONSES: Final = 3  # of a ranked prompt: 001 has 2.85
+RANKED_KEPT: Final = 0.4  # share of the ranked responses whose judgement agrees with people and is trained on
 PAIRS_KEPT: Final = 0.8  # share of prompts whose best and worst score differ
 COMPARISON_ORDERS: Final = 2
 REMOTE_SECONDS: Final = 3.0  # a request to a remote teacher
@@ -111,6 +113,8 @@ class _Counts:
         self.rows = rows
         known = [self._rows(name) for name in config.sft.datasets] if config.sft.enabled else []
         self.sft = min(sum(known), config.sft.limit or sum(known))
+        self.ranked = self._rows(config.eft.dataset) * RANKED_RESPONSES if config.eft.enabled else 0
+        self.judging_rows = round(self.ranked * RANKED_KEPT)
         asked = config.prompts.count
         if config.pairs.from_dataset:
             self.pairs = min(asked, self._rows(config.pairs.from_dataset))
@@ -162,8 +166,18 @@ def _parts(
     if config.sft.enabled:
         limit = min(config.student.max_length, _prompt_tokens(config) + config.candidates.max_new_tokens)
         tokens = _prompt_tokens(config) + _response_tokens(limit - _prompt_tokens(config))
-        steps = math.ceil(counts.sft * config.sft.epochs / config.sft.micro_batch_size)
-        parts.append(("M1: fine-tuning", speed.training(size, counts.sft * config.sft.epochs * tokens, steps)))
+
+        def tuned(rows: int) -> float:
+            steps = math.ceil(rows * config.sft.epochs / config.sft.micro_batch_size)
+            return speed.training(size, rows * config.sft.epochs * tokens, steps)
+
+        if config.eft.enabled:
+            parts.append(("M1: instruction tuning", tuned(counts.sft)))
+            prompt = _judge_prompt_tokens(config) + _response_tokens(config.candidates.max_new_tokens)
+            replies, shared = counts.ranked * config.eft.k, config.eft.k
+            seconds = speed.generation(size, replies, prompt, _judgement_tokens(config), shared=shared)
+            parts.append(("M1: judgements", seconds))
+        parts.append(("M1: fine-tuning", tuned(counts.sft + counts.judging_rows)))
     if config.evaluation.enabled:
         parts.append(("M1: evaluation", evaluation[0]))
     for number in range(2, config.iterations + 2):

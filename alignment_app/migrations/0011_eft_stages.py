@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='stage',
             name='kind',
-            field=models.CharField(choices=[('sft', 'Fine-tuning'), ('ift', 'Fine-tuning on IFT'), ('eft', 'EFT rows'), ('prompts', 'Prompts'), ('responses', 'Responses'), ('demonstrations', 'Demonstrations'), ('judgements', 'Judgements'), ('pairs', 'Pairs'), ('review', 'Review'), ('dataset', 'Dataset'), ('training', 'Training'), ('evaluation', 'Evaluation')], max_length=16),
+            field=models.CharField(choices=[('sft', 'Fine-tuning'), ('ift', 'Instruction tuning'), ('eft', 'Judging rows'), ('prompts', 'Prompts'), ('responses', 'Responses'), ('demonstrations', 'Demonstrations'), ('judgements', 'Judgements'), ('pairs', 'Pairs'), ('review', 'Review'), ('dataset', 'Dataset'), ('training', 'Training'), ('evaluation', 'Evaluation')], max_length=16),
         ),
     ]

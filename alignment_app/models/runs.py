@@ -85,8 +85,8 @@ class Stage(models.Model):
 
     class Kind(models.TextChoices):
         SFT = "sft", "Fine-tuning"
-        IFT = "ift", "Fine-tuning on IFT"  # the model that judges ranked responses, before EFT
-        EFT = "eft", "EFT rows"
+        IFT = "ift", "Instruction tuning"  # on IFT alone: the model that judges ranked responses
+        EFT = "eft", "Judging rows"
         PROMPTS = "prompts", "Prompts"
         RESPONSES = "responses", "Responses"
         DEMONSTRATIONS = "demonstrations", "Demonstrations"
