@@ -9,12 +9,12 @@ from typing import Final
 from django.db.models import Count
 
 from alignment_app.models import Checkpoint, Dataset, Prompt, Response, Run
-from alignment_app.selectors import compare
 from alignment_app.selectors.runs import short_model
 
 SHOWN: Final = 10
 #: More would keep whoever else asks waiting for long.
 MOST_ITEMS: Final = 5
+MOST_RUNS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,16 @@ def chosen(values: Sequence[str], *, compares: bool) -> list[Item]:
 def who_judges() -> list[tuple[str, list[tuple[str, str]]]]:
     """(run, [(value, label)]) of checkpoints and teachers that may be asked."""
     groups = []
-    for choice in compare.choices(""):
-        options = [(f"checkpoint:{one.pk}", one.name) for one in choice.checkpoints]
-        teacher = choice.run.config["teacher"]
+    for run in Run.objects.prefetch_related("checkpoints")[:MOST_RUNS]:
+        checkpoints = sorted(run.checkpoints.all(), key=lambda one: one.number)
+        if not checkpoints:
+            continue
+        options = [(f"checkpoint:{one.pk}", one.name) for one in checkpoints]
+        teacher = run.config["teacher"]
         if teacher["kind"] != "none":
             name = short_model(teacher["model"]) if teacher["model"] else teacher["kind"]
-            options.append((f"teacher:{choice.checkpoints[0].pk}", f"the teacher of that run, {name}"))
-        groups.append((f"{choice.run.name} (run {choice.run.pk})", options))
+            options.append((f"teacher:{checkpoints[0].pk}", f"the teacher of that run, {name}"))
+        groups.append((f"{run.name} (run {run.pk})", options))
     return groups
 
 

@@ -55,6 +55,7 @@ class Candidate:
     response: Response
     mark: Mark
     judgements: list[Judgement]
+    rank: float | None = None  #: among the responses to its prompt by people, 1 the best
 
     @property
     def author(self) -> str:
@@ -146,7 +147,10 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
             prompt=prompts[prompt_id],
             iteration=iteration,
             candidates=[
-                Candidate(row, _mark(row, pairs.get(prompt_id)), judged[row.pk]) for row in responses[prompt_id]
+                Candidate(
+                    row, _mark(row, pairs.get(prompt_id)), judged[row.pk], _rank(row, prompts[prompt_id], iteration)
+                )
+                for row in responses[prompt_id]
             ],
             pair=pairs.get(prompt_id),
             outcome=outcomes.get(prompt_id, "") or (pairs[prompt_id].reason if prompt_id in pairs else ""),
@@ -154,6 +158,12 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
         for prompt_id in prompt_ids
         if prompt_id in prompts
     ]
+
+
+def _rank(response: Response, prompt: Prompt, iteration: Iteration) -> float | None:
+    """Shown where rankings are what judges are held to: in the making of M1."""
+    ranks = prompt.meta.get("ranks", []) if iteration.number == 0 else []
+    return ranks[response.index] if response.index < len(ranks) else None
 
 
 def _mark(response: Response, pair: PreferencePair | None) -> Mark:
