@@ -9,8 +9,7 @@ from itertools import combinations
 from statistics import median
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
-from django.db.models.functions import TruncDate
+from django.db.models import Count, QuerySet
 
 from alignment_app.models import Judgement
 from labeling.models import Queue, Review
@@ -140,19 +139,6 @@ def changed_mind(row: dict[str, Any]) -> bool:
     if "score" in first:
         return bool(first["score"] != row["score"])
     return bool(first.get("decision") != row["decision"])
-
-
-def by_day(queue: Queue) -> list[dict[str, Any]]:
-    """Answers and overrides of each day, newest first."""
-    rows = (
-        counted(queue)
-        .annotate(day=TruncDate("created_at"))
-        .values("day")
-        .order_by()
-        .annotate(answers=Count("pk"), people=Count("author", distinct=True), kept=Count("pk", Q(decision="confirm")))
-        .order_by("-day")[:60]
-    )
-    return [dict(row) | {"overrides": 1 - row["kept"] / row["answers"]} for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

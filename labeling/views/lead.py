@@ -14,7 +14,7 @@ from alignment_app.services import runs
 from alignment_app.services.errors import Refused
 from labeling.forms import QueueForm, sources, workers
 from labeling.models import Queue, Review, Task
-from labeling.selectors import calibration, judge_pictures, quality
+from labeling.selectors import calibration, judge_pictures, over_time, quality
 from labeling.selectors import corrections as correction_selectors
 from labeling.selectors import items as item_selectors
 from labeling.selectors import queues as queue_selectors
@@ -55,6 +55,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
     """Progress, agreement, people, judges."""
     found = _queue(pk)
     judges = quality.judges(found)
+    days = over_time.over_time(found)
     context = {
         "queue": found,
         "source": queue_selectors.source_of(found),
@@ -62,8 +63,9 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "is_awaited": queue_selectors.is_awaited(found),
         "waits": item_selectors.waits_for_a_lead(found),
         "agreement": quality.agreement(found),
-        "people": quality.people(found),
-        "days": quality.by_day(found),
+        "people": [(row, days.agreement.get(row.name)) for row in quality.people(found)],
+        "over_time": days,
+        "trend": over_time.trend(days.days),
         "anchoring": quality.anchoring(found),
         "judges": judges,
         "curves": judge_pictures.curves(judges),

@@ -1,0 +1,157 @@
+"""A queue day by day, and by person and day: pace, overrides, and how far people agreed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from statistics import median
+from typing import Any, Final
+
+from django.utils import timezone
+
+from labeling.models import Queue
+from labeling.selectors.quality import counted
+from training.domain.agreement import Figure, percent_with_interval
+
+#: Answers that are read at most, the newest, and days that are shown.
+MOST_ANSWERS: Final = 20_000
+MOST_DAYS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day. ``overrides``: share of answers against the judge's pair; ``agreement``: of the items that became
+    answered by two people or more on this day, the share of their pairs of people who gave the same answer."""
+
+    day: date
+    answers: int
+    people: int
+    seconds: float | None
+    overrides: float | None
+    agreement: Figure
+
+
+@dataclass(frozen=True, slots=True)
+class PersonDay:
+    """One person on one day. ``agreement``: share of others' answers to the same items that were the same."""
+
+    day: date
+    name: str
+    answers: int
+    seconds: float | None
+    overrides: float | None
+    agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    task: int
+    name: str
+    value: Hashable
+    day: date
+    seconds: float | None
+
+
+def _answers(queue: Queue) -> list[_Answer]:
+    """People's answers in force, newest first."""
+    value = "score" if queue.kind == Queue.Kind.SCORE else "decision"
+    rows = counted(queue).order_by("-created_at").values_list("task", "author", value, "created_at", "seconds")
+    return [
+        _Answer(task, name, answer, timezone.localtime(at).date(), seconds)
+        for task, name, answer, at, seconds in rows[:MOST_ANSWERS]
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """Days newest first, who did what on each, and how far each person agrees with the others over all of them."""
+
+    days: list[Day]
+    people: list[PersonDay]
+    agreement: dict[str, float | None]
+
+
+def over_time(queue: Queue) -> OverTime:
+    """A queue's newest days."""
+    answers = _answers(queue)
+    by_day: dict[date, list[_Answer]] = defaultdict(list)
+    items: dict[int, list[_Answer]] = defaultdict(list)
+    for answer in answers:
+        by_day[answer.day].append(answer)
+        items[answer.task].append(answer)
+    shown = sorted(by_day, reverse=True)[:MOST_DAYS]
+    # An item belongs to the day of its newest answer.
+    agreed: dict[date, list[list[Hashable]]] = defaultdict(list)
+    for item in items.values():
+        agreed[item[0].day].append([answer.value for answer in item])
+    days = [
+        Day(
+            day,
+            len(by_day[day]),
+            len({answer.name for answer in by_day[day]}),
+            _pace(by_day[day]),
+            _overrides(queue, by_day[day]),
+            percent_with_interval(agreed[day]),
+        )
+        for day in shown
+    ]
+    people = [row for day in shown for row in _people(queue, day, by_day[day], items)]
+    own = _by_name(answers)
+    return OverTime(days, people, {name: _agreement(theirs, items) for name, theirs in own.items()})
+
+
+def _by_name(answers: Iterable[_Answer]) -> dict[str, list[_Answer]]:
+    found: dict[str, list[_Answer]] = defaultdict(list)
+    for answer in answers:
+        found[answer.name].append(answer)
+    return found
+
+
+def _agreement(theirs: Sequence[_Answer], items: dict[int, list[_Answer]]) -> float | None:
+    """Share of other people's answers to the same items that were the same."""
+    same = [
+        other.value == answer.value for answer in theirs for other in items[answer.task] if other.name != answer.name
+    ]
+    return sum(same) / len(same) if same else None
+
+
+def _people(
+    queue: Queue, day: date, answers: Sequence[_Answer], items: dict[int, list[_Answer]]
+) -> Iterable[PersonDay]:
+    for name, theirs in sorted(_by_name(answers).items()):
+        yield PersonDay(day, name, len(theirs), _pace(theirs), _overrides(queue, theirs), _agreement(theirs, items))
+
+
+def _pace(answers: Sequence[_Answer]) -> float | None:
+    """Median seconds an answer."""
+    seconds = [answer.seconds for answer in answers if answer.seconds is not None]
+    return median(seconds) if seconds else None
+
+
+def _overrides(queue: Queue, answers: Sequence[_Answer]) -> float | None:
+    if queue.kind != Queue.Kind.PAIR:
+        return None
+    return sum(answer.value != "confirm" for answer in answers) / len(answers)
+
+
+def trend(days: Sequence[Day], *, width: int = 300, height: int = 80) -> list[dict[str, Any]]:
+    """Points of the line of agreement over days, oldest first, in pixels of a small chart; days without a figure have
+    none."""
+    known = [day for day in reversed(days) if day.agreement.value is not None]
+    step = (width - 16) / max(1, len(known) - 1)
+
+    def down(share: float) -> float:
+        return round(8 + (height - 16) * (1 - share), 1)
+
+    points = []
+    for place, day in enumerate(known):
+        figure = day.agreement
+        value = figure.value or 0.0
+        low = value if figure.low is None else figure.low
+        high = value if figure.high is None else figure.high
+        points.append(
+            {"x": round(8 + step * place, 1), "y": down(value), "low": down(low), "high": down(high), "day": day}
+        )
+    return points
