@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-corrections bench-impact bench-training bench-training-kills bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-corrections bench-impact bench-training bench-training-kills bench-generation bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench-training: install ## preference training beside stock TRL: time, memory, a
 
 bench-training-kills: install ## a preference training killed ten times at random moments, and what it ends with
 	@$(PY) -m tests.benchmarks.training_kills $(OPTIONS)
+
+bench-generation: install-vllm ## the generation stage beside bare LLM.chat, judging with k = 3 beside k = 1; OPTIONS="--model ... --data ..."
+	@$(PY) -m tests.benchmarks.generation $(OPTIONS)
 
 bench-miniature: install ## the same for three seeds, two tasks at a time
 	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1 2 3) --processes 2
