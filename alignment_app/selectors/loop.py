@@ -28,6 +28,7 @@ class StageView:
     share: float  #: of its work, 0 to 100
     count: str  #: "7,560 of 12,000"
     note: str  #: "38/s, 2 min left", or what it found
+    traffic: str  #: of a stage that generates or judges at this moment: "4,440 to go, 64 in flight, 1,400 tokens/s"
     has_samples: bool
 
 
@@ -285,9 +286,23 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
         share=100 * runs.share_done(stage),
         count=count,
         note=note,
+        traffic=_traffic(stage) if stage.status == status.RUNNING else "",
         has_samples=stage.kind not in (Stage.Kind.SFT, Stage.Kind.IFT, Stage.Kind.TRAINING)
         and (stage.done > 0 or stage.status in (status.DONE, status.WAITING)),
     )
+
+
+def _traffic(stage: Stage) -> str:
+    """Rows still missing, requests in flight and tokens a second, where an engine is at work."""
+    speed = stage.detail.get("tokens_per_second")
+    if speed is None or stage.done >= stage.total:
+        return ""
+    told = [f"{number(stage.total - stage.done)} to go"]
+    if flying := stage.detail.get("in_flight"):
+        told.append(f"{number(flying)} in flight")
+    if speed >= 1:
+        told.append(f"{number(round(speed))} tokens/s")
+    return ", ".join(told)
 
 
 def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:

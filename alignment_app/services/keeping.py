@@ -86,6 +86,8 @@ class Progress:
         self.keeper, self.attempt = keeper, keeper.attempt
         self.unit, self.done, self.total = unit, done, total
         self.detail: dict[str, Any] = {}
+        #: Figures of this moment, which are told with the counts: tokens a second, requests in flight.
+        self.live: Callable[[], dict[str, Any]] = dict
         self._began, self._began_at = time.monotonic(), done
         self._sampled = 0.0
         self.tell()
@@ -98,7 +100,9 @@ class Progress:
 
     def tell(self) -> None:
         """Write the counts and publish them."""
-        stages.progress(self.attempt, done=self.done, total=self.total, unit=self.unit, rate=self.rate, **self.detail)
+        stages.progress(
+            self.attempt, done=self.done, total=self.total, unit=self.unit, rate=self.rate, **self.detail, **self.live()
+        )
 
     def save_as_they_come(
         self,

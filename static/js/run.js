@@ -20,6 +20,15 @@ function speed(rate) {
   return `${(rate * 60).toFixed(1)}/min`.replace(".0/", "/");
 }
 
+function traffic(stage) {
+  const { tokens_per_second: tokens, in_flight: flying } = stage.detail ?? {};
+  if (tokens === undefined || stage.done >= stage.total) return "";
+  const told = [`${count(stage.total - stage.done)} to go`];
+  if (flying) told.push(`${count(flying)} in flight`);
+  if (tokens >= 1) told.push(`${count(Math.round(tokens))} tokens/s`);
+  return told.join(", ");
+}
+
 function left(seconds) {
   if (seconds === null || seconds === undefined || seconds < 0) return "";
   if (seconds < 8) return "a few seconds left";
@@ -130,6 +139,7 @@ function onStage(stage) {
   item.querySelector(".pie").setAttribute("stroke-dasharray", `${share.toFixed(1)} 200`);
   setText(item.querySelector("[data-count]"), stage.total ? `${count(stage.done)} of ${count(stage.total)}` : count(stage.done));
   setText(item.querySelector("[data-note]"), [speed(stage.rate), left(stage.seconds_left)].filter(Boolean).join(", "));
+  setText(item.querySelector("[data-traffic]"), traffic(stage));
   refresh("head", 5000); // the time left of the whole run
 }
 

@@ -57,6 +57,16 @@ def test_the_page_of_a_running_run_shows_the_loop_with_counts_speed_and_time_lef
     assert "Sr-DPO with λ\u00a00.3, β\u00a00.1" in text
 
 
+def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_second(lead: Client) -> None:
+    run = Story.launch(name="plain one").until(2, "judgements", 0.5).run
+    stage = Stage.objects.get(iteration__run=run, status=Stage.Status.RUNNING)
+    assert "in flight" not in page(lead, run)
+    stage.detail = {"tokens_per_second": 1432.6, "in_flight": 64}
+    stage.save(update_fields=["detail"])
+    text = page(lead, run)
+    assert "80 to go, 64 in flight, 1,433 tokens/s" in text
+
+
 def test_a_reload_is_drawn_up_to_the_newest_event(lead: Client) -> None:
     run = Story.launch().until(1, "training", 0.5).run
     first = page(lead, run)

@@ -76,6 +76,11 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being worked on at this moment."""
+        ...
+
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion a request. Raises :class:`EngineError` or :class:`PromptTooLong`."""
         ...

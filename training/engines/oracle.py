@@ -44,6 +44,7 @@ class OracleEngine:
     """A teacher without a model. Implements :class:`training.engines.base.Engine`."""
 
     name = "oracle"
+    in_flight = 0  # it answers at once
 
     def __init__(self) -> None:
         #: Judges whose forms it fills in, beside those that come with the project.

@@ -69,6 +69,7 @@ class RemoteEngine(ABC):
     """
 
     name = "remote"
+    in_flight = 0
 
     def __init__(
         self,
@@ -148,6 +149,7 @@ class _Flight:
     def completions(self) -> Iterator[Completion]:
         while self.fresh or self.again or self.running:
             pause = self._start()
+            self.engine.in_flight = len(self.running)
             if self.running:
                 done, _ = wait(self.running, timeout=pause, return_when=FIRST_COMPLETED)
             else:
@@ -262,6 +264,7 @@ class _Flight:
     def end(self) -> None:
         """Begin nothing more; with a meter, take in what is on its way and count what never came."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.engine.in_flight = 0
         if self.engine.meter is None:
             return
         done, _ = wait(self.running, timeout=DRAIN_SECONDS)

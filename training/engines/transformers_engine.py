@@ -61,6 +61,7 @@ class TransformersEngine:
         context = getattr(self.model.config, "max_position_embeddings", None) or max_length
         self.max_length = min(max_length, context)
         self.end_tokens = _end_tokens(self.tokenizer, self.model)
+        self.in_flight = 0
         self.watch: Callable[[str], None] | None = None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
@@ -68,8 +69,12 @@ class TransformersEngine:
 
         Raises :class:`PromptTooLong` before anything is generated where a prompt does not fit.
         """
-        for batch in self._batches(self._encode(requests, sampling)):
-            yield from self._decode_in_parts(batch, sampling)
+        try:
+            for batch in self._batches(self._encode(requests, sampling)):
+                self.in_flight = len(batch)
+                yield from self._decode_in_parts(batch, sampling)
+        finally:
+            self.in_flight = 0
 
     def room(self, request: Request) -> int:
         """Tokens that an answer to this request may have; zero or less where the prompt alone does not fit."""

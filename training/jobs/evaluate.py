@@ -17,6 +17,7 @@ from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRo
 from training.jobs.health import evaluation_health
 from training.jobs.held_out import hold_to_people, missing_judgements, stop_on_drift
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.traffic import WatchedEngine
 from training.stages.evaluation import ComparisonItem, compare_responses
 
 ROLE = IterationPrompt.Role.EVALUATION
@@ -111,7 +112,10 @@ def _compare(job: StageWork, evaluation: Evaluation, prompts: list[PromptRow], p
     if not items:
         return
     drafts: Iterator[ComparisonDraft] = compare_responses(
-        items, job.teacher(), job.judge_of("evaluation.judge"), job.sampling(job.config.judging)
+        items,
+        WatchedEngine(job.teacher(), progress),
+        job.judge_of("evaluation.judge"),
+        job.sampling(job.config.judging),
     )
     progress.save_as_they_come(drafts, lambda batch: rows.save_comparisons(job.attempt, evaluation, batch))
 

@@ -15,6 +15,7 @@ from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
+from training.jobs.traffic import WatchedEngine
 from training.stages.prompts import write_prompts
 
 
@@ -54,7 +55,7 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
         list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True)),
         generated,
         count=config.count,
-        engine=job.writer(),
+        engine=WatchedEngine(job.writer(), progress),
         template=config.template,
         sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
         seed=job.seed("self-instruct"),

@@ -23,6 +23,11 @@ class PaidEngine:
         self._digests: dict[tuple[str, int], str] = {}
         self._open: Generator[Completion, None, None] | None = None
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that the provider has been sent and has not answered."""
+        return self.engine.in_flight
+
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield what an earlier attempt was given already, then what the provider answers now."""
         settings = asdict(sampling)

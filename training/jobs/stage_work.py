@@ -23,6 +23,7 @@ from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
 from training.jobs.paying import PaidEngine
+from training.jobs.traffic import WatchedEngine
 from training.stages.judgements import JudgeItem, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
 
@@ -163,7 +164,7 @@ class StageWork:
         missing = selectors.missing_responses(self.iteration, prompts, purpose=purpose, source=source, n=n)
         if not missing:
             return
-        engine = self.student(checkpoint) if checkpoint else self.teacher()
+        engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
         sampling = self.sampling(section)
         framed = purpose == Response.Purpose.CANDIDATE and self.config.candidates.short_answers
         requests = [
@@ -196,7 +197,7 @@ class StageWork:
         todo = selectors.unjudged(responses, source=source, judge=self.judge_label(judge))
         if not todo:
             return judge
-        engine = self.student(checkpoint) if checkpoint else self.teacher()
+        engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
         form = self.judge_of("judging.template")
         items = [
             JudgeItem(

@@ -149,3 +149,12 @@ def test_a_run_without_fine_tuning_starts_from_the_base_weights(launch: Launch) 
     assert run.status == Run.Status.FINISHED, run.status_reason
     m1 = Checkpoint.objects.get(run=run, number=1)
     assert m1.location == Checkpoint.objects.get(run=run, number=0).location
+
+
+def test_a_stage_that_generates_tells_its_tokens_a_second_and_its_requests_in_flight(launch: Launch) -> None:
+    run = launch(engine={"batch_size": 4}, candidates={"n": 3, "max_new_tokens": 48, "temperature": 1.0})
+    told = [event.payload for event in run.events.filter(kind="stage") if event.payload["kind"] == "responses"]
+    measured = [payload["detail"] for payload in told if "in_flight" in payload["detail"]]
+    assert measured
+    assert max(detail["tokens_per_second"] for detail in measured) > 0
+    assert {0, 2, 4} >= {detail["in_flight"] for detail in measured}  # 18 responses, four at a time, then two

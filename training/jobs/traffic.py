@@ -1,0 +1,51 @@
+"""What goes through an engine while a stage draws from it: tokens a second, requests in flight."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from alignment_app.services.keeping import Progress
+from training.engines.base import Completion, Engine, Request, Sampling
+
+WINDOW_SECONDS = 10.0
+
+
+class WatchedEngine:
+    """An engine whose completions are counted for the run's page on their way to the stage."""
+
+    def __init__(self, engine: Engine, progress: Progress) -> None:
+        self.name, self.engine = engine.name, engine
+        self._tokens = 0
+        self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+        progress.live = self.figures
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that the engine is working on."""
+        return self.engine.in_flight
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
+        """The engine's completions, counted."""
+        stream = self.engine.generate(requests, sampling)
+        try:
+            for completion in stream:
+                self._tokens += completion.token_count
+                yield completion
+        finally:
+            if close := getattr(stream, "close", None):
+                close()
+
+    def figures(self) -> dict[str, float | int]:
+        """Tokens a second over the last ten seconds, and requests in flight."""
+        now = time.monotonic()
+        self._seen.append((now, self._tokens))
+        while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_SECONDS:
+            self._seen.popleft()
+        began, before = self._seen[0]
+        speed = (self._tokens - before) / (now - began) if now - began > 0.2 else 0.0
+        return {"tokens_per_second": round(speed, 1), "in_flight": self.in_flight}
+
+    def close(self) -> None:
+        """Whoever made the engine closes it."""
