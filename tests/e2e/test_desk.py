@@ -137,6 +137,46 @@ def test_scores_by_digit_with_half_points_and_the_keys_shown_by_a_question_mark(
     assert (review.score, review.reason, review.task_id) == (3.5, "names one plant", int(task))
 
 
+def test_a_queue_of_thirty_is_answered_by_one_person_by_keyboard_alone(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Review
+
+    queue = make()
+    page = open_desk(queue, crew[1])
+    task = ready(page)
+    for turn in range(ITEMS):
+        page.keyboard.press("abtx"[turn % 4])
+        page.keyboard.press("Enter")
+        task = ready(page, not_task=task)
+    expect(page.locator("#done")).to_be_visible()
+    expect(page.locator("#progress")).to_contain_text(f"{ITEMS} in a row")
+    assert Review.objects.filter(in_force=True).count() == ITEMS
+
+
+def test_two_digits_score_both_responses_and_choose_the_higher_one(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from labeling.models import Review
+
+    page = open_desk(make(items=2, with_scores=True, half_points=True), crew[1])
+    task = ready(page)
+    page.keyboard.press("1")
+    expect(page.locator("#choose-0")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("3")
+    expect(page.locator("#choose-1")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press(".")
+    page.reload()
+    assert ready(page) == task
+    expect(page.locator("[data-side='1'][data-score='3']")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Enter")
+    ready(page, not_task=task)
+    review = Review.objects.get()
+    left, right = ("second", "first") if review.swapped else ("first", "second")
+    assert review.scores == {left: 1.0, right: 3.5}
+    assert review.decision == ("confirm" if review.swapped else "flip")
+
+
 def test_an_edit_starts_from_the_better_response_and_becomes_a_person_s(
     make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
 ) -> None:
