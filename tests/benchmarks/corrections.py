@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HELD_PROMPTS = 100
+HELD_SHARE = 0.25  # of M3's prompts: 100 of 400
 MEASURES: tuple[Literal["pairwise", "kappa"], ...] = ("pairwise", "kappa")
 REHEARSAL, REPEAT = 400, 3
 FROM_M3: dict[str, Any] = {
@@ -37,22 +37,23 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[50, 100, 200])
     parser.add_argument("--home", type=Path, help="keep built miniatures here; else from nothing")
     parser.add_argument("--json", type=Path, help="write every figure here too")
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="settings over those of every run")
     parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one, sorted(options.counts), options.home)))
+        print(json.dumps(measure(options.one, sorted(options.counts), options.home, options.set)))
         return
     with tempfile.TemporaryDirectory(prefix="plumbline-") as fresh:
         kept = options.home or Path(fresh) / "kept"
-        found = [_apart(seed, options.counts, kept) for seed in options.seeds]
+        found = [_apart(seed, options.counts, kept, options.set) for seed in options.seeds]
     if options.json:
         options.json.write_text(json.dumps(found), encoding="utf-8")
     print(table(found))
 
 
-def _apart(seed: int, counts: list[int], kept: Path) -> dict[str, Any]:
+def _apart(seed: int, counts: list[int], kept: Path, changes: list[str]) -> dict[str, Any]:
     """One seed in a process and a data folder of its own."""
-    words = ["--one", str(seed), "--home", str(kept), "--counts", *map(str, counts)]
+    words = ["--one", str(seed), "--home", str(kept), "--counts", *map(str, counts), "--set", *changes]
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         environment = os.environ | {"PLUMBLINE_HOME": folder, "LOG_LEVEL": "ERROR", "TOKENIZERS_PARALLELISM": "false"}
         command = [sys.executable, "-m", "tests.benchmarks.corrections", *words]
@@ -62,7 +63,7 @@ def _apart(seed: int, counts: list[int], kept: Path) -> dict[str, Any]:
     return found
 
 
-def measure(seed: int, counts: list[int], kept: Path) -> dict[str, Any]:
+def measure(seed: int, counts: list[int], kept: Path, changes: list[str]) -> dict[str, Any]:
     """Everything of one seed, as plain rows."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alignment_app.settings")
     import django
@@ -79,7 +80,7 @@ def measure(seed: int, counts: list[int], kept: Path) -> dict[str, Any]:
     made = build(kept, seed)
     import_miniature(made.directory)
     people = _people()
-    run = _base_run(seed, str(made.m0), people["lena"])
+    run = _base_run(seed, str(made.m0), people["lena"], changes)
     told = f"seed {seed}: M3 made after {time.monotonic() - began:.0f} s"
     print(told, file=sys.stderr, flush=True)
     held, corrected = _queues(run, people["lena"])
@@ -87,7 +88,7 @@ def measure(seed: int, counts: list[int], kept: Path) -> dict[str, Any]:
     arms = []
     for count in [0, *counts]:
         given = _answer(corrected, people["olga"], until=count) if count else 0
-        arms.append({"corrections": given, **_arm(seed, run, count, people["lena"], settings.HOME)})
+        arms.append({"corrections": given, **_arm(seed, run, count, people["lena"], settings.HOME, changes)})
         print(f"seed {seed}: {given} corrections after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return {"seed": seed, "M3": _figures(run, "M3"), "arms": arms, "seconds": time.monotonic() - began}
 
@@ -112,14 +113,14 @@ def _drive(run: Any) -> None:
     run.refresh_from_db()
 
 
-def _base_run(seed: int, m0: str, lead: Any) -> Any:
+def _base_run(seed: int, m0: str, lead: Any, more: list[str]) -> Any:
     """Self-reward to M3; then the third iteration's answers, which are M3's, wait for people."""
     from alignment_app.services import runs
     from training.config import RunConfig, preset_data, with_overrides
 
     changes = [
         f"seed={seed}", f"student.model={m0}", "iterations=3", "review.enabled=true", "evaluation.self_judge=false",
-        "evaluation.enabled=false",
+        "evaluation.enabled=false", *more,
     ]  # fmt: skip
     run = runs.launch(RunConfig.parse(with_overrides(preset_data("miniature-self-reward"), changes)), user=lead)
     for number in (1, 2):
@@ -134,8 +135,9 @@ def _queues(run: Any, lead: Any) -> tuple[Any, Any]:
     from labeling.services.queues import NewQueue, make_queue
 
     iteration = run.iterations.get(number=3)
+    responses = run.config["prompts"]["count"] * run.config["candidates"]["n"]
     held = NewQueue(
-        "Held out", "score", order="arrival", limit=4 * HELD_PROMPTS, held_out=True, min_seconds=0.0
+        "Held out", "score", order="arrival", limit=int(HELD_SHARE * responses), held_out=True, min_seconds=0.0
     )  # fmt: skip
     corrections = NewQueue("Corrections", "score", order="impact", min_seconds=0.0)
     return make_queue(held, by=lead, iteration=iteration), make_queue(corrections, by=lead, iteration=iteration)
@@ -159,10 +161,10 @@ def _answer(queue: Any, person: Any, until: int | None = None) -> int:
         reviews.submit(assignment, reviews.Answer("score", score=float(found.score), reason=found.reason))
 
 
-def _arm(seed: int, base: Any, count: int, lead: Any, home: Path) -> dict[str, Any]:
+def _arm(seed: int, base: Any, count: int, lead: Any, home: Path, changes: list[str]) -> dict[str, Any]:
     """A run from M3 on, with the corrections so far or without, and one more iterate."""
     from alignment_app.services import runs
-    from training.config import RunConfig, preset_data
+    from training.config import RunConfig, preset_data, with_overrides
 
     data = preset_data("miniature-self-reward")
     m3 = base.checkpoints.get(number=3)
@@ -171,7 +173,7 @@ def _arm(seed: int, base: Any, count: int, lead: Any, home: Path) -> dict[str, A
     data["sft"] |= {**FROM_M3, "corrections": "same_data" if count else "none"}
     data["prompts"] |= {"count": 250}
     data["evaluation"] |= {"self_judge": False}
-    run = runs.launch(RunConfig.parse(data), user=lead, cloned_from=base)
+    run = runs.launch(RunConfig.parse(with_overrides(data, changes)), user=lead, cloned_from=base)
     _drive(run)
     assert run.status == "finished", run.status_reason
     return {name: _figures(run, name) for name in ("M1", "M2")}
