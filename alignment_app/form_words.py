@@ -60,6 +60,7 @@ ESSENTIAL: Final = frozenset(
 #: Parts of the config that may be left out: each a switch with its own help, and fields that count while it is on.
 OPTIONAL: Final = {
     "training.lora": "Train a small update on top of the frozen weights. Off: all weights are trained.",
+    "training.early_stopping": "Compare every few steps with the checkpoint before, and stop when it no longer wins.",
 }
 #: Fields that name one data set.
 DATASET_FIELDS: Final = frozenset(
@@ -68,6 +69,7 @@ DATASET_FIELDS: Final = frozenset(
         "eft.dataset",
         "candidates.from_dataset",
         "pairs.from_dataset",
+        "training.early_stopping.dataset",
         "evaluation.dataset",
         "evaluation.pairs",
     }
@@ -96,6 +98,7 @@ TITLES: Final = {
     "review": "Review",
     "training": "Preference training",
     "training.lora": "LoRA",
+    "training.early_stopping": "Early stopping",
     "evaluation": "Evaluation",
 }
 #: Labels of single fields.
@@ -138,6 +141,12 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "sft.corrections_repeat": "Times each score",
     "evaluation.dataset": "Data set",
     "training.lora": "Low-rank adaptation (LoRA)",
+    "training.early_stopping": "Early stopping",
+    "training.early_stopping.every": "Early stopping: every so many steps",
+    "training.early_stopping.dataset": "Early stopping: validation prompts",
+    "training.early_stopping.count": "Early stopping: how many prompts",
+    "training.early_stopping.judge": "Early stopping: judge",
+    "training.early_stopping.min_decided": "Early stopping: fewest decided",
 }
 #: Labels of a name wherever it stands, where the name itself does not read well.
 LABELS: Final = {

@@ -276,6 +276,8 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
             found[path] = bool(evaluation)
         elif path.startswith("training.lora."):
             found[path] = by_pairs and bool(value["training.lora"])
+        elif path.startswith("training.early_stopping."):
+            found[path] = rounds and bool(value["training.early_stopping"])
     found["evaluation.self_judge_prompts"] = bool(evaluation and value["evaluation.self_judge"])
     return found
 

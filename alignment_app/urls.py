@@ -33,6 +33,7 @@ urlpatterns = [
     path("runs/<int:run_id>/samples/", runs.run_samples, name="run-samples"),
     path("runs/<int:run_id>/act/<slug:verb>/", runs.act, name="run-act"),
     path("runs/<int:run_id>/metrics.csv", runs.metrics_csv, name="run-metrics"),
+    path("runs/<int:run_id>/iteration/<int:number>/step/<int:step>/", runs.step, name="run-step"),
     path("runs/<int:run_id>/config.yaml", runs.config_yaml, name="run-config"),
     # Studies
     path("studies/", studies.index, name="studies"),

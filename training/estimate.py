@@ -186,6 +186,7 @@ def _parts(
             (f"{name}: {what}", seconds) for what, seconds in _towards_pairs(config, counts, size, teacher, speed)
         ]
         parts.append((f"{name}: training", _preference(config, counts, size, speed)))
+        parts.append((f"{name}: early stopping", _early_stopping(config, counts, size, teacher, speed)))
         if config.evaluation.enabled:
             parts.append((f"{name}: evaluation", evaluation[1]))
     return [(what, seconds) for what, seconds in parts if seconds > 0]
@@ -232,6 +233,27 @@ def _preference(config: RunConfig, counts: _Counts, size: ModelSize, speed: Spee
     if refined:  # Δ: a forward pass of the policy on p⊕x at every step (003 eq. 12)
         seconds += speed.forward(size, tokens * training.epochs, math.ceil(steps * training.epochs))
     return (seconds + measured) * (len(LAMBDAS) if training.chooses_lambda else 1)
+
+
+def _early_stopping(
+    config: RunConfig, counts: _Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
+) -> float:
+    """Seconds for the answers and comparisons of all checkpoints, should the training run to its end."""
+    stopping = config.training.early_stopping
+    if stopping is None:
+        return 0.0
+    training, length = config.training, _response_tokens(config.evaluation.max_new_tokens)
+    pairs = max(1, counts.pairs - training.held_out_pairs)
+    steps = math.ceil(min(pairs, training.max_pairs or pairs) * training.epochs / training.batch_size)
+    checkpoints = math.ceil(steps / stopping.every)
+    answers = speed.generation(size, stopping.count, _prompt_tokens(config), length)
+    asked, prompt = stopping.count * COMPARISON_ORDERS, _judge_prompt_tokens(config) + 2 * length
+    reply = _judgement_tokens(config)
+    if stopping.judge == "self":
+        compared = speed.generation(size, asked, prompt, reply)
+    else:
+        compared = _by_teacher(config, asked, prompt, reply, teacher, speed)
+    return checkpoints * answers + max(0, checkpoints - 1) * compared
 
 
 def _evaluation(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed: Speed) -> tuple[float, float]:

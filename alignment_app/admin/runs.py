@@ -18,6 +18,8 @@ from alignment_app.models import (
     RunEvent,
     Stage,
     StageAttempt,
+    StepCheck,
+    StepComparison,
     Study,
     StudyRun,
 )
@@ -122,3 +124,21 @@ class OneTimePasswordAdmin(RecordAdmin):
     list_display = ("id", "user", "made_by", "made_at")
     list_select_related = ("user", "made_by")
     words = ("user__username__icontains",)
+
+
+@admin.register(StepCheck)
+class StepCheckAdmin(RecordAdmin):
+    list_display = ("id", "iteration", "step", "against_step", "wins", "ties", "losses", "decision", "created_at")
+    list_filter = ("decision",)
+    list_select_related = ("iteration__run",)
+
+
+@admin.register(StepComparison)
+class StepComparisonAdmin(RecordAdmin):
+    list_display = ("id", "iteration", "step", "prompt_start", "verdict_first", "verdict_second", "outcome")
+    list_filter = ("outcome",)
+    list_select_related = ("iteration__run", "prompt")
+
+    @admin.display(description="Prompt")
+    def prompt_start(self, row: StepComparison) -> str:
+        return short(row.prompt.text)

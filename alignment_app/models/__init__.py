@@ -17,6 +17,7 @@ from alignment_app.models.data import (
     RejectedPrompt,
     Response,
 )
+from alignment_app.models.early_stopping import StepCheck, StepComparison
 from alignment_app.models.events import RunEvent
 from alignment_app.models.exports import Export
 from alignment_app.models.judges import JudgeVersion
@@ -48,6 +49,8 @@ __all__ = [
     "SnapshotItem",
     "Stage",
     "StageAttempt",
+    "StepCheck",
+    "StepComparison",
     "Study",
     "StudyRun",
     "TeacherCall",

@@ -67,6 +67,7 @@ class IterationPrompt(models.Model):
     class Role(models.TextChoices):
         TRAIN = "train", "Training"
         EVALUATION = "evaluation", "Evaluation"
+        VALIDATION = "validation", "Validation"  # for early stopping
 
     iteration = models.ForeignKey("alignment_app.Iteration", on_delete=models.CASCADE, related_name="iteration_prompts")
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="uses")
@@ -113,6 +114,7 @@ class Response(models.Model):
         CANDIDATE = "candidate", "Candidate"
         DEMONSTRATION = "demonstration", "Demonstration"
         EVALUATION = "evaluation", "Evaluation answer"
+        VALIDATION = "validation", "Validation answer"  # of a training's step, which is its index
         PROBE = "probe", "Judge probe"  # sampled on held-out prompts to measure the self-judge
 
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="responses")

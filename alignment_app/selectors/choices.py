@@ -1,24 +1,36 @@
-"""How the weights of an iteration were chosen among those that its training made."""
+"""How the weights of an iteration were chosen among those that its training made: by λ, or by early stopping."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from alignment_app.models import Iteration, Run, Stage
+from django.core.paginator import Page, Paginator
+
+from alignment_app.models import Iteration, Run, Stage, StepCheck, StepComparison
+
+ROWS_A_PAGE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What one iteration's training chose among: trials of λ, each with its figures on the held-out pairs."""
+    """What one iteration's training chose among, newest knowledge."""
 
     iteration: Iteration
-    trials: list[dict[str, Any]] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)  #: of λ, with their figures on the held-out pairs
     chosen: float | None = None  #: the λ that was taken, when the training is done
+    checks: list[StepCheck] = field(default_factory=list)  #: of early stopping, a checkpoint each
+    comparing: dict[str, Any] | None = None  #: the step that is looked at now, and how far that is
 
     @property
     def model(self) -> str:
         return f"M{self.iteration.number + 1}"
+
+    @property
+    def published(self) -> int | None:
+        """The step whose weights are the model, where early stopping ended the training."""
+        last = self.checks[-1] if self.checks else None
+        return last.against_step if last and last.decision == StepCheck.Decision.STOP else None
 
 
 def choices(run: Run) -> list[Choice]:
@@ -30,6 +42,22 @@ def choices(run: Run) -> list[Choice]:
 def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
     """What the training of an iteration chose among, as far as it is; ``None`` where there was no choice."""
     training = next((stage for stage in stages if stage.kind == Stage.Kind.TRAINING), None)
-    if training is None or not training.detail.get("trials"):
+    if training is None:
         return None
-    return Choice(iteration, training.detail["trials"], training.detail.get("lam"))
+    detail = training.detail
+    checks = list(iteration.step_checks.order_by("step")) if "steps_checked" in detail or "comparing" in detail else []
+    if not (detail.get("trials") or checks or detail.get("comparing")):
+        return None
+    return Choice(iteration, detail.get("trials") or [], detail.get("lam"), checks, detail.get("comparing"))
+
+
+def step_comparisons(check: StepCheck, outcome: str, number: Any) -> Page[StepComparison]:
+    """The rows behind a decision, 20 a page; ``outcome`` is win, tie, lose, unparsed or nothing."""
+    rows = StepComparison.objects.filter(iteration=check.iteration_id, step=check.step)
+    unparsed = rows.filter(verdict_first="unparsed") | rows.filter(verdict_second="unparsed")
+    if outcome == "unparsed":
+        rows = unparsed
+    elif outcome in ("win", "tie", "lose"):
+        rows = rows.filter(outcome=outcome).exclude(pk__in=unparsed.values("pk"))
+    rows = rows.select_related("prompt", "response", "against").order_by("prompt__position", "id")
+    return Paginator(rows, ROWS_A_PAGE).get_page(number)

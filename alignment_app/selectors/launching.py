@@ -116,6 +116,8 @@ def named_datasets(config: RunConfig) -> list[str]:
         names.append(config.pairs.from_dataset or config.candidates.from_dataset or config.prompts.dataset)
     if config.evaluation.enabled:
         names += [config.evaluation.dataset, config.evaluation.pairs]
+    if config.iterations and config.training.early_stopping:
+        names.append(config.training.early_stopping.dataset)
     return [name for name in dict.fromkeys(names) if name]
 
 
@@ -158,6 +160,11 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
                 "prompts.count",
                 f"{needed:,} are needed and the data set holds {held:,}: later iterations repeat some.",
             )
+    stopping = config.training.early_stopping
+    if stopping and evaluation.enabled and stopping.dataset == evaluation.dataset:
+        yield "training.early_stopping.dataset", "These prompts measure the model as well, which was chosen by them."
+    if stopping and stopping.dataset in rows and rows[stopping.dataset] < stopping.count:
+        yield "training.early_stopping.count", f"The data set holds {rows[stopping.dataset]:,}; all of them are taken."
     if evaluation.enabled and evaluation.dataset in rows:
         if rows[evaluation.dataset] < evaluation.count:
             yield "evaluation.count", f"The data set holds {rows[evaluation.dataset]:,} prompts; all of them are taken."

@@ -323,7 +323,8 @@ def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
         return f"{number(numbers.get('train'))} rows", f"and {number(numbers.get('eval'))} held out"
     if stage.kind in (kind.SFT, kind.IFT, kind.TRAINING):
         loss = detail.get("loss")
-        return f"{number(stage.done)} steps", f"loss {number(loss)}" if loss is not None else ""
+        steps = number(detail.get("steps", stage.done))  # early stopping may have made more
+        return f"{steps} steps", f"loss {number(loss)}" if loss is not None else ""
     if stage.kind == kind.EVALUATION:
         mean = (detail.get("metrics") or {}).get("mean_score")
         return checkpoint.name if checkpoint else "measured", f"{number(mean, 2)} of 5" if mean is not None else ""

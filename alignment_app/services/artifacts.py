@@ -30,6 +30,7 @@ from alignment_app.models import (
     Run,
     SnapshotItem,
     StageAttempt,
+    StepComparison,
 )
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import held
@@ -194,6 +195,7 @@ def delete_run_rows(run: Run) -> None:
     PairMargin.objects.filter(checkpoint__run=run).delete()
     SnapshotItem.objects.filter(snapshot__iteration__run=run).delete()
     PreferencePair.objects.filter(iteration__run=run).delete()
+    StepComparison.objects.filter(iteration__run=run).delete()
     Judgement.objects.filter(iteration__run=run).delete()
     Response.objects.filter(iteration__run=run).delete()
     IterationPrompt.objects.filter(iteration__run=run).delete()

@@ -30,6 +30,7 @@ def remove(dataset: Dataset, *, user: Any = None) -> None:
 
 def _names_in(config: dict[str, Any]) -> set[str]:
     found = {config.get(section, {}).get(field) for section, field in _PLACES}
+    found.add(((config.get("training") or {}).get("early_stopping") or {}).get("dataset"))
     return {name for name in found if name} | set(config.get("sft", {}).get("datasets") or ())
 
 

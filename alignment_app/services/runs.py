@@ -86,6 +86,8 @@ def check_names(config: RunConfig) -> None:
         wanted.append(("prompts.dataset", config.prompts.dataset, ()))
     if config.evaluation.enabled:
         wanted.append(("evaluation.dataset", config.evaluation.dataset, ()))
+    if config.iterations and config.training.early_stopping:
+        wanted.append(("training.early_stopping.dataset", config.training.early_stopping.dataset, ()))
         if config.evaluation.pairs:
             wanted.append(("evaluation.pairs", config.evaluation.pairs, (kinds.PREFERENCES,)))
     found = dict(Dataset.objects.filter(name__in=[name for _, name, _ in wanted]).values_list("name", "kind"))

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.downloads import csv_file
-from alignment_app.models import Iteration, Run
+from alignment_app.models import Iteration, Run, StepCheck
 from alignment_app.selectors import choices, curves, health, loop, metrics, samples, spending
 from alignment_app.selectors import runs as selectors
 from alignment_app.services import people
@@ -143,6 +143,25 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
             context |= {"look": "prompts", "page": samples.answers_page(iteration, query, page)}
     is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
     return render(request, "runs/_samples.html" if is_part else "runs/samples.html", context)
+
+
+@require_GET
+def step(request: HttpRequest, run_id: int, number: int, step: int) -> HttpResponse:
+    """The rows behind a decision of early stopping: prompts, both answers, the verdict in each order."""
+    checks = StepCheck.objects.select_related("iteration__run")
+    check = get_object_or_404(
+        checks, iteration__run=run_id, iteration__number=number, step=step, against_step__isnull=False
+    )
+    outcome = request.GET.get("outcome", "")
+    context = {
+        "run": check.iteration.run,
+        "iteration": check.iteration,
+        "check": check,
+        "page": choices.step_comparisons(check, outcome, request.GET.get("page")),
+        "outcome": outcome,
+        "outcomes": (("win", "Won"), ("tie", "Tied"), ("lose", "Lost"), ("unparsed", "Unparsed")),
+    }
+    return render(request, "runs/step.html", context)
 
 
 def _iteration(run: Run, wanted: str) -> Iteration:

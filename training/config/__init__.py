@@ -6,7 +6,15 @@ form and in the API's schema. The same config in any of its forms has one ``conf
 
 from training.config.base import ConfigError, Section, read_yaml
 from training.config.grid import MOST_POINTS, Axis, Point, grid, read_values
-from training.config.preference import LAMBDAS, PAPER_LOSSES, TRL_LOSSES, LoraConfig, LossName, PreferenceConfig
+from training.config.preference import (
+    LAMBDAS,
+    PAPER_LOSSES,
+    TRL_LOSSES,
+    EarlyStoppingConfig,
+    LoraConfig,
+    LossName,
+    PreferenceConfig,
+)
 from training.config.presets import PRESETS, as_overrides, preset_data, preset_names, with_overrides
 from training.config.run import Paradigm, RunConfig, differences
 from training.config.sections import (
@@ -35,6 +43,7 @@ __all__ = [
     "CandidatesConfig",
     "ConfigError",
     "EFTConfig",
+    "EarlyStoppingConfig",
     "EngineConfig",
     "EngineKind",
     "EvaluationConfig",

@@ -94,6 +94,17 @@ def _of_training(config: RunConfig) -> list[tuple[str, str]]:
         )
     if training.method == "positive_only" and training.lora:
         found.append(("training.lora", "positive_only trains all weights; turn LoRA off"))
+    stopping, place = training.early_stopping, "training.early_stopping"
+    if stopping is None or not config.iterations:
+        return found
+    if not stopping.dataset:
+        found.append((f"{place}.dataset", "name a data set with validation prompts"))
+    if stopping.judge == "teacher" and config.teacher.kind == "none":
+        found.append((f"{place}.judge", "there is no teacher to compare; choose one, or self"))
+    if stopping.min_decided > stopping.count:
+        found.append((f"{place}.min_decided", "must not be above count, or no comparison ever decides"))
+    if training.chooses_lambda:
+        found.append((place, "with lam: auto each λ is trained to its end; set λ by hand, or turn early stopping off"))
     return found
 
 

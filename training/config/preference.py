@@ -50,6 +50,20 @@ class LoraConfig(Section):
     )
 
 
+class EarlyStoppingConfig(Section):
+    """Stop when a checkpoint no longer wins against the one before (001 section 3.1.3)."""
+
+    every: int = Field(200, ge=1, description="Steps from one checkpoint to the next that are compared.")
+    dataset: str = Field("", description="Name of the data set with validation prompts, which nothing else uses.")
+    count: int = Field(253, ge=1, le=100_000, description="Validation prompts, the first ones; 253 in the paper.")
+    judge: Literal["teacher", "self"] = Field(
+        "teacher", description="Who compares: the teacher, or the model that the training starts from."
+    )
+    min_decided: int = Field(
+        10, ge=1, description="With fewer prompts won or lost in both orders a comparison says nothing."
+    )
+
+
 class PreferenceConfig(Section):
     """M_t to M_t+1: the DPO family (001 section 3.1.3, 003 section 3.3)."""
 
@@ -90,6 +104,7 @@ class PreferenceConfig(Section):
     save_steps: int = Field(200, ge=1, description="A checkpoint to resume from every so many steps.")
     gradient_checkpointing: bool = Field(False, description=GRADIENT_CHECKPOINTING)
     lora: LoraConfig | None = Field(None, description="Empty: all weights are trained.")
+    early_stopping: EarlyStoppingConfig | None = Field(None, description="Empty: the training runs to its end.")
     mix_previous: bool = Field(False, description="Train on the pairs of all iterations so far, not only the last.")
 
     @property

@@ -21,6 +21,10 @@ class EnginePool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close every engine, so that a training has the memory."""
         for role in list(self._held):
             self._release(role)
 

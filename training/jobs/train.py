@@ -15,6 +15,7 @@ from training.config import PreferenceConfig, SFTConfig
 from training.domain.holding_out import divide
 from training.domain.margins import MarginFigures, margin_figures
 from training.jobs.choose_lambda import train_with_best_lambda
+from training.jobs.early_stopping import train_with_early_stopping
 from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.jobs.start_training import start_training
@@ -94,10 +95,15 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
     """M_t to M_t+1: by preference training, or by fine-tuning on the chosen responses alone."""
     training = _Training(job)
     chosen: dict[str, Any] = {}
-    if job.config.training.chooses_lambda:
-        result, chosen = train_with_best_lambda(job, training.folder, training.train, training.measure)
+    config, folder = job.config.training, training.folder
+    if config.chooses_lambda:
+        result, chosen = train_with_best_lambda(job, folder, training.train, training.measure)
+    elif config.early_stopping:
+        result, chosen = train_with_early_stopping(
+            job, folder, config.early_stopping, lambda step: training.train(config, folder, "", pause_at=step)
+        )
     else:
-        result = training.train(job.config.training, training.folder, "")
+        result = training.train(config, folder, "")
     found = training.last | chosen
     checkpoint = _register(job, result, found, kind=Checkpoint.Kind.PREFERENCE, reference=training.reference)
     measure_margins(job, checkpoint, training.reference, training.data)
@@ -115,8 +121,11 @@ class _Training:
         self.folder = artifacts.run_folder(job.run.pk) / f"M{self.start.number + 1}"
         self.last: dict[str, Any] = {}
 
-    def train(self, config: PreferenceConfig, folder: Path, series: str) -> TrainResult:
-        """Train into ``folder``; ``series`` tells the curves of several trainings of one stage apart."""
+    def train(self, config: PreferenceConfig, folder: Path, series: str, *, pause_at: int | None = None) -> TrainResult:
+        """Train into ``folder``, to step ``pause_at`` or the end.
+
+        ``series`` tells the curves of several trainings of one stage apart.
+        """
         job = self.job
         with Tracking(job, self.folder, config, series) as tracking:
             common: dict[str, Any] = {
@@ -126,13 +135,14 @@ class _Training:
                 "section": "training",
                 "report": tracking.report,
                 "should_stop": job.keeper.should_stop,
+                "pause_at": pause_at,
             }
             if config.method == "positive_only":
                 result = start_training(job, "sft", chosen_rows(self.data), as_fine_tuning(config), **common)
             else:
                 reference = artifacts.resolve(self.reference.location)
                 result = start_training(job, "preference", self.data, config, reference=reference, **common)
-        self.last = tracking.last
+        self.last = tracking.last or self.last
         return result
 
     def measure(self, model: Path) -> MarginFigures:

@@ -12,7 +12,7 @@ from typing import Any
 
 MANIFEST = "plumbline_checkpoint.json"
 SUMMARY = "plumbline_training.json"
-MODEL, RESUME = "model", "resume"
+MODEL, RESUME, STEPS = "model", "resume", "steps"
 KEPT = 2  # checkpoints to resume from: the newest, and the one before it should the newest turn out not whole
 
 
@@ -50,18 +50,39 @@ def latest(output_dir: Path, key: str) -> tuple[Path, int] | None:
     return (max(found)[1], max(found)[0]) if found else None
 
 
-def finished(output_dir: Path, key: str) -> dict[str, Any] | None:
-    """The summary of a finished training with this key, so that a job started twice trains once."""
+def step_folder(output_dir: Path, step: int) -> Path:
+    """Where the model of a step is kept, for a training that pauses there."""
+    return output_dir / STEPS / f"step-{step}"
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """The summary of the model that was saved into a folder; ``None`` where there is none."""
     try:
-        summary: dict[str, Any] = json.loads((output_dir / MODEL / SUMMARY).read_text())
+        summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
     except (OSError, ValueError):
         return None
-    return summary if summary.get("key") == key else None
+    return summary
+
+
+def finished(output_dir: Path, key: str, pause_at: int | None = None) -> dict[str, Any] | None:
+    """The summary of this training where it is finished, or at its pause, so that a job started twice trains once."""
+    paused = read_summary(step_folder(output_dir, pause_at)) if pause_at else None
+    for summary in (read_summary(output_dir / MODEL), paused):
+        if summary is not None and summary.get("key") == key:
+            return summary
+    return None
 
 
 def publish(output_dir: Path, summary: dict[str, Any], save: Callable[[Path], None]) -> Path:
     """Save the final model beside its place and rename it there; then the checkpoints to resume from are removed."""
-    final, building = output_dir / MODEL, output_dir / f"{MODEL}.building"
+    final = save_whole(output_dir / MODEL, summary, save)
+    shutil.rmtree(output_dir / RESUME, ignore_errors=True)
+    return final
+
+
+def save_whole(final: Path, summary: dict[str, Any], save: Callable[[Path], None]) -> Path:
+    """Save a model beside its place and rename it there: it is there as a whole or not at all."""
+    building = final.with_name(f"{final.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     save(building)
@@ -72,7 +93,6 @@ def publish(output_dir: Path, summary: dict[str, Any], save: Callable[[Path], No
             os.fsync(stream.fileno())
     shutil.rmtree(final, ignore_errors=True)
     building.rename(final)
-    shutil.rmtree(output_dir / RESUME, ignore_errors=True)
     return final
 
 

@@ -186,14 +186,26 @@ class Progress(TrainerCallback):
     """
 
     def __init__(
-        self, trainer: Any, report: Report, should_stop: ShouldStop, key: str, *, beta: float | None = None
+        self,
+        trainer: Any,
+        report: Report,
+        should_stop: ShouldStop,
+        key: str,
+        *,
+        beta: float | None = None,
+        pause_at: int | None = None,
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
+        """``keep`` saves the model of step ``pause_at``, before the checkpoint to resume from says that it is there."""
         self.trainer = trainer
         self.report = report
         self.should_stop = should_stop
         self.key = key
         self.beta = beta
+        self.pause_at = pause_at
+        self.keep = keep
         self.stopped = False
+        self.paused = False
         self.losses: list[float] = []
         self.seconds = 0.0
         self._last = time.monotonic(), 0
@@ -211,8 +223,11 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End here, with a checkpoint, where that was asked."""
-        if state.global_step < state.max_steps and processes.agreed(self.should_stop()):
-            self.stopped = True
+        if state.global_step >= state.max_steps:
+            return
+        self.paused = state.global_step == self.pause_at
+        self.stopped = not self.paused and processes.agreed(self.should_stop())
+        if self.paused or self.stopped:
             control.should_save = True
             control.should_training_stop = True
 
@@ -249,6 +264,8 @@ class Progress(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seal what every process has just written."""
+        if self.paused:
+            self.keep()
         world = processes.state()
         world.wait_for_everyone()
         if world.is_main_process:
@@ -264,16 +281,43 @@ def run(
     should_stop: ShouldStop,
     save: Callable[[Path, dict[str, Any] | None], None],
     notes: tuple[str, ...],
+    pause_at: int | None = None,
 ) -> TrainResult:
-    """Train from the newest whole checkpoint to the end and publish the model.
+    """Train from the newest whole checkpoint to the end and publish the model, or to step ``pause_at`` and keep it.
 
     ``save`` writes the model into a folder; it is given the weights where several processes held them.
     Raises :class:`Stopped` after a stop that was asked for, :class:`TrainingError` where the training cannot go on.
     """
     trainer.remove_callback(PrinterCallback)
-    progress = Progress(trainer, report, should_stop, key, beta=getattr(trainer, "beta", None))
-    trainer.add_callback(progress)
     world = processes.state()
+
+    def written(folder: Path, *, finished: bool, into: Callable[[Path, dict[str, Any], Any], Path]) -> TrainResult:
+        """The model as it is now, saved as a whole with its summary."""
+        tail = progress.losses[-max(1, len(progress.losses) // 10) :]
+        result = TrainResult(
+            model_dir=folder,
+            steps=trainer.state.global_step,
+            loss=sum(tail) / len(tail) if tail else None,
+            seconds=progress.seconds,
+            tokens=trainer.tokens_seen,
+            resumed_from=resume[1] if resume else 0,
+            notes=notes,
+            finished=finished,
+        )
+        summary = {"key": key, **asdict(result), "model_dir": str(folder)}
+        weights = trainer.accelerator.get_state_dict(trainer.model) if world.num_processes > 1 else None
+        if world.is_main_process:
+            into(folder, summary, lambda place: save(place, weights))
+        world.wait_for_everyone()
+        return result
+
+    def keep() -> None:
+        step = checkpoints.step_folder(output_dir, trainer.state.global_step)
+        written(step, finished=False, into=checkpoints.save_whole)
+
+    beta = getattr(trainer, "beta", None)
+    progress = Progress(trainer, report, should_stop, key, beta=beta, pause_at=pause_at, keep=keep)
+    trainer.add_callback(progress)
     resume = processes.agreed(checkpoints.latest(output_dir, key) if world.is_main_process else None)
     try:
         trainer.train(resume_from_checkpoint=str(resume[0]) if resume else None)
@@ -283,22 +327,15 @@ def run(
         raise OutOfMemory(f"The device ran out of memory at step {trainer.state.global_step + 1}.") from error
     if progress.stopped:
         raise Stopped(trainer.state.global_step)
-    tail = progress.losses[-max(1, len(progress.losses) // 10) :]
-    result = TrainResult(
-        model_dir=output_dir / checkpoints.MODEL,
-        steps=trainer.state.global_step,
-        loss=sum(tail) / len(tail) if tail else None,
-        seconds=progress.seconds,
-        tokens=trainer.tokens_seen,
-        resumed_from=resume[1] if resume else 0,
-        notes=notes,
+    if progress.paused:
+        paused = already_finished(output_dir, key, pause_at)
+        assert paused is not None
+        return paused
+    return written(
+        output_dir / checkpoints.MODEL,
+        finished=True,
+        into=lambda _, summary, write: checkpoints.publish(output_dir, summary, write),
     )
-    summary = {"key": key, **asdict(result), "model_dir": str(result.model_dir)}
-    weights = trainer.accelerator.get_state_dict(trainer.model) if world.num_processes > 1 else None
-    if world.is_main_process:
-        checkpoints.publish(output_dir, summary, lambda folder: save(folder, weights))
-    world.wait_for_everyone()
-    return result
 
 
 def memory_bytes() -> int:
@@ -308,14 +345,18 @@ def memory_bytes() -> int:
     return int(torch.cuda.max_memory_allocated())
 
 
-def already_finished(output_dir: Path, key: str) -> TrainResult | None:
-    """The result of this very training where it was finished before."""
-    summary = checkpoints.finished(output_dir, key)
-    if summary is None:
-        return None
-    summary.pop("key")
-    summary |= {"model_dir": output_dir / checkpoints.MODEL, "notes": tuple(summary["notes"])}
-    return TrainResult(**summary)
+def already_finished(output_dir: Path, key: str, pause_at: int | None = None) -> TrainResult | None:
+    """The result of this very training where it was finished before, or stands at its pause."""
+    summary = checkpoints.finished(output_dir, key, pause_at)
+    return result_of(summary, output_dir) if summary else None
+
+
+def result_of(summary: dict[str, Any], output_dir: Path) -> TrainResult:
+    """The result that a saved summary tells of; its model is where it was saved to in ``output_dir``."""
+    told = {name: value for name, value in summary.items() if name != "key"}
+    is_done = told.get("finished", True)
+    folder = output_dir / checkpoints.MODEL if is_done else checkpoints.step_folder(output_dir, told["steps"])
+    return TrainResult(**told | {"model_dir": folder, "notes": tuple(told["notes"])})
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -277,6 +277,7 @@ def train_preference(
     max_length: int = 1024,
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    pause_at: int | None = None,
     store: Path | None = None,
     say: Say = say_nothing,
 ) -> TrainResult:
@@ -290,7 +291,8 @@ def train_preference(
     reference log-probabilities are kept and found; ``say`` hears of it.
 
     Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
-    The same call goes on from the newest whole checkpoint in ``output_dir``.
+    The same call goes on from the newest whole checkpoint in ``output_dir``. With ``pause_at`` a training that is
+    longer ends at that step for now, and its model so far is kept.
     """
     if config.chooses_lambda:
         raise ValueError("lam: auto is chosen before a training; give each training its own λ")
@@ -304,7 +306,7 @@ def train_preference(
         max_length=max_length,
         dtype=dtype,
     )
-    done = loop.already_finished(output_dir, key)
+    done = loop.already_finished(output_dir, key, pause_at)
     if done:
         return done
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
@@ -365,4 +367,5 @@ def train_preference(
         should_stop=should_stop,
         save=save,
         notes=loading.template_note(tokenizer) + notes,
+        pause_at=pause_at,
     )

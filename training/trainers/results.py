@@ -45,10 +45,11 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """A finished training.
+    """A training that came to its end, or to the step at which it was to pause.
 
     ``loss`` is the mean over the last tenth of the steps; ``seconds`` (of the steps, without loading and the
     reference's pass) and ``tokens`` count from step 1, also of a resumed one; ``notes`` are sentences for the screen.
+    Not ``finished``: it paused at the step that was asked for, whose weights are at ``model_dir``.
     """
 
     model_dir: Path
@@ -58,3 +59,4 @@ class TrainResult:
     tokens: int
     resumed_from: int
     notes: tuple[str, ...] = ()
+    finished: bool = True

@@ -104,6 +104,7 @@ def train_sft(
     max_length: int = 1024,
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    pause_at: int | None = None,
     section: str = "sft",
 ) -> TrainResult:
     """Fine-tune ``model`` on the rows and publish the result at ``output_dir/model``.
@@ -115,7 +116,8 @@ def train_sft(
     ``section`` is the part of the run's config that an error names.
 
     Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
-    The same call goes on from the newest whole checkpoint in ``output_dir``.
+    The same call goes on from the newest whole checkpoint in ``output_dir``. With ``pause_at`` a training that is
+    longer ends at that step for now, and its model so far is kept.
     """
     rows = rows[: config.limit] if config.limit else rows
     key = training_key(
@@ -127,7 +129,7 @@ def train_sft(
         max_length=max_length,
         dtype=dtype,
     )
-    done = loop.already_finished(output_dir, key)
+    done = loop.already_finished(output_dir, key, pause_at)
     if done:
         return done
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
@@ -164,4 +166,5 @@ def train_sft(
         should_stop=should_stop,
         save=save,
         notes=loading.template_note(tokenizer) + notes,
+        pause_at=pause_at,
     )

@@ -1,0 +1,72 @@
+"""Saves what early stopping asked and decided: fenced by the attempt's lease, idempotent by unique names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alignment_app.models import Iteration, StageAttempt, StepCheck, StepComparison
+from alignment_app.services import events
+from alignment_app.services.rows import BATCH, storable
+from alignment_app.services.stages import held, note
+from training.domain.early_stopping import Finding
+from training.domain.rows import ComparisonDraft
+
+
+def save_comparisons(attempt: StageAttempt, iteration: Iteration, step: int, drafts: Sequence[ComparisonDraft]) -> None:
+    """Keep verdicts on the answers of a step, one a prompt."""
+    with held(attempt):
+        StepComparison.objects.bulk_create(
+            (
+                StepComparison(
+                    iteration=iteration,
+                    step=step,
+                    prompt_id=draft.prompt_id,
+                    response_id=draft.response_a_id,
+                    against_id=draft.response_b_id,
+                    verdict_first=draft.verdict_ab,
+                    verdict_second=draft.verdict_ba,
+                    raw_first=storable(draft.raw_ab),
+                    raw_second=storable(draft.raw_ba),
+                    outcome=draft.outcome,
+                )
+                for draft in drafts
+            ),
+            batch_size=BATCH,
+            ignore_conflicts=True,
+        )
+
+
+def decide(
+    attempt: StageAttempt, iteration: Iteration, *, step: int, against: int | None, judge: str, finding: Finding
+) -> StepCheck:
+    """Keep what was decided on a step, once, and say it in the log."""
+    with held(attempt):
+        check, is_new = StepCheck.objects.get_or_create(
+            iteration=iteration,
+            step=step,
+            defaults={
+                "against_step": against,
+                "judge": judge,
+                "wins": finding.wins,
+                "ties": finding.ties,
+                "losses": finding.losses,
+                "unparsed": finding.unparsed,
+                "decision": finding.decision,
+                "reason": _sentence(step, against, finding),
+            },
+        )
+        if is_new:
+            events.log(iteration.run_id, check.reason)
+            note(attempt, steps_checked=iteration.step_checks.count(), comparing=None)
+    return check
+
+
+def _sentence(step: int, against: int | None, finding: Finding) -> str:
+    if against is None:
+        return f"Step {step} is the first checkpoint; the next one is held against it."
+    text = f"Step {step} won {finding.wins} and lost {finding.losses} validation prompts against step {against}"
+    if finding.decision == "stop":
+        return f"{text}: it no longer wins, so the training stops and step {against} is the model."
+    if finding.decision == "undecided":
+        return f"{text}: too few to say anything. The training goes on."
+    return f"{text}: the training goes on."

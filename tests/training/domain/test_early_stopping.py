@@ -1,0 +1,36 @@
+"""When a training stops."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.domain.early_stopping import Decision, find
+from training.domain.rows import Verdict
+
+WIN: tuple[Verdict, Verdict] = ("first", "second")
+LOSE: tuple[Verdict, Verdict] = ("second", "first")
+TIE: tuple[Verdict, Verdict] = ("first", "first")
+UNPARSED: tuple[Verdict, Verdict] = ("first", "unparsed")
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "decision"),
+    [
+        ([WIN, WIN, LOSE], "go_on"),
+        ([WIN, LOSE], "stop"),
+        ([LOSE, LOSE, WIN], "stop"),
+        ([WIN, TIE, TIE], "undecided"),
+        ([UNPARSED] * 9, "undecided"),
+        ([], "undecided"),
+    ],
+)
+def test_a_checkpoint_goes_on_only_where_it_won_more_than_it_lost(
+    verdicts: list[tuple[Verdict, Verdict]], decision: Decision
+) -> None:
+    assert find(verdicts, min_decided=2).decision == decision
+
+
+def test_a_win_needs_both_orders_and_a_reply_without_a_verdict_counts_for_nobody() -> None:
+    found = find([WIN, TIE, ("second", "second"), ("tie", "second"), UNPARSED, LOSE], min_decided=1)
+    assert (found.wins, found.ties, found.losses, found.unparsed) == (1, 3, 1, 1)
+    assert found.decided == 2

@@ -1,0 +1,182 @@
+"""Early stopping as 001 section 3.1.3 has it: a checkpoint every n steps, held against the one before by a judge.
+
+The training pauses at each such step with a checkpoint to resume from; its model answers the validation prompts, and
+the judge compares the answers with those of the step before in both orders. What is saved is not asked again, whenever
+the process is killed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from alignment_app.models import Dataset, IterationPrompt, Response, StepCheck
+from alignment_app.selectors import work as selectors
+from alignment_app.services import events, rows, stages, step_checks
+from alignment_app.services.keeping import Progress
+from training.config import EarlyStoppingConfig
+from training.domain.early_stopping import FIRST, find
+from training.domain.rows import PromptRow, ResponseRow, Verdict
+from training.jobs.stage_work import CannotGoOn, StageWork
+from training.stages.evaluation import ComparisonItem, compare_responses
+from training.stages.responses import ResponseRequest, generate_responses
+from training.trainers import checkpoints
+from training.trainers.loop import result_of
+from training.trainers.results import TrainResult
+
+Train = Callable[[int], TrainResult]
+ROLE, PURPOSE = IterationPrompt.Role.VALIDATION, Response.Purpose.VALIDATION
+
+
+def train_with_early_stopping(
+    job: StageWork, folder: Path, stopping: EarlyStoppingConfig, train: Train
+) -> tuple[TrainResult, dict[str, Any]]:
+    """Train until a checkpoint no longer wins, or to the end; the better one is published at ``folder/model``.
+
+    ``train`` trains to a step, or to the end where that comes first. Also gives what was found, for the checkpoint.
+    """
+    checker = _Checker(job, stopping)
+    while True:
+        last = job.iteration.step_checks.order_by("step").last()
+        if last and last.decision == StepCheck.Decision.STOP:
+            assert last.against_step is not None
+            return _publish(folder, last.against_step), _told(last, last.against_step)
+        result = train((last.step if last else 0) + stopping.every)
+        if result.finished and (last is None or result.steps == last.step):
+            if last is None:
+                events.log(
+                    job.run.pk,
+                    f"The training ended after {result.steps} steps, before a second checkpoint: early stopping had "
+                    f"nothing to compare. Set training.early_stopping.every below {stopping.every}.",
+                    "warning",
+                )
+            shutil.rmtree(folder / checkpoints.STEPS, ignore_errors=True)
+            return result, _told(last, result.steps)
+        checker.check(result, last)
+        _keep_newest(folder, last, result)
+
+
+def _told(last: StepCheck | None, published: int) -> dict[str, Any]:
+    stopped_at = last.step if last and last.decision == StepCheck.Decision.STOP else None
+    return {"early_stopping": {"stopped_at": stopped_at, "published_step": published}}
+
+
+def _keep_newest(folder: Path, last: StepCheck | None, result: TrainResult) -> None:
+    """Remove the weights of steps that can no longer be published: two are enough."""
+    kept = {checkpoints.step_folder(folder, step) for step in (last.step if last else 0, result.steps)}
+    for path in (folder / checkpoints.STEPS).glob("step-*"):
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _publish(folder: Path, step: int) -> TrainResult:
+    """Put a step's weights where the iteration's model stands, by one rename."""
+    final, kept = folder / checkpoints.MODEL, checkpoints.step_folder(folder, step)
+    if kept.exists():
+        shutil.rmtree(final, ignore_errors=True)
+        kept.rename(final)
+    summary = checkpoints.read_summary(final)
+    if summary is None:
+        raise CannotGoOn(f"The weights of step {step} are gone from {kept}. Clone the run to train again.")
+    for place in (checkpoints.STEPS, checkpoints.RESUME):
+        shutil.rmtree(folder / place, ignore_errors=True)
+    return result_of({**summary, "finished": True}, folder)
+
+
+class _Checker:
+    """Answers, compares and decides for one training."""
+
+    def __init__(self, job: StageWork, stopping: EarlyStoppingConfig) -> None:
+        self.job, self.stopping = job, stopping
+        self.prompts = self._prompts()
+        self.judge = job.start.name if stopping.judge == "self" else job.teacher_name
+
+    def _prompts(self) -> list[PromptRow]:
+        job, name = self.job, self.stopping.dataset
+        if not job.iteration.iteration_prompts.filter(role=ROLE).exists():
+            dataset = Dataset.objects.get(name=name)
+            rows.use_prompts(job.attempt, job.iteration, selectors.first_prompts(dataset, self.stopping.count), ROLE)
+        found = selectors.iteration_prompts(job.iteration, ROLE)
+        if not found:
+            raise CannotGoOn(f"The data set {name!r} holds no validation prompts. Import some, then resume.")
+        return found
+
+    def check(self, result: TrainResult, last: StepCheck | None) -> None:
+        """Let the model of this step answer, hold its answers against the last ones, and decide."""
+        job, step = self.job, result.steps
+        before = last.step if last else None
+        self._answer(step, result.model_dir)
+        finding = FIRST
+        if before is not None:
+            self._compare(step, before)
+            asked = job.iteration.step_comparisons.filter(step=step)
+            verdicts = asked.values_list("verdict_first", "verdict_second")
+            pairs = cast(list[tuple[Verdict, Verdict]], list(verdicts))
+            finding = find(pairs, min_decided=self.stopping.min_decided)
+        job.engines.let_go()  # the training needs the memory
+        step_checks.decide(job.attempt, job.iteration, step=step, against=before, judge=self.judge, finding=finding)
+
+    def _answer(self, step: int, model: Path) -> None:
+        job = self.job
+        there = set(self._answers(step))
+        missing = [prompt for prompt in self.prompts if prompt.id not in there]
+        if not missing:
+            return
+        progress = _Quietly(job, step, done=len(there), total=len(self.prompts))
+        section = job.config.evaluation
+        sampling = job.sampling(section)
+        requests = [ResponseRequest(prompt, step, job.seed("validation", prompt.words)) for prompt in missing]
+        progress.save_as_they_come(
+            generate_responses(requests, job.engines.student(job.config, str(model)), sampling),
+            lambda drafts: rows.save_responses(
+                job.attempt,
+                job.iteration,
+                drafts,
+                purpose=PURPOSE,
+                author=f"M{job.start.number + 1} at step {step}",
+                sampling={
+                    "temperature": sampling.temperature,
+                    "top_p": sampling.top_p,
+                    "max_new_tokens": sampling.max_new_tokens,
+                },
+            ),
+        )
+
+    def _answers(self, step: int) -> dict[int, ResponseRow]:
+        """What the model of a step answered, by prompt."""
+        found = self.job.iteration.responses.filter(purpose=PURPOSE, index=step)
+        return {row.prompt_id: ResponseRow(row.pk, row.prompt_id, row.index, row.text) for row in found}
+
+    def _compare(self, step: int, before: int) -> None:
+        job = self.job
+        newer, older = self._answers(step), self._answers(before)
+        done = set(job.iteration.step_comparisons.filter(step=step).values_list("prompt_id", flat=True))
+        both = [prompt for prompt in self.prompts if prompt.id in newer and prompt.id in older]
+        items = [
+            ComparisonItem(prompt, newer[prompt.id], older[prompt.id], job.seed("validation compare", prompt.words))
+            for prompt in both
+            if prompt.id not in done
+        ]
+        if not items:
+            return
+        progress = _Quietly(job, step, done=len(done), total=len(both), against=before)
+        engine = job.student(job.start) if self.stopping.judge == "self" else job.teacher()
+        drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), job.sampling(job.config.judging))
+        progress.save_as_they_come(
+            drafts, lambda batch: step_checks.save_comparisons(job.attempt, job.iteration, step, batch)
+        )
+
+
+class _Quietly(Progress):
+    """Progress beside the training's own: the bar goes on counting steps."""
+
+    def __init__(self, job: StageWork, step: int, *, done: int, total: int, against: int | None = None) -> None:
+        self.step, self.against = step, against
+        super().__init__(job.keeper, unit="rows", done=done, total=total)
+
+    def tell(self) -> None:
+        """Say which step is looked at, and how far that is."""
+        comparing = {"step": self.step, "against": self.against, "done": self.done, "total": self.total}
+        stages.note(self.attempt, comparing=comparing)
