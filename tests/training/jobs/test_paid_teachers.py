@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.core import serializers
 
+from alignment_app import logs
 from alignment_app.models import (
     Dataset,
     Judgement,
@@ -343,3 +348,49 @@ def test_an_openai_compatible_teacher_is_paid_the_same_way(launch: Callable[...,
         assert all(headers["authorization"] == f"Bearer {PLAIN_KEY}" for headers in server.headers)
     finally:
         server.close()
+
+
+@pytest.mark.parametrize("kind", ["gemini", "openai_compatible"])
+def test_a_key_is_found_nowhere_though_the_server_repeats_it(
+    launch: Callable[..., Run], admin: Any, client: Any, kind: str
+) -> None:
+    seen: list[str] = []
+    good = candidate if kind == "gemini" else chat
+
+    def tell(text: str, number: int, body: dict[str, Any]) -> Reply:
+        seen.append(text)
+        if len(seen) % 5 == 0:
+            return as_json({"error": {"message": f"slow down, {PLAIN_KEY}", "code": 429}}, 429)
+        if len(seen) > 60:
+            return as_json({"error": {"message": f"API key not valid: {PLAIN_KEY}", "code": 401}}, 401)
+        return good(f"You sent {PLAIN_KEY}.\nScore: {len(seen) % 6}")
+
+    server = Provider(tell)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(logs.HideKeys())
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    address = server.address + ("" if kind == "gemini" else "/v1")
+    try:
+        keys.store("echo", kind, address, PLAIN_KEY, by=admin)
+        run = launch(paid={"kind": kind, "base_url": address, "key": "echo", "concurrency": 4})
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        server.close()
+    assert run.status == Run.Status.FAILED
+    assert "refused the key" in run.status_reason
+    assert any(PLAIN_KEY in value for headers in server.headers for value in headers.values())  # it was sent
+    rows = [row for model in apps.get_models() for row in model._base_manager.all()]
+    everything = serializers.serialize("json", rows)
+    assert PLAIN_KEY not in everything
+    assert PLAIN_KEY not in stream.getvalue()
+    client.force_login(admin)
+    one, api = f"/runs/{run.pk}", f"/api/v1/runs/{run.pk}"
+    pages = [f"{one}/", f"{one}/samples/?stage=judgements", f"{one}/config.yaml", "/keys/", "/system/"]
+    for page in (*pages, f"{api}/", f"{api}/events/", f"{api}/samples/", f"{api}/costs/", "/data/exports/"):
+        response = client.get(page)
+        assert response.status_code == 200, page
+        assert PLAIN_KEY not in response.content.decode()
