@@ -37,11 +37,11 @@ class Curve:
 
     def as_json(self) -> dict[str, Any]:
         """What the page's script draws."""
-        return {name: getattr(self, name) for name in ("label", "steps", "lines", "limit")} | self.as_notes()
+        return {name: getattr(self, name) for name in ("label", "steps", "lines")} | self.as_notes()
 
     def as_notes(self) -> dict[str, Any]:
         """Which curve it is, and what it shows in words."""
-        which = {name: getattr(self, name) for name in ("iteration", "stage", "series")}
+        which = {name: getattr(self, name) for name in ("iteration", "stage", "series", "limit")}
         return which | {"notes": [asdict(note) for note in self.notes]}
 
 

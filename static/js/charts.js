@@ -155,7 +155,7 @@ export class Curves {
   annotate(curves) {
     for (const curve of curves) {
       const known = this.curves.get(this.key(curve));
-      if (known) known.notes = curve.notes;
+      if (known) Object.assign(known, { notes: curve.notes, limit: curve.limit });
     }
     const chosen = this.curves.get(this.chosen);
     if (chosen) this.drawNotes(chosen);

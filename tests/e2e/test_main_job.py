@@ -85,6 +85,18 @@ def test_launch_watch_cancel_resume_compare_and_chat(page: Page, data: Site) -> 
     expect(page.locator("#state")).to_contain_text("Finished", timeout=240_000)
     expect(responses.locator("[data-count]")).to_have_text("256")
 
+    # The curves came while nobody touched the page; the checkpoint's page draws the same from the record.
+    margin = page.get_by_role("img", name=re.compile("^Margin.* of M2 by training step"))
+    expect(margin).to_be_visible()
+    run_address = page.url
+    page.goto(f"{data.url}/checkpoints/")
+    page.get_by_role("link", name=re.compile("^M2")).first.click()
+    expect(margin).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Every step as CSV").click()
+    assert "kl,grad_norm" in Path(download.value.path()).read_text(encoding="utf-8").splitlines()[0]
+    page.goto(run_address)
+
     page.get_by_role("link", name="Pairs").first.click()
     expect(page.get_by_text("The teacher's response against the student's.").first).to_be_visible()
 
