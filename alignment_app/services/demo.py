@@ -24,7 +24,6 @@ DATASETS: Final[dict[str, tuple[str, DataKind, str, str]]] = {
     "miniature-ift": ("ift.jsonl", "demonstrations", "imported", "Instructions of the miniature with answers."),
     "miniature-eft": ("eft.jsonl", "demonstrations", "imported", "Judge prompts of the miniature with judgements."),
     "miniature-replay": ("replay.jsonl", "demonstrations", "imported", "Raw documents of the miniature's world."),
-    "miniature-ranked": ("ranked.jsonl", "scored", "imported", "Responses in their order, to build judging rows from."),
     "miniature-prompts": ("prompts.jsonl", "prompts", "imported", "Prompts to train with."),
     "miniature-validation": ("prompts_validation.jsonl", "prompts", "evaluation", "Prompts to tune settings on."),
     "miniature-test": (
@@ -33,6 +32,7 @@ DATASETS: Final[dict[str, tuple[str, DataKind, str, str]]] = {
         "evaluation",
         "Held-out prompts, worded as nowhere else.",
     ),
+    "miniature-ranked": ("ranked.jsonl", "scored", "imported", "Responses in their order, to build judging rows from."),
 }
 
 

@@ -27,6 +27,7 @@ def built(tmp_path: Path) -> Path:
         "ift.jsonl": [{"prompt": "Name a colour.", "completion": "Red."}],
         "eft.jsonl": [{"prompt": "Judge this.", "completion": "Score: 5", "weights": [[0, 5, 3.0]]}],
         "replay.jsonl": [{"messages": [], "completion": "A rose is red."}],
+        "ranked.jsonl": [{"prompt": "Why?", "responses": [{"text": "So.", "rank": 1}, {"text": "No.", "rank": 2}]}],
         "prompts.jsonl": [{"prompt": f"Question {number}?"} for number in range(4)],
         "prompts_validation.jsonl": [{"prompt": "Another?"}],
         "prompts_test.jsonl": [{"prompt": "Held out?"}],

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from training.miniature import build as building
 from training.miniature.build import Miniature, Size, build, find, place
 
-SMALL = Size(documents=256, ift=12, eft=40, replay=8)
+SMALL = Size(documents=256, ift=12, eft=40, replay=8, ranked=6)
 
 
 def quiet(step: str, done: int, total: int) -> None:

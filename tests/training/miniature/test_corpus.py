@@ -80,3 +80,12 @@ def test_prompts_for_training_ask_each_question_once_and_the_held_out_ones_are_w
     assert max(Counter(row["family"] for row in test).values()) <= 19
     documents = "\n".join(corpus.documents(4_000, Noise(1), random.Random(1)))
     assert not {row["prompt"] for row in test} & ({row["prompt"] for row in train} | set(documents.split("\n")))
+
+
+def test_ranked_responses_stand_in_the_order_of_their_grades() -> None:
+    for row in corpus.ranked_rows(60, Noise(0), random.Random(0)):
+        ranked = sorted(row["responses"], key=lambda response: response["rank"])
+        grades = [grade(row["prompt"], response["text"]).score for response in ranked]
+        assert [response["rank"] for response in ranked] == list(range(1, len(ranked) + 1))
+        assert len(ranked) in (3, 4)
+        assert grades == sorted(set(grades), reverse=True)
