@@ -47,7 +47,6 @@ ESSENTIAL: Final = frozenset(
         "training.loss",
         "training.beta",
         "training.lam",
-        "training.max_pairs",
         "training.held_out_pairs",
         "training.reference",
         "training.learning_rate",
@@ -139,6 +138,7 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "sft.datasets": "Data sets",
     "sft.corrections": "People's scores",
     "sft.corrections_repeat": "Times each score",
+    "sft.limit": "Most rows to train on",
     "evaluation.dataset": "Data set",
     "training.lora": "Low-rank adaptation (LoRA)",
     "training.early_stopping": "Early stopping",
@@ -176,6 +176,12 @@ LABELS: Final = {
     "final_learning_rate": "Final learning rate",
     "min_parse_rate": "Smallest parse rate",
     "min_margin": "Smallest margin",
+    "min_replies": "Replies before it counts",
+    "self_judge_prompts": "Prompts for the self-judge",
+    "save_steps": "Steps between saves",
+    "warmup_ratio": "Share of warm-up",
+    "tensor_parallel": "GPUs a model",
+    "concurrency": "Requests at once",
 }
 CHOICE_LABELS: Final[dict[str, str]] = {
     **PARADIGMS,

@@ -80,6 +80,11 @@ class LaunchSection:
         return [item for item in self.fields if not item.is_essential]
 
     @property
+    def folded(self) -> int:
+        """How many of the folded fields apply."""
+        return sum(item.is_shown for item in self.advanced)
+
+    @property
     def is_open(self) -> bool:
         """Folded away unless something in it needs to be read."""
         return any(item.problems or item.warnings for item in self.advanced)

@@ -31,11 +31,12 @@ class Item:
 
 
 def sources() -> list[tuple[str, str]]:
-    """(value, label) of runs and data sets that hold responses."""
+    """(value, label) of runs and data sets that hold responses, those of them first whose responses have scores."""
     runs = Run.objects.filter(iterations__responses__isnull=False).distinct().order_by("-pk")[:20]
     sets = Dataset.objects.filter(prompts__responses__iteration__isnull=True, prompts__responses__isnull=False)
     found = [(f"run:{run.pk}", f"run {run.pk}: {run.name}") for run in runs]
-    return found + [(f"data:{one.pk}", one.name) for one in sets.distinct().order_by("name")[:40]]
+    ordered = sorted(sets.distinct().order_by("name")[:40], key=lambda one: one.kind != Dataset.Kind.SCORED)
+    return found + [(f"data:{one.pk}", one.name) for one in ordered]
 
 
 def items(source: str, query: str, *, compares: bool) -> list[Item]:

@@ -68,7 +68,8 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
         return {"lines": lines, "width": max(len(line.stages) for line in lines)}
     if part == "health":
         found = health.of_run(run)
-        return {"health": found, "alarm_count": sum(len(one.alarms) for one in found), "eft": health.eft_of(run)}
+        crossed = [(one.where, figure) for one in found for figure in one.alarms]
+        return {"health": found, "alarms": crossed, "eft": health.eft_of(run)}
     if part == "sample":
         return {"sample": samples.latest(run)}
     if part == "costs":

@@ -33,6 +33,17 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
   document.dispatchEvent(new CustomEvent("themechange")),
 );
 
+// On a narrow screen the bar scrolls: it begins at the page one is on, and fades where it goes on.
+const nav = document.querySelector(".nav");
+if (nav) {
+  const fade = () => nav.classList.toggle("goes-on", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 4);
+  const here = nav.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+  nav.addEventListener("scroll", fade, { passive: true });
+  addEventListener("resize", fade);
+  fade();
+}
+
 /** A short line at the bottom that goes away by itself. */
 export function toast(text, tone = "") {
   const line = document.createElement("p");

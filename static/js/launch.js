@@ -37,7 +37,11 @@ function say(fields) {
   }
   for (const section of form.querySelectorAll(".launch-section")) {
     section.hidden = !section.querySelector("[data-field]:not([hidden])");
-    for (const more of section.querySelectorAll("details.more")) more.hidden = !more.querySelector("[data-field]:not([hidden])");
+    for (const more of section.querySelectorAll("details.more")) {
+      const shown = more.querySelectorAll("[data-field]:not([hidden])").length;
+      more.hidden = !shown;
+      more.querySelector("summary .mute").textContent = `(${shown})`;
+    }
   }
 }
 

@@ -134,6 +134,10 @@ function name(plot, measure, theme) {
   );
 }
 
+// A question that stands open is answered before the page under it is drawn anew.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.querySelector?.("details.ask[open]")) event.detail.shouldSwap = false;
+});
 select.addEventListener("change", draw);
 document.addEventListener("themechange", () => {
   drawn = "";

@@ -69,11 +69,11 @@ class PreferenceConfig(Section):
 
     method: Literal["preference", "positive_only"] = Field(
         "preference",
-        description="positive_only fine-tunes on the chosen responses alone: the ablation of 001 appendix A.4.",
+        description="Fine-tuning on the chosen responses alone is the ablation of 001 appendix A.4.",
     )
     loss: LossName = Field(
         "dpo",
-        description="dpo, ipo, sr_dpo and sr_ipo sum log-probabilities as the papers do; trl:ipo averages over tokens.",
+        description="DPO, IPO and their Sr- kin sum log-probabilities as the papers do; trl:ipo averages over tokens.",
     )
     beta: float = Field(0.1, gt=0, le=100, description="β: how strongly the policy is held to the reference.")
     lam: Lambda = Field(

@@ -32,7 +32,7 @@ class EngineConfig(Section):
     """What generates the student's text."""
 
     kind: EngineKind = Field(
-        "transformers", description="transformers in process, vLLM, or an OpenAI-compatible server."
+        "transformers", description="transformers in process, vLLM in process, or an OpenAI-compatible server."
     )
     batch_size: int = Field(64, ge=1, le=4096, description="Completions generated together.")
     base_url: str = Field("", description="Address of the server, for openai_compatible.")
@@ -45,7 +45,7 @@ class TeacherConfig(Section):
 
     kind: TeacherKind = Field(
         "none",
-        description="oracle is the miniature's; checkpoint is any local or hub model; gemini needs a key.",
+        description="The oracle knows the miniature alone; Gemini and most servers need a key.",
     )
     model: str = Field("", description="Model name or path; empty for oracle.")
     base_url: str = Field("", description="Address of the server, for openai_compatible. Empty for Gemini: Google's.")
@@ -79,7 +79,9 @@ class TeacherConfig(Section):
 class SFTConfig(Section):
     """M0 to M1: supervised fine-tuning on IFT + EFT, loss on target tokens only (001 section 3.1.3)."""
 
-    enabled: bool = Field(True, description="Off: the student is already instruction-tuned and is M1 as it is.")
+    enabled: bool = Field(
+        True, description="Train M1 from M0. Off: the student is M1 as it is, already instruction-tuned."
+    )
     datasets: tuple[str, ...] = Field((), description="Names of data sets with prompt-response rows (IFT, EFT), mixed.")
     limit: int | None = Field(None, ge=1, description="At most so many rows in all; empty takes every row.")
     corrections: Corrections = Field(
@@ -106,7 +108,7 @@ class EFTConfig(Section):
 
     enabled: bool = Field(
         False,
-        description="On: M0 is fine-tuned on sft.datasets alone and judges the ranked responses; what agrees with "
+        description="M0 is fine-tuned on the data sets above alone and judges the ranked responses; what agrees with "
         "people is added before M1 is trained.",
     )
     dataset: str = Field("", description="Name of a data set of prompts with ranked responses.")
@@ -187,7 +189,7 @@ class PairsConfig(Section):
     """Highest against lowest score, discarded where equal (001 section 2.3)."""
 
     rule: Literal["max_min", "random"] = Field(
-        "max_min", description="max_min is the papers'. random is a control: the same pairs in a drawn order."
+        "max_min", description="Highest against lowest is the papers'; the control has the same pairs in a drawn order."
     )
     min_margin: float = Field(0.0, ge=0, le=5, description="Pairs with a smaller score difference are left out.")
     from_dataset: str = Field("", description="Take ready preference pairs from this data set; nothing is generated.")
@@ -196,13 +198,13 @@ class PairsConfig(Section):
 class ReviewConfig(Section):
     """People confirm or override pairs before the training set is frozen."""
 
-    enabled: bool = Field(False, description="On: the run waits after the pairs until a lead lets it train.")
+    enabled: bool = Field(False, description="The run waits after the pairs until a lead lets it train.")
 
 
 class EvaluationConfig(Section):
     """What is measured on every checkpoint, on prompts that no training sees."""
 
-    enabled: bool = Field(True, description="Off: checkpoints are not evaluated.")
+    enabled: bool = Field(True, description="Each model answers held-out prompts and is held against the one before.")
     dataset: str = Field("", description="Name of the data set with held-out prompts.")
     count: int = Field(200, ge=1, le=100_000, description="Held-out prompts answered by each checkpoint.")
     pairs: str = Field(
