@@ -288,8 +288,11 @@ async function reveal() {
   const mine = (asked += 1);
   const here = item.id;
   if (answer.decision === "edit" && !$("edit").value.trim()) return;
+  const soFar = body();
+  // One score of two is on its way to both: the server takes both or neither.
+  if (soFar.scores && item.items.some((one) => soFar.scores[one.id] === undefined)) delete soFar.scores;
   try {
-    const found = await ask("POST", `tasks/${here}/reveal`, body());
+    const found = await ask("POST", `tasks/${here}/reveal`, soFar);
     if (mine !== asked || item?.id !== here) return;
     if (found.judge) showJudge(found.judge);
     showPreview(found.preview);
