@@ -80,7 +80,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=str(MODEL), help="folder of a checkpoint, or a name on the hub")
     parser.add_argument("--data", type=Path, default=DATA, help="JSON lines with messages or prompt, chosen, rejected")
-    parser.add_argument("--random-model", default="", help="0.1b, 0.5b or 1b: random weights, --model's tokenizer")
+    parser.add_argument("--random-model", default="", help="20m, 0.1b, 0.5b or 1b: random weights, --model's tokenizer")
     parser.add_argument("--pairs", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=1, help="runs of each variant; the table has their medians")
     parser.add_argument("--epochs", type=float, nargs="+", default=[1.0], help="a table for each number")

@@ -3,11 +3,13 @@
     python -m tests.benchmarks.training_kills [--kills 10] [--seed 1] [--pairs 48] [--epochs 10] [--model FOLDER]
 
 Sr-DPO with dropout, so that random states matter, AdamW, a cosine schedule, and a checkpoint after every second step.
-It runs once undisturbed. Then runs are killed until so many kills have fallen, at most four in one run. Each moment is
-drawn over the time that the undisturbed training took, from the model's folder to the saved model: while it loads, in
-the reference's pass, at a step, while it saves; every third kill waits for a checkpoint that is being written. Each
-killed run is started again until it ends. Compared are the losses of all steps and the hash of the final weights; exits
-1 where any differ.
+It runs once undisturbed. Then runs are killed until so many kills have fallen, four in one run, and each is started
+again after every kill until it ends. The first kill falls while the model loads or the reference is asked. Every third
+falls while a checkpoint is written: the process is halted, and killed where the checkpoint is not sealed yet. Each
+other one waits for a drawn number of steps after the start, then for a drawn part of a second, so that it falls in
+the middle of a step or of a save. Compared are the losses of all steps and the hash of the final weights; exits 1
+where any differ, and where fewer than two thirds of the kills were resumed from a checkpoint. Each training is a
+process of its own, forked from one that has imported the packages and computes nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,26 +28,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-POINTS, BEGUN, DONE = "points.jsonl", "begun", "done.json"
+POINTS, DONE = "points.jsonl", "done.json"
 MOST_IN_ONE = 4
+FORK = multiprocessing.get_context("fork")
+Process = multiprocessing.context.ForkProcess
 
 
 @dataclass
 class Killed:
-    """One training that was disturbed: where each kill fell, and what came of it."""
+    """One training that was disturbed: where each kill fell, the step that it was resumed from, and how it ended."""
 
     moments: list[str] = field(default_factory=list)
-    resumed_from: int = 0
+    resumed_from: list[int | None] = field(default_factory=list)
     same_losses: bool = False
     same_weights: bool = False
+
+    def __str__(self) -> str:
+        kills = (f"{at}, resumed from step {step}" for at, step in zip(self.moments, self.resumed_from, strict=True))
+        return (
+            f"killed {'; '.join(kills)}; losses {'equal' if self.same_losses else 'DIFFER'}, "
+            f"weights {'equal' if self.same_weights else 'DIFFER'}"
+        )
+
+
+@dataclass
+class Attempt:
+    """One process: the step that it resumed from (``None`` where it took none), and the steps it computed."""
+
+    resumed_from: int | None = None
+    points: list[tuple[int, float]] = field(default_factory=list)
 
 
 def main() -> int:
     options = parse()
-    if options.child:
-        return train(options.model, options.child, options.pairs, options.epochs)
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    import training.trainers.preference  # noqa: F401  once, for all that are forked
+
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         return prove(options, Path(folder))
 
@@ -57,7 +75,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--epochs", type=float, default=10.0)
     parser.add_argument("--model", default="", help="folder of a checkpoint; a very small one is made otherwise")
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -66,85 +83,124 @@ def prove(options: argparse.Namespace, folder: Path) -> int:
     if not options.model:
         from tests.little_student import save_little_student
 
-        options.model = str(save_little_student(folder / "model", width=48))
+        options.model = str(folder / "model")
+        saving = FORK.Process(target=save_little_student, args=(folder / "model",), kwargs={"width": 48})
+        saving.start()
+        saving.join()
     undisturbed = folder / "undisturbed"
     finish(start(options, undisturbed), undisturbed)
-    seconds = json.loads((undisturbed / DONE).read_text())["seconds"]
+    done = json.loads((undisturbed / DONE).read_text())
     losses, weights = outcome(undisturbed)
-    print(f"undisturbed: {len(losses)} steps in {seconds:.0f} s, loss {losses[1]:.6f} to {losses[len(losses)]:.6f}")
+    steps = len(losses)
+    print(
+        f"undisturbed: {steps} steps in {done['seconds']:.0f} s, loss {losses[1]:.6f} to {losses[steps]:.6f}",
+        flush=True,
+    )
     draw = random.Random(options.seed)
     runs: list[Killed] = []
-    kills = 0
-    while kills < options.kills:
-        run, where = Killed(), folder / f"killed-{len(runs)}"
-        while kills < options.kills and len(run.moments) < MOST_IN_ONE:
-            at_checkpoint = kills % 3 == 2
-            process = start(options, where)
-            said = kill(process, where, None if at_checkpoint else draw.uniform(0, seconds))
-            if not said:
-                break  # it ended first: that run is over
-            run.moments.append(said)
-            kills += 1
-        if not (where / DONE).exists():
+    for number in range(options.kills):
+        if number % MOST_IN_ONE == 0:
+            runs.append(Killed())
+            where = folder / f"killed-{len(runs)}"
+        run = runs[-1]
+        process = start(options, where)
+        if number == 0:
+            moment = while_it_prepares(process, where, draw.uniform(0, done["first_step"]))
+        elif number % 3 == 2:
+            moment = while_it_saves(process, where, skip=draw.randint(0, steps // 20))
+        else:
+            pause = draw.uniform(0, (done["seconds"] - done["first_step"]) / steps)
+            moment = after_steps(process, where, draw.randint(3, max(3, steps // 5)), pause)
+        run.moments.append(moment)
+        if len(run.moments) == MOST_IN_ONE or number == options.kills - 1:
             finish(start(options, where), where)
-        if not run.moments:
-            continue
-        found, hashed = outcome(where)
-        run.resumed_from = json.loads((where / DONE).read_text())["resumed_from"]
-        run.same_losses, run.same_weights = found == losses, hashed == weights
-        runs.append(run)
-        print(f"run {len(runs)}: killed {'; '.join(run.moments)}; last resumed from step {run.resumed_from}; "
-              f"losses {'equal' if run.same_losses else 'DIFFER'}, weights {'equal' if run.same_weights else 'DIFFER'}",
-              flush=True)  # fmt: skip
+            found, hashed = outcome(where)
+            run.resumed_from = [attempt.resumed_from for attempt in attempts(where)[1:]]
+            run.same_losses, run.same_weights = found == losses, hashed == weights
+            print(f"run {len(runs)}: {run}", flush=True)
     same = all(run.same_losses and run.same_weights for run in runs)
-    print(f"{kills} kills in {len(runs)} runs: {'all ended as the undisturbed one' if same else 'NOT all the same'}")
-    return 0 if same else 1
+    resumed = sum(bool(step) for run in runs for step in run.resumed_from)
+    print(
+        f"{options.kills} kills, {resumed} of them resumed from a checkpoint: "
+        f"{'every run ended as the undisturbed one' if same else 'NOT all the same'}"
+    )
+    return 0 if same and resumed >= options.kills * 2 / 3 else 1
 
 
-def start(options: argparse.Namespace, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.benchmarks.training_kills", f"--child={folder}", f"--model={options.model}"]
-    command += [f"--pairs={options.pairs}", f"--epochs={options.epochs}"]
+def start(options: argparse.Namespace, folder: Path) -> Process:
+    """Start or resume the training; returns when it begins."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / BEGUN).unlink(missing_ok=True)
-    with (folder / "output.txt").open("ab") as output:
-        return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    before = len(attempts(folder))
+    process = FORK.Process(target=train, args=(options.model, folder, options.pairs, options.epochs))
+    process.start()
+    while len(attempts(folder)) == before:
+        going_on(process, folder)
+        time.sleep(0.01)
+    return process
 
 
-def finish(process: subprocess.Popen[bytes], folder: Path) -> None:
-    if process.wait():
+def finish(process: Process, folder: Path) -> None:
+    process.join()
+    if process.exitcode:
         raise SystemExit(f"the training ended with an error:\n{(folder / 'output.txt').read_text()[-3000:]}")
 
 
-def kill(process: subprocess.Popen[bytes], folder: Path, after: float | None) -> str:
-    """Kill after so many seconds, or (``None``) while a checkpoint is written; where it fell, or "" had it ended."""
-    while process.poll() is None and not (folder / BEGUN).exists():  # packages are being imported
-        time.sleep(0.01)
-    began = time.monotonic()
-    there = set(folder.glob("resume/checkpoint-*"))
-    while process.poll() is None:
-        if after is not None and time.monotonic() - began >= after:
-            break
-        if after is None and (half_written := _half_written(folder, there)):
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return f"while {half_written} was written" + ("" if _unsealed(folder, half_written) else " (just sealed)")
-        time.sleep(0.0005 if after is None else 0.02)
-    if process.poll() is not None:
+def going_on(process: Process, folder: Path) -> None:
+    if process.exitcode is not None:
         finish(process, folder)
-        return ""
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    steps = read_points(folder)
-    return f"after step {max(steps)}" if steps else "before the first step"
+        raise SystemExit("the training ended before it was killed: give it more --epochs")
 
 
-def _half_written(folder: Path, before: set[Path]) -> str:
-    new = (path.name for path in folder.glob("resume/checkpoint-*") if path not in before)
-    return next((name for name in new if _unsealed(folder, name)), "")
+def while_it_prepares(process: Process, folder: Path, seconds: float) -> str:
+    """Kill so long after the beginning; where it fell."""
+    time.sleep(seconds)
+    return slay(process, folder)
 
 
-def _unsealed(folder: Path, name: str) -> bool:
-    return not (folder / "resume" / name / "plumbline_checkpoint.json").exists()
+def after_steps(process: Process, folder: Path, count: int, pause: float) -> str:
+    """Kill when this process has taken so many steps, and so many seconds have passed since; where it fell."""
+    wait_for_steps(process, folder, count)
+    time.sleep(pause)
+    return slay(process, folder)
+
+
+def wait_for_steps(process: Process, folder: Path, count: int) -> None:
+    while len(attempts(folder)[-1].points) < count:
+        going_on(process, folder)
+        time.sleep(0.005)
+
+
+def while_it_saves(process: Process, folder: Path, skip: int) -> str:
+    """Kill while a checkpoint is written, the first of this process after so many others; where it fell."""
+    wait_for_steps(process, folder, 1)  # what an earlier kill left half written is gone by then
+    seen = {path.name for path in folder.glob("resume/checkpoint-*") if is_sealed(path)}
+    while True:
+        going_on(process, folder)
+        new = [path for path in folder.glob("resume/checkpoint-*") if path.name not in seen]
+        for path in sorted(new, key=lambda path: int(path.name.split("-")[1]))[-1:]:
+            if skip or is_sealed(path):
+                seen.add(path.name)
+                skip = max(0, skip - 1)
+                continue
+            os.kill(process.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            if not is_sealed(path):
+                slay(process, folder)
+                return f"while {path.name} was written"
+            os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.0005)
+
+
+def is_sealed(checkpoint: Path) -> bool:
+    return (checkpoint / "plumbline_checkpoint.json").exists()
+
+
+def slay(process: Process, folder: Path) -> str:
+    going_on(process, folder)
+    process.kill()
+    process.join()
+    points = attempts(folder)[-1].points
+    return f"after step {points[-1][0]}" if points else "before a step"
 
 
 def outcome(folder: Path) -> tuple[dict[int, float], str]:
@@ -154,16 +210,26 @@ def outcome(folder: Path) -> tuple[dict[int, float], str]:
 
 
 def read_points(folder: Path) -> dict[int, float]:
-    """Step and loss as reported; a step that was computed again after a kill stands with its last loss."""
+    """Step and loss as computed; a step that was computed again after a kill stands with its last loss."""
+    return {step: loss for attempt in attempts(folder) for step, loss in attempt.points}
+
+
+def attempts(folder: Path) -> list[Attempt]:
+    """What each process wrote down."""
+    found: list[Attempt] = []
     path = folder / POINTS
-    points: dict[int, float] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
-            point = json.loads(line)
-        except ValueError:  # the kill fell in the middle of the line
+            told = json.loads(line)
+        except ValueError:  # a line that is being written, or that the kill cut off
             continue
-        points[int(point["step"])] = point["loss"]
-    return points
+        if "began" in told:
+            found.append(Attempt())
+        elif "resumed_from" in told:
+            found[-1].resumed_from = told["resumed_from"]
+        else:
+            found[-1].points.append((told["step"], told["loss"]))
+    return found
 
 
 def pairs_of(count: int) -> list[dict[str, Any]]:
@@ -184,8 +250,11 @@ def pairs_of(count: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def train(model: str, folder: Path, count: int, epochs: float) -> int:
-    """The training itself, every point written down as it comes."""
+def train(model: str, folder: Path, count: int, epochs: float) -> None:
+    """The training itself, in a process of its own; every step is written down as it is computed."""
+    output = os.open(folder / "output.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     from training.config import PreferenceConfig
     from training.trainers.preference import train_preference
 
@@ -193,20 +262,35 @@ def train(model: str, folder: Path, count: int, epochs: float) -> int:
         loss="sr_dpo", learning_rate=3e-3, final_learning_rate=3e-4, batch_size=8, micro_batch_size=4, epochs=epochs,
         save_steps=2, dropout=0.1,
     )  # fmt: skip
-    (folder / BEGUN).touch()
-    began = time.monotonic()
+    began, first_step = time.monotonic(), 0.0
+    last, steps_begun = 0, False
     with (folder / POINTS).open("a") as stream:
 
-        def report(point: dict[str, Any]) -> None:
-            stream.write("\n" + json.dumps({"step": point["step"], "loss": point["loss"]}) + "\n")
+        def write(**line: Any) -> None:
+            stream.write("\n" + json.dumps(line) + "\n")
             stream.flush()
 
+        def report(point: dict[str, Any]) -> None:
+            nonlocal last
+            last = int(point["step"])
+            if steps_begun:  # before, a resumed training reports the steps that its checkpoint holds
+                write(step=last, loss=point["loss"])
+
+        def after_a_step() -> bool:
+            nonlocal first_step, steps_begun
+            if not steps_begun:
+                write(resumed_from=last)
+                first_step, steps_begun = time.monotonic() - began, True
+            return False
+
+        write(began=os.getpid())
         result = train_preference(
             pairs_of(count), model=model, reference=model, output_dir=folder, config=config, seed=5, report=report,
-            should_stop=lambda: False, max_length=512, store=folder / "reference-logps",
+            should_stop=after_a_step, max_length=512, store=folder / "reference-logps",
         )  # fmt: skip
-    (folder / DONE).write_text(json.dumps({"resumed_from": result.resumed_from, "seconds": time.monotonic() - began}))
-    return 0
+    assert result.resumed_from == attempts(folder)[-1].resumed_from
+    done = {"first_step": first_step, "seconds": time.monotonic() - began}
+    (folder / DONE).write_text(json.dumps(done))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,12 @@ class Job:
     lam: float = 0.3
 
 
-SIZES = {"0.1b": (768, 12, 12), "0.5b": (1280, 26, 20), "1b": (1792, 26, 28)}  # width, layers, heads
+SIZES = {
+    "20m": (320, 8, 5),
+    "0.1b": (768, 12, 12),
+    "0.5b": (1280, 26, 20),
+    "1b": (1792, 26, 28),
+}  # width, layers, heads
 
 
 def save_random_model(size: str, tokenizer: str, folder: Path) -> Path:
