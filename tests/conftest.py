@@ -9,6 +9,7 @@ Set before Django loads, so this file and not pyproject.toml names the settings 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import subprocess
@@ -55,6 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
         # A worker of pytest-xdist that inherits this would load Django before it has a data folder of its own.
         del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of every garbage collection that a trainer or an engine asks for: it is much."""
+    gc.collect()
+    gc.freeze()
 
 
 def _keep_roles() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
+from django.db import connections
+
 from alignment_app.models import Run, Stage
-from alignment_app.services import runs
+from alignment_app.services import reaping, runs
 from alignment_app.services.imports import import_rows
 from training.config import RunConfig
 
@@ -52,3 +56,24 @@ def drive(run: Run) -> Run:
         work(run.pk, stage.queue)
     run.refresh_from_db()
     return run
+
+
+def drive_until_killed(run: Run) -> Run:
+    """Have a process of its own work on a run until :func:`kill_9` ends it; then do what the tender does about it."""
+    connections.close_all()
+    child = os.fork()
+    if not child:
+        try:
+            drive(run)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert reaping.reap_dead(reaping.this_host()) == 1
+    run.refresh_from_db()
+    return run
+
+
+def kill_9(*_: Any) -> Any:
+    """End this process as ``kill -9`` does."""
+    os.kill(os.getpid(), signal.SIGKILL)

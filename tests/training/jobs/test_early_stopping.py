@@ -11,7 +11,7 @@ import pytest
 
 from alignment_app.models import Run, StepCheck, StepComparison
 from alignment_app.services import artifacts, keeping, runs
-from tests.little_runs import drive, launch, pairs_config
+from tests.little_runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import ConfigError, RunConfig
 from training.jobs import early_stopping
 from training.trainers.results import TrainResult
@@ -19,10 +19,10 @@ from training.trainers.results import TrainResult
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def stopping_config(student: Path, *, min_decided: int = 1, **training: Any) -> dict[str, Any]:
-    """Twelve pairs, two a step: six steps, a checkpoint after each second one."""
-    stopping = {"every": 2, "dataset": "held-out questions", "count": 4, "min_decided": min_decided}
-    config = pairs_config(student, early_stopping=stopping, **training)
+def stopping_config(student: Path, *, pairs: int = 8, every: int = 2, **training: Any) -> dict[str, Any]:
+    """Two pairs a step, four steps an epoch; a checkpoint after each second step."""
+    stopping = {"every": every, "dataset": "held-out questions", "count": 4, "min_decided": 1}
+    config = pairs_config(student, pairs=pairs, early_stopping=stopping, **training)
     return config | {"evaluation": {"enabled": False, "max_new_tokens": 6, "temperature": 1.0}}
 
 
@@ -57,7 +57,7 @@ def decisions(run: Run) -> list[tuple[int, int | None, str]]:
     return list(StepCheck.objects.filter(iteration__run=run).values_list("step", "against_step", "decision"))
 
 
-def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published(
+def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published_and_each_decision_can_be_traced(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[int, str] = {}
@@ -82,33 +82,26 @@ def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published(
     ]
     texts = [event.payload["text"] for event in run.events.filter(kind="log")]
     assert any("it no longer wins, so the training stops and step 4 is the model" in text for text in texts)
-
-
-def test_every_decision_can_be_traced_to_the_answers_and_both_verdicts(
-    little_student: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    verdicts(monkeypatch, {4: "win", 6: "win"})
-    run = launch(stopping_config(little_student))
-    assert decisions(run) == [(2, None, "first"), (4, 2, "go_on"), (6, 4, "go_on")]
     rows = StepComparison.objects.filter(iteration__run=run)
     assert rows.count() == 8
     for row in rows.select_related("response", "against"):
         assert (row.response.index, row.against.index) == (row.step, row.step - 2)
         assert row.response.prompt_id == row.against.prompt_id == row.prompt_id
-        assert (row.verdict_first, row.verdict_second) == ("first", "second")
+        newer_won = ("first", "second"), ("second", "first")
+        assert (row.verdict_first, row.verdict_second) == newer_won[row.step == 6]
         assert "Verdict:" in row.raw_first
         assert "Verdict:" in row.raw_second
     checks = StepCheck.objects.filter(iteration__run=run, step__gt=2)
-    assert [(check.wins, check.losses) for check in checks] == [(4, 0), (4, 0)]
+    assert [(check.wins, check.losses) for check in checks] == [(4, 0), (0, 4)]
 
 
 def test_a_training_that_goes_on_to_its_end_is_the_one_without_early_stopping(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdicts(monkeypatch, {4: "tie", 6: "tie"})
-    paused = launch(stopping_config(little_student))
+    verdicts(monkeypatch, {4: "win", 6: "tie"})
+    paused = launch(stopping_config(little_student, pairs=12))
     plain = launch(pairs_config(little_student))
-    assert [decision for *_, decision in decisions(paused)] == ["first", "undecided", "undecided"]
+    assert [decision for *_, decision in decisions(paused)] == ["first", "go_on", "undecided"]
     one, other = paused.checkpoints.get(number=2), plain.checkpoints.get(number=2)
     assert one.steps == other.steps == 6
     assert weights(Path(artifacts.resolve(one.location))) == weights(Path(artifacts.resolve(other.location)))
@@ -117,11 +110,13 @@ def test_a_training_that_goes_on_to_its_end_is_the_one_without_early_stopping(
 def test_the_oracles_own_verdicts_on_noise_are_ties_and_stop_nothing(little_student: Path) -> None:
     run = launch(stopping_config(little_student, method="positive_only"))
     assert run.status == Run.Status.FINISHED, run.status_reason
-    assert [decision for *_, decision in decisions(run)] == ["first", "undecided", "undecided"]
-    assert run.checkpoints.get(number=2).steps == 6
+    assert [decision for *_, decision in decisions(run)] == ["first", "undecided"]
+    assert run.checkpoints.get(number=2).steps == 4
 
 
-def test_what_was_asked_before_a_stop_is_not_asked_again(little_student: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_asked_before_a_stop_or_a_kill_is_not_asked_again(
+    little_student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = verdicts(monkeypatch, {4: "win", 6: "lose"})
     monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
     progress = early_stopping._Quietly.after_save
@@ -131,38 +126,43 @@ def test_what_was_asked_before_a_stop_is_not_asked_again(little_student: Path, m
             self.keeper.command = "pause"
         progress(self)
 
+    def be_killed_in_the_middle(self: Any) -> None:
+        progress(self)
+        if self.against == 4 and self.done == 3:
+            kill_9()
+
     monkeypatch.setattr(early_stopping._Quietly, "after_save", stop_in_the_middle)
     run = launch(stopping_config(little_student, epochs=2))
     assert run.status == Run.Status.PAUSED, run.status_reason
     assert decisions(run) == [(2, None, "first"), (4, 2, "go_on")]
+    assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 2
+    monkeypatch.setattr(early_stopping._Quietly, "after_save", be_killed_in_the_middle)
+    runs.resume(run)
+    drive_until_killed(run)
+    assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 3
     monkeypatch.setattr(early_stopping._Quietly, "after_save", progress)
     before = len(asked)
-    runs.resume(run)
     drive(run)
     assert decisions(run) == [(2, None, "first"), (4, 2, "go_on"), (6, 4, "stop")]
-    assert len(asked) - before < 4
+    assert asked[before:] == [6]
     assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 4
     assert run.checkpoints.get(number=2).steps == 4
 
 
-def test_a_job_that_died_after_its_decision_publishes_without_training_again(
+def test_a_job_that_was_killed_after_its_decision_publishes_without_training_again(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts(monkeypatch, {4: "lose"})
     publish = early_stopping._publish
-
-    def die(*_: Any) -> TrainResult:
-        raise RuntimeError("killed here")
-
-    monkeypatch.setattr(early_stopping, "_publish", die)
-    run = launch(stopping_config(little_student, epochs=2))
-    assert run.status == Run.Status.FAILED
+    monkeypatch.setattr(early_stopping, "_publish", kill_9)
+    run = drive_until_killed(runs.launch(RunConfig.parse(stopping_config(little_student))))
+    assert run.status == Run.Status.QUEUED
+    assert decisions(run) == [(2, None, "first"), (4, 2, "stop")]
     folder = artifacts.run_folder(run.pk) / "M2" / "steps" / "step-2"
     wanted = weights(folder)
     assert json.loads((folder / "plumbline_training.json").read_text())["steps"] == 2
     monkeypatch.setattr(early_stopping, "_publish", publish)
     monkeypatch.setattr("training.jobs.start_training.train_preference", None)  # nothing may train now
-    runs.resume(run)
     drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     m2 = run.checkpoints.get(number=2)
@@ -171,9 +171,7 @@ def test_a_job_that_died_after_its_decision_publishes_without_training_again(
 
 
 def test_a_training_shorter_than_two_checkpoints_says_that_nothing_was_compared(little_student: Path) -> None:
-    config = stopping_config(little_student)
-    config["training"]["early_stopping"]["every"] = 50
-    run = launch(config)
+    run = launch(stopping_config(little_student, pairs=4, every=50))
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert decisions(run) == []
     texts = [event.payload["text"] for event in run.events.filter(kind="log")]

@@ -9,7 +9,7 @@ import pytest
 
 from alignment_app.models import PreferencePair, Run
 from alignment_app.services import artifacts, keeping, runs
-from tests.little_runs import drive, launch, pairs_config
+from tests.little_runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import LAMBDAS
 from training.jobs.train import chosen_rows
 
@@ -49,40 +49,43 @@ def test_a_run_whose_pairs_are_all_held_out_says_so(little_student: Path) -> Non
     assert "All 12 pairs are held out" in run.status_reason
 
 
-def test_lambda_is_chosen_on_the_held_out_pairs_and_each_trial_is_kept(little_student: Path) -> None:
-    run = launch(pairs_config(little_student, loss="sr_dpo", lam="auto", held_out_pairs=4))
-    assert run.status == Run.Status.FINISHED, run.status_reason
-    m2 = run.checkpoints.get(number=2)
-    trials = m2.metrics["trials"]
-    assert [trial["lam"] for trial in trials] == list(LAMBDAS)
-    best = max(trials, key=lambda trial: (trial["accuracy"], trial["margin"], -trial["lam"]))
-    assert m2.metrics["lam"] == best["lam"]
-    assert m2.metrics["margins"]["held_out"]["margin"] == pytest.approx(best["margin"], abs=1e-9)
-    folder = Path(artifacts.resolve(m2.location))
-    summary = json.loads((folder / "plumbline_training.json").read_text())
-    assert summary["steps"] == m2.steps == best["steps"]
-    assert not (folder.parent / "trials").exists()
-    series = {event.payload.get("series") for event in run.events.filter(kind="metrics")}
-    assert series == {f"λ {lam:g}" for lam in LAMBDAS}
-
-
-def test_a_choice_of_lambda_that_was_paused_trains_no_trial_twice(
+def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_trains_no_trial_twice(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = launch(pairs_config(little_student, loss="sr_ipo", lam="auto", held_out_pairs=4)).checkpoints.get(number=2)
+    config = pairs_config(little_student, loss="sr_dpo", lam="auto", held_out_pairs=4)
+    undisturbed = launch(config)
+    assert undisturbed.status == Run.Status.FINISHED, undisturbed.status_reason
+    wanted = undisturbed.checkpoints.get(number=2)
+    trials = wanted.metrics["trials"]
+    assert [trial["lam"] for trial in trials] == list(LAMBDAS)
+    best = max(trials, key=lambda trial: (trial["accuracy"], trial["margin"], -trial["lam"]))
+    assert wanted.metrics["lam"] == best["lam"]
+    assert wanted.metrics["margins"]["held_out"]["margin"] == pytest.approx(best["margin"], abs=1e-9)
+    folder = Path(artifacts.resolve(wanted.location))
+    summary = json.loads((folder / "plumbline_training.json").read_text())
+    assert summary["steps"] == wanted.steps == best["steps"]
+    assert not (folder.parent / "trials").exists()
+    series = {event.payload.get("series") for event in undisturbed.events.filter(kind="metrics")}
+    assert series == {f"λ {lam:g}" for lam in LAMBDAS}
 
     monkeypatch.setattr(keeping.Keeper, "should_stop", _in_the_third_trial)
-    run = launch(pairs_config(little_student, loss="sr_ipo", lam="auto", held_out_pairs=4))
-    monkeypatch.undo()
+    run = launch(config)
     assert run.status == Run.Status.PAUSED, run.status_reason
     stage = run.iterations.get(number=1).stages.get(kind="training")
     kept = stage.detail["trials"]
     assert len(kept) == 2
+    monkeypatch.setattr(keeping.Keeper, "should_stop", _killed_in_the_fourth_trial)
     runs.resume(run)
+    drive_until_killed(run)
+    stage.refresh_from_db()
+    assert stage.detail["trials"][:2] == kept
+    kept = stage.detail["trials"]
+    assert len(kept) == 3
+    monkeypatch.undo()
     drive(run)
     m2 = run.checkpoints.get(number=2)
-    assert m2.metrics["trials"][:2] == kept
-    assert _figures(m2.metrics["trials"]) == _figures(wanted.metrics["trials"])
+    assert m2.metrics["trials"][:3] == kept
+    assert _figures(m2.metrics["trials"]) == _figures(trials)
     assert m2.metrics["lam"] == wanted.metrics["lam"]
     assert _weights(m2) == _weights(wanted)
 
@@ -92,6 +95,13 @@ def _in_the_third_trial(keeper: keeping.Keeper) -> bool:
     if len(keeper.attempt.stage.detail.get("trials", ())) == 2 and keeper.attempt.stage.detail.get("series") == "λ 0.5":
         keeper.command = "pause"
     return keeper.command != "go on"
+
+
+def _killed_in_the_fourth_trial(keeper: keeping.Keeper) -> bool:
+    keeper.attempt.stage.refresh_from_db()
+    if len(keeper.attempt.stage.detail.get("trials", ())) == 3 and keeper.attempt.stage.detail.get("series") == "λ 1":
+        kill_9()
+    return False
 
 
 def _figures(trials: list[dict]) -> list[tuple[float, ...]]:
