@@ -50,12 +50,12 @@ def two(little_model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     for name, value in {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}.items():
         monkeypatch.setenv(name, value)
 
-    def run(kind: str, folder: Path, **changes: Any) -> tuple[TrainResult, list[dict[str, Any]]]:
+    def run(kind: str, folder: Path, stop: bool = False, **changes: Any) -> tuple[TrainResult, list[dict[str, Any]]]:
         points: list[dict[str, Any]] = []
         settings: dict[str, Any] = {
             "rows": PAIRS if kind == "preference" else ROWS, "launcher": TWO, "model": str(little_model), "seed": 3,
             "config": PREFERENCE if kind == "preference" else FINE_TUNING, "max_length": 256,
-            "should_stop": lambda: False,
+            "should_stop": lambda: stop and bool(points),
         }  # fmt: skip
         if kind == "preference":
             settings["reference"] = str(little_model)
@@ -115,12 +115,11 @@ def test_fine_tuning_in_two_processes_gives_the_losses_of_one(
 
 @pytest.mark.slow
 def test_a_stop_is_obeyed_by_both_and_resumed_from(two: Callable[..., Any], tmp_path: Path) -> None:
-    stopped_at = iter([*[False] * 10, *[True] * 10_000])
-    config = PREFERENCE.model_copy(update={"epochs": 40.0})
+    config = PREFERENCE.model_copy(update={"epochs": 12.0, "save_steps": 100})
     with pytest.raises(Stopped) as stopped:
-        two("preference", tmp_path / "run", config=config, should_stop=lambda: next(stopped_at))
+        two("preference", tmp_path / "run", stop=True, config=config)
     resumed, points = two("preference", tmp_path / "run", config=config)
-    assert resumed.resumed_from == stopped.value.step
+    assert resumed.resumed_from == stopped.value.step > 0
     whole, undisturbed = two("preference", tmp_path / "whole", config=config)
     assert [point["loss"] for point in points] == [point["loss"] for point in undisturbed]
     _same_weights(resumed.model_dir, whole.model_dir)
