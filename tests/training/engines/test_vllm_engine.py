@@ -133,3 +133,37 @@ def test_a_folder_without_a_model_is_refused_in_words(tmp_path: Path) -> None:
 
     with pytest.raises(EngineError, match="vLLM could not start"):
         VLLMEngine(tmp_path)
+
+
+def test_an_adapter_is_served_on_its_base_model_as_if_it_were_merged_in(wider_model: Path, tmp_path: Path) -> None:
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from training.engines.transformers_engine import TransformersEngine
+    from training.engines.vllm_engine import VLLMEngine
+
+    torch.manual_seed(4)
+    base = AutoModelForCausalLM.from_pretrained(wider_model)
+    # A rank that is none of vLLM's list, and a B that is not zero, as after some training.
+    shape = peft.LoraConfig(r=6, lora_alpha=24, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM")
+    adapted = peft.get_peft_model(base, shape)
+    for name, weights in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.5)
+    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
+    AutoTokenizer.from_pretrained(wider_model).save_pretrained(tmp_path / "merged")
+
+    greedy = Sampling(0, 1, 12)
+    engine = VLLMEngine(tmp_path / "adapter", max_length=512)
+    try:
+        found = _by_key(list(engine.generate(_requests(6), greedy)))
+    finally:
+        engine.close()
+    merged = _by_key(list(TransformersEngine(tmp_path / "merged").generate(_requests(6), greedy)))
+    unadapted = _by_key(list(TransformersEngine(wider_model).generate(_requests(6), greedy)))
+    for key, completion in merged.items():
+        assert found[key].text == completion.text
+        assert found[key].logprob == pytest.approx(completion.logprob, abs=1e-2)
+    assert any(unadapted[key].text != completion.text for key, completion in merged.items())
