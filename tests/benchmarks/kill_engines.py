@@ -161,7 +161,7 @@ def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> i
     found = what_was_made(killed)
     lines = compare(wanted, found)
     print(f"{kind}: undisturbed {seconds:.0f} s, {counts(wanted)}", flush=True)
-    print(f"  killed {len(struck)} times in {time.monotonic() - began:.0f} s, with {' '.join(struck)} rows", flush=True)
+    print(f"  killed {len(struck)} times in {time.monotonic() - began:.0f} s, at {', '.join(struck)}", flush=True)
     print("  " + ("; ".join(lines) if lines else "the same rows: none lost, none twice, the same texts"), flush=True)
     return int(bool(lines) or len(struck) < options.times)
 
@@ -197,7 +197,7 @@ def work_until_judged(run_id: int, moments: list[tuple[str, float]]) -> list[str
             if share * stage.total <= made < stage.total:
                 os.kill(child, signal.SIGKILL)
                 moments.pop(0)
-                struck.append(f"{made}")
+                struck.append(f"{made} {kind}")
                 break
         os.waitpid(child, 0)
         reaping.reap_dead(reaping.this_host())
