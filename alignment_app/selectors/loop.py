@@ -297,11 +297,11 @@ def _traffic(stage: Stage) -> str:
     speed = stage.detail.get("tokens_per_second")
     if speed is None or stage.done >= stage.total:
         return ""
-    told = [f"{number(stage.total - stage.done)} to go"]
+    told = [f"{number(stage.total - stage.done)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}go"]
     if flying := stage.detail.get("in_flight"):
-        told.append(f"{number(flying)} in flight")
+        told.append(f"{number(flying)}\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}flight")
     if speed >= 1:
-        told.append(f"{number(round(speed))} tokens/s")
+        told.append(f"{number(round(speed))}\N{NO-BREAK SPACE}tokens/s")
     return ", ".join(told)
 
 

@@ -23,9 +23,9 @@ function speed(rate) {
 function traffic(stage) {
   const { tokens_per_second: tokens, in_flight: flying } = stage.detail ?? {};
   if (tokens === undefined || stage.done >= stage.total) return "";
-  const told = [`${count(stage.total - stage.done)} to go`];
-  if (flying) told.push(`${count(flying)} in flight`);
-  if (tokens >= 1) told.push(`${count(Math.round(tokens))} tokens/s`);
+  const told = [`${count(stage.total - stage.done)}\u00a0to\u00a0go`];
+  if (flying) told.push(`${count(flying)}\u00a0in\u00a0flight`);
+  if (tokens >= 1) told.push(`${count(Math.round(tokens))}\u00a0tokens/s`);
   return told.join(", ");
 }
 

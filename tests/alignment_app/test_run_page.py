@@ -64,7 +64,7 @@ def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_s
     stage.detail = {"tokens_per_second": 1432.6, "in_flight": 64}
     stage.save(update_fields=["detail"])
     text = page(lead, run)
-    assert "80 to go, 64 in flight, 1,433 tokens/s" in text
+    assert "80 to go, 64 in flight, 1,433 tokens/s" in text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_reload_is_drawn_up_to_the_newest_event(lead: Client) -> None:
