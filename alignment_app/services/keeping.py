@@ -177,7 +177,6 @@ class MetricsLog:
 
     def __init__(self, keeper: Keeper, series: str = "") -> None:
         self.keeper, self.series = keeper, series
-        self.last: dict[str, Any] = {}
         self._points: list[dict[str, Any]] = []
         self._flushed = 0.0
         self._began: tuple[float, int] | None = None
@@ -185,7 +184,6 @@ class MetricsLog:
     def report(self, point: dict[str, Any]) -> None:
         """One step's figures; ``step`` and ``total_steps`` also move the bar."""
         self._points.append(point)
-        self.last = {**self.last, **point}
         if time.monotonic() - self._flushed > 0.5:
             self.flush()
 

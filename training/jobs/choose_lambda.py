@@ -41,7 +41,7 @@ def train_with_best_lambda(
                 "No held-out pair is left to choose λ on: people have excluded them all, or none fits into "
                 "student.max_length. Restore one, or clone the run with a λ by hand."
             )
-        told = {name: getattr(result, name) for name in ("steps", "loss", "seconds", "tokens", "notes")}
+        told = {name: getattr(result, name) for name in ("steps", "loss", "seconds", "tokens", "notes", "last")}
         about = {"pairs": found.pairs, "accuracy": found.accuracy, "margin": found.margin}
         trials = [*trials, {"lam": lam, **told, **about}]
         stages.note(job.attempt, trials=trials)
@@ -87,4 +87,5 @@ def _publish(folder: Path, best: dict[str, Any]) -> TrainResult:
         tokens=best["tokens"],
         resumed_from=0,
         notes=tuple(best["notes"]),
+        last=best["last"],
     )

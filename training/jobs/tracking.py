@@ -30,11 +30,6 @@ class Tracking:
         )
         self._trackers = Trackers(training, lambda text: events.log(job.run.pk, text, "warning"))
 
-    @property
-    def last(self) -> dict[str, Any]:
-        """The newest value of each curve."""
-        return self._metrics.last
-
     def __enter__(self) -> Self:
         return self
 

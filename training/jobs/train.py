@@ -87,7 +87,7 @@ def fine_tune(job: StageWork) -> dict[str, Any]:
             report=tracking.report,
             should_stop=job.keeper.should_stop,
         )
-    _register(job, result, tracking.last, kind=Checkpoint.Kind.SFT, reference=None)
+    _register(job, result, {}, kind=Checkpoint.Kind.SFT, reference=None)
     return _told(result)
 
 
@@ -104,8 +104,7 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
         )
     else:
         result = training.train(config, folder, "")
-    found = training.last | chosen
-    checkpoint = _register(job, result, found, kind=Checkpoint.Kind.PREFERENCE, reference=training.reference)
+    checkpoint = _register(job, result, chosen, kind=Checkpoint.Kind.PREFERENCE, reference=training.reference)
     measure_margins(job, checkpoint, training.reference, training.data)
     return _told(result) | {name: chosen[name] for name in ("lam",) if name in chosen}
 
@@ -119,7 +118,6 @@ class _Training:
         which = {"previous": self.start.number, "m1": 1, "base": 0}[job.config.training.reference]
         self.reference = selectors.checkpoint(job.run.pk, which)
         self.folder = artifacts.run_folder(job.run.pk) / f"M{self.start.number + 1}"
-        self.last: dict[str, Any] = {}
 
     def train(self, config: PreferenceConfig, folder: Path, series: str, *, pause_at: int | None = None) -> TrainResult:
         """Train into ``folder``, to step ``pause_at`` or the end.
@@ -142,7 +140,6 @@ class _Training:
             else:
                 reference = artifacts.resolve(self.reference.location)
                 result = start_training(job, "preference", self.data, config, reference=reference, **common)
-        self.last = tracking.last or self.last
         return result
 
     def measure(self, model: Path) -> MarginFigures:
@@ -188,6 +185,7 @@ def _register(
         steps=result.steps,
         seconds=result.seconds,
         metrics={
+            **result.last,
             **found,
             "tokens": result.tokens,
             "tokens_per_second": result.tokens / result.seconds if result.seconds else None,

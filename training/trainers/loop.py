@@ -207,6 +207,7 @@ class Progress(TrainerCallback):
         self.stopped = False
         self.paused = False
         self.losses: list[float] = []
+        self.last: dict[str, Any] = {}
         self.seconds = 0.0
         self._last = time.monotonic(), 0
 
@@ -218,8 +219,7 @@ class Progress(TrainerCallback):
             self.trainer.tokens_seen = before[-1].get("tokens", 0)
         self._last = time.monotonic(), self.trainer.tokens_seen
         for entry in before:
-            self.losses.append(float(entry["loss"]))
-            self.report(self._point(entry, state))
+            self._report(entry, state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """End here, with a checkpoint, where that was asked."""
@@ -236,7 +236,6 @@ class Progress(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         entry = state.log_history[-1]
-        self.losses.append(float(logs["loss"]))
         gradient = logs.get("grad_norm")
         if gradient is not None and not math.isfinite(float(gradient)):
             raise TrainingError(
@@ -253,7 +252,12 @@ class Progress(TrainerCallback):
             "seconds": self.seconds,
         }
         self._last = now, tokens
-        self.report(self._point(entry, state))
+        self._report(entry, state)
+
+    def _report(self, entry: dict[str, Any], state: Any) -> None:
+        self.losses.append(float(entry["loss"]))
+        self.last = self._point(entry, state)
+        self.report(self.last)
 
     def _point(self, entry: dict[str, Any], state: Any) -> dict[str, Any]:
         """An entry of the trainer's history as a point of the curves."""
@@ -303,6 +307,7 @@ def run(
             resumed_from=resume[1] if resume else 0,
             notes=notes,
             finished=finished,
+            last=progress.last,
         )
         summary = {"key": key, **asdict(result), "model_dir": str(folder)}
         weights = trainer.accelerator.get_state_dict(trainer.model) if world.num_processes > 1 else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class TrainResult:
 
     ``loss`` is the mean over the last tenth of the steps; ``seconds`` (of the steps, without loading and the
     reference's pass) and ``tokens`` count from step 1, also of a resumed one; ``notes`` are sentences for the screen.
+    ``last`` is the newest point of the curves, of the very step whose weights these are.
     Not ``finished``: it paused at the step that was asked for, whose weights are at ``model_dir``.
     """
 
@@ -60,3 +61,4 @@ class TrainResult:
     resumed_from: int
     notes: tuple[str, ...] = ()
     finished: bool = True
+    last: dict[str, Any] = field(default_factory=dict)

@@ -77,6 +77,7 @@ def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published_a
     assert m2.steps == 4
     assert weights(folder) == kept[4] != kept[6]
     assert m2.metrics["early_stopping"] == {"stopped_at": 6, "published_step": 4}
+    assert m2.metrics["step"] == 4  # and so the loss and the margin beside it
     assert sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and path.name != "tensorboard") == [
         "model"
     ]
