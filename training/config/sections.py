@@ -83,7 +83,11 @@ class SFTConfig(Section):
         True, description="Train M1 from M0. Off: the student is M1 as it is, already instruction-tuned."
     )
     datasets: tuple[str, ...] = Field((), description="Names of data sets with prompt-response rows (IFT, EFT), mixed.")
-    limit: int | None = Field(None, ge=1, description="At most so many rows in all; empty takes every row.")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="At most so many rows of the data sets, a share of each; people's scores come on top. Empty: all.",
+    )
     corrections: Corrections = Field(
         "none", description="Also train the judge on people's scores with their reasons; held-out prompts stay out."
     )

@@ -119,7 +119,6 @@ def train_sft(
     The same call goes on from the newest whole checkpoint in ``output_dir``. With ``pause_at`` a training that is
     longer ends at that step for now, and its model so far is kept.
     """
-    rows = rows[: config.limit] if config.limit else rows
     key = training_key(
         kind="sft",
         rows=list(rows),

@@ -132,7 +132,7 @@ def test_scores_with_reasons_train_the_judge_of_a_clone_and_held_out_ones_never_
     score_all(corrected, annotators[:2], reason="Too short.")
     clone = launch(
         little_student, iterations=0,
-        sft={"datasets": ["seed"], "corrections": "same_data", "batch_size": 4, "micro_batch_size": 4},
+        sft={"datasets": ["seed"], "limit": 6, "corrections": "same_data", "batch_size": 4, "micro_batch_size": 4},
     )  # fmt: skip
     drive(clone)
     clone.refresh_from_db()
@@ -142,7 +142,8 @@ def test_scores_with_reasons_train_the_judge_of_a_clone_and_held_out_ones_never_
     rows = artifacts.read_snapshot(m1.snapshot)
     taught = [row for row in rows if row["completion"].endswith("Score: 3")]
     held_out = set(measured.tasks.values_list("prompt__text", flat=True))
-    assert (len(rows), len(taught)) == (8 + 20, 20)
+    assert (len(rows), len(taught)) == (6 + 20, 20)
+    assert m1.steps == 7  # of 4: the limit on the data sets' rows leaves the scores alone
     assert all(row["completion"] == "Too short. Score: 3" for row in taught)
     assert not [row for row in taught if any(text in row["messages"][0]["content"] for text in held_out)]
     page = page_of(lead, "checkpoint", m1.pk)
