@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from alignment_app.admin import artifacts, data, runs
+from alignment_app.admin import artifacts, data, judging, runs
 
-__all__ = ["artifacts", "data", "runs"]
+__all__ = ["artifacts", "data", "judging", "runs"]
 
 admin.site.site_header = "Plumbline"
 admin.site.site_title = "Plumbline"

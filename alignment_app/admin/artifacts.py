@@ -14,6 +14,7 @@ from alignment_app.models import (
     DatasetSnapshot,
     Evaluation,
     Export,
+    PairMargin,
     PreferencePair,
     Response,
     SnapshotItem,
@@ -100,3 +101,15 @@ class ExportAdmin(RecordAdmin):
     list_display = ("id", "kind", "format", "author", "row_count", "content_hash", "created_at", "finished_at")
     list_filter = ("kind", "format")
     words = ("author__icontains", "content_hash__startswith")
+
+
+@admin.register(PairMargin)
+class PairMarginAdmin(RecordAdmin):
+    list_display = ("id", "checkpoint", "part", "pair_number", "margin", "augmented_margin", "score_difference")
+    list_filter = ("part",)
+    list_select_related = ("checkpoint",)
+    numbers = {"run": "checkpoint__run", "checkpoint": "checkpoint", "pair": "pair"}
+
+    @admin.display(description="Pair")
+    def pair_number(self, margin: PairMargin) -> int:
+        return margin.pair_id

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from alignment_app.admin.base import RecordAdmin, export_actions, short
-from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Prompt, Response
+from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Prompt, RejectedPrompt, Response
 
 
 def _responses_of_sets(sets: QuerySet[Any]) -> QuerySet[Any]:
@@ -68,6 +68,19 @@ class IterationPromptAdmin(RecordAdmin):
     @admin.display(description="Prompt")
     def first_words(self, use: IterationPrompt) -> str:
         return short(use.prompt.text)
+
+
+@admin.register(RejectedPrompt)
+class RejectedPromptAdmin(RecordAdmin):
+    list_display = ("id", "first_words", "reason", "rouge_l", "iteration", "round")
+    list_filter = ("reason",)
+    list_select_related = ("iteration",)
+    numbers = {"iteration": "iteration", "run": "iteration__run"}
+    words = ("text__icontains",)
+
+    @admin.display(description="Prompt")
+    def first_words(self, rejected: RejectedPrompt) -> str:
+        return short(rejected.text)
 
 
 @admin.register(Response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from django.conf import LazySettings
 
 from alignment_app.models import Run, RunEvent
+from alignment_app.services import artifacts
 from tests.little_runs import launch, pairs_config
 from training import fitting
 from training.trainers import preference
@@ -24,6 +26,7 @@ def _logged(run: Run) -> list[str]:
 
 
 def test_a_second_run_with_the_same_pairs_finds_the_references_log_probabilities(little_student: Path) -> None:
+    shutil.rmtree(artifacts.reference_store(), ignore_errors=True)  # other tests train on the same pairs
     first = launch(pairs_config(little_student))
     second = launch(pairs_config(little_student, beta=0.3, loss="sr_dpo"))
     third = launch(pairs_config(little_student, beta=0.5))

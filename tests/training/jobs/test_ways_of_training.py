@@ -60,7 +60,7 @@ def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_t
     assert [trial["lam"] for trial in trials] == list(LAMBDAS)
     best = max(trials, key=lambda trial: (trial["accuracy"], trial["margin"], -trial["lam"]))
     assert wanted.metrics["lam"] == best["lam"]
-    assert {name: wanted.metrics[name] for name in best["last"]} == best["last"]
+    assert {name: wanted.metrics[name] for name in ("step", "loss", "margin")}.items() <= best["last"].items()
     assert wanted.metrics["margins"]["held_out"]["margin"] == pytest.approx(best["margin"], abs=1e-9)
     folder = Path(artifacts.resolve(wanted.location))
     summary = json.loads((folder / "plumbline_training.json").read_text())
