@@ -459,8 +459,9 @@ document.addEventListener(
     }
     if (event.key !== "Enter" || event.isComposing) return;
     const withControl = event.ctrlKey || event.metaKey;
-    // On a focused link, fold or button Enter does what it does everywhere.
-    if (inField ? !withControl : event.target.closest("a, summary, button")) return;
+    // On a focused link, fold or button Enter does what it does everywhere; a dialog's button keeps the focus for a
+    // moment after the dialog has closed.
+    if (inField ? !withControl : event.target.closest("a, summary, button")?.checkVisibility()) return;
     event.preventDefault();
     event.stopPropagation();
     save();
