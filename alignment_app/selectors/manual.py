@@ -43,6 +43,4 @@ def _render(path: Path, changed: int) -> ManualPage:
             title = title or words
             token.attrSet("id", re.sub(r"[^\w -]", "", words.lower()).replace(" ", "-"))
     html = made.renderer.render(tokens, made.options, {})
-    return ManualPage(
-        title, html.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-    )
+    return ManualPage(title, html.replace("<table>", f"{_SCROLL}<table>").replace("</table>", "</table></div>"))

@@ -209,25 +209,25 @@ def pair_contents(iteration: Iteration) -> list[PairContent]:
     return [PairContent(*row) for row in found]
 
 
-def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-    """Pairs to train an iteration on (its own, or those of all so far) in TRL's format, each with its pair.
+def training_pairs(run_id: int, number: int, *, mix_previous: bool) -> QuerySet[PreferencePair]:
+    """The pairs to train an iteration on as they stand now: its own, or those of all so far.
 
     A prompt whose pair is held out in any of the run's iterations has none among them.
     """
     numbers = range(1, number + 1) if mix_previous else [number]
     held_out = PreferencePair.objects.filter(iteration__run=run_id, part=PreferencePair.Part.HELD_OUT)
-    pairs = (
-        PreferencePair.objects.filter(
-            iteration__run=run_id,
-            iteration__number__in=numbers,
-            state__in=PreferencePair.TRAINABLE,
-            part=PreferencePair.Part.TRAIN,
-        )
-        .exclude(prompt__content_hash__in=held_out.values("prompt__content_hash"))
-        .select_related("prompt", "chosen", "rejected")
-        .order_by("iteration__number", "prompt_id", "pk")
-    )
-    for pair in pairs:
+    return PreferencePair.objects.filter(
+        iteration__run=run_id,
+        iteration__number__in=numbers,
+        state__in=PreferencePair.TRAINABLE,
+        part=PreferencePair.Part.TRAIN,
+    ).exclude(prompt__content_hash__in=held_out.values("prompt__content_hash"))
+
+
+def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
+    """The ``training_pairs`` of an iteration in TRL's format, each with its pair."""
+    pairs = training_pairs(run_id, number, mix_previous=mix_previous)
+    for pair in pairs.select_related("prompt", "chosen", "rejected").order_by("iteration__number", "prompt_id", "pk"):
         yield _preference_row(pair), {"pair_id": pair.pk}
 
 

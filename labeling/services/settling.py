@@ -13,6 +13,7 @@ from typing import Any, cast
 from django.db.models import Exists, OuterRef, Sum
 
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, SnapshotItem, Stage
+from alignment_app.selectors.work import training_pairs
 from alignment_app.services import events
 from labeling.models import Queue, Review, Task
 from labeling.selectors import record
@@ -241,9 +242,7 @@ def mark_stale(iteration: Iteration) -> None:
     for snapshot in snapshots if mixes else snapshots.filter(iteration=iteration):
         gone = snapshot.items.exclude(pair__state__in=PreferencePair.TRAINABLE).count()
         inside = SnapshotItem.objects.filter(snapshot=snapshot, pair=OuterRef("pk"))
-        trainable = PreferencePair.objects.filter(
-            iteration=iteration, state__in=PreferencePair.TRAINABLE, part=PreferencePair.Part.TRAIN
-        )
+        trainable = training_pairs(iteration.run_id, snapshot.iteration.number, mix_previous=mixes)
         new = trainable.exclude(Exists(inside)).count()
         reason = ""
         if gone or new:

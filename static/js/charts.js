@@ -23,7 +23,7 @@ const SHAPES = {
 export const MOST_POINTS = 900;
 
 /** A colour of the stylesheet as the browser computes it in the present theme. */
-function colour(name) {
+export function colour(name) {
   const probe = document.createElement("span");
   probe.hidden = true;
   document.body.append(probe);

@@ -1,6 +1,6 @@
 // The lines of a study: the measure that is chosen, over the first field, a line for each value of the second.
 
-import { short } from "./charts.js";
+import { colour, short } from "./charts.js";
 
 const TONES = ["accent", "self", "good", "bad", "teacher", "ink"];
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
@@ -17,16 +17,6 @@ const SIGNS = [
 const select = document.getElementById("measure");
 let chart = null;
 let drawn = "";
-
-function colour(name) {
-  const probe = document.createElement("span");
-  probe.hidden = true;
-  document.body.append(probe);
-  probe.style.color = `var(--${name})`;
-  const value = getComputedStyle(probe).color;
-  probe.remove();
-  return value;
-}
 
 const read = () => JSON.parse(document.getElementById("plot-data").textContent);
 const shown = (value, form) => (form === "percent" ? `${(100 * value).toFixed(1)}\u00a0%` : short(value));

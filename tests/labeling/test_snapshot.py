@@ -7,7 +7,15 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 
-from alignment_app.models import Iteration, PreferencePair, Run
+from alignment_app.models import (
+    DatasetSnapshot,
+    Iteration,
+    IterationPrompt,
+    PreferencePair,
+    Response,
+    Run,
+    SnapshotItem,
+)
 from alignment_app.selectors import work
 from alignment_app.services import artifacts, stages
 from labeling.models import Queue, Review
@@ -95,3 +103,27 @@ def test_pairs_as_they_stand_become_a_data_set_that_a_clone_can_train_on(
     assert (flipped.task.second.text, flipped.task.first.text, 1.0) in texts  # type: ignore[union-attr]
     with pytest.raises(Refused, match="Choose another name"):
         corrections.export_pairs(iteration, "reviewed", by=lead)
+
+
+def test_a_set_of_several_iterations_counts_what_people_changed_in_each_of_them(
+    iteration: Iteration, annotators: list[User], lead: User
+) -> None:
+    """With ``mix_previous`` a snapshot holds the pairs of earlier iterations, too; a word on one forgets none."""
+    run = iteration.run
+    run.config["training"]["mix_previous"] = True
+    run.save(update_fields=["config"])
+    second = Iteration.objects.create(run=run, number=2)
+    last = PreferencePair.objects.latest("pk")
+    for rows in (PreferencePair.objects, Response.objects, IterationPrompt.objects):
+        rows.filter(prompt=last.prompt).update(iteration=second)
+    snapshot = DatasetSnapshot.objects.create(
+        iteration=second, kind="preference", content_hash="0" * 64, path="snapshots/x.jsonl", row_count=3
+    )
+    for position, (_, traced) in enumerate(work.preference_rows(run.pk, 2, mix_previous=True)):
+        SnapshotItem.objects.create(snapshot=snapshot, position=position, **traced)
+    assert snapshot.items.count() == PreferencePair.objects.count() == 3
+    for number, each in enumerate((second, iteration), start=1):
+        new = queues.NewQueue(f"of {each.number}", "pair", order="arrival", min_seconds=0.0)
+        reviews.submit(take(queues.make_queue(new, by=lead, iteration=each), annotators[0]), Answer("flip"))
+        snapshot.refresh_from_db()
+        assert f"{number} of its pairs would be left out now, and {number} would come in" in snapshot.stale_reason

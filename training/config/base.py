@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from training.domain.documents import not_yaml
+
 Probability = Annotated[float, Field(gt=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 
@@ -33,11 +35,5 @@ def read_yaml(text: str) -> Any:
     """Parse YAML safely. Raises :class:`ConfigError` with line and column where it is not YAML."""
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            [("", f"this is not valid YAML{where}; indent with spaces and quote text with ': '")]
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError([("", f"this is not valid YAML: {str(error)[:120]}")]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError([("", not_yaml(error))]) from None

@@ -79,13 +79,4 @@ def _publish(folder: Path, best: dict[str, Any]) -> TrainResult:
         shutil.rmtree(final, ignore_errors=True)
         trial.rename(final)
     shutil.rmtree(folder / "trials", ignore_errors=True)
-    return TrainResult(
-        model_dir=final,
-        steps=best["steps"],
-        loss=best["loss"],
-        seconds=best["seconds"],
-        tokens=best["tokens"],
-        resumed_from=0,
-        notes=tuple(best["notes"]),
-        last=best["last"],
-    )
+    return TrainResult.of({**best, "resumed_from": 0}, final)

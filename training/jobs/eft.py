@@ -11,12 +11,12 @@ from alignment_app.models import Dataset, Judgement, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, eft_rows, events, rows, stages
 from alignment_app.services.eft_rows import EFTRow
-from alignment_app.services.keeping import MetricsLog
 from training.domain.eft import Part, RankedJudgement, overlapping, select_eft
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.start_training import start_training
+from training.jobs.tracking import Tracking
 from training.stages.judgements import JudgeItem, judge_responses
-from training.trainers.sft import train_sft
 
 NAME = "IFT"  # of the model that was fine-tuned on IFT alone
 
@@ -26,18 +26,20 @@ def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
     data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
     if not data:
         raise CannotGoOn("The data sets of sft.datasets hold no rows. Import some, then resume.")
-    metrics = MetricsLog(job.keeper, NAME)
-    result = train_sft(
-        data,
-        model=artifacts.resolve(job.start.location),
-        output_dir=artifacts.run_folder(job.run.pk) / NAME,
-        config=job.config.sft,
-        seed=job.seed("ift"),
-        **job.student_limits,
-        report=metrics.report,
-        should_stop=job.keeper.should_stop,
-    )
-    metrics.flush()
+    folder = artifacts.run_folder(job.run.pk) / NAME
+    with Tracking(job, folder, job.config.sft, NAME) as tracking:
+        result = start_training(
+            job,
+            "sft",
+            data,
+            job.config.sft,
+            section="sft",
+            model=artifacts.resolve(job.start.location),
+            output_dir=folder,
+            seed=job.seed("ift"),
+            report=tracking.report,
+            should_stop=job.keeper.should_stop,
+        )
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
     location = str(result.model_dir.relative_to(settings.HOME))

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from training.domain.documents import not_yaml
 from training.domain.judges import Judge, JudgeError, judge_from_data
 
 FOLDER = Path(__file__).parent
@@ -21,14 +22,8 @@ def read_judge(text: str, *, version: int = 1) -> Judge:
         raise JudgeError([("", "the document is too long; a judge has at most 100,000 characters")])
     try:
         data = yaml.load(text, Loader=_Plain)  # a safe loader without aliases
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise JudgeError(
-            [("", f"this is not valid YAML{where}; indent with spaces and quote text with ': '")]
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise JudgeError([("", f"this is not valid YAML: {str(error)[:120]}")]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise JudgeError([("", not_yaml(error))]) from None
     return judge_from_data(data, version=version)
 
 

@@ -122,7 +122,7 @@ def _follow(
                 raise Stopped(line[name])
             if name == "result" and name in line:
                 found = line[name]
-                return TrainResult(**found | {"model_dir": Path(found["model_dir"]), "notes": tuple(found["notes"])})
+                return TrainResult.of(found, Path(found["model_dir"]))
     last = (folder / OUTPUT).read_text(errors="replace").strip()[-1500:]
     raise TrainingError(f"The training's processes ended with code {process.returncode}. They wrote last: {last}")
 

@@ -358,10 +358,9 @@ def already_finished(output_dir: Path, key: str, pause_at: int | None = None) ->
 
 def result_of(summary: dict[str, Any], output_dir: Path) -> TrainResult:
     """The result that a saved summary tells of; its model is where it was saved to in ``output_dir``."""
-    told = {name: value for name, value in summary.items() if name != "key"}
-    is_done = told.get("finished", True)
-    folder = output_dir / checkpoints.MODEL if is_done else checkpoints.step_folder(output_dir, told["steps"])
-    return TrainResult(**told | {"model_dir": folder, "notes": tuple(told["notes"])})
+    is_done = summary.get("finished", True)
+    folder = output_dir / checkpoints.MODEL if is_done else checkpoints.step_folder(output_dir, summary["steps"])
+    return TrainResult.of(summary, folder)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +62,9 @@ class TrainResult:
     notes: tuple[str, ...] = ()
     finished: bool = True
     last: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], model_dir: Path) -> TrainResult:
+        """A result that was written down as JSON, other entries aside, whose model now is at ``model_dir``."""
+        known = {one.name: told[one.name] for one in fields(cls) if one.name in told}
+        return cls(**known | {"model_dir": model_dir, "notes": tuple(told["notes"])})
