@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from alignment_app.models import Dataset, Iteration, IterationPrompt, Prompt, Response, StageAttempt
-from alignment_app.services.rows import BATCH, storable
+from alignment_app.services.rows import BATCH
 from alignment_app.services.stages import held
 from training.domain.eft import Part
 from training.domain.importing import content_hash
-from training.domain.rows import Message
+from training.domain.rows import Message, storable
 
 _ABOUT = {
     "train": "Judgements that agree with people's rankings; M1 is trained on them.",

@@ -34,6 +34,7 @@ from training.domain.rows import (
     PromptDraft,
     RejectedDraft,
     ResponseDraft,
+    storable,
 )
 
 BATCH = 500
@@ -41,11 +42,6 @@ BATCH = 500
 
 def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
-
-
-def storable(text: str) -> str:
-    """A model's text as every database takes it: PostgreSQL has no NUL, so one is shown as the replacement sign."""
-    return text.replace("\x00", "\ufffd")
 
 
 def _count(attempt: StageAttempt, rows: int) -> None:
@@ -57,16 +53,16 @@ def use_prompts(
 ) -> None:
     """Record which prompts an iteration uses, in this order. Those it uses already stay as they are."""
     with held(attempt):
-        start = iteration.iteration_prompts.filter(role=role).count()
+        used = set(iteration.iteration_prompts.filter(role=role).values_list("prompt_id", flat=True))
+        new = [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in used]
         IterationPrompt.objects.bulk_create(
             (
-                IterationPrompt(iteration=iteration, prompt_id=prompt_id, role=role, position=start + offset)
-                for offset, prompt_id in enumerate(prompt_ids)
+                IterationPrompt(iteration=iteration, prompt_id=prompt_id, role=role, position=position)
+                for position, prompt_id in enumerate(new, len(used))
             ),
             batch_size=BATCH,
-            ignore_conflicts=True,
         )
-        _count(attempt, len(prompt_ids))
+        _count(attempt, len(new))
 
 
 def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[PromptDraft]) -> None:
@@ -76,24 +72,24 @@ def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: 
             name=f"run {iteration.run_id}: generated prompts",
             defaults={"kind": Dataset.Kind.PROMPTS, "run_id": iteration.run_id},
         )
-        start = dataset.prompts.count()
+        position = dataset.prompts.count()
         ids = []
-        for offset, draft in enumerate(drafts):
-            text = storable(draft.text)
-            messages: list[Message] = [{"role": "user", "content": text}]
-            prompt, _ = Prompt.objects.get_or_create(
+        for draft in drafts:
+            messages: list[Message] = [{"role": "user", "content": storable(draft.text)}]
+            prompt, is_new = Prompt.objects.get_or_create(
                 dataset=dataset,
                 content_hash=content_hash(messages),
                 defaults={
                     "source": Prompt.Source.GENERATED,
                     "messages": messages,
-                    "text": text,
-                    "position": start + offset,
+                    "text": messages[0]["content"],
+                    "position": position,
                     "meta": {
                         name: storable(value) if isinstance(value, str) else value for name, value in draft.meta.items()
                     },
                 },
             )
+            position += is_new
             ids.append(prompt.pk)
         use_prompts(attempt, iteration, ids)
 

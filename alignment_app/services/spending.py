@@ -18,10 +18,9 @@ from django.db.models import Count, Q, Sum
 from alignment_app.models import Run, StageAttempt, TeacherCall
 from alignment_app.services import events
 from alignment_app.services.errors import Refused
-from alignment_app.services.rows import storable
 from alignment_app.services.stages import held
 from training.config import RunConfig
-from training.domain.rows import FinishReason, Message
+from training.domain.rows import FinishReason, Message, storable
 from training.domain.spending import Budget, Price, Usage
 
 SAVE_SECONDS: Final = 0.4

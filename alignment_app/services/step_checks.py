@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from alignment_app.models import Iteration, StageAttempt, StepCheck, StepComparison
 from alignment_app.services import events
-from alignment_app.services.rows import BATCH, storable
+from alignment_app.services.rows import BATCH
 from alignment_app.services.stages import held, note
 from training.domain.early_stopping import Finding
-from training.domain.rows import ComparisonDraft
+from training.domain.rows import ComparisonDraft, storable
 
 
 def save_comparisons(attempt: StageAttempt, iteration: Iteration, step: int, drafts: Sequence[ComparisonDraft]) -> None:

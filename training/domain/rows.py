@@ -14,6 +14,20 @@ Verdict = Literal["first", "second", "tie", "unparsed"]
 Outcome = Literal["win", "tie", "lose"]
 
 
+def storable(text: str) -> str:
+    """A model's text as every database takes it.
+
+    PostgreSQL has no NUL and UTF-8 no half of a surrogate pair, which a server's JSON may hold: the replacement sign
+    stands for either.
+    """
+    text = text.replace("\x00", "\ufffd")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 class Message(TypedDict):
     """One turn of a conversation, in the field's usual form."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from training.domain.rouge import RougePool, rouge_tokens
-from training.domain.rows import PromptDraft, RejectedDraft
+from training.domain.rows import PromptDraft, RejectedDraft, storable
 from training.domain.seeds import derive_seed
 
 FORBIDDEN_KEYWORDS = (
@@ -132,7 +132,7 @@ class PromptFilter:
 
         ``meta`` holds the nearest neighbour and its figure where that is :data:`NEIGHBOUR_FLOOR` or more.
         """
-        text = " ".join(text.split())
+        text = " ".join(storable(text).split())  # as it will be read again: a resumed run has it from the record
         found = self._without_rouge(text, shown) or self._with_rouge(text)
         if isinstance(found, RejectedDraft):
             self.report.count(found.reason, text)

@@ -1,0 +1,158 @@
+"""Self-instruct stopped in the middle: the same prompts, and the same removed ones, as of an undisturbed run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment_app.models import Run
+from alignment_app.services import keeping, runs
+from alignment_app.services.imports import import_rows
+from tests.little_runs import drive, drive_until_killed, kill_9
+from tests.providers import Provider, Reply, chat
+from training.config import RunConfig
+from training.domain.self_instruct import PromptFilter
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+COUNT = 60
+LITTLE = 0.03  # seconds
+WORDS = "river stone lamp bread cloud winter market garden letter teacher bridge copper window silver valley".split()
+SEEDS = [f"Describe the {one} beside the {other}." for one, other in pairwise(WORDS)]
+
+
+def tasks(body: dict[str, Any]) -> str:
+    """What the writer answers: the same to the same request, some of it for every filter."""
+    draw = random.Random(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest())
+    found = []
+    for _ in range(2):
+        words = draw.sample(WORDS, draw.randint(3, 6))
+        found.append(
+            draw.choice(
+                [
+                    f"Compare {' with '.join(words)}.",
+                    f"Write of {words[0]} and {words[1]}, then of {words[2]}.",
+                    f"Why \x00 {' '.join(words)}?",
+                    "Go on.",
+                    f"Draw the {words[0]} near the {words[1]}.",
+                    f"Опишите {words[0]} и мост.",
+                    "Name \ud83d a \ud83d\ude00 " + " ".join(words),
+                    f"! Tell of {words[0]} and {words[1]}.",
+                ]
+            )
+        )
+    return " " + "\n".join(f"{number}. {text}" if number > 9 else text for number, text in enumerate(found, 9))
+
+
+@pytest.fixture
+def writer() -> Iterator[str]:
+    """The address of an OpenAI-compatible server whose model writes tasks, answers and scores."""
+
+    def answer(text: str, number: int, body: dict[str, Any]) -> Reply:
+        if "numbered list of tasks" in text:
+            time.sleep(LITTLE / 2)
+            return chat(tasks(body))
+        digest = int(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(), 16)
+        return chat(f"Score: {digest % 6}" if "additive 5-point" in text else f"Answer {digest % 99}.")
+
+    server = Provider(answer)
+    yield f"{server.address}/v1"
+    server.close()
+
+
+@pytest.fixture
+def start(little_student: Path, writer: str, db: None) -> Callable[[], Run]:
+    """Launches a run that writes its own prompts and stops where people are to look at its pairs."""
+    import_rows("seed tasks", "prompts", [{"prompt": text} for text in SEEDS])
+    config = RunConfig.parse(
+        {
+            "name": "new prompts",
+            "paradigm": "self_reward",
+            "iterations": 1,
+            "seed": 4,
+            "student": {"model": str(little_student), "max_length": 2048},
+            "engine": {"kind": "openai_compatible", "base_url": writer},
+            "sft": {"enabled": False},
+            "prompts": {"source": "self_instruct", "dataset": "seed tasks", "count": COUNT},
+            "candidates": {"n": 2, "max_new_tokens": 8},
+            "judging": {"k": 1, "max_new_tokens": 8},
+            "review": {"enabled": True},
+            "evaluation": {"enabled": False},
+        }
+    )
+    return lambda: runs.launch(config)
+
+
+def rows_of(run: Run) -> dict[str, Any]:
+    """What self-instruct left, and the pairs that came of it, without record ids."""
+    iteration = run.iterations.get(number=1)
+    uses = iteration.iteration_prompts.select_related("prompt").order_by("position")
+    return {
+        "kept": [(use.position, use.prompt.position, use.prompt.text, use.prompt.meta) for use in uses],
+        "removed": list(
+            iteration.rejected_prompts.order_by("round", "place").values_list(
+                "round", "place", "text", "reason", "detail", "rouge_l"
+            )
+        ),
+        "counts": iteration.stages.get(kind="prompts").detail["removed"],
+        "pairs": sorted(iteration.pairs.values_list("prompt__text", "chosen__text", "rejected__text")),
+    }
+
+
+def stop_at(way: str, kept: int) -> Callable[[keeping.Progress], None]:
+    """A hook after each save that ends the work, in this way, once so many prompts are there."""
+
+    def hook(self: keeping.Progress) -> None:
+        if self.unit == "prompts" and self.done >= kept:
+            if way == "kill":
+                kill_9()
+            self.keeper.command = "pause"
+
+    return hook
+
+
+@pytest.mark.parametrize("way", ["pause", "kill"])
+def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals_of_a_quiet_one(
+    start: Callable[[], Run], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    quiet = rows_of(drive(start()))
+    assert len(quiet["kept"]) == COUNT
+    rounds = {meta["round"] for *_, meta in quiet["kept"]}
+    assert len(rounds) > 2
+    assert Counter(reason for *_, reason, _, _ in quiet["removed"]) == quiet["counts"]
+    assert len(quiet["counts"]) >= 5
+
+    run = start()
+    # First in the middle of a round, a prompt a save; then after the rest of that round was saved together: a round
+    # takes longer to be answered than LITTLE, and less to be read.
+    for number, (pause, kept) in enumerate([(0.0, COUNT // 2), (LITTLE, COUNT // 2 + 1)], 1):
+        with monkeypatch.context() as disturbed:
+            disturbed.setattr(keeping, "SAVE_SECONDS", pause)
+            disturbed.setattr(keeping.Progress, "after_save", stop_at(way, kept))
+            if way == "kill":
+                drive_until_killed(run)
+                assert run.status == Run.Status.QUEUED
+            else:
+                drive(run)
+                assert run.status == Run.Status.PAUSED, run.status_reason
+        here = run.iterations.get(number=1)
+        assert kept <= here.iteration_prompts.count() < COUNT
+        assert here.stages.get(kind="prompts").attempts.count() == number
+        if way == "pause":
+            runs.resume(run)
+    drive(run)
+    assert rows_of(run) == quiet
+
+
+def test_what_no_database_can_hold_is_replaced_before_it_is_compared() -> None:
+    admitted = PromptFilter([]).admit("Name \x00 a \ud83d river and \ud83d\ude00 a lake.")
+    assert admitted.text == "Name \ufffd a \ufffd river and \U0001f600 a lake."
