@@ -11,10 +11,11 @@ from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from alignment_app.models import Run, RunEvent, StageAttempt
+from alignment_app.models import Run, RunEvent, Stage, StageAttempt
 from alignment_app.processes import gauges
 from alignment_app.processes.worker import forget_dead_workers
 from alignment_app.services import events, queues, reaping, stages
+from alignment_app.signals import review_counts_due
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Tender:
         self._do("could not look for dead processes", reaping.reap_dead, self.host)
         self._do("could not kill overdue processes", reaping.kill_overdue, self.host)
         self._do("could not look for expired leases", stages.reap_expired)
+        self._do("could not count what people reviewed", review_counts_due.send, Stage)
         if queues.is_up():
             self._do("could not ring for queued stages", stages.enqueue_due)
             self._do("could not tidy the list of workers", self._forget_dead_workers)

@@ -13,7 +13,7 @@ from alignment_app.services import publish
 
 def append(run_id: int, kind: str, payload: dict[str, Any]) -> int:
     """Add one event and return its sequence number. Followers hear of it only once it is committed."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # an event that cannot be written takes the change it tells of with it
         # The update takes the run's row lock, so numbers come without gaps and in the order of commits.
         Run.objects.filter(pk=run_id).update(last_seq=F("last_seq") + 1)
         seq = Run.objects.values_list("last_seq", flat=True).get(pk=run_id)

@@ -173,7 +173,7 @@ def password_was_changed(user: User) -> None:
 
 
 def password_is_one_time(user: User) -> bool:
-    return OneTimePassword.objects.filter(user=user).exists()
+    return hasattr(user, "one_time_password")
 
 
 def _give_role(user: User, role: Role) -> None:

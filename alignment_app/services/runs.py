@@ -12,6 +12,7 @@ from alignment_app.models import Checkpoint, Dataset, Iteration, Run, Stage
 from alignment_app.services import events, judges, keys
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
+from alignment_app.signals import review_counts_due
 from training.config import ConfigError, RunConfig
 from training.plan import plan_iteration
 
@@ -229,6 +230,7 @@ def cancel(run: Run, *, user: Any = None) -> Run:
 @transaction.atomic
 def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
     """Let a run that waits for review train on the pairs as they stand."""
+    review_counts_due.send(sender=Stage)
     run = _locked(iteration.run)
     stage = iteration.stages.select_related("iteration").filter(kind=Stage.Kind.REVIEW).first()
     if stage is None or stage.status != Stage.Status.WAITING or run.status != Run.Status.WAITING:

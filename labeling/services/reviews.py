@@ -142,12 +142,11 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
                 return Saved(own, None)
         elif not holds and leases.take_place(task.pk):
             holds = bool(mine.update(state=_DONE))
-        review = _write(assignment, task, answer, late=not in_time, in_force=holds)
-        change = None
-        if holds:
-            if own:
-                Review.objects.filter(pk=own.pk).update(in_force=False)
-            change = _follow(review, task)
+        if own:
+            Review.objects.filter(pk=own.pk).update(in_force=False)
+        review = _line(assignment, task, answer, late=not in_time, in_force=holds)
+        change = _follow(review, task) if holds else None
+        review.save()
     if not holds:
         raise Refused(
             "lease-lost",
@@ -170,11 +169,11 @@ def _locked(task_id: int, queue: Queue) -> Task:
 
 
 def _follow(review: Review, task: Task) -> Change | None:
-    """Bring the record in line with the answers in force, and note on the new line what that changed."""
-    change = _recount(task)
+    """Bring the record in line with the answers in force, this new one among them, and note on its line, which the
+    caller saves, what that changed."""
+    change = _recount(task, [review] if review.in_force else [])
     if change and change.kind != "same":
         review.change = change.sentence
-        Review.objects.filter(pk=review.pk).update(change=change.sentence)
     return change
 
 
@@ -193,11 +192,12 @@ def _same(review: Review, answer: Answer) -> bool:
     )
 
 
-def _write(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_force: bool) -> Review:
+def _line(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_force: bool) -> Review:
+    """The answer as a line of the history, not saved yet."""
     queue, now = assignment.queue, timezone.now()
     seconds = (now - assignment.shown_at).total_seconds() if assignment.shown_at else None
     first = assignment.first_answer
-    return Review.objects.create(
+    return Review(
         task=task,
         queue=queue,
         person_id=assignment.person_id,
@@ -216,7 +216,7 @@ def _write(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in
         too_fast=seconds is not None and seconds < queue.min_seconds,
         gold_right=_gold_right(task, answer),
         seconds=seconds,
-        guideline_id=queue.guidelines.values_list("pk", flat=True).first(),
+        guideline_id=queue.guidelines.order_by("-number").values_list("pk", flat=True).first(),
         in_force=in_force,
     )
 
@@ -250,13 +250,13 @@ def _gold_right(task: Task, answer: Answer) -> bool | None:
     return answer.decision == task.expected.get("decision")
 
 
-def _recount(task: Task) -> Change | None:
-    """Bring the item's counters and the record in line with the answers in force."""
+def _recount(task: Task, new: list[Review]) -> Change | None:
+    """Bring the item's counters and the record in line with the answers in force; ``new`` ones are not saved yet."""
     queue = task.queue
     was_done = task.state == Task.State.DONE
     answered = Count("assignments", filter=Q(assignments__state=_DONE))
     free, standing = Task.objects.order_by().values_list("free").annotate(n=answered).get(pk=task.pk)
-    lines = list(task.reviews.filter(in_force=True).select_related("edited").order_by("id"))
+    lines = [*task.reviews.filter(in_force=True).select_related("edited").order_by("id"), *new]
     adjudicated = any(line.adjudication for line in lines)
     task.answers, task.free = standing, free
     task.flagged = any(line.decision == Review.Decision.FLAG for line in lines) and not adjudicated
@@ -295,7 +295,9 @@ def skip(assignment: Assignment, reason: str = "") -> Review:
         leases.give_back_place(assignment.task_id)
     else:
         Assignment.objects.filter(pk=assignment.pk).update(state=Assignment.State.SKIPPED)
-    return _write(assignment, assignment.task, Answer("skip", reason=reason), late=False, in_force=True)
+    line = _line(assignment, assignment.task, Answer("skip", reason=reason), late=False, in_force=True)
+    line.save()
+    return line
 
 
 @transaction.atomic
@@ -328,7 +330,7 @@ def take_back(review: Review, *, by: User) -> Assignment | None:
     ended = Review.objects.filter(pk=review.pk, in_force=True).update(in_force=False)
     if not ended or review.decision == Review.Decision.UNDO:
         raise Refused("taken-back", "This has been taken back already.")
-    line = Review.objects.create(
+    line = Review(
         task=task,
         queue=task.queue,
         person=by,
@@ -342,6 +344,7 @@ def take_back(review: Review, *, by: User) -> Assignment | None:
     if assignment and not review.adjudication:
         _lend_again(assignment, review, task)
     _follow(line, task)
+    line.save()
     return assignment
 
 
@@ -386,7 +389,7 @@ def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
     if answer.decision == "flag":
         raise Refused("unknown-decision", "A lead decides; a flag would send the item back to you.", status=400)
     task.reviews.filter(in_force=True, adjudication=True).update(in_force=False)
-    review = Review.objects.create(
+    review = Review(
         task=task,
         queue=queue,
         person=by,
@@ -398,9 +401,10 @@ def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
         reason=answer.reason,
         blind=False,
         adjudication=True,
-        guideline=queue.guidelines.first(),
+        guideline=queue.guidelines.order_by("-number").first(),
     )
     change = _follow(review, task)
+    review.save()
     transaction.on_commit(lambda: gates.open_if_due(queue))
     return Saved(review, change)
 

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from django.db.models import Exists, OuterRef, Sum
+from django.db.models import Exists, OuterRef
 
-from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, SnapshotItem, Stage
+from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, SnapshotItem
 from alignment_app.selectors.work import training_pairs
-from alignment_app.services import events
 from labeling.models import Queue, Review, Task
 from labeling.selectors import record
 from labeling.selectors.verdicts import Verdict, verdict
@@ -76,7 +75,6 @@ def _settle_pair(task: Task, found: Verdict | None) -> Change:
         after = remade.after if remade else after
     if iteration:
         mark_stale(iteration)
-        tell_stage(iteration)
     return change_between(before, after, confirmed=bool(found and found.decision == "confirm"))
 
 
@@ -104,11 +102,8 @@ def _bring(
         _write(pair, None, STATES.EXCLUDED, reason)
         return None
     own = (pair.chosen_id, pair.rejected_id) == (target.chosen_id, target.rejected_id)
-    taken = PreferencePair.objects.filter(
-        iteration=pair.iteration_id, chosen=target.chosen_id, rejected=target.rejected_id
-    )
-    other = None if own else taken.first()
-    if own or (other is None and not _is_frozen(pair)):
+    other, frozen = (None, False) if own else _standing(pair, target)
+    if own or (other is None and not frozen):
         _retire(replacement)
         _write(pair, target, state, reason)
         return None
@@ -127,6 +122,15 @@ def _write(pair: PreferencePair, target: PairDraft | None, state: str, reason: s
         pair.margin = target.margin
     pair.state, pair.reason = state, reason
     pair.save()
+
+
+def _standing(pair: PreferencePair, target: PairDraft) -> tuple[PreferencePair | None, bool]:
+    """The pair of the prompt that already is the target, if one is, and whether ``pair`` itself is frozen."""
+    rows = PreferencePair.objects.filter(iteration=pair.iteration_id, prompt=pair.prompt_id)
+    found = list(rows.annotate(is_frozen=Exists(SnapshotItem.objects.filter(pair=OuterRef("pk")))))
+    sides = (target.chosen_id, target.rejected_id)
+    other = next((row for row in found if (row.chosen_id, row.rejected_id) == sides), None)
+    return other, any(row.is_frozen for row in found if row.pk == pair.pk)
 
 
 def _is_frozen(pair: PreferencePair) -> bool:
@@ -253,21 +257,6 @@ def mark_stale(iteration: Iteration) -> None:
         if snapshot.stale_reason != reason:
             snapshot.stale_reason = reason
             snapshot.save(update_fields=["stale_reason"])
-
-
-def tell_stage(iteration: Iteration) -> None:
-    """Show on the run page how many pairs people have settled while the run waits for them."""
-    stage = (
-        Stage.objects.select_related("iteration")
-        .filter(iteration=iteration, kind=Stage.Kind.REVIEW, status=Stage.Status.WAITING)
-        .first()
-    )
-    if stage is None:
-        return
-    queues = Queue.objects.filter(iteration=iteration, kind=Queue.Kind.PAIR, held_out=False)
-    stage.done = min(stage.total, queues.aggregate(done=Sum("done_count"))["done"] or 0)
-    stage.save(update_fields=["done"])
-    events.stage_changed(stage)
 
 
 def keep_original(pair: PreferencePair) -> dict[str, Any]:

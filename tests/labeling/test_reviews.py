@@ -14,11 +14,13 @@ from alignment_app.models import (
     PreferencePair,
     Response,
     Run,
+    RunEvent,
     SnapshotItem,
     Stage,
 )
 from alignment_app.selectors import work
 from alignment_app.services.errors import Refused
+from alignment_app.signals import review_counts_due
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.selectors import desk, record
 from labeling.selectors.preview import preview
@@ -335,11 +337,17 @@ def test_the_run_trains_when_so_many_are_reviewed_and_not_before(
     queue = make(gate="count", gate_count=2)
     answer_of(queue, annotators[0], Answer("confirm"))
     assert Run.objects.get(pk=iteration.run_id).status == "waiting"
+    review_counts_due.send(Stage)
     stage = Stage.objects.get(iteration=iteration, kind="review")
     assert (stage.status, stage.done) == ("waiting", 1)
+    told = RunEvent.objects.filter(run=iteration.run_id, kind="stage")
+    assert told.latest("seq").payload["done"] == 1
+    before = told.count()
+    review_counts_due.send(Stage)
+    assert told.count() == before
     answer_of(queue, annotators[1], Answer("flip"))
     stage.refresh_from_db()
-    assert (stage.status, stage.reason) == ("done", "Let through by the gate of pair queue.")
+    assert (stage.status, stage.done, stage.reason) == ("done", 2, "Let through by the gate of pair queue.")
     assert Run.objects.get(pk=iteration.run_id).status == "queued"
 
 

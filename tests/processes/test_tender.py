@@ -13,6 +13,11 @@ from alignment_app.models import Iteration, Run, RunEvent, Stage
 from alignment_app.processes import gauges
 from alignment_app.processes.tender import Tender
 from alignment_app.services import queues, reaping, stages
+from labeling.services import reviews
+from labeling.services.queues import NewQueue, make_queue
+from labeling.services.reviews import Answer
+from tests.labeling import stories
+from tests.labeling.test_leases import take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,6 +48,19 @@ def test_the_gauges_are_written_for_runs_that_work_on_this_machine_alone(valkey:
     assert event.payload["disk_free"] > 0
     assert 0 <= event.payload["cpu"] <= 100
     assert waiting.events.filter(kind="gauge").count() == 0
+
+
+def test_what_people_settled_reaches_the_waiting_run_at_the_next_tick_and_is_told_once(valkey: Any) -> None:
+    iteration = stories.waiting_run()
+    new = NewQueue("pairs", "pair", min_seconds=0.0)
+    queue = make_queue(new, by=stories.person("lena", "lead"), iteration=iteration)
+    reviews.submit(take(queue, stories.person("ana", "annotator")), Answer("flip"))
+    told = RunEvent.objects.filter(run=iteration.run_id, kind="stage", payload__done=1)
+    assert not told.exists()
+    Tender().tick()
+    Tender().tick()
+    assert iteration.stages.get(kind="review").done == 1
+    assert told.count() == 1
 
 
 def test_a_duty_that_fails_keeps_none_of_the_others_from_its_turn(
