@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-corrections bench-impact bench-training bench-training-kills bench-generation bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training bench-training-kills bench-generation bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ bench-corrections: install-dev ## what 50, 100 and 200 corrections do to a judge
 bench-labeling: install-dev ## the desk on both databases, and 32 people let go together; TASKS="10000 100000 1000000"
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000)
 	@$(PY) -m tests.benchmarks.labeling --tasks $(or $(TASKS),10000 100000) --postgres
+
+bench-labeling-beside: install-dev ## the desk beside Potato, both by HTTP; POTATO=a Python that has potato-annotation
+	@$(PY) -m tests.benchmarks.labeling_beside --potato $(POTATO) $(OPTIONS)
 
 bench-training: install ## preference training beside stock TRL: time, memory, and that the losses are the same; OPTIONS="--model ... --data ..."
 	@$(PY) -m tests.benchmarks.training $(OPTIONS)
