@@ -1,0 +1,135 @@
+"""How long a run will take, and what memory and disk it needs, before it is launched.
+
+Pure arithmetic on the config, the model's size and the machine. Every assumption is a constant of these modules or a
+note in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.config import LAMBDAS, RunConfig
+from training.domain.spending import Price
+from training.estimate.counts import ROWS_PER_DATASET, Counts, prompt_tokens
+from training.estimate.room import disk_bytes, memory_bytes, training_bytes, training_disk_bytes
+from training.estimate.seconds import parts_of
+from training.estimate.teacher import teacher_notes, teacher_use
+from training.hardware import Hardware
+from training.model_size import ModelSize, model_size
+from training.speed import Speed, speed_of
+
+__all__ = ["Estimate", "estimate", "training_bytes", "training_disk_bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds, peak memory (of the GPU where there is one) and disk, in bytes; ``None``: it cannot be said.
+
+    ``parts`` are (what, seconds) in order of the run; ``notes`` are sentences: what was assumed, what will not fit.
+    ``teacher_tokens`` and ``teacher_usd`` are what a remote teacher takes; ``None``: there is none, or no price known.
+    ``fits`` is false where the machine has less memory or disk than the run needs.
+    """
+
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    notes: list[str] = field(default_factory=list)
+    parts: list[tuple[str, float]] = field(default_factory=list)
+    fits: bool = True
+    teacher_tokens: int | None = None
+    teacher_usd: float | None = None
+
+
+def estimate(
+    config: RunConfig, hardware: Hardware, *, rows: Mapping[str, int] | None = None, folders: tuple[Path, ...] = ()
+) -> Estimate:
+    """What a run of ``config`` costs on ``hardware``.
+
+    Args:
+        config: a valid config.
+        hardware: the machine; see :meth:`Hardware.detect`.
+        rows: rows of the data sets by name, as far as known.
+        folders: where a relative model path may lie, such as the data folder.
+    """
+    counts = Counts(config, dict(rows or {}))
+    bill: dict[str, Any] = {}
+    bill_notes: list[str] = []
+    if config.teacher.kind in ("gemini", "openai_compatible"):
+        requests, used = teacher_use(config, counts)
+        price = Price(config.teacher.prompt_price, config.teacher.completion_price)
+        bill = {"teacher_tokens": used.tokens, "teacher_usd": price.cost(used)}
+        bill_notes = teacher_notes(config, requests, used)
+    size = model_size(config.student.model, folders)
+    if size is None:
+        return Estimate(
+            None,
+            None,
+            None,
+            [
+                (
+                    f"The size of {config.student.model!r} is not known here, so time and memory cannot be said. "
+                    "Give the path of a downloaded model, or a name that holds its size, like org/name-1.5b."
+                ),
+                *bill_notes,
+            ],
+            **bill,
+        )
+    teacher = model_size(config.teacher.model, folders) if config.teacher.kind == "checkpoint" else None
+    speed = speed_of(config, hardware)
+    parts = parts_of(config, counts, size, teacher, speed)
+    memory = memory_bytes(config, size, teacher, speed)
+    disk = disk_bytes(config, counts, size)
+    notes = _notes(config, counts, size, teacher, speed, hardware)
+    problems = _problems(hardware, speed, memory, disk)
+    seconds = sum(part for _, part in parts)
+    return Estimate(seconds, memory, disk, problems + notes + bill_notes, parts, fits=not problems, **bill)
+
+
+def _notes(
+    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed, hardware: Hardware
+) -> list[str]:
+    notes = [
+        f"{_count(size.parameters)} parameters{'' if size.exact else ', guessed from the name'}; {speed.where}.",
+        f"Assumed: prompts of {prompt_tokens(config)} tokens, responses half as long as allowed.",
+    ]
+    for name in dict.fromkeys(counts.unknown):
+        notes.append(f"The rows of {name!r} are not known here; {ROWS_PER_DATASET:,} are assumed.")
+    if config.teacher.kind == "checkpoint" and teacher is None:
+        notes.append(f"The size of the teacher {config.teacher.model!r} is not known; its time is not counted.")
+    if config.iterations and config.training.chooses_lambda:
+        notes.append(f"λ is chosen among {len(LAMBDAS)}: each is trained as a whole, one after another.")
+    if config.student.max_length > 4096 and config.iterations:
+        notes.append("Long rows take more memory than counted where attention is not fused.")
+    if len(hardware.gpus) > 1:
+        notes.append(f"One of the {len(hardware.gpus)} GPUs is counted, except for vLLM with tensor_parallel.")
+    return notes
+
+
+def _problems(hardware: Hardware, speed: Speed, memory: int, disk: int) -> list[str]:
+    """Sentences for what the machine has too little of, each with a remedy."""
+    problems = []
+    have = max(gpu.memory_bytes for gpu in hardware.gpus) if speed.on_gpu else hardware.memory_bytes
+    if memory > have:
+        what = "GPU memory" if speed.on_gpu else "memory"
+        problems.append(
+            f"About {_bytes(memory)} of {what} are needed and there are {_bytes(have)}: take a smaller "
+            "micro_batch_size or max_length, gradient_checkpointing, training.lora (with quantize_4bit on a GPU), or a "
+            "smaller model."
+        )
+    if hardware.disk_free_bytes is not None and disk > hardware.disk_free_bytes:
+        problems.append(
+            f"About {_bytes(disk)} of disk are needed and {_bytes(hardware.disk_free_bytes)} are free: make room, or "
+            "set PLUMBLINE_HOME to a larger disk."
+        )
+    return problems
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"

@@ -1,0 +1,76 @@
+"""How many rows and tokens each step of a config handles. Lengths are assumed where only the run itself can tell."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from training.config import RunConfig
+
+# In tokens.
+PROMPT_TOKENS: Final = 60  # and an eighth of max_length at most: who sets a short one has short rows
+JUDGE_PROMPT_TOKENS: Final = 340  # the additive template without the question and the response; a third at most
+RESPONSE_SHARE: Final = 0.5  # responses end at half of the limit on average
+JUDGEMENT_TOKENS: Final = 120
+SHOT_TOKENS: Final = 400  # a self-instruct prompt with its eight demonstrations
+# In rows.
+ROWS_PER_DATASET: Final = 3_000
+RANKED_RESPONSES: Final = 3  # of a ranked prompt: 001 has 2.85
+RANKED_KEPT: Final = 0.4  # share of the ranked responses whose judgement agrees with people and is trained on
+PAIRS_KEPT: Final = 0.8  # share of prompts whose best and worst score differ
+COMPARISON_ORDERS: Final = 2
+
+
+class Counts:
+    """How many rows each step of the config handles."""
+
+    def __init__(self, config: RunConfig, rows: dict[str, int]) -> None:
+        self.unknown: list[str] = []
+        self.rows = rows
+        known = [self._rows(name) for name in config.sft.datasets] if config.sft.enabled else []
+        self.sft = min(sum(known), config.sft.limit or sum(known))
+        self.ranked = self._rows(config.eft.dataset) * RANKED_RESPONSES if config.eft.enabled else 0
+        self.judging_rows = round(self.ranked * RANKED_KEPT)
+        asked = config.prompts.count
+        if config.pairs.from_dataset:
+            self.pairs = min(asked, self._rows(config.pairs.from_dataset))
+            self.prompts = self.responses = self.judged = 0
+            return
+        if config.candidates.from_dataset:
+            self.prompts = min(asked, self._rows(config.candidates.from_dataset))
+            self.responses = 0
+        else:
+            self.prompts = asked
+            if config.prompts.source == "dataset" and config.prompts.dataset in rows:
+                self.prompts = min(asked, rows[config.prompts.dataset])
+            self.responses = self.prompts * config.candidates.n
+        demonstrated = config.paradigm == "teacher_demonstration"
+        recorded = bool(config.judging.recorded_scores)
+        candidates = self.responses or self.prompts * 4
+        self.judged = 0 if demonstrated or recorded else candidates
+        self.pairs = self.prompts if demonstrated else math.ceil(self.prompts * PAIRS_KEPT)
+
+    def _rows(self, name: str) -> int:
+        if name not in self.rows:
+            self.unknown.append(name)
+        return self.rows.get(name, ROWS_PER_DATASET)
+
+
+def prompt_tokens(config: RunConfig) -> int:
+    """Tokens of a prompt: who sets a short ``max_length`` has short rows."""
+    return min(PROMPT_TOKENS, config.student.max_length // 8)
+
+
+def judge_prompt_tokens(config: RunConfig) -> int:
+    """Tokens of the judge prompt without the response."""
+    return min(JUDGE_PROMPT_TOKENS, config.student.max_length // 3) + prompt_tokens(config)
+
+
+def judgement_tokens(config: RunConfig) -> float:
+    """Tokens of a judge's reply."""
+    return min(JUDGEMENT_TOKENS, config.judging.max_new_tokens * RESPONSE_SHARE)
+
+
+def response_tokens(limit: int) -> float:
+    """Tokens of a response that may have ``limit``."""
+    return max(1.0, limit * RESPONSE_SHARE)
