@@ -1,29 +1,27 @@
 """What the record costs a generation: the stage with rows and events, beside bare ``LLM.chat`` on the same requests.
 
-    make bench-generation [OPTIONS="--prompts 500 --n 4 --rounds 3 --model FOLDER --data PROMPTS.jsonl"]
+    make bench-generation [OPTIONS="--prompts 500 --n 4 --rounds 5 --model FOLDER --data PROMPTS.jsonl"]
 
 One process, one vLLM, one model: the stage *responses* of a real run (claimed, its rows saved in SQLite, its events
 told through Valkey) and bare ``LLM.chat`` on the same conversations, seeds and decoding take turns, each with an empty
-prefix cache, and their texts are compared. Then the model judges its responses: once with k = 3 and, as three runs,
-with k = 1. Then the same stage through the transformers engine. Without ``--model`` the miniature's M0 is built and
-used. The device is what torch finds: on a GPU vLLM takes it, and the transformers engine after it.
+prefix cache, and their texts are compared. Then the model judges its responses, in turns as well: once with k = 3 and,
+as three runs, with k = 1. Then the same stage through the transformers engine. Without ``--model`` the miniature's M0
+is built and used. The device is what torch finds: on a GPU vLLM takes it, and the transformers engine after it.
+
+``--distilabel PYTHON`` compares with distilabel instead (``tests.benchmarks.generation_beside``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.sockets import setup
+from tests.benchmarks.stage_runs import Clock, Found, add_prompts, config_of, record, run_stage, stage_of
 
 
 def main() -> int:
@@ -33,34 +31,23 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=500)
     parser.add_argument("--n", type=int, default=4, help="responses a prompt")
     parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--max-length", type=int, default=1024, help="tokens of prompt and completion")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the stage and LLM.chat take turns")
     parser.add_argument("--judged", type=int, default=100, help="prompts whose responses are judged")
-    parser.add_argument("--rounds", type=int, default=3, help="how often the stage and LLM.chat take turns")
+    parser.add_argument("--judge-tokens", type=int, default=48)
+    parser.add_argument(
+        "--judge-rounds", type=int, default=3, help="how often k = 3 and three runs of k = 1 take turns"
+    )
     parser.add_argument("--without-transformers", action="store_true")
+    parser.add_argument("--distilabel", metavar="PYTHON", help="a Python that has distilabel: compare with it alone")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
-        os.environ.update(PLUMBLINE_HOME=folder, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            os.environ.pop(name, None)
-        setup()
-        from django.conf import settings
-
-        from alignment_app.processes.supervisor import prepare_database
-        from alignment_app.processes.valkey import EmbeddedValkey
-
-        prepare_database()
-        valkey = EmbeddedValkey(settings.HOME)
-        valkey.start()
-        try:
-            measure(options, Path(folder))
-        finally:
-            valkey.stop()
+    with record() as home:
+        measure(options, home)
     return 0
 
 
 def measure(options: argparse.Namespace, home: Path) -> None:
     import torch
-
-    from training.engines.pool import EnginePool
 
     if not (options.model and options.data):
         from training.miniature.build import build
@@ -68,82 +55,43 @@ def measure(options: argparse.Namespace, home: Path) -> None:
         made = build(home, 1)
         options.model = options.model or str(made.m0)
         options.data = options.data or made.directory / "prompts.jsonl"
-    add_prompts(options)
+    add_prompts(options.data, options.prompts)
     config = config_of(options)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     print(f"{options.prompts} prompts x {options.n}, {options.new_tokens} new tokens at most, on {device}", flush=True)
+    if options.distilabel:
+        from tests.benchmarks.generation_beside import compare_with_distilabel
+
+        compare_with_distilabel(config, options, home)
+        return
+    through_vllm(config, options)
+    if not options.without_transformers:
+        through_transformers(config)
+
+
+def through_vllm(config: dict[str, Any], options: argparse.Namespace) -> None:
+    from training.engines.pool import EnginePool
+
     with EnginePool() as engines:
         began = time.monotonic()
         with stage_of(config, "responses", engines) as job:
             engine = job.student(job.start)
         print(f"vLLM starts in {time.monotonic() - began:.0f} s (importing it included)", flush=True)
         warm_up(engine, options)
-        compare(config, engines, engine, options)
-        judge(config, engines, engine, options)
-    if not options.without_transformers:
-        with EnginePool() as engines:
-            ours = config | {"engine": {"kind": "transformers", "batch_size": 64}}
-            with stage_of(ours, "responses", engines) as job:
-                job.student(job.start)
-            print(f"the stage through transformers: {tell(*run_stage(ours, engines)[:2])}", flush=True)
+        if options.rounds:
+            compare(config, engines, engine, options.rounds)
+        if options.judge_rounds:
+            judge(config, engines, engine, options)
 
 
-def add_prompts(options: argparse.Namespace) -> None:
-    from alignment_app.models import Dataset, Prompt
-    from training.domain.importing import content_hash
+def through_transformers(config: dict[str, Any]) -> None:
+    from training.engines.pool import EnginePool
 
-    dataset = Dataset.objects.create(name="prompts", kind=Dataset.Kind.PROMPTS)
-    texts = list(dict.fromkeys(json.loads(line)["prompt"] for line in options.data.read_text("utf-8").splitlines()))
-    if len(texts) < options.prompts:
-        raise SystemExit(f"{options.data} holds {len(texts)} different prompts; give --prompts {len(texts)} or fewer")
-    conversations = [[{"role": "user", "content": text}] for text in texts[: options.prompts]]
-    Prompt.objects.bulk_create(
-        Prompt(
-            dataset=dataset, source="imported", messages=messages, text=messages[0]["content"], position=place,
-            content_hash=content_hash(messages),
-        )
-        for place, messages in enumerate(conversations)
-    )  # fmt: skip
-
-
-def config_of(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "name": "generation",
-        "paradigm": "self_reward",
-        "iterations": 1,
-        "seed": 3,
-        "engine": {"kind": "vllm"},
-        "student": {"model": str(Path(options.model).resolve()), "max_length": 1024},
-        "sft": {"enabled": False},
-        "prompts": {"dataset": "prompts", "count": options.prompts},
-        "candidates": {"n": options.n, "max_new_tokens": options.new_tokens, "temperature": 0.7, "top_p": 0.9},
-        "judging": {"k": 3, "max_new_tokens": 48, "min_parse_rate": 0.0},
-        "evaluation": {"enabled": False},
-    }
-
-
-@contextmanager
-def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
-    """A run's claimed stage of that kind, the stages before it done; not finished by itself."""
-    from alignment_app.models import Stage
-    from alignment_app.services import runs, stages
-    from alignment_app.services.keeping import Keeper
-    from training.config import RunConfig
-    from training.jobs import DO
-    from training.jobs.stage_work import StageWork
-
-    run = runs.launch(RunConfig.parse(config))
-    while True:
-        queued = Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).get()
-        attempt = stages.claim(run.pk, queued.queue, worker="benchmark", host="here", pid=os.getpid())
-        assert attempt
-        with Keeper(attempt) as keeper:
-            job = StageWork(attempt, keeper, engines)
-            if attempt.stage.kind == kind:
-                yield job
-                stages.finish(attempt)
-                return
-            stages.finish(attempt, **DO[Stage.Kind(attempt.stage.kind)](job))
+    with EnginePool() as engines:
+        ours = config | {"engine": {"kind": "transformers", "batch_size": 64}}
+        with stage_of(ours, "responses", engines) as job:
+            job.student(job.start)
+        print(f"the stage through transformers: {run_stage(ours, engines)}", flush=True)
 
 
 def warm_up(engine: Any, options: argparse.Namespace) -> None:
@@ -155,22 +103,7 @@ def warm_up(engine: Any, options: argparse.Namespace) -> None:
     engine._llm.chat([[{"role": "user", "content": "Warm"}]] * 4, use_tqdm=False)
 
 
-def run_stage(config: dict[str, Any], engines: Any) -> tuple[float, int, dict[tuple[int, int], str]]:
-    """Seconds of the stage *responses* from its claim to its last row, its tokens, and its texts."""
-    from training.jobs.gather import collect_responses
-
-    with stage_of(config, "responses", engines) as job:
-        engine = job.student(job.start)
-        if engine.name == "vllm":
-            engine._llm.reset_prefix_cache()
-        began = time.monotonic()
-        collect_responses(job)
-        seconds = time.monotonic() - began
-        rows = list(job.candidates().values_list("prompt_id", "index", "text", "token_count"))
-    return seconds, sum(row[3] for row in rows), {(row[0], row[1]): row[2] for row in rows}
-
-
-def run_bare(config: dict[str, Any], engine: Any) -> tuple[float, int, dict[tuple[int, int], str]]:
+def run_bare(config: dict[str, Any], engine: Any) -> Found:
     """The same requests through ``LLM.chat``, with nothing kept."""
     from vllm import SamplingParams
 
@@ -190,53 +123,58 @@ def run_bare(config: dict[str, Any], engine: Any) -> tuple[float, int, dict[tupl
     ]
     conversations = [prompt.messages for prompt, _ in asked]
     engine._llm.reset_prefix_cache()
-    began = time.monotonic()
+    clock = Clock()
     found = engine._llm.chat(conversations, settings, use_tqdm=False)
-    seconds = time.monotonic() - began
+    seconds, cpu = clock.read()
     texts = {(prompt.pk, index): out.outputs[0].text for (prompt, index), out in zip(asked, found, strict=True)}
-    return seconds, sum(len(out.outputs[0].token_ids) for out in found), texts
+    return Found(seconds, cpu, sum(len(out.outputs[0].token_ids) for out in found), texts)
 
 
-def compare(config: dict[str, Any], engines: Any, engine: Any, options: argparse.Namespace) -> None:
-    ours: list[float] = []
-    bare: list[float] = []
-    for number in range(options.rounds):
-        turns = [("stage", ours), ("LLM.chat", bare)]
-        texts = {}
-        for name, speeds in turns if number % 2 else turns[::-1]:
-            found = run_stage(config, engines) if name == "stage" else run_bare(config, engine)
-            speeds.append(found[1] / found[0])
-            texts[name] = found[2]
-            print(f"  {name}: {tell(*found[:2])}", flush=True)
-        same = sum(text == texts["LLM.chat"].get(key) for key, text in texts["stage"].items())
-        print(f"  the same text in {same} of {len(texts['stage'])}", flush=True)
-    ratio = statistics.median(ours) / statistics.median(bare)
-    print(f"stage / LLM.chat, medians of {options.rounds}: {ratio:.3f} of its tokens/s", flush=True)
+def compare(config: dict[str, Any], engines: Any, engine: Any, rounds: int) -> None:
+    found: dict[str, list[Found]] = {"stage": [], "LLM.chat": []}
+    for number in range(rounds):
+        for name in list(found) if number % 2 else list(found)[::-1]:
+            found[name].append(run_stage(config, engines) if name == "stage" else run_bare(config, engine))
+            print(f"  {name}: {found[name][-1]}", flush=True)
+        ours, bare = found["stage"][-1].texts, found["LLM.chat"][-1].texts
+        same = sum(text == bare.get(key) for key, text in ours.items())
+        print(f"  the same text in {same} of {len(ours)}", flush=True)
+    speed, cpu = (
+        [statistics.median(getattr(one, what) for one in found[name]) for name in found] for what in ("speed", "cpu")
+    )
+    print(f"stage / LLM.chat, medians of {rounds}: {speed[0] / speed[1]:.3f} of its tokens/s", flush=True)
+    print(f"LLM.chat / stage, medians of {rounds}: {cpu[1] / cpu[0]:.3f} of its CPU time", flush=True)
 
 
 def judge(config: dict[str, Any], engines: Any, engine: Any, options: argparse.Namespace) -> None:
-    """The model judges the same responses with k = 3 and, as three runs would, with k = 1."""
+    """The model judges the same responses with k = 3 and, as three runs would, with k = 1; each warm, in turns."""
+    small = config | {"prompts": {"dataset": "prompts", "count": options.judged}}
+    judge_once(small, 1, engines, engine)  # nobody's clock shows the first
+    ratios: list[float] = []
+    for number in range(options.judge_rounds):
+        found = {3: [0.0, 0, 0], 1: [0.0, 0, 0]}
+        for k in (3, 1, 1, 1) if number % 2 else (1, 1, 1, 3):
+            seconds, prompt, computed = judge_once(small, k, engines, engine)
+            found[k] = [found[k][0] + seconds, prompt, computed]
+            print(f"  k = {k}: {seconds:.2f} s, {prompt} prompt tokens, {computed} computed", flush=True)
+        ratios.append(found[3][0] / found[1][0])
+    print(f"prompt tokens computed, k = 3 / k = 1: {found[3][2] / found[1][2]:.3f}", flush=True)
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"time, k = 3 / three runs of k = 1: {statistics.median(ratios):.2f}, the median of {each}", flush=True)
+
+
+def judge_once(config: dict[str, Any], k: int, engines: Any, engine: Any) -> tuple[float, int, int]:
+    """Seconds of the stage *judgements*, prompt tokens, and how many of them were computed."""
     from training.jobs.gather import judge_candidates
 
-    small = config | {"prompts": {"dataset": "prompts", "count": options.judged}}
-    found: dict[int, list[tuple[float, int, int]]] = {3: [], 1: []}
-    for k in (3, 1, 1, 1):
-        with stage_of(small | {"judging": config["judging"] | {"k": k}}, "judgements", engines) as job:
-            engine._llm.reset_prefix_cache()
-            before = engine.tokens.prompt, engine.tokens.cached
-            began = time.monotonic()
-            judge_candidates(job)
-            seconds = time.monotonic() - began
-        prompt, cached = engine.tokens.prompt - before[0], engine.tokens.cached - before[1]
-        found[k].append((seconds, prompt, prompt - cached))
-        print(f"  k = {k}: {seconds:.1f} s, {prompt} prompt tokens, {prompt - cached} computed", flush=True)
-    three, ones = found[3][0], found[1]
-    print(f"prompt tokens computed, k = 3 / k = 1: {three[2] / ones[0][2]:.3f}", flush=True)
-    print(f"time, k = 3 / three runs of k = 1: {three[0] / sum(one[0] for one in ones):.2f}", flush=True)
-
-
-def tell(seconds: float, tokens: int) -> str:
-    return f"{tokens} tokens in {seconds:.1f} s, {tokens / seconds:.0f} tokens/s"
+    with stage_of(config | {"judging": config["judging"] | {"k": k}}, "judgements", engines) as job:
+        engine._llm.reset_prefix_cache()
+        before = engine.tokens.prompt, engine.tokens.cached
+        began = time.monotonic()
+        judge_candidates(job)
+        seconds = time.monotonic() - began
+    prompt, cached = engine.tokens.prompt - before[0], engine.tokens.cached - before[1]
+    return seconds, prompt, prompt - cached
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """kill -9 in the middle of generating and of judging, with each engine: the same rows as when nobody killed?
 
     python -m tests.benchmarks.kill_engines [--engines transformers vllm openai_compatible gemini checkpoint oracle]
-        [--times 10]
+        [--times 10] [--model FOLDER] [--prompts 60] [--n 4] [--new-tokens 64] [--k 2] [--batch-size 8]
 
 For each engine one run goes through its responses and judgements undisturbed; then the same run is launched again and
 the process at work is killed ``--times`` times, half of them while responses are made and half while they are judged,
@@ -39,7 +39,13 @@ def main() -> int:
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--model", help="folder of the student; without it a small untrained one is made")
     parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--n", type=int, default=4, help="responses a prompt")
+    parser.add_argument("--new-tokens", type=int, default=64, help="of a response")
+    parser.add_argument("--k", type=int, default=2, help="replies a judgement")
+    parser.add_argument("--judge-tokens", type=int, default=48, help="of a judge's reply")
+    parser.add_argument("--batch-size", type=int, default=8, help="of the transformers engine")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder, server() as address:
         os.environ.update(
@@ -57,7 +63,7 @@ def main() -> int:
         valkey = EmbeddedValkey(Path(folder))
         valkey.start()
         make_datasets(train=options.prompts)
-        student = str(save_little_student(Path(folder) / "student", width=64, layers=4))
+        student = options.model or str(save_little_student(Path(folder) / "student", width=64, layers=4))
         preload(options.engines)
         try:
             return max([measure(kind, config_of(kind, student, address, options), options) for kind in options.engines])
@@ -94,10 +100,19 @@ def config_of(kind: str, student: str, address: str, options: argparse.Namespace
         "seed": 3,
         "student": {"model": student, "max_length": 2304},
         "sft": {"enabled": False},
-        "engine": {"kind": kind if kind in ("transformers", "vllm") else "transformers", "batch_size": 8},
+        "engine": {
+            "kind": kind if kind in ("transformers", "vllm") else "transformers",
+            "batch_size": options.batch_size,
+        },
         "prompts": {"dataset": "train", "count": options.prompts},
-        "candidates": {"n": 4, "max_new_tokens": 64, "temperature": 1.0, "top_p": 1.0},
-        "judging": {"k": 2, "max_new_tokens": 48, "min_parse_rate": 0.0, "temperature": 1.0, "top_p": 1.0},
+        "candidates": {"n": options.n, "max_new_tokens": options.new_tokens, "temperature": 1.0, "top_p": 1.0},
+        "judging": {
+            "k": options.k,
+            "max_new_tokens": options.judge_tokens,
+            "min_parse_rate": 0.0,
+            "temperature": 1.0,
+            "top_p": 1.0,
+        },
         "evaluation": {"enabled": False},
     }
     if kind == "openai_compatible":

@@ -34,7 +34,9 @@ class EngineConfig(Section):
     kind: EngineKind = Field(
         "transformers", description="transformers in process, vLLM in process, or an OpenAI-compatible server."
     )
-    batch_size: int = Field(64, ge=1, le=4096, description="Completions generated together.")
+    batch_size: int = Field(
+        64, ge=1, le=4096, description="Completions generated together; requests in flight to a server."
+    )
     base_url: str = Field("", description="Address of the server, for openai_compatible.")
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs that share one model, for vLLM.")
     key: KeyName = Field("", description="Name of a stored key for the server; empty: the environment's, or none.")

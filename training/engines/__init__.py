@@ -50,6 +50,7 @@ def student_spec(config: RunConfig, model: str) -> EngineSpec:
         model=model,
         base_url=config.engine.base_url,
         batch_size=config.engine.batch_size,
+        concurrency=config.engine.batch_size,
         dtype=config.student.dtype,
         max_length=config.student.max_length,
         tensor_parallel=config.engine.tensor_parallel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,9 +22,10 @@ from tests.providers import (
     candidate,
     chat,
 )
+from training.config import RunConfig
 from training.domain.secret import Secret
 from training.domain.spending import Usage
-from training.engines import EngineSpec, create_engine
+from training.engines import EngineSpec, create_engine, student_spec
 from training.engines.base import BudgetReached, EngineError, Request, Sampling, Unanswered
 from training.engines.gemini import CATEGORIES, GeminiEngine
 from training.engines.metering import Call
@@ -98,6 +100,33 @@ def test_a_provider_that_fails_twice_in_every_way_loses_nothing(
     assert {server.seen[text] for text in troubles} == {3}
     assert tally.reserved == 0
     assert len(tally.calls) == 3 * len(troubles)
+
+
+def test_a_students_server_has_as_many_requests_in_flight_as_the_engine_generates_together(serve: Serve) -> None:
+    together = threading.Barrier(6)  # nobody is answered before six ask
+
+    def answer(text: str, number: int) -> Answer:
+        together.wait(timeout=20)
+        return chat(text)
+
+    server = serve(answer)
+    config = RunConfig.parse(
+        {
+            "name": "a run",
+            "paradigm": "self_reward",
+            "student": {"model": "m"},
+            "engine": {"kind": "openai_compatible", "base_url": server.address + "/v1", "batch_size": 6},
+            "sft": {"enabled": False},
+            "prompts": {"dataset": "train"},
+            "evaluation": {"enabled": False},
+        }
+    )
+    engine = create_engine(student_spec(config, "m"))
+    found = list(engine.generate(requests(*(str(number) for number in range(12))), SAMPLING))
+    engine.close()
+    assert len(found) == 12
+    assert all(completion.finish_reason == "stop" for completion in found)
+    assert server.most_at_once == 6
 
 
 def test_what_is_asked_carries_limit_seed_system_text_and_safety_settings(serve: Serve) -> None:

@@ -1,0 +1,49 @@
+"""distilabel's side of ``generation --distilabel``: run by a Python that has it, which need not have Plumbline.
+
+    PYTHON distilabel_pipeline.py BASE_URL MODEL    (a JSON object on standard input)
+
+Reads ``{"prompts", "n", "sampling", "batch"}``, runs one pipeline of TextGeneration, and prints a line of JSON:
+seconds from ``Pipeline.run`` to its Distiset, texts and new tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+os.environ.setdefault("DISTILABEL_LOG_LEVEL", "WARNING")
+
+
+def main() -> int:
+    import logging
+
+    from distilabel.models import OpenAILLM
+    from distilabel.pipeline import Pipeline
+    from distilabel.steps import LoadDataFromDicts
+    from distilabel.steps.tasks import TextGeneration
+
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # it would write a line a request
+    asked = json.load(sys.stdin)
+    batch = asked["batch"]
+    with Pipeline(name="responses") as pipeline:
+        source = LoadDataFromDicts(data=[{"instruction": text} for text in asked["prompts"]], batch_size=batch)
+        model = OpenAILLM(
+            base_url=sys.argv[1], model=sys.argv[2], api_key="none", generation_kwargs=asked["sampling"], timeout=600
+        )
+        writer = TextGeneration(llm=model, num_generations=asked["n"], input_batch_size=batch, group_generations=True)
+        source >> writer
+    began = time.monotonic()
+    rows = pipeline.run(use_cache=False)["default"]["train"]
+    seconds = time.monotonic() - began
+    texts = sum(len(row["generation"]) for row in rows)
+    statistics = [row["distilabel_metadata"][f"statistics_{writer.name}"] for row in rows]
+    tokens = sum(sum(found["output_tokens"]) for found in statistics)
+    print(json.dumps({"seconds": seconds, "texts": texts, "tokens": tokens}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
