@@ -203,7 +203,23 @@ def figures(metrics: dict[str, Any], *, has_rival: bool) -> list[Figure]:
             f"of {metrics['judge_pairs']:,} pairs" if metrics.get("judge_pairs") else "",
         ),
     ]
-    return [row for row in rows if row.value is not None]
+    return [row for row in (*rows, *ranking_figures(metrics)) if row.value is not None]
+
+
+def ranking_figures(metrics: dict[str, Any]) -> list[Figure]:
+    """How the model's judge orders responses that people ranked and that were held out (001 table 4)."""
+
+    def figure(label: str, name: str, form: str, note: str = "") -> Figure:
+        return Figure(label, metrics.get(f"ranking_{name}"), form, "judgements", "on=rankings", note)
+
+    pairs, prompts, fives = (metrics.get(f"ranking_{name}") or 0 for name in ("pairs", "prompts", "fives"))
+    return [
+        figure("Pairs its judge orders as people did, ties as half", "accuracy", "percent", f"of {pairs:,} pairs"),
+        figure("Prompts ordered exactly as people did", "exact", "percent", f"of {prompts:,} prompts"),
+        figure("Responses given a 5 that people put first", "five_best", "percent", f"of {fives:,} responses"),
+        figure("Order held to people's, Spearman", "spearman", "places2"),
+        figure("Order held to people's, Kendall τ", "kendall", "places2"),
+    ]
 
 
 def snapshot_summary(snapshot: DatasetSnapshot) -> SnapshotSummary:

@@ -32,6 +32,11 @@ METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
     ("response_characters_mean", "Mean answer, characters", "places1", None),
     ("judge_parse_rate", "Own judgements that parsed", "percent", True),
     ("judge_pairwise_accuracy", "Pairs its judge orders as the teacher does", "percent", True),
+    ("ranking_accuracy", "Pairs its judge orders as people did, ties as half", "percent", True),
+    ("ranking_exact", "Prompts ordered exactly as people did", "percent", True),
+    ("ranking_five_best", "Responses given a 5 that people put first", "percent", True),
+    ("ranking_spearman", "Order held to people's, Spearman", "places2", True),
+    ("ranking_kendall", "Order held to people's, Kendall τ", "places2", True),
     ("train_seconds", "Training time", "duration", None),
     *(
         (f"margins.{part}.{key}", f"{label}, {pairs}", form, more_is_better)

@@ -8,14 +8,12 @@ from typing import Final
 
 from django.urls import reverse
 
-from alignment_app.models import Dataset, Judgement, Run, Stage
+from alignment_app.models import Judgement, Run, Stage
 from alignment_app.selectors import runs
 from alignment_app.selectors.judges import in_run
-from alignment_app.services.eft_rows import name_of
 from alignment_app.wording import number, percent
 from training.domain import alarms
 from training.domain.alarms import Alarm, AlarmKind, Health, OrderHealth
-from training.domain.eft import Part
 
 EXAMPLES: Final = 3
 #: Which rows a figure is about: the filter of the page of samples.
@@ -131,46 +129,3 @@ def unparsed_examples(run: Run, current: Stage | None) -> list[UnparsedReply]:
         raw = judgement.samples[0]["raw"]
         examples.append(UnparsedReply(judgement.response.prompt.text, raw, judge.read(raw).why))
     return examples
-
-
-@dataclass(frozen=True, slots=True)
-class EFTSteps:
-    """How the rows that teach judging came about: (what, how many, the rows) of each step."""
-
-    dataset: str
-    steps: list[tuple[str, str, str]]
-
-
-def eft_of(run: Run) -> EFTSteps | None:
-    """The steps of a loaded run that builds such rows, as far as they have come."""
-    stages = {stage.kind: stage for stage in runs.stages_of(run) if stage.iteration.number == 0}
-    if Stage.Kind.EFT not in stages or not stages[Stage.Kind.PROMPTS].detail.get("ranked"):
-        return None
-    chosen, judged = stages[Stage.Kind.PROMPTS], stages[Stage.Kind.JUDGEMENTS].detail.get("health", {}).get("judge")
-    found = stages[Stage.Kind.EFT].detail.get("eft")
-    rows = reverse("run-samples", args=[run.pk]) + "?iteration=0&stage="
-    steps = [("Ranked prompts", number(chosen.detail["ranked"]), "")]
-    if chosen.detail.get("overlapping"):
-        steps.append(("Left out, in the IFT data sets too", number(chosen.detail["overlapping"]), ""))
-    steps.append(("Prompts judged", number(chosen.done), rows + "prompts"))
-    if judged:
-        replies, parsed = judged["replies"], judged["parsed"]
-        steps.append(("Replies asked for, so far" if not found else "Replies", number(replies), rows + "judgements"))
-        share = percent(parsed / replies, 1) if replies else ""
-        steps.append(("Replies that held a score", f"{number(parsed)}, {share}", rows + "judgements&show=unparsed"))
-    if found:
-        share = percent(found["agreeing_prompts"] / found["prompts"], 1) if found["prompts"] else ""
-        agreeing = f"{number(found['agreeing_prompts'])} prompts, {share}"
-        steps.append(("Rankings that agree with people's", agreeing, rows + "eft&show=agrees"))
-        steps.append(("Judgements in them", number(found["agreeing"]), ""))
-        if found["thinned"]:
-            label = f"Thinned out, of the most common score {number(found['common_score'])}"
-            steps.append((label, number(found["thinned"]), ""))
-        steps.append(("Kept to train on", number(found["train"]), _data_set(run, "train")))
-        steps.append(("Held out to measure on", number(found["eval"]), _data_set(run, "eval")))
-    return EFTSteps(chosen.detail["dataset"], steps)
-
-
-def _data_set(run: Run, part: Part) -> str:
-    found = Dataset.objects.filter(name=name_of(run.pk, part)).first()
-    return reverse("dataset", args=[found.pk]) if found else ""

@@ -392,6 +392,7 @@ _ROWS = (
     ("Win rate against the one before, ties half", "win_rate", lambda value: percent(value)),
     ("Self-judge: replies parsed", "judge_parse_rate", lambda value: percent(value, 1)),
     ("Self-judge: pairs in the right order", "judge_pairwise_accuracy", lambda value: percent(value, 1)),
+    ("Self-judge: pairs in people's order, ties half", "ranking_accuracy", lambda value: percent(value, 1)),
     ("Mean response length, tokens", "response_tokens_mean", lambda value: number(value, 0)),
 )
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from alignment_app.downloads import csv_file
 from alignment_app.models import Checkpoint, Comparison, PairMargin, PreferencePair
 from alignment_app.selectors import checkpoints as selectors
-from alignment_app.selectors import curves, margins, metrics
+from alignment_app.selectors import curves, margins, metrics, rankings
 
 
 def _checkpoint(pk: int) -> Checkpoint:
@@ -113,6 +113,9 @@ def comparisons(request: HttpRequest, pk: int) -> HttpResponse:
 def judgements(request: HttpRequest, pk: int) -> HttpResponse:
     """What the checkpoint's own judging was measured on, with its raw replies."""
     checkpoint = _checkpoint(pk)
-    only = request.GET.get("only", "")
-    page = selectors.judgements_page(checkpoint, only, request.GET.get("page"))
-    return _page(request, "judgements", checkpoint, page=page, only=only)
+    only, number = request.GET.get("only", ""), request.GET.get("page")
+    if request.GET.get("on") == "rankings":
+        return _page(request, "rankings", checkpoint, page=rankings.page(checkpoint, only, number), only=only)
+    page = selectors.judgements_page(checkpoint, only, number)
+    ranked = rankings.judged_by(checkpoint).exists()
+    return _page(request, "judgements", checkpoint, page=page, only=only, ranked=ranked)

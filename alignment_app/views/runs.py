@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, StepCheck
-from alignment_app.selectors import choices, curves, health, loop, metrics, samples, spending
+from alignment_app.selectors import choices, curves, eft, health, loop, metrics, samples, spending
 from alignment_app.selectors import runs as selectors
 from alignment_app.services import people
 from alignment_app.services import runs as services
@@ -69,7 +69,7 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
     if part == "health":
         found = health.of_run(run)
         crossed = [(one.where, figure) for one in found for figure in one.alarms]
-        return {"health": found, "alarms": crossed, "eft": health.eft_of(run)}
+        return {"health": found, "alarms": crossed, "eft": eft.eft_of(run)}
     if part == "sample":
         return {"sample": samples.latest(run)}
     if part == "costs":

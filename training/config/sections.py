@@ -224,8 +224,16 @@ class EvaluationConfig(Section):
     judge: str = Field(
         "pairwise", min_length=1, description="The judge that compares a checkpoint's answers with those of the last."
     )
-    self_judge: bool = Field(True, description="Measure the student's own judging: parse rate and pairwise accuracy.")
-    self_judge_prompts: int = Field(100, ge=1, description="Held-out prompts whose sampled responses it judges.")
+    self_judge: bool = Field(
+        True,
+        description="Measure the student's own judging: parse rate and pairwise accuracy; with EFT, how it orders the "
+        "ranked responses that were held out.",
+    )
+    self_judge_prompts: int = Field(
+        100,
+        ge=1,
+        description="Held-out prompts whose sampled responses it judges; with EFT, as many ranked ones at most.",
+    )
     held_to_people: bool = Field(
         True, description="Each model, and the teacher, judges what people scored blind in held-out queues."
     )

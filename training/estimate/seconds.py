@@ -11,6 +11,7 @@ import math
 from training.config import LAMBDAS, RunConfig
 from training.estimate.counts import (
     COMPARISON_ORDERS,
+    RANKED_RESPONSES,
     RESPONSE_SHARE,
     SHOT_TOKENS,
     Counts,
@@ -28,7 +29,7 @@ def parts_of(
     config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
 ) -> list[tuple[str, float]]:
     """(what, seconds) of every step, iterations one after another."""
-    evaluation = _evaluation(config, size, teacher, speed)
+    evaluation = _evaluation(config, counts, size, teacher, speed)
     parts: list[tuple[str, float]] = []
     if config.sft.enabled:
         limit = min(config.student.max_length, prompt_tokens(config) + config.candidates.max_new_tokens)
@@ -123,7 +124,9 @@ def _early_stopping(
     return checkpoints * answers + max(0, checkpoints - 1) * compared
 
 
-def _evaluation(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed: Speed) -> tuple[float, float]:
+def _evaluation(
+    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
+) -> tuple[float, float]:
     """Seconds for M1's evaluation and for that of a later checkpoint, which is also compared with the one before."""
     section, judging = config.evaluation, config.judging
     length = response_tokens(section.max_new_tokens)
@@ -137,6 +140,9 @@ def _evaluation(config: RunConfig, size: ModelSize, teacher: ModelSize | None, s
         seconds += speed.generation(
             size, sampled, prompt_tokens(config), response_tokens(config.candidates.max_new_tokens)
         ) + speed.generation(size, sampled * judging.k, judge_prompt, reply, shared=judging.k)
+        ranked = min(section.self_judge_prompts * RANKED_RESPONSES, counts.ranked * config.eft.eval_share)
+        if ranked:
+            seconds += speed.generation(size, ranked * config.eft.k, judge_prompt, reply, shared=config.eft.k)
     seconds += _by_teacher(config, scored * judging.k, judge_prompt, reply, teacher, speed)
     compared = _by_teacher(config, section.count * COMPARISON_ORDERS, judge_prompt + length, reply, teacher, speed)
     return seconds, seconds + compared

@@ -12,13 +12,13 @@ from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, eft_rows, events, rows, stages
 from alignment_app.services.eft_rows import EFTRow
 from training.domain.eft import Part, RankedJudgement, overlapping, select_eft
+from training.engines.base import Engine
+from training.jobs import rankings
 from training.jobs.health import JudgementProgress, health_of, look_at
+from training.jobs.rankings import IFT
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.jobs.start_training import start_training
 from training.jobs.tracking import Tracking
-from training.stages.judgements import JudgeItem, judge_responses
-
-NAME = "IFT"  # of the model that was fine-tuned on IFT alone
 
 
 def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
     data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
     if not data:
         raise CannotGoOn("The data sets of sft.datasets hold no rows. Import some, then resume.")
-    folder = artifacts.run_folder(job.run.pk) / NAME
-    with Tracking(job, folder, job.config.sft, NAME) as tracking:
+    folder = artifacts.run_folder(job.run.pk) / IFT
+    with Tracking(job, folder, job.config.sft, IFT) as tracking:
         result = start_training(
             job,
             "sft",
@@ -46,11 +46,11 @@ def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
     return {"steps": result.steps, "seconds": result.seconds, "loss": result.loss, "location": location}
 
 
-def _ift_model(job: StageWork) -> str:
+def _ift_model(job: StageWork) -> Engine:
     location = job.iteration.stages.get(kind="ift").detail["location"]
     if not (Path(settings.HOME) / location).is_dir():
         raise CannotGoOn(f"The model fine-tuned on IFT, {location}, is gone. Clone the run and start again.")
-    return artifacts.resolve(location)
+    return job.student_at(location)
 
 
 def choose_ranked(job: StageWork) -> dict[str, Any]:
@@ -78,38 +78,16 @@ def choose_ranked(job: StageWork) -> dict[str, Any]:
 
 def judge_ranked(job: StageWork) -> dict[str, Any]:
     """k replies of the IFT model on every ranked response."""
-    responses, label = selectors.ranked_responses(job.iteration), job.judge_label(NAME)
-    source, form = Judgement.Source.SELF, job.judge_of("judging.template")
-    made = Judgement.objects.filter(source=source, judge=label, response__in=responses.values("pk"))
+    responses, label = selectors.ranked_responses(job.iteration), job.judge_label(IFT)
+    made = Judgement.objects.filter(source=Judgement.Source.SELF, judge=label, response__in=responses.values("pk"))
     total = responses.count()
     progress = JudgementProgress(
         job, made, unit="judgements", done=made.count(), total=total, expected=total * job.config.eft.k
     )
-    todo = selectors.unjudged(responses, source=source, judge=label)
-    if todo:
-        engine = job.engines.student(job.config, _ift_model(job))
-        items = [JudgeItem(response, prompt, _seeds(job, prompt.words, response.index)) for response, prompt in todo]
-        prompt_of = {response.id: prompt.id for response, prompt in todo}
-        progress.save_as_they_come(
-            judge_responses(items, engine, form, job.sampling(job.config.judging)),
-            lambda drafts: rows.save_judgements(
-                job.attempt,
-                job.iteration,
-                drafts,
-                source=source,
-                judge=label,
-                checkpoint=None,
-                template=form.name,
-                template_version=str(form.version),
-            ),
-            prompt_of=lambda draft: prompt_of[draft.response_id],
-        )
+    if made.count() < total:
+        rankings.judge_ranked(job, responses, _ift_model(job), judge=label, checkpoint=None, progress=progress)
     progress.after_save()
-    return {"judge": NAME, **look_at(job, {"judge": health_of(made)})}
-
-
-def _seeds(job: StageWork, words: str, index: int) -> tuple[int, ...]:
-    return tuple(job.seed("judge ranked", words, index, draw) for draw in range(job.config.eft.k))
+    return {"judge": IFT, **look_at(job, {"judge": health_of(made)})}
 
 
 def build_rows(job: StageWork) -> dict[str, Any]:
@@ -117,7 +95,7 @@ def build_rows(job: StageWork) -> dict[str, Any]:
     config, form = job.config.eft, job.judge_of("judging.template")
     judged = Judgement.objects.filter(
         source=Judgement.Source.SELF,
-        judge=job.judge_label(NAME),
+        judge=job.judge_label(IFT),
         response__in=selectors.ranked_responses(job.iteration).values("pk"),
     ).select_related("response__prompt")
     replies: list[tuple[Response, dict[str, Any]]] = []
@@ -127,7 +105,7 @@ def build_rows(job: StageWork) -> dict[str, Any]:
         rank = selectors.rank_of(response)
         if rank is None:
             continue
-        seeds = _seeds(job, selectors.prompt_row(response.prompt).words, response.index)
+        seeds = rankings.seeds(job, selectors.prompt_row(response.prompt).words, response.index)
         for sample in judgement.samples:
             found.append(
                 RankedJudgement(
@@ -169,4 +147,4 @@ def build_rows(job: StageWork) -> dict[str, Any]:
     ids = {response.prompt.content_hash: response.prompt_id for response, _ in replies}
     outcomes = {ids[key]: text for key, text in chosen.outcomes.items()}
     eft_rows.save(job.attempt, job.iteration, parts, outcomes)
-    return {"eft": numbers}
+    return {"eft": numbers, "ranking": rankings.figures(job)}

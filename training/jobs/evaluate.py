@@ -14,6 +14,7 @@ from alignment_app.services.keeping import Progress
 from training.config import CandidatesConfig
 from training.domain import metrics
 from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRow
+from training.jobs import rankings
 from training.jobs.health import evaluation_health
 from training.jobs.held_out import hold_to_people, missing_judgements, stop_on_drift
 from training.jobs.stage_work import CannotGoOn, StageWork
@@ -55,7 +56,8 @@ def evaluate(job: StageWork) -> dict[str, Any]:
         _probe(job, checkpoint, probed, progress, has_teacher)
     if job.config.evaluation.held_to_people:
         hold_to_people(job, checkpoint, progress)
-    found = _figures(job, evaluation, answers)
+    rankings.hold_to_rankings(job, checkpoint, progress)
+    found = _figures(job, evaluation, answers) | _on_rankings(job, checkpoint)
     rows.save_metrics(job.attempt, evaluation, found)
     if job.config.evaluation.stop_on_drift:
         stop_on_drift(job)
@@ -87,6 +89,7 @@ def _counts(
     total = len(prompts) * (1 + has_teacher + bool(has_teacher and against)) + probes * (2 + has_teacher)
     if job.config.evaluation.held_to_people:
         total += missing_judgements(job, job.iteration.number + 1)
+    total += rankings.missing(job, evaluation.checkpoint)
     responses = job.iteration.responses.filter(purpose__in=[Response.Purpose.EVALUATION, Response.Purpose.PROBE])
     judged = Judgement.objects.filter(response__in=responses.values("pk")).count()
     return {"done": responses.count() + judged + evaluation.comparisons.count(), "total": total}
@@ -153,6 +156,11 @@ def _figures(job: StageWork, evaluation: Evaluation, answers: Any) -> dict[str, 
     if job.config.teacher.kind == "oracle":
         found["right_answers"] = scores.filter(score__gte=5).count()
     return found
+
+
+def _on_rankings(job: StageWork, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The figures of the student's judging held to people's rankings, where some are held out."""
+    return {f"ranking_{name}": value for name, value in rankings.figures(job, checkpoint).items()}
 
 
 def _head_to_head(evaluation: Evaluation) -> dict[str, Any]:

@@ -93,8 +93,11 @@ class StageWork:
 
     def student(self, checkpoint: Checkpoint) -> Engine:
         """The engine of one of the run's checkpoints."""
-        key = self._key(self.config.engine)
-        return self.engines.student(self.config, artifacts.resolve(checkpoint.location), key)
+        return self.student_at(checkpoint.location)
+
+    def student_at(self, location: str) -> Engine:
+        """The student's engine with the weights at a location of the record."""
+        return self.engines.student(self.config, artifacts.resolve(location), self._key(self.config.engine))
 
     def teacher(self) -> Engine:
         """The teacher's engine. A remote one is paid: what it uses is counted, what it answers is kept at once."""
@@ -117,9 +120,7 @@ class StageWork:
         if prompts.writer == "teacher":
             return self.teacher()
         if prompts.writer == "model":
-            return self.engines.student(
-                self.config, artifacts.resolve(prompts.writer_model), self._key(self.config.engine)
-            )
+            return self.student_at(prompts.writer_model)
         return self.student(self.start)
 
     def _key(self, section: EngineConfig | TeacherConfig) -> Secret | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,40 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.models import Dataset, IterationPrompt, Judgement, Prompt, Response, Run, RunEvent, Stage
-from alignment_app.services import eft_rows, keeping, runs
+from alignment_app.models import (
+    Dataset,
+    IterationPrompt,
+    Judgement,
+    Prompt,
+    Response,
+    Run,
+    RunEvent,
+    Stage,
+    StageAttempt,
+)
+from alignment_app.selectors import rankings
+from alignment_app.services import eft_rows, keeping, runs, stages
 from alignment_app.services.imports import import_rows
 from tests.little import make_datasets
+from tests.little_runs import drive, drive_until_killed, kill_9
 from training import judges
 from training.config import ConfigError, RunConfig
 from training.domain.judging import parse_score
-from training.jobs import work
+from training.jobs.health import JudgementProgress
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BEST, WORSE, WORST = "quite right", "half right", "not right"
 SCORES = {BEST: 4, WORSE: 3, WORST: 1}
+FOES = ("foe 1", "foe 2")
 
 
-def judgement(instruction: str, response: str, seed: int) -> str:
-    """Right about most prompts; the wrong way round about foes; silent about ghosts at every second seed."""
-    score = SCORES[response]
-    if "foe" in instruction:
+def judgement(model: str, instruction: str, response: str, seed: int) -> str:
+    """Right about most prompts; the wrong way round about foes, until it was taught to judge; silent about ghosts at
+    every second seed.
+    """
+    score = SCORES.get(response, 2)
+    if "foe" in instruction and "/IFT" in model:
         score = 5 - score
     if "ghost" in instruction and seed % 2:
         return "I would rather not say."
@@ -52,8 +67,9 @@ def judge_server() -> Iterator[str]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             asked = form.texts_in(body["messages"][-1]["content"])
-            assert asked is not None
-            text = judgement(asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"], body["seed"])
+            text = "An answer."
+            if asked is not None:
+                text = judgement(body["model"], asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"], body["seed"])
             choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
             usage = {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8}
             reply = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
@@ -78,7 +94,7 @@ def judge_server() -> Iterator[str]:
 def config(little_student: Path, judge_server: str) -> dict[str, Any]:
     """A run to M1 with EFT, and its data sets; one ranked prompt stands among the IFT rows as well."""
     make_datasets(seed=6)
-    who = [*(f"friend {n}" for n in range(12)), "foe 1", "foe 2", "ghost 1"]
+    who = [*(f"friend {n}" for n in range(12)), *FOES, "ghost 1"]
     ranked = [
         {"prompt": f"What says {name}?", "responses": [
             {"text": WORSE, "rank": 2}, {"text": BEST, "rank": 1}, {"text": WORST, "rank": 3}]}
@@ -99,13 +115,6 @@ def config(little_student: Path, judge_server: str) -> dict[str, Any]:
         "judging": {"max_new_tokens": 32},
         "evaluation": {"enabled": False},
     }
-
-
-def drive(run: Run) -> Run:
-    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
-        work(run.pk, stage.queue)
-    run.refresh_from_db()
-    return run
 
 
 def rows_of(run: Run, part: Any) -> list[Response]:
@@ -185,6 +194,112 @@ def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
     assert disturbed.status == Run.Status.FINISHED, disturbed.status_reason
     assert Judgement.objects.filter(iteration__run=disturbed).count() == 45
     assert [(row.prompt.text, row.text) for row in rows_of(disturbed, "train")] == wanted
+
+
+def kill_before_finishing(kind: str) -> Callable[..., Any]:
+    """A stage's end, before which the process dies: what it made is saved, and nobody was told."""
+    finish = stages.finish
+
+    def hook(attempt: StageAttempt, **found: Any) -> None:
+        if attempt.stage.kind == kind:
+            kill_9()
+        finish(attempt, **found)
+
+    return hook
+
+
+def test_a_run_killed_in_every_stage_of_eft_ends_with_the_rows_of_an_undisturbed_one(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows_and_models(run: Run) -> tuple[Any, ...]:
+        parts = [[(row.prompt.text, row.text) for row in rows_of(run, part)] for part in ("train", "eval")]
+        outcomes = IterationPrompt.objects.filter(iteration__run=run).values_list("position", "prompt__text", "outcome")
+        m1 = run.checkpoints.get(number=1)
+        numbers = run.iterations.get().stages.get(kind="eft").detail
+        weights = [file["sha256"] for file in m1.files if file["name"] == "model.safetensors"]
+        return parts, sorted(outcomes), numbers, m1.snapshot.content_hash, weights
+
+    wanted = rows_and_models(drive(runs.launch(RunConfig.parse(config))))
+    assert all(wanted[0])
+    run = runs.launch(RunConfig.parse(config))
+    save, fill = JudgementProgress.after_save, eft_rows._fill
+
+    def kill_in_the_middle(self: JudgementProgress) -> None:
+        save(self)
+        if self.done >= 10:
+            kill_9()
+
+    def kill_between_the_parts(dataset: Dataset, found: Any) -> None:
+        fill(dataset, found)
+        kill_9()
+
+    hooks = [
+        (stages, "finish", kill_before_finishing("ift")),
+        (JudgementProgress, "after_save", kill_in_the_middle),
+        (stages, "finish", kill_before_finishing("judgements")),
+        (eft_rows, "_fill", kill_between_the_parts),
+        (stages, "finish", kill_before_finishing("eft")),
+    ]
+    for place, name, hook in hooks:
+        with monkeypatch.context() as disturbed:
+            disturbed.setattr(keeping, "SAVE_SECONDS", 0.0)
+            disturbed.setattr(place, name, hook)
+            drive_until_killed(run)
+            assert run.status == Run.Status.QUEUED
+    drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    attempts = {stage.kind: stage.attempts.count() for stage in run.iterations.get().stages.all()}
+    assert (attempts["ift"], attempts["judgements"], attempts["eft"]) == (2, 3, 3)
+    assert rows_and_models(run) == wanted
+
+
+def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_taught(
+    config: dict[str, Any], client: Client
+) -> None:
+    # With this seed four friends and a foe are held out.
+    evaluation = {"enabled": True, "dataset": "held out", "count": 2, "max_new_tokens": 8, "self_judge_prompts": 5}
+    run = drive(runs.launch(RunConfig.parse(config | {"seed": 2, "evaluation": evaluation})))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    start, m1 = run.iterations.get(), run.checkpoints.get(number=1)
+    held_out = {row.response.prompt.text for row in rankings.judged_by(m1).select_related("response__prompt")}
+    form = judges.get("additive_5")
+    taught = {str(form.texts_in(row.prompt.text)["INSTRUCTION_HERE"]) for row in rows_of(run, "train")}  # type: ignore[index]
+    assert held_out
+    assert not held_out & taught
+    wrong = sum(f"What says {foe}?" in held_out for foe in FOES)
+    assert (wrong, len(held_out)) == (1, 5)  # the two judges can be told apart
+
+    before, after = start.stages.get(kind="eft").detail["ranking"], m1.evaluation.metrics
+    assert before["prompts"] == after["ranking_prompts"] == len(held_out)
+    assert before["pairs"] == 3 * len(held_out)
+    assert before["accuracy"] == before["exact"] == pytest.approx(1 - wrong / len(held_out))
+    assert before["spearman"] == before["kendall"] == pytest.approx(1 - 2 * wrong / len(held_out))
+    assert after["ranking_accuracy"] == after["ranking_exact"] == 1
+    assert after["ranking_gain"] == pytest.approx(wrong / len(held_out))
+    assert (after["ranking_five_best"], after["ranking_fives"]) == (None, 0)  # nobody was given a 5
+    assert rankings.judged_by(m1).count() == 3 * len(held_out)
+    assert {row.sample_count for row in rankings.judged_by(m1)} == {2}  # as many as before: eft.k
+
+    client.force_login(User.objects.create_superuser("ann"))
+    page = client.get(reverse("run", args=[run.pk])).content.decode()
+    assert "What they taught" in page
+    assert "M1 against IFT alone: +" in page
+    detail = client.get(reverse("checkpoint", args=[m1.pk])).content.decode()
+    assert "Pairs its judge orders as people did" in detail
+    rows = client.get(reverse("checkpoint-judgements", args=[m1.pk]) + "?on=rankings").content.decode()
+    assert rows.count("3 of 3 pairs in people") == len(held_out)
+    assert "people&#x27;s no. 1" in rows or "people's no. 1" in rows
+    own = client.get(reverse("checkpoint-judgements", args=[m1.pk])).content.decode()
+    assert "?on=rankings" in own
+
+
+def test_a_run_that_holds_no_rankings_out_measures_none(config: dict[str, Any]) -> None:
+    evaluation = {"enabled": True, "dataset": "held out", "count": 2, "max_new_tokens": 8}
+    config["eft"] |= {"eval_share": 0}
+    run = drive(runs.launch(RunConfig.parse(config | {"evaluation": evaluation})))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert run.iterations.get().stages.get(kind="eft").detail["ranking"] == {}
+    assert not any(name.startswith("ranking") for name in run.checkpoints.get(number=1).evaluation.metrics)
 
 
 def test_nothing_that_agrees_fails_the_run_with_the_numbers(config: dict[str, Any]) -> None:

@@ -1,0 +1,119 @@
+"""The rows that teach judging, for the run page: how they came about, and what became of the judges they taught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.urls import reverse
+
+from alignment_app.models import Checkpoint, Dataset, Run, Stage
+from alignment_app.selectors import runs
+from alignment_app.services.eft_rows import name_of
+from alignment_app.wording import number, percent
+from training.domain.eft import Part
+
+Measured = Callable[[str], Any]  #: a figure by its name in training.domain.ranking
+#: Those of 001 table 4, in its order, and what they rest on.
+_MEASURES: tuple[tuple[str, Callable[[Measured], str]], ...] = (
+    ("Responses with a score", lambda of: f"{number(of('scored'))} of {number(of('responses'))}"),
+    ("Pairs in people's order, ties half", lambda of: percent(of("accuracy"), 1)),
+    ("Pairs that it does not tie, in order", lambda of: percent(of("untied_accuracy"), 1)),
+    ("Fives that people put first", lambda of: percent(of("five_best"), 1)),
+    ("Prompts in exactly people's order", lambda of: percent(of("exact"), 1)),
+    ("Spearman", lambda of: number(of("spearman"), 2)),
+    ("Kendall τ", lambda of: number(of("kendall"), 2)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """The judges of a run held to people's rankings: (name, its page) of each, a row of cells for each measure.
+
+    ``gains`` are sentences on what a model's judge moved by against the one before EFT.
+    """
+
+    columns: list[tuple[str, str]]
+    rows: list[tuple[str, list[str]]]
+    prompts: int
+    gains: list[str]
+
+
+def judges_of(run: Run, before: dict[str, Any] | None) -> Judges | None:
+    """The judges of a loaded run on the held-out rankings; ``before``: the figures of the model before EFT."""
+    if not before:
+        return None
+    measured: list[tuple[Checkpoint, dict[str, Any]]] = [
+        (checkpoint, checkpoint.evaluation.metrics)
+        for checkpoint in run.checkpoints.all()
+        if hasattr(checkpoint, "evaluation") and "ranking_pairs" in checkpoint.evaluation.metrics
+    ]
+    columns = [("IFT alone", "")]
+    figures: list[Measured] = [before.get]
+    for checkpoint, metrics in measured:
+        columns.append((checkpoint.name, reverse("checkpoint-judgements", args=[checkpoint.pk]) + "?on=rankings"))
+        figures.append(partial(_figure, metrics))
+    rows = [(label, [show(of) for of in figures]) for label, show in _MEASURES]
+    gains = [_gain(checkpoint.name, metrics) for checkpoint, metrics in measured]
+    return Judges(columns, rows, before["prompts"], [gain for gain in gains if gain])
+
+
+def _figure(metrics: dict[str, Any], name: str) -> Any:
+    return metrics.get(f"ranking_{name}")
+
+
+def _gain(name: str, metrics: dict[str, Any]) -> str:
+    gain, low, high = (metrics.get(f"ranking_{key}") for key in ("gain", "gain_low", "gain_high"))
+    if gain is None or low is None or high is None:
+        return ""
+    moved = (
+        f"{'+' if gain > 0 else ''}{number(100 * gain, 1)} points ({number(100 * low, 1)} to {number(100 * high, 1)})"
+    )
+    told = "better" if low > 0 else "worse" if high < 0 else "no certain change"
+    return f"{name} against IFT alone: {moved}, {told}."
+
+
+@dataclass(frozen=True, slots=True)
+class EFTSteps:
+    """How the rows that teach judging came about: (what, how many, the rows) of each step."""
+
+    dataset: str
+    steps: list[tuple[str, str, str]]
+    judges: Judges | None
+
+
+def eft_of(run: Run) -> EFTSteps | None:
+    """The steps of a loaded run that builds such rows, as far as they have come."""
+    stages = {stage.kind: stage for stage in runs.stages_of(run) if stage.iteration.number == 0}
+    if Stage.Kind.EFT not in stages or not stages[Stage.Kind.PROMPTS].detail.get("ranked"):
+        return None
+    chosen, judged = stages[Stage.Kind.PROMPTS], stages[Stage.Kind.JUDGEMENTS].detail.get("health", {}).get("judge")
+    found = stages[Stage.Kind.EFT].detail.get("eft")
+    rows = reverse("run-samples", args=[run.pk]) + "?iteration=0&stage="
+    steps = [("Ranked prompts", number(chosen.detail["ranked"]), "")]
+    if chosen.detail.get("overlapping"):
+        steps.append(("Left out, in the IFT data sets too", number(chosen.detail["overlapping"]), ""))
+    steps.append(("Prompts judged", number(chosen.done), rows + "prompts"))
+    if judged:
+        replies, parsed = judged["replies"], judged["parsed"]
+        steps.append(("Replies asked for, so far" if not found else "Replies", number(replies), rows + "judgements"))
+        share = percent(parsed / replies, 1) if replies else ""
+        steps.append(("Replies that held a score", f"{number(parsed)}, {share}", rows + "judgements&show=unparsed"))
+    if found:
+        share = percent(found["agreeing_prompts"] / found["prompts"], 1) if found["prompts"] else ""
+        agreeing = f"{number(found['agreeing_prompts'])} prompts, {share}"
+        steps.append(("Rankings that agree with people's", agreeing, rows + "eft&show=agrees"))
+        steps.append(("Judgements in them", number(found["agreeing"]), ""))
+        if found["thinned"]:
+            label = f"Thinned out, of the most common score {number(found['common_score'])}"
+            steps.append((label, number(found["thinned"]), ""))
+        steps.append(("Kept to train on", number(found["train"]), _data_set(run, "train")))
+        steps.append(("Held out to measure on", number(found["eval"]), _data_set(run, "eval")))
+    return EFTSteps(chosen.detail["dataset"], steps, judges_of(run, stages[Stage.Kind.EFT].detail.get("ranking")))
+
+
+def _data_set(run: Run, part: Part) -> str:
+    found = Dataset.objects.filter(name=name_of(run.pk, part)).first()
+    return reverse("dataset", args=[found.pk]) if found else ""

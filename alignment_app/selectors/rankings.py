@@ -1,0 +1,82 @@
+"""Ranked responses that judges are held to: the part of a run's ranked prompts that none of its rows teaches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import F, QuerySet
+
+from alignment_app.models import Checkpoint, Iteration, Judgement, Prompt, Response
+from alignment_app.selectors.work import iteration_prompts, rank_of, ranked_responses
+from training.config import RunConfig
+from training.domain.eft import split_prompts
+from training.domain.ranking import held_to_rankings
+
+ROWS_A_PAGE = 20
+
+
+def judge_name(run_id: int, checkpoint: str) -> str:
+    """A checkpoint as the judge of ranked responses: not the judge that scores candidates, which is asked otherwise."""
+    return f"{checkpoint} on rankings of run {run_id}"
+
+
+def held_out(start: Iteration, config: RunConfig, *, most: int) -> QuerySet[Response]:
+    """The responses to the first ``most`` of the prompts that iteration 0 chose and the division holds out.
+
+    Whether the model that built the rows agreed with people on them does not matter here: where only such prompts
+    counted, that model would be right by construction.
+    """
+    used = iteration_prompts(start)
+    hashes = dict(Prompt.objects.filter(pk__in=[row.id for row in used]).values_list("pk", "content_hash"))
+    _, aside = split_prompts(list(hashes.values()), run_seed=config.seed, eval_share=config.eft.eval_share)
+    chosen = [row.id for row in used if hashes[row.id] in aside][:most]
+    return ranked_responses(start).filter(prompt__in=chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedResponse:
+    """A response with people's place for it and the judge's word on it."""
+
+    response: Response
+    rank: float | None
+    own: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class RankedPrompt:
+    """A held-out prompt, its responses from people's best to their worst; ``right`` of ``pairs`` are in that order."""
+
+    prompt: Prompt
+    responses: list[RankedResponse]
+    right: float
+    pairs: int
+
+
+def judged_by(checkpoint: Checkpoint) -> QuerySet[Judgement]:
+    """A checkpoint's judgements of ranked responses."""
+    judge = judge_name(checkpoint.run_id, checkpoint.name)
+    return Judgement.objects.filter(checkpoint=checkpoint, source=Judgement.Source.SELF, judge=judge)
+
+
+def page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[RankedPrompt]:
+    """What a checkpoint's judge was held to, by prompt; ``only``: "unparsed", or nothing."""
+    judged = judged_by(checkpoint)
+    about = judged.filter(parsed_count__lt=F("sample_count")) if only == "unparsed" else judged
+    prompts = Prompt.objects.filter(pk__in=about.values("response__prompt")).order_by("position", "pk")
+    found: Page[Any] = Paginator(prompts, ROWS_A_PAGE).get_page(number)
+    shown = list(found.object_list)
+    rows: dict[int, list[RankedResponse]] = defaultdict(list)
+    for judgement in judged.filter(response__prompt__in=shown).select_related("response__prompt"):
+        response = judgement.response
+        rows[response.prompt_id].append(RankedResponse(response, rank_of(response), judgement))
+    found.object_list = [_prompt(prompt, rows[prompt.pk]) for prompt in shown]
+    return found
+
+
+def _prompt(prompt: Prompt, rows: list[RankedResponse]) -> RankedPrompt:
+    rows.sort(key=lambda row: (row.rank is None, row.rank, row.response.index))
+    agreement = held_to_rankings([[(row.own.score, row.rank) for row in rows if row.rank is not None]])
+    return RankedPrompt(prompt, rows, (agreement.accuracy or 0) * agreement.pairs, agreement.pairs)

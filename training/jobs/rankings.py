@@ -1,0 +1,109 @@
+"""Judges held to people's rankings: replies on ranked responses, and how well they order what was held out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import QuerySet
+
+from alignment_app.models import Checkpoint, Iteration, Judgement, Response
+from alignment_app.selectors import rankings as selectors
+from alignment_app.selectors import work
+from alignment_app.services import rows
+from alignment_app.services.keeping import Progress
+from training.domain.ranking import Ranked, gained, held_to_rankings
+from training.engines.base import Engine
+from training.jobs.stage_work import StageWork
+from training.jobs.traffic import WatchedEngine
+from training.stages.judgements import JudgeItem, judge_responses
+
+IFT = "IFT"  # the model that was fine-tuned on IFT alone: the judge before it is taught
+
+
+def seeds(job: StageWork, words: str, index: int) -> tuple[int, ...]:
+    """The seeds of the ``eft.k`` replies on a ranked response."""
+    return tuple(job.seed("judge ranked", words, index, draw) for draw in range(job.config.eft.k))
+
+
+def judge_ranked(
+    job: StageWork,
+    responses: QuerySet[Response],
+    engine: Engine,
+    *,
+    judge: str,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+) -> None:
+    """Save the judgements that are missing on these ranked responses, ``eft.k`` replies each."""
+    form, source = job.judge_of("judging.template"), Judgement.Source.SELF
+    todo = work.unjudged(responses, source=source, judge=judge)
+    items = [JudgeItem(response, prompt, seeds(job, prompt.words, response.index)) for response, prompt in todo]
+    prompt_of = {response.id: prompt.id for response, prompt in todo}
+    progress.save_as_they_come(
+        judge_responses(items, WatchedEngine(engine, progress), form, job.sampling(job.config.judging)),
+        lambda drafts: rows.save_judgements(
+            job.attempt,
+            job.iteration,
+            drafts,
+            source=source,
+            judge=judge,
+            checkpoint=checkpoint,
+            template=form.name,
+            template_version=str(form.version),
+        ),
+        prompt_of=lambda draft: prompt_of[draft.response_id],
+    )
+
+
+def held_out(job: StageWork) -> QuerySet[Response]:
+    """The ranked responses that the run's judges are measured on; none where the run builds no rows from rankings."""
+    if not (job.config.eft.enabled and job.config.evaluation.self_judge):
+        return Response.objects.none()
+    start = Iteration.objects.get(run=job.run, number=0)
+    return selectors.held_out(start, job.config, most=job.config.evaluation.self_judge_prompts)
+
+
+def missing(job: StageWork, checkpoint: Checkpoint) -> int:
+    """How many judgements :func:`hold_to_rankings` will make."""
+    judge = selectors.judge_name(job.run.pk, checkpoint.name)
+    return len(work.unjudged(held_out(job), source=Judgement.Source.SELF, judge=judge))
+
+
+def hold_to_rankings(job: StageWork, checkpoint: Checkpoint, progress: Progress) -> None:
+    """Have a checkpoint judge the ranked responses that were held out, as the model before EFT did."""
+    if missing(job, checkpoint):
+        judge = selectors.judge_name(job.run.pk, checkpoint.name)
+        judge_ranked(job, held_out(job), job.student(checkpoint), judge=judge, checkpoint=checkpoint, progress=progress)
+
+
+def figures(job: StageWork, checkpoint: Checkpoint | None = None) -> dict[str, Any]:
+    """How a checkpoint's judge (without one: the model's before EFT) orders what was held out, by figure.
+
+    A checkpoint's hold what it gained on the model before EFT too. Empty where nothing is held out.
+    """
+    responses = held_out(job)
+    before = _ranked(responses, job.judge_label(IFT))
+    if checkpoint is None:
+        return held_to_rankings(before.values()).as_data() if before else {}
+    after = _ranked(responses, selectors.judge_name(job.run.pk, checkpoint.name))
+    if not after:
+        return {}
+    common = [prompt for prompt in after if prompt in before]
+    gain = gained([before[prompt] for prompt in common], [after[prompt] for prompt in common])
+    return held_to_rankings(after.values()).as_data() | {
+        "gain": gain.value,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+    }
+
+
+def _ranked(responses: QuerySet[Response], judge: str) -> dict[int, Ranked]:
+    """By prompt: the judge's scores beside people's ranks, of the responses that it judged."""
+    judged = Judgement.objects.filter(response__in=responses.values("pk"), source=Judgement.Source.SELF, judge=judge)
+    found: dict[int, list[tuple[float | None, float]]] = defaultdict(list)
+    for judgement in judged.select_related("response__prompt").order_by("response__prompt_id", "response__index"):
+        rank = work.rank_of(judgement.response)
+        if rank is not None:
+            found[judgement.response.prompt_id].append((judgement.score, rank))
+    return dict(found)
