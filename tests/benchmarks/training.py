@@ -100,8 +100,8 @@ def parse() -> argparse.Namespace:
 
 def usable_pairs(options: argparse.Namespace) -> tuple[list[dict[str, Any]], int]:
     """The first pairs that fit whole, and the tokens of their two sequences each."""
+    from training.trainers.encoding import encode_pairs
     from training.trainers.loading import load_tokenizer
-    from training.trainers.preference import encode_pairs
     from training.trainers.results import TrainingError
 
     tokenizer = load_tokenizer(options.model)

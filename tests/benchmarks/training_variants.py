@@ -16,8 +16,9 @@ from trl import DPOConfig, DPOTrainer
 from training.config import PreferenceConfig
 from training.domain import losses
 from training.trainers import loading
+from training.trainers.encoding import encode_pairs
 from training.trainers.pair_logps import PairTokens, pair_batch
-from training.trainers.preference import encode_pairs, train_preference
+from training.trainers.preference import train_preference
 
 Pair = dict[str, Any]
 OURS = {"dpo": "ours, DPO", "ipo": "ours, IPO", "sr_dpo": "ours, Sr-DPO", "sr_ipo": "ours, Sr-IPO"}

@@ -10,8 +10,8 @@ import torch
 
 from training.domain.margins import MeasuredPair
 from training.trainers import loading
+from training.trainers.encoding import encode_pairs
 from training.trainers.pair_logps import PairTokens
-from training.trainers.preference import encode_pairs
 from training.trainers.reference import AskedModel, pair_logps
 from training.trainers.results import ShouldStop, TrainingError
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -20,14 +19,13 @@ from trl import DPOConfig, DPOTrainer
 
 from training.config import PreferenceConfig
 from training.domain import losses
-from training.domain.templates import augment_query
-from training.trainers import loading, loop
+from training.trainers import loading, loop, lora
 from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
-from training.trainers.pair_logps import PairTokens, pair_batch, shared_batch, shares_prompts, summed_logps
+from training.trainers.encoding import encode_pairs
+from training.trainers.pair_logps import pair_batch, shared_batch, shares_prompts, summed_logps
 from training.trainers.reference import AskedModel, reference_rows
-from training.trainers.results import Report, Say, ShouldStop, TrainingError, TrainResult, say_nothing
-from training.trainers.tokens import encode_conversation, render
+from training.trainers.results import Report, Say, ShouldStop, TrainResult, say_nothing
 
 _PLAIN: dict[str, Callable[..., Tensor]] = {"dpo": losses.dpo_loss, "ipo": losses.ipo_loss}
 _REFINED: dict[str, Callable[..., Tensor]] = {"sr_dpo": losses.sr_dpo_loss, "sr_ipo": losses.sr_ipo_loss}
@@ -164,56 +162,6 @@ class _Collate:
         return batch
 
 
-def encode_pairs(
-    tokenizer: Any, pairs: Sequence[Mapping[str, Any]], *, max_length: int, augment: bool
-) -> tuple[list[PairTokens], tuple[str, ...]]:
-    """Pairs as tokens, with a sentence for each kind of pair that was cut or left out.
-
-    A response loses tokens at its end where it and its prompt pass ``max_length``. A pair is left out where the prompt
-    alone fills it, where a response holds no token, or where both are the same.
-    """
-    kept: list[PairTokens] = []
-    cut = too_long = empty = 0
-    for pair in pairs:
-        chosen = encode_conversation(tokenizer, pair["prompt"], pair["chosen"][0]["content"])
-        rejected = encode_conversation(tokenizer, pair["prompt"], pair["rejected"][0]["content"])
-        begin = min(len(chosen.prompt_ids), len(rejected.prompt_ids))
-        first = chosen.prompt_ids[begin:] + chosen.completion_ids
-        second = rejected.prompt_ids[begin:] + rejected.completion_ids
-        room = max_length - begin
-        if room < 1:
-            too_long += 1
-        elif not first or not second or first[:room] == second[:room]:
-            empty += 1
-        else:
-            cut += max(len(first), len(second)) > room
-            augmented = _augmented_prompt(tokenizer, pair["prompt"]) if augment else []
-            prompt_ids, pair_id = chosen.prompt_ids[:begin], int(pair.get("pair_id") or 0)
-            kept.append(PairTokens(prompt_ids, first[:room], second[:room], augmented, pair_id))
-    notes = []
-    if cut:
-        notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were cut at their end.")
-    if too_long:
-        notes.append(f"{too_long} of {len(pairs)} pairs had a prompt of {max_length} tokens or more and were left out.")
-    if empty:
-        notes.append(f"{empty} of {len(pairs)} pairs had an empty response or two equal ones and were left out.")
-    if not kept:
-        raise TrainingError(
-            "There are no preference pairs to train on: "
-            + (" ".join(notes) if notes else "no prompt made one. Look at the pairs' reasons on the run page.")
-        )
-    return kept, tuple(notes)
-
-
-def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> list[int]:
-    """Tokens of p⊕x: the refinement prompt set before the last user turn."""
-    turns = [dict(message) for message in prompt]
-    turns[-1]["content"] = augment_query(turns[-1]["content"])
-    text = render(tokenizer, turns, add_generation_prompt=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
-
-
 def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, at_once: int) -> DPOConfig:
     trl_loss = config.loss.removeprefix("trl:") if config.loss.startswith("trl:") else "sigmoid"
     return DPOConfig(
@@ -225,43 +173,6 @@ def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: 
         max_length=None,  # already cut
         disable_dropout=config.dropout == 0,
     )
-
-
-def _lora(config: PreferenceConfig) -> tuple[Any, Any]:
-    """(peft config, quantization config) of the settings, each ``None`` where it is off."""
-    if config.lora is None:
-        return None, None
-    from peft import LoraConfig
-
-    adapter = LoraConfig(
-        r=config.lora.rank,
-        lora_alpha=int(config.lora.alpha),
-        lora_dropout=config.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    if not config.lora.quantize_4bit:
-        return adapter, None
-    if loading.use_cpu():
-        raise TrainingError("4-bit weights need a CUDA GPU. Set training.lora.quantize_4bit to false.")
-    from transformers import BitsAndBytesConfig
-
-    return adapter, BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-    )
-
-
-def _merged(trained: Any, weights: dict[str, Any] | None, model: str, *, dtype: str, trust_remote_code: bool) -> Any:
-    """The base model, loaded anew in full precision, with the trained update merged in.
-
-    Anew, because weights in 4 bits cannot take the update without losing most of it.
-    """
-    from peft import PeftModel
-
-    with TemporaryDirectory() as adapter:
-        trained.save_pretrained(adapter, state_dict=weights)
-        base, _ = loading.load_model(model, dtype=loading.weight_dtype(dtype), trust_remote_code=trust_remote_code)
-        return PeftModel.from_pretrained(base, adapter).merge_and_unload()
 
 
 def train_preference(
@@ -313,7 +224,7 @@ def train_preference(
     refined = config.loss in _REFINED
     paper_loss = config.loss if config.loss in _PLAIN or refined else ""
     encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
-    adapter, quantization = _lora(config)
+    adapter, quantization = lora.settings_of(config)
     # TRL's losses are left the parts that were asked for: some of them look at a part as a whole.
     at_once = config.micro_batch_size
     if paper_loss:
@@ -354,7 +265,7 @@ def train_preference(
     def save(folder: Path, weights: dict[str, Any] | None) -> None:
         final = trainer.accelerator.unwrap_model(trainer.model)
         if adapter is not None:
-            final, weights = _merged(final, weights, model, dtype=dtype, trust_remote_code=trust_remote_code), None
+            final, weights = lora.merged(final, weights, model, dtype=dtype, trust_remote_code=trust_remote_code), None
         loading.restore_dropout(final, dropout_before)
         final.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
