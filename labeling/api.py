@@ -40,13 +40,17 @@ class Annotates(permissions.IsAuthenticated):
 class AnswerSerializer(serializers.Serializer[Any]):
     """A decision (``preferred`` names a response instead, for pairs and comparisons) or a score, and why.
 
-    ``scores``: of both responses of a pair by their ids, where the queue asks for them.
+    ``scores``: of both responses of a pair by their ids, where the queue asks for them; ``reasons``: why, likewise.
     """
 
     decision = serializers.CharField(required=False, allow_blank=True, max_length=12, default="")
     preferred = serializers.IntegerField(required=False, allow_null=True, default=None)
     score = serializers.FloatField(required=False, allow_null=True, default=None)
     scores = serializers.DictField(child=serializers.FloatField(), required=False, allow_null=True, default=None)
+    reasons = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, max_length=MAX_CHARACTERS),
+        required=False, allow_null=True, default=None,
+    )  # fmt: skip
     text = serializers.CharField(
         required=False, allow_blank=True, max_length=MAX_CHARACTERS, default="", trim_whitespace=False
     )
@@ -97,8 +101,7 @@ class Part(APIView):
         places = Assignment.objects.select_related("queue")
         if with_texts:
             places = places.select_related(
-                "task__prompt", "task__first", "task__second", "task__pair__iteration__run", "task__replacement",
-                "queue__iteration__run",
+                "task__prompt", "task__first", "task__second", "task__pair__iteration__run", "queue__iteration__run",
             )  # fmt: skip
         found = places.filter(task=pk, person=self.person()).first()
         if found is None:

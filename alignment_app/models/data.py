@@ -242,6 +242,14 @@ class PreferencePair(models.Model):
         max_length=12, choices=Part, default=Part.TRAIN, help_text="Set when the training set is frozen."
     )
     reason = models.TextField(blank=True)
+    stands_for = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="stand_ins",
+        help_text="The pair as it was made, in whose place people put this one after it had been trained on.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -36,18 +36,15 @@ class Task(models.Model):
         "alignment_app.Response", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )
     pair = models.ForeignKey(
-        "alignment_app.PreferencePair", null=True, blank=True, on_delete=models.CASCADE, related_name="review_tasks"
-    )
-    original = models.JSONField(
-        default=dict, blank=True, help_text="The pair as it was made: ids, scores, margin, state, reason."
-    )
-    replacement = models.ForeignKey(
         "alignment_app.PreferencePair",
         null=True,
         blank=True,
-        on_delete=models.SET_NULL,
-        related_name="+",
-        help_text="Made by people in place of a pair that was frozen already.",
+        on_delete=models.CASCADE,
+        related_name="review_tasks",
+        help_text="The pair as it was made, whatever stands in for it.",
+    )
+    original = models.JSONField(
+        default=dict, blank=True, help_text="The pair as the item asks about it: ids, scores, margin, state, reason."
     )
     judgement = models.ForeignKey(
         "alignment_app.Judgement",
@@ -163,13 +160,14 @@ class Review(models.Model):
     decision = models.CharField(max_length=8, choices=Decision)
     score = models.FloatField(null=True, blank=True, help_text="0 to 5.")
     scores = models.JSONField(null=True, blank=True, help_text="Of a pair: {first, second}, 0 to 5 each.")
+    reasons = models.JSONField(null=True, blank=True, help_text="Why those scores: {first, second}, texts.")
     text = models.TextField(blank=True, help_text="The better response that the person wrote.")
     edited = models.ForeignKey(
         "alignment_app.Response",
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
-        related_name="+",
+        related_name="edits",
         help_text="The person's own response in the record.",
     )
     reason = models.TextField(blank=True)

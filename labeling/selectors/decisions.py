@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from alignment_app.models import Checkpoint, DatasetSnapshot, Judgement
 from labeling.models import Review
@@ -78,20 +79,17 @@ def of_checkpoint(checkpoint: Checkpoint) -> Decisions | None:
         (name, [found[name, kind] for kind in labels], sum(found[name, kind] for kind in labels)) for name in names
     ]
     listed = list(lines.select_related("task__prompt", "task__pair")[:MOST_LISTED])
-    pairs = [pk for line in listed for pk in (line.task.pair_id, line.task.replacement_id) if pk]
-    rows: dict[int | None, int] = dict(snapshot.items.filter(pair__in=pairs).values_list("pair", "position"))
+    pairs = {line.task.pair_id for line in listed} - {None}
+    of_pairs = snapshot.items.annotate(root=Coalesce("pair__stands_for", "pair")).filter(root__in=pairs)
+    rows: dict[int | None, int] = dict(of_pairs.values_list("root", "position"))
     return Decisions(
         sum(found.values()),
         len(names),
         [(str(label), sum(found[name, kind] for name in names)) for kind, label in labels.items()],
         by_person,
-        [Decision(line, _row_of(line, rows)) for line in listed],
+        [Decision(line, rows.get(line.task.pair_id)) for line in listed],
         scores,
     )
-
-
-def _row_of(line: Review, rows: dict[int | None, int]) -> int | None:
-    return rows.get(line.task.replacement_id, rows.get(line.task.pair_id))
 
 
 def _scores(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:

@@ -9,6 +9,9 @@ from django.core.paginator import Paginator
 from django.db.models import F, Q, QuerySet
 
 from labeling.models import Queue, Review, Task
+from labeling.selectors.standing import decided, score_of, scores_on, words_on
+from labeling.selectors.verdicts import Verdict
+from training.domain.rows import NoPair
 
 PAGE = 50
 FILTERS = {
@@ -70,6 +73,37 @@ def _filtered(found: QuerySet[Task], show: str) -> QuerySet[Task]:
 def history(task: Task) -> list[Review]:
     """Every line of an item, oldest first."""
     return list(task.reviews.select_related("person", "guideline", "edited", "reverses").order_by("pk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An answer in force on what an item asks about. ``said``: what it means for this item's responses."""
+
+    item: Task
+    said: str
+    by: str
+    by_lead: bool
+    counts: bool
+
+
+def elsewhere(task: Task) -> list[Word]:
+    """Every answer in force on the item's pair, or on its response; empty where no other queue asks about the same."""
+    if not task.queue.changes_pairs:
+        return []
+    words = words_on(task.pair_id) if task.pair_id else scores_on(task.first_id)
+    if all(item.pk == task.pk for item, _ in words):
+        return []
+    return [Word(one, _said(task, one, word), word.by, word.by_lead, (one, word) == words[-1]) for one, word in words]
+
+
+def _said(task: Task, item: Task, word: Verdict) -> str:
+    if task.pair_id is None:
+        return f"{score_of(item, word, task.first_id):g} points"
+    outcome = decided(item, word, edited_id=0)
+    if isinstance(outcome, NoPair):
+        return str(Review.Decision(word.decision).label)
+    sides = {(task.first_id, task.second_id): "First response", (task.second_id, task.first_id): "Second response"}
+    return sides.get((outcome.chosen_id, outcome.rejected_id), "A response of their own")
 
 
 def waits_for_a_lead(queue: Queue) -> dict[str, int]:

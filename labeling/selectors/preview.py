@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from math import inf
+from typing import Any
 
-from alignment_app.models import Iteration, PreferencePair
+from alignment_app.models import Iteration
 from labeling.models import Queue, Task
 from labeling.selectors import record
-from training.domain.overrides import Change, Outcome, PairDecision, change_between, decided_pair, scored_pair
-from training.domain.rows import NoPair, PairDraft
+from labeling.selectors.standing import change_to, pair_of, present, rows_of, score_of, scores_on, standing
+from labeling.selectors.verdicts import Verdict, verdict
+from training.domain.overrides import Change
+from training.domain.rows import PairDraft
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ def preview(
         return Preview("none", "This answer measures the judge.", "It is kept out of training and changes no pair.")
     if decision == "flag":
         return Preview("none", "A lead looks at it.", "Nothing changes until they decide.")
-    change = _pair_change(task, decision, scores) if queue.kind == Queue.Kind.PAIR else _score_change(task, score)
     iteration = task.pair.iteration if task.pair else queue.iteration
+    change = _change(task, iteration, decision, score, scores)
     if change is None:
         return Preview("none", "The score is kept.", "The pairs of this run do not follow scores of single responses.")
     note = "" if queue.overlap == 1 else f"It counts when {queue.overlap} people have answered and most agree. "
@@ -68,33 +71,25 @@ def _training_note(iteration: Iteration, now: record.TrainingSet, change: Change
     return note + "Nothing is frozen yet."
 
 
-def _pair_change(task: Task, decision: str, scores: Mapping[str, float] | None) -> Change:
-    fields = {name: value for name, value in task.original.items() if name != "state"}
-    original = PairDraft(**fields)
-    after = decided_pair(
-        original,
-        cast(PairDecision, decision),
-        edited_id=0 if decision == "edit" else None,
-        scores=(scores["first"], scores["second"]) if scores else None,
-    )
-    return change_between(_present(task), after, confirmed=decision == "confirm")
-
-
-def _present(task: Task) -> Outcome:
-    for pair in (task.replacement, task.pair):
-        if pair and pair.state in PreferencePair.TRAINABLE:
-            return record.pair_draft(pair)
-    return NoPair(task.prompt_id, "")
-
-
-def _score_change(task: Task, score: float | None) -> Change | None:
-    iteration = task.queue.iteration
-    if iteration is None:
+def _change(
+    task: Task, iteration: Iteration | None, decision: str, score: float | None, scores: Mapping[str, float] | None
+) -> Change | None:
+    """What changes if this were the answer in force of the item, given after everything that is there."""
+    both = (scores["first"], scores["second"]) if scores else None
+    mine = Verdict(decision, score, None, "", "", "", None, both, line=inf)
+    stands = verdict(task) if task.settled_by else None
+    if stands and stands.by_lead:
+        mine = stands
+    given: dict[int, float | None] | None = None
+    if task.queue.kind == Queue.Kind.SCORE:
+        if iteration is None or not record.pairing_rule(iteration).follows_scores:
+            return None
+        pair = pair_of(iteration, task.prompt_id)
+        counts = scores_on(task.first_id, task, mine)[-1]
+        given = {task.first_id: score_of(*counts, task.first_id)}
+    else:
+        pair = task.pair
+    target = standing(pair, iteration, task.prompt_id, item=task, found=mine, scores=given)
+    if target is None:
         return None
-    rule = record.pairing_rule(iteration)
-    if not rule.follows_scores:
-        return None
-    responses = record.scored_responses(iteration, task.prompt_id, rule)
-    before = scored_pair(responses, {}, min_margin=rule.min_margin)
-    after = scored_pair(responses, {task.first_id: score}, min_margin=rule.min_margin)
-    return change_between(before, after) if before and after else None
+    return change_to(present(task.prompt_id, rows_of(pair.pk if pair else None)), target, task, mine)

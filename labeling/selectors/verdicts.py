@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from alignment_app.models import Response
 from labeling.models import Queue, Review, Task
@@ -12,7 +13,7 @@ from training.domain.consensus import majority, median
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer in force of an item."""
+    """The answer in force of an item. ``line``: the newest line of the history that it is made of."""
 
     decision: str
     score: float | None
@@ -22,6 +23,9 @@ class Verdict:
     judge: str
     person_id: int | None
     scores: tuple[float, float] | None = None
+    line: float = 0
+    by_lead: bool = False
+    reasons: tuple[str, str] = ("", "")
 
 
 def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None:
@@ -40,7 +44,8 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
         score = median([review.score for review in reviews if review.score is not None])
         reasons = " ".join(review.reason for review in reviews if review.reason)
         names = f"median of {len(reviews)} people"
-        return Verdict("score", score, None, reasons, names, f"{names}, item {task.pk}", None)
+        judge = f"{names}, item {task.pk}"
+        return Verdict("score", score, None, reasons, names, judge, None, line=_number(reviews[-1]))
     decision = majority([review.decision for review in reviews])
     if decision is None:
         return None
@@ -54,6 +59,8 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
         f"median of {len(those)} people, item {task.pk}",
         None,
         _median_scores(those),
+        _number(those[-1]),
+        reasons=_reasons(those),
     )
 
 
@@ -67,7 +74,22 @@ def _word_of(review: Review, by: str) -> Verdict:
         review.author,
         review.person_id,
         _median_scores([review]),
+        _number(review),
+        review.adjudication,
+        _reasons([review]),
     )
+
+
+def _number(review: Review) -> float:
+    """Its place in the history; a line that is not saved yet is the newest."""
+    return inf if review.pk is None else review.pk
+
+
+def _reasons(reviews: Sequence[Review]) -> tuple[str, str]:
+    """Why those who scored both responses gave the first and the second what they gave."""
+    given = [review.reasons for review in reviews if review.reasons]
+    first, second = (" ".join(each[side] for each in given if each.get(side)) for side in ("first", "second"))
+    return first, second
 
 
 def _median_scores(reviews: Sequence[Review]) -> tuple[float, float] | None:

@@ -25,12 +25,13 @@ Groups = dict[int, dict[int, JudgedResponse]]
 
 @dataclass(slots=True)
 class Item:
-    """One item of a queue to be, by its rows in the record."""
+    """One item of a queue to be, by its rows in the record. ``root_id``: the pair that ``pair_id`` stands in for."""
 
     prompt_id: int
     first_id: int
     second_id: int | None = None
     pair_id: int | None = None
+    root_id: int | None = None
     impact: float = 0.0
 
 
@@ -63,7 +64,7 @@ def tasks(queue: Queue, items: Sequence[Item]) -> Iterator[list[Task]]:
                 prompt_id=item.prompt_id,
                 first_id=item.first_id,
                 second_id=item.second_id,
-                pair_id=item.pair_id,
+                pair_id=item.root_id or item.pair_id,
                 original=keep_original(pairs[item.pair_id]) if item.pair_id else {},
                 impact=item.impact,
             )
@@ -77,18 +78,18 @@ def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[It
         pairs = pairs.filter(iteration=iteration)
     else:
         pairs = pairs.filter(iteration__isnull=True, prompt__dataset=dataset)
-    fields = ("prompt_id", "chosen_id", "rejected_id", "pk", "chosen_score", "rejected_score")
+    fields = ("prompt_id", "chosen_id", "rejected_id", "pk", "stands_for_id", "chosen_score", "rejected_score")
     rows = pairs.order_by("prompt__position", "pk").values_list(*fields)
     judges = _Judges(iteration, pairs.order_by("prompt__position").values_list("prompt_id", flat=True)[:TRUST_PROMPTS])
     items = []
     for part in _batches(rows.iterator(chunk_size=BATCH)):
         groups = judges.groups({row[0] for row in part})
-        for prompt_id, chosen, rejected, pk, *scores in part:
+        for prompt_id, chosen, rejected, pk, root, *scores in part:
             group = groups.get(prompt_id, {})
             high = group.get(chosen) or JudgedResponse(scores[0])
             low = group.get(rejected) or JudgedResponse(scores[1])
             others = [row for side, row in group.items() if side not in (chosen, rejected)]
-            items.append(Item(prompt_id, chosen, rejected, pk, pair_impact(high, low, others, judges.trust)))
+            items.append(Item(prompt_id, chosen, rejected, pk, root, pair_impact(high, low, others, judges.trust)))
     return items
 
 

@@ -34,7 +34,7 @@ COMPARISON_DECISIONS: Final = ("first", "second", "tie", "both_bad", "flag")
 class Answer:
     """What a person says of an item. ``preferred`` is a response's id: for pairs it is turned into confirm or flip.
 
-    ``scores`` of a pair: by response id as it comes in, as ``{"first", "second"}`` once it is read.
+    ``scores`` of a pair and why (``reasons``): by response id as they come in, as ``{"first", "second"}`` once read.
     """
 
     decision: str = ""
@@ -43,6 +43,7 @@ class Answer:
     text: str = ""
     reason: str = ""
     scores: dict[str, float] | None = None
+    reasons: dict[str, str] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in ("", None)}
@@ -83,9 +84,9 @@ def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
         )
     if decision == "edit" and not answer.text.strip():
         raise Refused("empty-edit", "The edited response is empty. Write it, or choose another decision.", status=400)
-    return Answer(
-        decision, answer.preferred, None, answer.text, answer.reason, _read_scores(queue, task, decision, answer)
-    )
+    scores = _read_scores(queue, task, decision, answer)
+    reasons = _read_reasons(task, answer) if scores else None
+    return Answer(decision, answer.preferred, None, answer.text, answer.reason, scores, reasons)
 
 
 def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dict[str, float] | None:
@@ -103,6 +104,17 @@ def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dic
         raise Refused("scores-contradict", "The response that you prefer has your lower score. Change one of them.",
                       status=400)  # fmt: skip
     return {"first": first, "second": second}
+
+
+def _read_reasons(task: Task, answer: Answer) -> dict[str, str] | None:
+    """Why each of the two responses has its score; ``None`` where nothing is said."""
+    given = answer.reasons or {}
+    if any(len(text) > MAX_CHARACTERS for text in given.values()):
+        raise Refused(
+            "too-long", f"A reason is longer than {MAX_CHARACTERS:,} characters. Shorten it.", status=400
+        )  # fmt: skip
+    first, second = (given.get(str(pk), "").strip() for pk in (task.first_id, task.second_id))
+    return {"first": first, "second": second} if first or second else None
 
 
 def _read_score(queue: Queue, answer: Answer) -> Answer:
@@ -159,11 +171,7 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
 
 def _locked(task_id: int, queue: Queue) -> Task:
     """The item, locked until the transaction ends, with what settling reads."""
-    task = (
-        Task.objects.select_for_update(of=("self",))
-        .select_related("pair__iteration__run", "replacement")
-        .get(pk=task_id)
-    )
+    task = Task.objects.select_for_update(of=("self",)).select_related("pair__iteration__run").get(pk=task_id)
     task.queue = queue
     return task
 
@@ -172,7 +180,7 @@ def _follow(review: Review, task: Task) -> Change | None:
     """Bring the record in line with the answers in force, this new one among them, and note on its line, which the
     caller saves, what that changed."""
     change = _recount(task, [review] if review.in_force else [])
-    if change and change.kind != "same":
+    if change and (change.kind != "same" or change.note):
         review.change = change.sentence
     return change
 
@@ -183,10 +191,11 @@ def _own_answer(assignment: Assignment) -> Review | None:
 
 
 def _same(review: Review, answer: Answer) -> bool:
-    return (review.decision, review.score, review.scores, review.text, review.reason) == (
+    return (review.decision, review.score, review.scores, review.reasons, review.text, review.reason) == (
         answer.decision,
         answer.score,
         answer.scores,
+        answer.reasons,
         answer.text,
         answer.reason,
     )
@@ -205,6 +214,7 @@ def _line(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_
         decision=answer.decision,
         score=answer.score,
         scores=answer.scores,
+        reasons=answer.reasons,
         text=answer.text if answer.decision == "edit" else "",
         edited=_own_response(task, answer, assignment.person) if answer.decision == "edit" and in_force else None,
         reason=answer.reason,
@@ -226,7 +236,8 @@ def _own_response(task: Task, answer: Answer, person: User) -> Response:
     iteration = task.pair.iteration if task.pair else None
     name = person.get_username()
     same = Response.objects.filter(prompt=task.prompt_id, iteration=iteration, source=Response.Source.HUMAN)
-    again = same.filter(text=answer.text, author=name).first()
+    # The same text for another pair of the prompt is another response, so that both pairs can stand.
+    again = same.filter(text=answer.text, author=name, edits__task__pair=task.pair_id).first()
     if again:
         return again
     highest = same.filter(purpose=Response.Purpose.DEMONSTRATION).aggregate(top=Max("index"))["top"]
@@ -272,7 +283,6 @@ def _recount(task: Task, new: list[Review]) -> Change | None:
             "flagged",
             "settled_by",
             "agreement",
-            "replacement",
             "judgement",
             "second_judgement",
         ]
@@ -373,10 +383,11 @@ def _as_draft(review: Review, task: Task) -> Answer:
     sides = {"confirm": task.first_id, "first": task.first_id, "flip": task.second_id, "second": task.second_id}
     preferred = sides.get(review.decision)
     decision = "" if preferred or review.decision in ("skip", "flag", "score") else review.decision
-    scores = {str(task.first_id): review.scores["first"], str(task.second_id): review.scores["second"]} if (
-        review.scores
-    ) else None  # fmt: skip
-    return Answer(decision, preferred, review.score, review.text, review.reason, scores)
+    scores, reasons = (
+        {str(task.first_id): given["first"], str(task.second_id): given["second"]} if given else None
+        for given in (review.scores, review.reasons)
+    )
+    return Answer(decision, preferred, review.score, review.text, review.reason, scores, reasons)
 
 
 @transaction.atomic

@@ -1,27 +1,53 @@
 """What the answers in force make of the record. Settling twice changes nothing; an item without answers is as before.
 
-The rule: a lead's word wins; else, once everybody asked has answered, the majority's decision or the median score.
-Where people do not agree by majority, the record stays as it was and the item waits for a lead.
+The rule of an item: a lead's word wins; else, once everybody asked has answered, the majority's decision or the median
+score. Where people do not agree by majority, the record stays as it was and the item waits for a lead. The rule between
+items of several queues stands in :mod:`labeling.selectors.standing`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from django.db.models import Exists, OuterRef
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
 
-from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, SnapshotItem
+from alignment_app.models import (
+    DatasetSnapshot,
+    Iteration,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    SnapshotItem,
+)
 from alignment_app.selectors.work import training_pairs
 from labeling.models import Queue, Review, Task
 from labeling.selectors import record
+from labeling.selectors.standing import (
+    Standing,
+    Word,
+    change_to,
+    is_used,
+    pair_of,
+    present,
+    reason_of,
+    rows_of,
+    same_sides,
+    score_of,
+    scores_on,
+    standing,
+)
 from labeling.selectors.verdicts import Verdict, verdict
 from training.domain.agreement import item_agreement
-from training.domain.overrides import Change, Outcome, PairDecision, change_between, decided_pair, scored_pair
-from training.domain.rows import NoPair, PairDraft
+from training.domain.overrides import Change
+from training.domain.rows import PairDraft
 
 STATES = PreferencePair.State
+#: What people's scores in the record name in place of a judge's template.
+TEMPLATE: Final = "people"
 
 
 def settle(task: Task, lines: Sequence[Review]) -> Change | None:
@@ -41,78 +67,85 @@ def settle(task: Task, lines: Sequence[Review]) -> Change | None:
     )
     if task.is_gold or not task.queue.changes_pairs:
         return None
+    if connection.features.has_select_for_update:
+        # Two queues may ask about the same pair: their answers come one after the other, so that the last sees both.
+        Prompt.objects.select_for_update(no_key=True).only("pk").get(pk=task.prompt_id)
     if task.queue.kind == Queue.Kind.PAIR:
         return _settle_pair(task, found)
     return _settle_score(task, found)
 
 
-def original_pair(task: Task) -> PairDraft:
-    """The pair as it was made, before any person's word."""
-    fields = {name: value for name, value in task.original.items() if name != "state"}
-    return PairDraft(**fields)
-
-
 def _settle_pair(task: Task, found: Verdict | None) -> Change:
-    original = original_pair(task)
-    before = _present(task)
-    scores = found.scores if found and found.scores else (None, None)
-    task.judgement = _people_score(task, task.judgement, task.first_id, scores[0], found)
-    task.second_judgement = _people_score(task, task.second_judgement, task.second_id, scores[1], found)
-    if found is None:
-        _show(task, original, task.original["state"], original.reason)
-        after: Outcome = original
-    else:
-        edited_id = found.edited.pk if found.edited else None
-        after = decided_pair(original, cast(PairDecision, found.decision), edited_id=edited_id, scores=found.scores)
-        words = f"{Review.Decision(found.decision).label}, {found.by}."
-        words += f" {found.reason}" if found.reason else ""
-        state = STATES.CONFIRMED if found.decision == "confirm" else STATES.OVERRIDDEN
-        _show(task, after, state, words)
-    iteration = task.pair.iteration if task.pair else None
-    if iteration and found is None and _scored_by_people(task):
-        # Without the decision on the pair itself, people's scores say what the pair is.
-        remade = remake_pair(iteration, task.prompt_id, besides=task)
-        after = remade.after if remade else after
-    if iteration:
-        mark_stale(iteration)
-    return change_between(before, after, confirmed=bool(found and found.decision == "confirm"))
+    rows = rows_of(task.pair_id)
+    root = rows[0]
+    for response_id in (task.first_id, task.second_id):
+        _keep_scores(task, found, cast(int, response_id))
+    before = present(task.prompt_id, rows)
+    target = cast(Standing, standing(root, root.iteration, task.prompt_id, item=task, found=found))
+    _place(rows, target)
+    if root.iteration:
+        mark_stale(root.iteration)
+    return change_to(before, target, task, found)
 
 
-def _present(task: Task) -> Outcome:
-    """What the record holds for this item now."""
-    for pair in (task.replacement, task.pair):
-        if pair and pair.state in PreferencePair.TRAINABLE:
-            return record.pair_draft(pair)
-    return NoPair(task.prompt_id, task.pair.reason if task.pair else "")
-
-
-def _show(task: Task, target: Outcome, state: str, reason: str) -> None:
-    """Bring the item's pair to ``target``. A pair that was frozen keeps its responses; another stands in for it."""
-    pair = task.pair
-    assert pair is not None
-    task.replacement = _bring(pair, task.replacement, target, state, reason)
-
-
-def _bring(
-    pair: PreferencePair, replacement: PreferencePair | None, target: Outcome, state: str, reason: str
-) -> PreferencePair | None:
-    """``pair`` or a stand-in shows the target; whatever else stood there is out. Returns the stand-in in use."""
-    if isinstance(target, NoPair):
-        _retire(replacement)
-        _write(pair, None, STATES.EXCLUDED, reason)
+def _settle_score(task: Task, found: Verdict | None) -> Change | None:
+    _keep_scores(task, found, task.first_id)
+    iteration = task.queue.iteration
+    if iteration is None or not record.pairing_rule(iteration).follows_scores:
         return None
-    own = (pair.chosen_id, pair.rejected_id) == (target.chosen_id, target.rejected_id)
-    other, frozen = (None, False) if own else _standing(pair, target)
-    if own or (other is None and not frozen):
-        _retire(replacement)
-        _write(pair, target, state, reason)
+    root = pair_of(iteration, task.prompt_id)
+    target = standing(root, iteration, task.prompt_id, item=task, found=found)
+    if target is None:
         return None
-    if replacement and replacement.pk != (other.pk if other else None):
-        _retire(replacement)
-    stand_in = other or PreferencePair(iteration_id=pair.iteration_id, prompt_id=pair.prompt_id, origin=pair.origin)
-    _write(stand_in, target, state, reason)
-    _write(pair, None, STATES.EXCLUDED, f"Another pair stands in for it. {reason}")
-    return stand_in
+    rows = rows_of(root.pk if root else None)
+    before = present(task.prompt_id, rows)
+    if not rows and isinstance(target.outcome, PairDraft):
+        rows = [PreferencePair(iteration=iteration, prompt_id=task.prompt_id, origin=PreferencePair.Origin.HUMAN)]
+    if rows:
+        _place(rows, target)
+    mark_stale(iteration)
+    return change_to(before, target, task, found)
+
+
+def _place(rows: list[PreferencePair], target: Standing) -> None:
+    """Bring the record to ``target``: one of the rows, the first of which was made first, shows it; others are out.
+
+    A row that was trained on, or measured, keeps its responses; another stands in for it.
+    """
+    root = rows[0]
+    keeper: PreferencePair | None = None
+    reason = target.reason
+    if isinstance(target.outcome, PairDraft):
+        keeper = next((row for row in rows if row.pk and same_sides(record.pair_draft(row), target.outcome)), None)
+        if keeper is None and _another_says(root, target.outcome):
+            reason = f"Another pair says the same already. {reason}"
+        elif keeper is None:
+            keeper = next((row for row in rows if not is_used(row)), None) or PreferencePair(
+                iteration_id=root.iteration_id,
+                prompt_id=root.prompt_id,
+                origin=root.origin,
+                part=root.part,
+                stands_for=root,
+            )
+    for row in rows:
+        if keeper and row.pk == keeper.pk:
+            continue
+        if _may_go(row):
+            row.delete()
+        elif keeper:
+            _write(row, None, STATES.EXCLUDED, f"Another pair stands in for it. {reason}")
+        else:
+            _write(row, None, STATES.EXCLUDED, reason if row is root else "Taken back by people.")
+    if keeper:
+        _write(keeper, cast(PairDraft, target.outcome), target.state, reason)
+
+
+def _another_says(root: PreferencePair, outcome: PairDraft) -> bool:
+    """Whether the same pair stands elsewhere: imported pairs of one prompt may come to say the same."""
+    same = PreferencePair.objects.filter(
+        iteration=root.iteration_id, chosen=outcome.chosen_id, rejected=outcome.rejected_id
+    )
+    return same.exists()
 
 
 def _write(pair: PreferencePair, target: PairDraft | None, state: str, reason: str) -> None:
@@ -124,115 +157,71 @@ def _write(pair: PreferencePair, target: PairDraft | None, state: str, reason: s
     pair.save()
 
 
-def _standing(pair: PreferencePair, target: PairDraft) -> tuple[PreferencePair | None, bool]:
-    """The pair of the prompt that already is the target, if one is, and whether ``pair`` itself is frozen."""
-    rows = PreferencePair.objects.filter(iteration=pair.iteration_id, prompt=pair.prompt_id)
-    found = list(rows.annotate(is_frozen=Exists(SnapshotItem.objects.filter(pair=OuterRef("pk")))))
-    sides = (target.chosen_id, target.rejected_id)
-    other = next((row for row in found if (row.chosen_id, row.rejected_id) == sides), None)
-    return other, any(row.is_frozen for row in found if row.pk == pair.pk)
+def _may_go(row: PreferencePair) -> bool:
+    """Whether the row is people's own and nothing refers to it."""
+    made_by_people = row.stands_for_id is not None or row.origin == PreferencePair.Origin.HUMAN
+    return made_by_people and not is_used(row) and not row.review_tasks.exists() and not row.stand_ins.exists()
 
 
-def _is_frozen(pair: PreferencePair) -> bool:
-    return SnapshotItem.objects.filter(pair=pair).exists()
+def _keep_scores(task: Task, found: Verdict | None, response_id: int) -> None:
+    """Make people's scores of a response in the record those in force: a row by judge, the one that counts the newest.
 
-
-def _retire(pair: PreferencePair | None) -> None:
-    """Take a stand-in out again; one that was trained on stays in the record, excluded."""
-    if pair is None or pair.pk is None:
+    A row that stays as it is keeps its id, by which frozen rows name it.
+    """
+    if task.queue.kind == Queue.Kind.PAIR and not task.queue.with_scores:
         return
-    if _is_frozen(pair):
-        _write(pair, None, STATES.EXCLUDED, "Taken back by people.")
-    else:
-        pair.delete()
+    people = Judgement.objects.filter(response=response_id, source=Judgement.Source.HUMAN).order_by("pk")
+    rows = [row for row in people if row.template == TEMPLATE]
+    imported = {row.judge for row in people if row.template != TEMPLATE}
+    wanted: dict[str, Word] = {}
+    for item, word in scores_on(response_id, task, found):
+        judge = f"{word.judge}, item {item.pk}" if word.judge in imported else word.judge
+        wanted.pop(judge[:200], None)
+        wanted[judge[:200]] = (item, word)
+    drafts = [_people_score(judge, *word, response_id) for judge, word in wanted.items()]
+    kept = 0
+    while kept < min(len(rows), len(drafts)) and _says_the_same(rows[kept], drafts[kept]):
+        kept += 1
+    Judgement.objects.filter(pk__in=[row.pk for row in rows[kept:]]).delete()
+    for draft in drafts[kept:]:
+        draft.save()
+    _point_at(task, response_id, None)
+    for (item, _), row in zip(wanted.values(), [*rows[:kept], *drafts[kept:]], strict=True):
+        if item.pk == task.pk:
+            _point_at(task, response_id, row)
+        elif getattr(item, f"{_slot(item, response_id)}_id") != row.pk:
+            Task.objects.filter(pk=item.pk).update(**{_slot(item, response_id): row})
 
 
-def _settle_score(task: Task, found: Verdict | None) -> Change | None:
-    if task.judgement is None and found is None:
-        return None
-    score = found.score if found else None
-    task.judgement = _people_score(task, task.judgement, task.first_id, score, found)
-    iteration = task.queue.iteration
-    return remake_pair(iteration, task.prompt_id) if iteration else None
+def _says_the_same(one: Judgement, other: Judgement) -> bool:
+    return (one.judge, one.score, one.rationale) == (other.judge, other.score, other.rationale)
 
 
-def _people_score(
-    task: Task, old: Judgement | None, response_id: int | None, score: float | None, found: Verdict | None
-) -> Judgement | None:
-    """People's score of a response in the record, in place of the one that the item had given; ``None``: no score."""
-    if old:
-        old.delete()
-    if found is None or score is None or response_id is None:
-        return None
-    judge = found.judge[:200]
-    # The newest row wins where several queues scored the same response.
-    Judgement.objects.filter(response=response_id, source=Judgement.Source.HUMAN, judge=judge).delete()
-    return Judgement.objects.create(
+def _slot(task: Task, response_id: int) -> str:
+    return "judgement" if task.first_id == response_id else "second_judgement"
+
+
+def _point_at(task: Task, response_id: int, row: Judgement | None) -> None:
+    setattr(task, _slot(task, response_id), row)
+
+
+def _people_score(judge: str, item: Task, word: Verdict, response_id: int) -> Judgement:
+    """People's score of a response as a row of the record, not saved yet."""
+    score, reason = cast(float, score_of(item, word, response_id)), reason_of(item, word, response_id)
+    return Judgement(
         response_id=response_id,
-        iteration=task.pair.iteration if task.pair else task.queue.iteration,
+        iteration_id=item.pair.iteration_id if item.pair else item.queue.iteration_id,
         source=Judgement.Source.HUMAN,
         judge=judge,
-        person_id=found.person_id,
-        template="people",
-        samples=[{"raw": found.reason, "score": score, "seed": 0}],
+        person_id=word.person_id,
+        template=TEMPLATE,
+        samples=[{"raw": reason, "score": score, "seed": 0}],
         parsed_count=1,
         sample_count=1,
         score=score,
         spread=0.0,
-        rationale=found.reason,
+        rationale=reason,
     )
-
-
-def _scored_by_people(task: Task) -> bool:
-    return Judgement.objects.filter(
-        response__prompt=task.prompt_id, iteration=task.queue.iteration_id, source=Judgement.Source.HUMAN
-    ).exists()
-
-
-def remake_pair(iteration: Iteration, prompt_id: int, *, besides: Task | None = None) -> Change | None:
-    """The prompt's pair from the scores in force.
-
-    ``None`` where the run's pairs do not follow scores, or where people decided the pair itself.
-    """
-    rule = record.pairing_rule(iteration)
-    if not rule.follows_scores or decided_by_people(iteration, prompt_id, besides=besides):
-        return None
-    alone = scored_pair(record.scored_responses(iteration, prompt_id, rule, with_people=False), {},
-                        min_margin=rule.min_margin)  # fmt: skip
-    after = scored_pair(record.scored_responses(iteration, prompt_id, rule), {}, min_margin=rule.min_margin)
-    if after is None or alone is None:
-        return None
-    rows = list(PreferencePair.objects.filter(iteration=iteration, prompt=prompt_id).order_by("pk"))
-    live = next((row for row in rows if row.state in PreferencePair.TRAINABLE), None)
-    before: Outcome = record.pair_draft(live) if live else NoPair(prompt_id, "")
-    made = next((row for row in rows if row.origin != PreferencePair.Origin.HUMAN), None)
-    stand_in = next((row for row in rows if row is not made and row.origin == PreferencePair.Origin.HUMAN), None)
-    own = _same(alone, after)
-    state = STATES.PROPOSED if own else STATES.OVERRIDDEN
-    reason = after.reason if own else f"By people's scores. {after.reason}"
-    if made:
-        _bring(made, stand_in or next((row for row in rows if row is not made), None), after, state, reason)
-    elif isinstance(after, PairDraft):
-        row = stand_in or PreferencePair(iteration=iteration, prompt_id=prompt_id, origin=PreferencePair.Origin.HUMAN)
-        _write(row, after, STATES.OVERRIDDEN, reason)
-    else:
-        _retire(stand_in)
-    mark_stale(iteration)
-    return change_between(before, after)
-
-
-def _same(one: Outcome, other: Outcome) -> bool:
-    if isinstance(one, PairDraft) and isinstance(other, PairDraft):
-        return (one.chosen_id, one.rejected_id) == (other.chosen_id, other.rejected_id)
-    return isinstance(one, NoPair) and isinstance(other, NoPair)
-
-
-def decided_by_people(iteration: Iteration, prompt_id: int, *, besides: Task | None = None) -> bool:
-    """Whether somebody decided the pair of this prompt itself; such a decision wins over scores."""
-    decided = Task.objects.filter(
-        queue__kind=Queue.Kind.PAIR, queue__held_out=False, pair__iteration=iteration, prompt=prompt_id
-    ).exclude(settled_by="")
-    return (decided.exclude(pk=besides.pk) if besides else decided).exists()
 
 
 def mark_stale(iteration: Iteration) -> None:
@@ -244,10 +233,14 @@ def mark_stale(iteration: Iteration) -> None:
         kind=DatasetSnapshot.Kind.PREFERENCE,
     )
     for snapshot in snapshots if mixes else snapshots.filter(iteration=iteration):
-        gone = snapshot.items.exclude(pair__state__in=PreferencePair.TRAINABLE).count()
         inside = SnapshotItem.objects.filter(snapshot=snapshot, pair=OuterRef("pk"))
         trainable = training_pairs(iteration.run_id, snapshot.iteration.number, mix_previous=mixes)
-        new = trainable.exclude(Exists(inside)).count()
+        out = PreferencePair.objects.filter(snapshot_items__snapshot=snapshot).exclude(
+            state__in=PreferencePair.TRAINABLE
+        )
+        before, after = _contents(out), _contents(trainable.exclude(Exists(inside)))
+        # What says the same in other rows, such as a text that two people wrote, would freeze to the same.
+        gone, new = (before - after).total(), (after - before).total()
         reason = ""
         if gone or new:
             reason = (
@@ -257,6 +250,10 @@ def mark_stale(iteration: Iteration) -> None:
         if snapshot.stale_reason != reason:
             snapshot.stale_reason = reason
             snapshot.save(update_fields=["stale_reason"])
+
+
+def _contents(pairs: QuerySet[PreferencePair]) -> Counter[tuple[int, str, str]]:
+    return Counter(pairs.values_list("prompt_id", "chosen__text", "rejected__text"))
 
 
 def keep_original(pair: PreferencePair) -> dict[str, Any]:

@@ -161,9 +161,7 @@ def again(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _task(pk: int) -> Task:
     return get_object_or_404(
-        Task.objects.select_related(
-            "queue__iteration__run", "prompt", "first", "second", "pair__iteration__run", "replacement"
-        ),
+        Task.objects.select_related("queue__iteration__run", "prompt", "first", "second", "pair__iteration__run"),
         pk=pk,
     )
 
@@ -179,6 +177,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "prompt": safe_html(found.prompt.text),
         "sides": [(response, safe_html(response.text)) for response in (found.first, found.second) if response],
         "history": item_selectors.history(found),
+        "elsewhere": item_selectors.elsewhere(found),
         "names": request.GET.get("names") != "hidden",
         "decisions": _decisions(found.queue),
         "next": item_selectors.next_to_adjudicate(found.queue, found),

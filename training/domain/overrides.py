@@ -16,13 +16,17 @@ Outcome = PairDraft | NoPair
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a decision changes. ``delta`` is the change in the number of pairs: -1, 0 or 1."""
+    """What a decision changes. ``delta`` is the change in the number of pairs: -1, 0 or 1.
+
+    ``note``: how it goes with other decisions on the same pair; it is the end of the sentence, too.
+    """
 
     kind: Kind
     sentence: str
     delta: int
     before: Outcome
     after: Outcome
+    note: str = ""
 
 
 def decided_pair(
