@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from alignment_app.models import Run
+from alignment_app.models import Run, Stage
 from alignment_app.selectors import metrics
 from training.config import ConfigError, PreferenceConfig, RunConfig, SFTConfig
 from training.domain.curve_notes import CurveNote, Setting, curve_notes
@@ -48,6 +48,7 @@ class Curve:
 def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, most: int = MOST_POINTS) -> list[Curve]:
     """The curves of a run with what they show, in order of iterations, at most ``most`` points a line.
 
+    Of several trainings of one iteration the one that was taken comes last: it is the one that a page opens with.
     ``up_to`` is the newest event to look at.
     """
     found = []
@@ -69,7 +70,9 @@ def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, 
                 notes=curve_notes(lines, setting) if setting else [],
             )
         )
-    return found
+    taken = Stage.objects.filter(iteration__run=run, kind=Stage.Kind.TRAINING, detail__lam__isnull=False)
+    names = {number: f"λ {lam:g}" for number, lam in taken.values_list("iteration__number", "detail__lam")}
+    return sorted(found, key=lambda curve: (curve.iteration, curve.series == names.get(curve.iteration)))
 
 
 def setting_of(config: dict[str, Any], key: metrics.Key, steps: int | None) -> Setting | None:

@@ -9,6 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Iteration, Prompt, Response, Stage, StepCheck, StepComparison
+from alignment_app.selectors.curves import curves
+from alignment_app.services import events
 from tests.alignment_app.stories import Story, person
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +69,16 @@ def test_run_and_checkpoint_show_the_trials_of_lambda(lead: Client) -> None:
         assert text.count("chosen</span>") == 1
     part = reverse("run-part", args=[story.run.pk, "choices"])
     assert "How M2 was chosen" in lead.get(part).content.decode()
+
+
+def test_of_several_trainings_the_one_that_was_taken_is_the_last_of_its_iteration() -> None:
+    story = Story.launch().to_the_end()
+    for lam in (0.1, 0.3, 0.5):
+        about = {"iteration": 1, "stage": "training", "series": f"λ {lam:g}"}
+        events.append(story.run.pk, "metrics", {**about, "points": [{"step": 1, "total_steps": 1, "loss": lam}]})
+    assert [curve.series for curve in curves(story.run, iteration=1) if curve.series][-1] == "λ 0.5"
+    iteration_with(story, lam=0.3)
+    assert [curve.series for curve in curves(story.run, iteration=1) if curve.series][-1] == "λ 0.3"
 
 
 def test_run_and_checkpoint_show_every_check_of_early_stopping_and_open_its_rows(lead: Client) -> None:
