@@ -52,6 +52,14 @@ def repeats(text: str, shown: str) -> bool:
     return min(len(one), len(other)) > 2 and (one in other or other in one)
 
 
+def showable(seeds: Sequence[str]) -> list[str]:
+    """The seed tasks that may be shown as demonstrations: those no longer than what is kept, or all where none is.
+
+    A whole article among them would teach what the filters remove, and may not fit a small model's context.
+    """
+    return [text for text in seeds if len(text.split()) <= MAX_WORDS] or list(seeds)
+
+
 def choose_demonstrations(
     seeds: Sequence[str],
     generated: Sequence[str],

@@ -12,6 +12,7 @@ from alignment_app.services import events, rows, stages
 from alignment_app.services.keeping import Progress
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
+from training.domain.self_instruct import MAX_WORDS, showable
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
@@ -51,8 +52,15 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
     newest = max((number for _, number in generated), default=0)
     settled = sum(number < newest for _, number in generated)
     progress = _WritingProgress(job, done=settled, total=config.count)
+    tasks = list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True))
+    if (long := len(tasks) - len(showable(tasks))) and not generated and config.template == "few_shot":
+        events.log(
+            job.run.pk,
+            f"{long} of the {len(tasks)} seed tasks have more than {MAX_WORDS} words, as no new prompt may: they are "
+            "not shown to the writer, and new prompts are held against them all the same.",
+        )
     writer = write_prompts(
-        list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True)),
+        tasks,
         generated,
         count=config.count,
         engine=WatchedEngine(job.writer(), progress),

@@ -8,7 +8,13 @@ from typing import Literal
 
 from training.domain.rows import Message, PromptDraft, RejectedDraft
 from training.domain.seeds import derive_seed
-from training.domain.self_instruct import PromptFilter, choose_demonstrations, main_script, read_instructions
+from training.domain.self_instruct import (
+    PromptFilter,
+    choose_demonstrations,
+    main_script,
+    read_instructions,
+    showable,
+)
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_self_instruct
 from training.engines.base import Engine, Request, Sampling, Unanswered
 
@@ -36,16 +42,17 @@ def write_prompts(
     of the rounds before it, so the last one, which may have been cut off in the middle, is made again: it yields what
     is there already and then what is missing. Ends early when several rounds in a row add nothing. New prompts differ
     from the seeds, the earlier rounds and ``avoid``, what earlier iterations wrote. ``template`` "few_shot" shows
-    six seeds and two generated ones (001 section 3.1.3); "single_instruction" shows none (000 figure 2). ``keep`` may
-    be given to read its report of what each filter removed; it then holds the pool.
+    six seeds, none longer than what is kept, and two generated ones (001 section 3.1.3); "single_instruction" shows
+    none (000 figure 2). ``keep`` may be given to read its report of what each filter removed; it then holds the pool.
     """
     current = max((number for _, number in generated), default=0)
     known = [text for text, number in generated if number < current]
     keep = keep or PromptFilter([*seeds, *avoid, *known], scripts={main_script(text) for text in seeds} - {""})
+    shown_seeds = showable(seeds)
     made, fruitless = len(known), 0
     while made < count and fruitless < FRUITLESS_ROUNDS:
         before, place = made, 0
-        for text, shown, finished in _replies(seeds, list(known), current, engine, sampling, seed, template):
+        for text, shown, finished in _replies(shown_seeds, list(known), current, engine, sampling, seed, template):
             texts = read_instructions(text, continues=template == "few_shot")
             for candidate in texts if finished else texts[:-1]:
                 found = keep.admit(candidate, shown)

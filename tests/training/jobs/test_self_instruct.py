@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 
-from alignment_app.models import Run
+from alignment_app.models import Dataset, Run
 from alignment_app.services import keeping, runs
 from alignment_app.services.imports import import_rows
 from tests.little_runs import drive, drive_until_killed, kill_9
-from tests.providers import Provider, Reply, chat
+from tests.providers import Provider, Reply, chat, text_of
 from training.config import RunConfig
-from training.domain.self_instruct import PromptFilter
+from training.domain.self_instruct import MAX_WORDS, PromptFilter
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,8 +58,8 @@ def tasks(body: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def writer() -> Iterator[str]:
-    """The address of an OpenAI-compatible server whose model writes tasks, answers and scores."""
+def writer() -> Iterator[Provider]:
+    """An OpenAI-compatible server whose model writes tasks, answers and scores."""
 
     def answer(text: str, number: int, body: dict[str, Any]) -> Reply:
         if "numbered list of tasks" in text:
@@ -65,12 +69,12 @@ def writer() -> Iterator[str]:
         return chat(f"Score: {digest % 6}" if "additive 5-point" in text else f"Answer {digest % 99}.")
 
     server = Provider(answer)
-    yield f"{server.address}/v1"
+    yield server
     server.close()
 
 
 @pytest.fixture
-def start(little_student: Path, writer: str, db: None) -> Callable[[], Run]:
+def start(little_student: Path, writer: Provider, db: None) -> Callable[[], Run]:
     """Launches a run that writes its own prompts and stops where people are to look at its pairs."""
     import_rows("seed tasks", "prompts", [{"prompt": text} for text in SEEDS])
     config = RunConfig.parse(
@@ -80,7 +84,7 @@ def start(little_student: Path, writer: str, db: None) -> Callable[[], Run]:
             "iterations": 1,
             "seed": 4,
             "student": {"model": str(little_student), "max_length": 2048},
-            "engine": {"kind": "openai_compatible", "base_url": writer},
+            "engine": {"kind": "openai_compatible", "base_url": f"{writer.address}/v1"},
             "sft": {"enabled": False},
             "prompts": {"source": "self_instruct", "dataset": "seed tasks", "count": COUNT},
             "candidates": {"n": 2, "max_new_tokens": 8},
@@ -151,6 +155,44 @@ def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals
             runs.resume(run)
     drive(run)
     assert rows_of(run) == quiet
+
+
+def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_shown_to_the_writer(
+    real_data: Path, start: Callable[[], Run], writer: Provider, client: Client
+) -> None:
+    client.force_login(User.objects.create_superuser("ann"))
+    Dataset.objects.filter(name="seed tasks").delete()
+    with (real_data / "self_instruct_seeds.jsonl").open("rb") as file:
+        address = client.post(reverse("data-import"), {"file": file}).headers["Location"]
+    page = client.get(address).content.decode()
+    assert "175 rows can be used" in page
+    assert 'value="instruction"' in page
+    assert 'value="instances.0.input"' in page
+    assert "Night : Day :: Right : Left" in page
+    client.post(address, {"name": "seed tasks", "kind": "prompts", "source": "seed", "import": "1"})
+    seeds = Dataset.objects.get(name="seed tasks")
+    assert set(seeds.prompts.values_list("source", flat=True)) == {"seed"}
+    known = {" ".join(text.split()) for text in seeds.prompts.values_list("text", flat=True)}
+    assert len(known) == 175
+
+    run = drive(start())
+    here = run.iterations.get(number=1)
+    written = set(here.iteration_prompts.values_list("prompt__text", flat=True))
+    assert len(written) == COUNT
+    shown = [
+        re.split(r"\n\d+\. ", text_of(body).removesuffix("\n9."))[1:]
+        for body in writer.bodies
+        if "numbered list of tasks" in text_of(body)
+    ]
+    assert {len(demonstrations) for demonstrations in shown} == {8}
+    everything = {demonstration for demonstrations in shown for demonstration in demonstrations}
+    assert everything <= known | written
+    assert len(everything & known) > 100
+    assert max(len(text.split()) for text in everything) <= MAX_WORDS < max(len(text.split()) for text in known)
+    said = [event.payload["text"] for event in run.events.filter(kind="log")]
+    assert any("5 of the 175 seed tasks have more than 150 words" in text for text in said)
+    samples = client.get(reverse("run-samples", args=[run.pk]) + "?iteration=1&stage=prompts").content.decode()
+    assert "Draw the" in samples  # an example of what a filter removed
 
 
 def test_what_no_database_can_hold_is_replaced_before_it_is_compared() -> None:
