@@ -10,6 +10,7 @@ from django.db.models import Max, Q, QuerySet
 
 from alignment_app.models import Dataset, Judgement, Prompt
 from labeling.models import Queue, Task
+from labeling.selectors import record
 from training.config import RunConfig
 from training.domain.eft import demonstrated
 from training.domain.judges import Judge
@@ -25,17 +26,19 @@ class Corrections:
 
 
 def _scored() -> QuerySet[Judgement]:
-    """People's scores in force, the newest of each response. Those given beside a pair's decision stay out: their
-    reason speaks of two responses."""
-    settled = Task.objects.filter(queue__kind=Queue.Kind.SCORE, judgement__source=Judgement.Source.HUMAN)
-    newest = settled.values("first").order_by().annotate(newest=Max("judgement")).values("newest")
+    """People's scores in force, the one that counts of each response: in queues of scores, and beside the decisions on
+    pairs. The reason of the latter is what was said of that response alone, not of the pair."""
+    given = Judgement.objects.filter(source=Judgement.Source.HUMAN, template=record.PEOPLE)
+    newest = given.values("response").order_by().annotate(newest=Max("pk")).values("newest")
     return Judgement.objects.filter(pk__in=newest)
 
 
 def scores_of(queue: Queue) -> QuerySet[Judgement]:
     """People's scores in force on the items of one queue."""
+    tasks = Task.objects.filter(queue=queue)
     return Judgement.objects.filter(
-        pk__in=Task.objects.filter(queue=queue, judgement__source=Judgement.Source.HUMAN).values("judgement")
+        Q(pk__in=tasks.filter(judgement__isnull=False).values("judgement"))
+        | Q(pk__in=tasks.filter(second_judgement__isnull=False).values("second_judgement"))
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from django.db.models import Count, Q, QuerySet
 
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response
 from alignment_app.selectors import work
 from training.domain.rows import PairDraft, ScoredResponse
+
+#: What people's scores name in the record in place of a judge's template; imported ones do not.
+PEOPLE: Final = "people"
 
 
 @dataclass(frozen=True, slots=True)

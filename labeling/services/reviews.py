@@ -85,7 +85,11 @@ def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
     if decision == "edit" and not answer.text.strip():
         raise Refused("empty-edit", "The edited response is empty. Write it, or choose another decision.", status=400)
     scores = _read_scores(queue, task, decision, answer)
-    reasons = _read_reasons(task, answer) if scores else None
+    reasons = _read_reasons(task, answer)
+    if reasons and not scores and decision != "flag":
+        raise Refused(
+            "bad-score", "A reason for a score needs the scores. Score both responses, or say it at Why.", status=400
+        )
     return Answer(decision, answer.preferred, None, answer.text, answer.reason, scores, reasons)
 
 
@@ -383,11 +387,13 @@ def _as_draft(review: Review, task: Task) -> Answer:
     sides = {"confirm": task.first_id, "first": task.first_id, "flip": task.second_id, "second": task.second_id}
     preferred = sides.get(review.decision)
     decision = "" if preferred or review.decision in ("skip", "flag", "score") else review.decision
-    scores, reasons = (
-        {str(task.first_id): given["first"], str(task.second_id): given["second"]} if given else None
-        for given in (review.scores, review.reasons)
-    )
+    scores, reasons = (_by_response(task, given) for given in (review.scores, review.reasons))
     return Answer(decision, preferred, review.score, review.text, review.reason, scores, reasons)
+
+
+def _by_response(task: Task, given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a line says of the first and the second response, by their ids, as an answer comes in."""
+    return {str(task.first_id): given["first"], str(task.second_id): given["second"]} if given else None
 
 
 @transaction.atomic
@@ -407,6 +413,8 @@ def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
         author=by.get_username(),
         decision=answer.decision,
         score=answer.score,
+        scores=answer.scores,
+        reasons=answer.reasons,
         text=answer.text if answer.decision == "edit" else "",
         edited=_own_response(task, answer, by) if answer.decision == "edit" else None,
         reason=answer.reason,
@@ -425,8 +433,8 @@ def adopt(review: Review, *, by: User) -> Saved:
     """Make a late answer, kept aside, the lead's word."""
     if review.in_force or not review.late:
         raise Refused("not-late", "Only a late answer that was kept aside can be adopted.")
+    reason = f"{review.reason} (late answer of {review.author})"
+    scores, reasons = (_by_response(review.task, given) for given in (review.scores, review.reasons))
     return adjudicate(
-        review.task,
-        Answer(review.decision, None, review.score, review.text, f"{review.reason} (late answer of {review.author})"),
-        by=by,
+        review.task, Answer(review.decision, None, review.score, review.text, reason, scores, reasons), by=by
     )

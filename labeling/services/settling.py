@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
@@ -46,8 +46,6 @@ from training.domain.overrides import Change
 from training.domain.rows import PairDraft
 
 STATES = PreferencePair.State
-#: What people's scores in the record name in place of a judge's template.
-TEMPLATE: Final = "people"
 
 
 def settle(task: Task, lines: Sequence[Review]) -> Change | None:
@@ -171,8 +169,8 @@ def _keep_scores(task: Task, found: Verdict | None, response_id: int) -> None:
     if task.queue.kind == Queue.Kind.PAIR and not task.queue.with_scores:
         return
     people = Judgement.objects.filter(response=response_id, source=Judgement.Source.HUMAN).order_by("pk")
-    rows = [row for row in people if row.template == TEMPLATE]
-    imported = {row.judge for row in people if row.template != TEMPLATE}
+    rows = [row for row in people if row.template == record.PEOPLE]
+    imported = {row.judge for row in people if row.template != record.PEOPLE}
     wanted: dict[str, Word] = {}
     for item, word in scores_on(response_id, task, found):
         judge = f"{word.judge}, item {item.pk}" if word.judge in imported else word.judge
@@ -214,7 +212,7 @@ def _people_score(judge: str, item: Task, word: Verdict, response_id: int) -> Ju
         source=Judgement.Source.HUMAN,
         judge=judge,
         person_id=word.person_id,
-        template=TEMPLATE,
+        template=record.PEOPLE,
         samples=[{"raw": reason, "score": score, "seed": 0}],
         parsed_count=1,
         sample_count=1,

@@ -72,7 +72,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "held_runs": calibration.runs_held_to(found),
         "comparison": quality.comparison(found),
         "corrections": correction_selectors.count(correction_selectors.scores_of(found))
-        if found.kind == Queue.Kind.SCORE and not found.held_out
+        if (found.kind == Queue.Kind.SCORE or found.with_scores) and not found.held_out
         else None,
         "is_stale": queue_selectors.is_stale(found),
         "guidelines": found.guidelines.first(),

@@ -7,6 +7,7 @@ const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("desk-settings").textContent);
 const { kind, with_scores: withScores } = settings;
 const SIDES = ["Left", "Right"];
+const fields = ["reason", "edit", ...(withScores ? ["why-0", "why-1"] : [])];
 
 let item = null; // the item on the screen
 let ahead = null; // a promise of the one after it
@@ -53,7 +54,10 @@ function draw() {
   const draft = drafts.newest(item) ?? {};
   answer = {};
   for (const name of ["decision", "preferred", "score"]) if (draft[name] !== undefined) answer[name] = draft[name];
-  if (withScores && draft.scores) answer.scores = draft.scores;
+  if (withScores) {
+    if (draft.scores) answer.scores = draft.scores;
+    item.items.forEach((response, side) => ($(`why-${side}`).value = draft.reasons?.[response.id] ?? ""));
+  }
   scoring = scored = 0;
   if (answer.preferred !== undefined && !item.items.some((one) => one.id === answer.preferred)) delete answer.preferred;
   $("reason").value = draft.reason ?? "";
@@ -183,7 +187,7 @@ function lock(on) {
   busy = on;
   $("desk").dataset.busy = on ? "1" : "";
   for (const button of document.querySelectorAll("#bar button, .pane button, .score-key, #look-again")) button.disabled = on;
-  for (const name of ["reason", "edit"]) $(name).readOnly = on;
+  for (const name of fields) $(name).readOnly = on;
 }
 
 const next = (body) => ask("POST", `queues/${settings.id}/next`, body);
@@ -264,12 +268,20 @@ const half = (score) => {
 
 const hasAnswer = () => answer.decision || answer.preferred !== undefined || answer.score !== undefined;
 
+/** Why each response has its score, by its id; null where nothing is said. */
+function reasons() {
+  if (!withScores) return null;
+  const said = item.items.map((response, side) => [String(response.id), $(`why-${side}`).value.trim()]).filter(([, text]) => text);
+  return said.length ? Object.fromEntries(said) : null;
+}
+
 function body() {
   return {
     decision: answer.decision ?? "",
     preferred: answer.preferred ?? null,
     score: answer.score ?? null,
     ...(answer.scores && { scores: answer.scores }),
+    ...(withScores && { reasons: reasons() }),
     text: answer.decision === "edit" ? $("edit").value : "",
     reason: $("reason").value,
   };
@@ -280,6 +292,7 @@ function keepDraft() {
   const draft = { ...answer };
   if ($("reason").value) draft.reason = $("reason").value;
   if ($("edit").value) draft.text = $("edit").value;
+  if (reasons()) draft.reasons = reasons();
   drafts.keep(item.id, draft);
 }
 
@@ -291,6 +304,7 @@ async function reveal() {
   const soFar = body();
   // One score of two is on its way to both: the server takes both or neither.
   if (soFar.scores && item.items.some((one) => soFar.scores[one.id] === undefined)) delete soFar.scores;
+  if (!soFar.scores) delete soFar.reasons;
   try {
     const found = await ask("POST", `tasks/${here}/reveal`, soFar);
     if (mine !== asked || item?.id !== here) return;
@@ -442,7 +456,7 @@ $("differences")?.addEventListener("click", differences);
 $("look-again").addEventListener("click", load);
 $("show-guidelines").addEventListener("click", () => $("guidelines").showModal());
 $("show-keys").addEventListener("click", () => $("keys").showModal());
-for (const name of ["reason", "edit"]) $(name).addEventListener("input", keepDraft);
+for (const name of fields) $(name).addEventListener("input", keepDraft);
 $("edit").addEventListener("change", () => hasAnswer() && reveal());
 
 document.addEventListener(

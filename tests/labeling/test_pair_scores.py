@@ -7,13 +7,16 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 
-from alignment_app.models import Judgement, PreferencePair
+from alignment_app.models import Iteration, Judgement, PreferencePair
 from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
+from labeling.selectors import corrections
 from labeling.selectors.preview import preview
-from labeling.services import reviews
+from labeling.services import leases, reviews
 from labeling.services.reviews import Answer
 from tests.labeling.test_leases import take
+from training import judges
+from training.config import RunConfig
 
 Make = Callable[..., Queue]
 
@@ -109,6 +112,8 @@ def test_one_score_alone_and_scores_where_none_are_asked_are_refused(make: Make,
     assignment = take(make(with_scores=True), annotators[0])
     with pytest.raises(Refused, match="both responses"):
         reviews.submit(assignment, Answer("tie", scores={str(assignment.task.first_id): 3}))
+    with pytest.raises(Refused, match="needs the scores"):
+        reviews.submit(assignment, Answer("tie", reasons={str(assignment.task.first_id): "Kind."}))
     other = take(make(name="without"), annotators[1])
     with pytest.raises(Refused, match="takes no scores"):
         reviews.submit(other, Answer("tie", scores=scores_of(other.task, 3, 3)))
@@ -124,3 +129,87 @@ def test_a_held_out_queue_keeps_the_scores_and_changes_nothing(make: Make, annot
 def test_only_queues_of_pairs_ask_for_both_scores(make: Make) -> None:
     with pytest.raises(Refused, match="queues of pairs"):
         make("score", with_scores=True)
+
+
+# ---------------------------------------------------------------- scores that train the judge
+
+
+def said_of(task: Task, first: str, second: str) -> dict[str, str]:
+    return {str(task.first_id): first, str(task.second_id): second}
+
+
+def trains(iteration: Iteration) -> dict[int, tuple[float | None, str]]:
+    """By response, what would train the judge of a run on the same prompts."""
+    data = {**iteration.run.config, "sft": {"corrections": "same_data"}}
+    config = RunConfig.parse(data)
+    rows = corrections.usable(corrections.scores_for(config), config)
+    assert len(list(corrections.sft_rows(config, judges.get(judges.SCORING)))) == rows.count()
+    return {row.response_id: (row.score, row.rationale) for row in rows}
+
+
+def test_a_score_with_a_reason_of_its_own_trains_the_judge_and_the_reason_for_the_choice_does_not(
+    make: Make, annotators: list[User], iteration: Iteration
+) -> None:
+    queue = make(with_scores=True)
+    assignment = take(queue, annotators[0])
+    task = assignment.task
+    answer = Answer("flip", reason="B is the better one.", scores=scores_of(task, 1, 4),
+                    reasons=said_of(task, "", "Names three plants."))  # fmt: skip
+    review = reviews.submit(assignment, answer).review
+    assert review.reasons == {"first": "", "second": "Names three plants."}
+    assert trains(iteration) == {task.second_id: (4.0, "Names three plants.")}
+    found = corrections.count(corrections.scores_of(queue))
+    assert (found.usable, found.without_reason) == (1, 1)
+    assert reviews.submit(assignment, answer).review.pk == review.pk
+    again = reviews.undo(queue, annotators[0])
+    assert again is not None
+    assert again.draft["reasons"] == said_of(task, "", "Names three plants.")
+    assert trains(iteration) == {}
+
+
+def test_people_who_agree_give_one_score_with_the_reasons_of_those_who_agree(
+    make: Make, annotators: list[User], iteration: Iteration, lead: User
+) -> None:
+    queue = make(with_scores=True, overlap=3)
+    for person, decision, first, why in zip(
+        annotators, ("confirm", "confirm", "tie"), (5, 4, 0), ("Clear.", "Short.", "Bad."), strict=True
+    ):
+        assignment = take(queue, person)
+        task = assignment.task
+        assert trains(iteration) == {}
+        given = Answer(decision, scores=scores_of(task, first, 0), reasons=said_of(task, why, ""))
+        reviews.submit(assignment, given)
+    assert trains(iteration) == {task.first_id: (4.5, "Clear. Short.")}
+    word = Answer("both_bad", scores=scores_of(task, 1, 1), reasons=said_of(task, "Wrong.", ""))
+    reviews.adjudicate(task, word, by=lead)
+    assert trains(iteration) == {task.first_id: (1.0, "Wrong.")}
+
+
+def test_a_score_of_a_score_queue_and_one_beside_a_pair_count_by_the_same_rule(
+    make: Make, annotators: list[User], iteration: Iteration
+) -> None:
+    beside = take(make(with_scores=True), annotators[0])
+    task = beside.task
+    reviews.submit(beside, Answer("confirm", scores=scores_of(task, 5, 1), reasons=said_of(task, "Early.", "")))
+    alone = make("score")
+    item = alone.tasks.get(first=task.first_id)
+    assert leases.take_place(item.pk)
+    lent = leases._lease(item.pk, alone, annotators[1], alone.created_at)
+    later = reviews.submit(lent, Answer(score=2.0, reason="Later.")).review
+    assert trains(iteration) == {task.first_id: (2.0, "Later.")}
+    reviews.take_back(later, by=annotators[1])
+    assert trains(iteration) == {task.first_id: (5.0, "Early.")}
+
+
+def test_scores_beside_pairs_never_train_a_judge_on_prompts_of_a_held_out_queue(
+    make: Make, annotators: list[User], iteration: Iteration
+) -> None:
+    assignment = take(make(with_scores=True), annotators[0])
+    task = assignment.task
+    reviews.submit(assignment, Answer("confirm", scores=scores_of(task, 3, 3), reasons=said_of(task, "So.", "No.")))
+    assert len(trains(iteration)) == 2
+    held = make(with_scores=True, held_out=True)
+    assert trains(iteration) == {}
+    other = take(held, annotators[1])
+    reviews.submit(other, Answer("tie", scores=scores_of(other.task, 2, 2), reasons=said_of(other.task, "No.", "No.")))
+    assert trains(iteration) == {}
