@@ -188,16 +188,21 @@ def _is_at(base_url: str, bound: str) -> bool:
 
 
 def _address(text: str) -> str:
-    parts = urlsplit(text.strip())
-    try:
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable or parts.username or parts.password or parts.query or parts.fragment or len(text) > 300:
+    text = text.strip()
+    if not _is_plain_address(text):
         raise Refused(
             "bad-address", "Give an address like https://api.example.org/v1, without name or password.", status=400
         )
-    return text.strip().rstrip("/")
+    return text.rstrip("/")
+
+
+def _is_plain_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+    return usable and len(text) <= 300 and not (parts.username or parts.password or parts.query or parts.fragment)
 
 
 def _check_secret(secret: str) -> None:

@@ -140,7 +140,7 @@ def test_a_clone_starts_from_the_runs_config_and_remembers_it(lead: Client) -> N
 
 
 BAD = (
-    ("iterations", "many", "must be a valid integer"),
+    ("iterations", "many", "must be a whole number"),
     ("iterations", "21", "less than or equal to 20"),
     ("name", "", "at least 1 character"),
     ("name", "a\x07b", "characters that cannot be shown"),
@@ -153,7 +153,7 @@ BAD = (
     ("candidates.temperature", "9", "less than or equal to 2"),
     ("candidates.max_new_tokens", "512", "must be below student.max_length"),
     ("judging.recorded_scores", "teacher", "recorded scores come with candidates.from_dataset"),
-    ("training.learning_rate", "fast", "must be a valid number"),
+    ("training.learning_rate", "fast", "must be a number"),
     ("training.learning_rate", "nan", "must be a finite number"),
     ("training.max_grad_norm", "inf", "must be a finite number"),
     ("training.batch_size", "12", "must be a multiple of micro_batch_size"),
@@ -162,7 +162,7 @@ BAD = (
     ("teacher.kind", "checkpoint", "needs a model name"),
     ("evaluation.dataset", "", "name a data set with held-out prompts"),
     ("evaluation.dataset", "unheard-of", "there is no data set named"),
-    ("prompts.count", "1.5", "valid integer"),
+    ("prompts.count", "1.5", "must be a whole number"),
 )
 
 

@@ -106,6 +106,12 @@ class RunConfig(Section):
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
+#: What a number that is none is told, by pydantic's name for the mistake.
+_PLAIN = dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "must be a whole number") | dict.fromkeys(
+    ("float_parsing", "float_type"), "must be a number"
+)
+
+
 def _sentence(item: Any) -> tuple[str, str]:
     """A pydantic error as (dotted field, plain sentence)."""
     field = ".".join(str(part) for part in item["loc"])
@@ -114,6 +120,7 @@ def _sentence(item: Any) -> tuple[str, str]:
         return field, "there is no such field; check the spelling against a preset"
     if kind == "missing":
         return field, "is required"
+    text = _PLAIN.get(kind, text)
     given = item.get("input")
     shown = f" (given: {str(given)[:60]!r})" if isinstance(given, str | int | float | bool) else ""
     return field, text.removeprefix("Value error, ").replace("Input should be", "must be") + shown

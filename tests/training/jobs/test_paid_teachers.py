@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core import serializers
+from django.test import Client
+from django.urls import reverse
 
 from alignment_app import logs
 from alignment_app.models import (
@@ -216,6 +218,47 @@ def test_a_budget_in_money_stops_in_time_and_needs_prices(launch: Callable[..., 
     assert run.status == Run.Status.PAUSED
     assert "of 0.01 USD" in run.status_reason
     assert 0 < spending.totals(run.pk)["usd"] <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("budget", "too_little", "more", "said"),
+    [
+        ({"budget_tokens": 8_000}, {"tokens": "10"}, {"tokens": "1,000,000"}, "of 8,000 tokens"),
+        ({"budget_usd": 0.01}, {"usd": "0.001"}, {"usd": "5"}, "of 0.01 USD"),
+    ],
+)
+def test_a_run_whose_budget_is_used_up_says_so_on_its_page_and_goes_on_from_there(
+    launch: Callable[..., Run],
+    admin: Any,
+    client: Client,
+    budget: dict[str, Any],
+    too_little: dict[str, str],
+    more: dict[str, str],
+    said: str,
+) -> None:
+    run = launch(paid={"prompt_price": 1.0, "completion_price": 10.0, **budget})
+    assert run.status == Run.Status.PAUSED
+    client.force_login(admin)
+    address, act = reverse("run", args=[run.pk]), reverse("run-act", args=[run.pk, "budget"])
+    page = client.get(address).content.decode()
+    assert said in page
+    assert "Raise the budget on this page, then resume." in page
+    assert "Set and resume" in page
+    for wrong, remedy in (
+        (too_little, "give a larger budget"),
+        ({}, "Give a number of tokens"),
+        ({"tokens": "x"}, "as a number"),
+    ):
+        page = client.post(act, {**wrong, "resume": "1"}, follow=True).content.decode()
+        assert remedy in page
+        run.refresh_from_db()
+        assert run.status == Run.Status.PAUSED
+        assert (run.budget_tokens, run.budget_usd) == (None, None)
+    page = client.post(act, {**more, "resume": "1"}, follow=True).content.decode()
+    assert "The budget is set." in page
+    run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert Judgement.objects.filter(iteration__run=run).count() == PROMPTS * 4
 
 
 def test_what_a_dead_worker_had_in_flight_counts_as_spent(launch: Callable[..., Run]) -> None:
