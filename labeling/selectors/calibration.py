@@ -57,6 +57,12 @@ def held_out_queues(run: Run) -> list[Queue]:
     return list(queues.filter(Q(iteration__run=run) | Exists(inside)).order_by("pk"))
 
 
+def waiting_for_scores(run: Run) -> Queue | None:
+    """The held-out queue in which people are to score this run's judges' responses: an open one before a closed one."""
+    queues = sorted(held_out_queues(run), key=lambda queue: (not queue.is_open, -queue.pk))
+    return queues[0] if queues else None
+
+
 def reviewed_blind(run: Run) -> QuerySet[Response]:
     """The responses that the run's judges are held to: reviewed blind, in queues that no training reads."""
     return Response.objects.filter(pk__in=list(blind_scores(held_out_queues(run))))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.paginator import Paginator
 from django.db.models import F, Q, QuerySet
 
 from labeling.models import Queue, Review, Task
@@ -24,50 +24,112 @@ FILTERS = {
 }
 
 
+#: Lists that go by agreement first; the others go by rank alone.
+BY_AGREEMENT = ("disagreement", "undecided")
+
+
 @dataclass(frozen=True, slots=True)
 class ItemPage:
-    """A page of items with what its pager says."""
+    """A page of items with what its pager says. ``before`` and ``after``: where the pages beside it end and begin."""
 
     rows: list[Task]
     number: int
     pages: int
     total: int
-
-    @property
-    def has_previous(self) -> bool:
-        return self.number > 1
-
-    @property
-    def has_next(self) -> bool:
-        return self.number < self.pages
+    has_previous: bool
+    has_next: bool
+    before: str | None = None
+    after: str | None = None
 
 
-def items_page(queue: Queue, show: str, page: str | None) -> ItemPage:
-    """A page of a queue's items. The whole list goes by rank, so its last page is as quick as its first."""
+def items_page(
+    queue: Queue, show: str, page: str | None, *, after: str | None = None, before: str | None = None
+) -> ItemPage:
+    """A page of a queue's items. The whole list goes by rank, so its last page is as quick as its first.
+
+    A list of some of them goes on ``after`` or ``before`` an item, so that none is passed over when those on the page
+    have left the list meanwhile; ``page`` is its number then, and without them the page to begin at.
+    """
     found = Task.objects.filter(queue=queue).select_related("prompt", "pair")
+    wanted = int(page) if page and page.isascii() and page.isdigit() and len(page) < 9 else 1
     if show not in FILTERS or not show:
         pages = max(1, -(-queue.task_count // PAGE))
-        number = min(max(int(page) if page and page.isascii() and page.isdigit() and len(page) < 9 else 1, 1), pages)
+        number = min(max(wanted, 1), pages)
         start = (number - 1) * PAGE
         rows = list(found.filter(rank__gte=start, rank__lt=start + PAGE).order_by("rank"))
-        return ItemPage(rows, number, pages, queue.task_count)
-    shown = Paginator(_filtered(found, show), PAGE).get_page(page)
-    return ItemPage(list(shown), shown.number, shown.paginator.num_pages, shown.paginator.count)
+        return ItemPage(rows, number, pages, queue.task_count, number > 1, number < pages)
+    return _part(_filtered(found, show), show in BY_AGREEMENT, wanted, _key(after), _key(before))
+
+
+#: Agreement, if any, and rank of an item.
+Key = tuple[float | None, int]
+
+
+def _part(found: QuerySet[Task], by_agreement: bool, wanted: int, after: Key | None, before: Key | None) -> ItemPage:
+    total = found.count()
+    pages = max(1, -(-total // PAGE))
+    number = min(max(wanted, 1), pages)
+    order = [F("agreement").asc(nulls_last=True)] if by_agreement else []
+    rows: list[Task]
+    if after:
+        rows = list(found.filter(_beyond(after, by_agreement)).order_by(*order, "rank")[: PAGE + 1])
+        has_previous, has_next = True, len(rows) > PAGE
+        rows = rows[:PAGE]
+    elif before:
+        back = [F("agreement").desc(nulls_first=True)] if by_agreement else []
+        rows = list(found.exclude(_from(before, by_agreement)).order_by(*back, "-rank")[: PAGE + 1])
+        has_previous, has_next = len(rows) > PAGE, True
+        rows = rows[:PAGE][::-1]
+    else:
+        start = (number - 1) * PAGE
+        rows = list(found.order_by(*order, "rank")[start : start + PAGE])
+        has_previous, has_next = number > 1, number < pages
+    if not has_previous:
+        number = 1
+    ends = [_written(row, by_agreement) for row in (rows[0], rows[-1])] if rows else [None, None]
+    return ItemPage(rows, number, pages, total, has_previous, has_next, ends[0], ends[1])
+
+
+def _beyond(key: Key, by_agreement: bool) -> Q:
+    """Items that come after this one in the list."""
+    agreement, rank = key
+    if not by_agreement:
+        return Q(rank__gt=rank)
+    if agreement is None:
+        return Q(agreement=None, rank__gt=rank)
+    return Q(agreement__gt=agreement) | Q(agreement=agreement, rank__gt=rank) | Q(agreement=None)
+
+
+def _from(key: Key, by_agreement: bool) -> Q:
+    """This item and those that come after it."""
+    agreement, rank = key
+    return _beyond(key, by_agreement) | (Q(agreement=agreement, rank=rank) if by_agreement else Q(rank=rank))
+
+
+def _key(text: str | None) -> Key | None:
+    """A place in a list as the address has it; ``None`` for what is none."""
+    found = re.fullmatch(r"(\d\.\d{1,20})?_(\d{1,9})", text or "")
+    return (float(found[1]) if found[1] else None, int(found[2])) if found else None
+
+
+def _written(task: Task, by_agreement: bool) -> str:
+    agreement = task.agreement if by_agreement else None
+    return f"{'' if agreement is None else repr(agreement)}_{task.rank}"
 
 
 def _filtered(found: QuerySet[Task], show: str) -> QuerySet[Task]:
     if show == "disagreement":
-        return found.filter(agreement__isnull=False).order_by("agreement", "rank")
+        return found.filter(agreement__isnull=False)
     if show == "undecided":
-        return found.filter(state=Task.State.DONE, settled_by="").order_by(F("agreement").asc(nulls_last=True), "rank")
+        return found.filter(state=Task.State.DONE, settled_by="")
     if show == "flagged":
-        return found.filter(flagged=True).order_by("rank")
+        return found.filter(flagged=True)
     if show == "late":
         late = Review.objects.filter(late=True, in_force=False, reversed_by__isnull=True)
         return found.filter(pk__in=late.values("task")).exclude(
             reviews__in=Review.objects.filter(adjudication=True, in_force=True)
         )
-    return found.filter(expected__isnull=False).order_by("rank")
+    return found.filter(expected__isnull=False)
 
 
 def history(task: Task) -> list[Review]:

@@ -31,6 +31,8 @@ def of_run(request: HttpRequest, run_id: int) -> HttpResponse:
         "corrections": correction_selectors.count(correction_selectors.scores_for(config), config),
         "newest": run.checkpoints.order_by("-number").first(),
         "may_lead": can_lead(request.user),
+        "waiting": None if found else calibration.waiting_for_scores(run),
+        "newest_round": run.iterations.filter(number__gte=1, responses__isnull=False).order_by("-number").first(),
     }
     return render(request, "labeling/judges.html", context)
 

@@ -33,7 +33,8 @@ def _queue(pk: int) -> Queue:
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Make a queue."""
-    form = QueueForm(request.POST or None, initial={"source": request.GET.get("source", "")})
+    asked = {name: request.GET[name] for name in ("source", "kind", "held_out") if name in request.GET}
+    form = QueueForm(request.POST or None, initial=asked)
     status = 200
     if request.method == "POST":
         status = 400
@@ -135,7 +136,13 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
     found, show = _queue(pk), request.GET.get("show", "")
     context = {
         "queue": found,
-        "page": item_selectors.items_page(found, show, request.GET.get("page")),
+        "page": item_selectors.items_page(
+            found,
+            show,
+            request.GET.get("page"),
+            after=request.GET.get("after"),
+            before=request.GET.get("before"),
+        ),
         "show": show,
         "filters": item_selectors.FILTERS,
     }

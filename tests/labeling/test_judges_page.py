@@ -57,7 +57,18 @@ def test_the_page_draws_what_people_scored_blind_and_nothing_else(
 ) -> None:
     address = reverse("review-judges", args=[iteration.run_id])
     assert "Nobody has scored blind yet" in client_of(lead).get(address).content.decode()
-    queue = make("score", held_out=True)
+    assert (
+        f"?kind=score&amp;held_out=on&amp;source=iteration:{iteration.pk}"
+        in client_of(lead).get(address).content.decode()
+    )
+    asked = client_of(lead).get(reverse("review-new") + f"?kind=score&held_out=on&source=iteration:{iteration.pk}")
+    assert '<input type="checkbox" name="held_out" checked>' in asked.content.decode()
+    queue = make("score", held_out=True, name="blind scores")
+    page = client_of(lead).get(address).content.decode()
+    assert "blind scores holds 16 items" in page
+    assert f'href="{reverse("review-desk", args=[queue.pk])}">Score in it' in page
+    assert "New queue" not in page
+    assert reverse("review-desk", args=[queue.pk]) not in client_of(viewer).get(address).content.decode()
     for number in range(8):
         score(queue, annotators[number % 3], float(number % 6))
     page = client_of(lead).get(address).content.decode()
