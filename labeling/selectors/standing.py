@@ -48,7 +48,7 @@ def rows_of(pair_id: int | None) -> list[PreferencePair]:
     rows = PreferencePair.objects.filter(Q(pk=pair_id) | Q(stands_for=pair_id)) if pair_id else (
         PreferencePair.objects.none())  # fmt: skip
     frozen, measured = (model.objects.filter(pair=OuterRef("pk")) for model in (SnapshotItem, PairMargin))
-    found = rows.select_related("iteration__run").annotate(used=Exists(frozen) | Exists(measured))
+    found = rows.annotate(used=Exists(frozen) | Exists(measured))
     return sorted(found, key=lambda row: (row.stands_for_id is not None, row.pk))
 
 

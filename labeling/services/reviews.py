@@ -12,11 +12,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, F, Max, Q
 from django.utils import timezone
 
-from alignment_app.models import Response
+from alignment_app.models import Prompt, Response
 from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import gates, leases
@@ -174,7 +174,13 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
 
 
 def _locked(task_id: int, queue: Queue) -> Task:
-    """The item, locked until the transaction ends, with what settling reads."""
+    """The item, locked until the transaction ends, with what settling reads.
+
+    Its prompt is locked before it: two queues may ask about one pair, and the second answer must see the first one.
+    """
+    if connection.features.has_select_for_update:
+        asked = Task.objects.filter(pk=task_id).values("prompt")
+        Prompt.objects.select_for_update(no_key=True).only("pk").get(pk__in=asked)
     task = Task.objects.select_for_update(of=("self",)).select_related("pair__iteration__run").get(pk=task_id)
     task.queue = queue
     return task

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from alignment_app.models import (
@@ -20,7 +19,6 @@ from alignment_app.models import (
     Iteration,
     Judgement,
     PreferencePair,
-    Prompt,
     SnapshotItem,
 )
 from alignment_app.selectors.work import training_pairs
@@ -65,9 +63,6 @@ def settle(task: Task, lines: Sequence[Review]) -> Change | None:
     )
     if task.is_gold or not task.queue.changes_pairs:
         return None
-    if connection.features.has_select_for_update:
-        # Two queues may ask about the same pair: their answers come one after the other, so that the last sees both.
-        Prompt.objects.select_for_update(no_key=True).only("pk").get(pk=task.prompt_id)
     if task.queue.kind == Queue.Kind.PAIR:
         return _settle_pair(task, found)
     return _settle_score(task, found)
@@ -75,14 +70,14 @@ def settle(task: Task, lines: Sequence[Review]) -> Change | None:
 
 def _settle_pair(task: Task, found: Verdict | None) -> Change:
     rows = rows_of(task.pair_id)
-    root = rows[0]
+    root, iteration = rows[0], task.pair.iteration if task.pair else None
     for response_id in (task.first_id, task.second_id):
         _keep_scores(task, found, cast(int, response_id))
     before = present(task.prompt_id, rows)
-    target = cast(Standing, standing(root, root.iteration, task.prompt_id, item=task, found=found))
+    target = cast(Standing, standing(root, iteration, task.prompt_id, item=task, found=found))
     _place(rows, target)
-    if root.iteration:
-        mark_stale(root.iteration)
+    if iteration:
+        mark_stale(iteration)
     return change_to(before, target, task, found)
 
 
@@ -139,7 +134,12 @@ def _place(rows: list[PreferencePair], target: Standing) -> None:
 
 
 def _another_says(root: PreferencePair, outcome: PairDraft) -> bool:
-    """Whether the same pair stands elsewhere: imported pairs of one prompt may come to say the same."""
+    """Whether the same pair stands elsewhere: imported pairs of one prompt may come to say the same.
+
+    A run's own pairs cannot: it makes one of each prompt.
+    """
+    if root.origin != PreferencePair.Origin.IMPORTED:
+        return False
     same = PreferencePair.objects.filter(
         iteration=root.iteration_id, chosen=outcome.chosen_id, rejected=outcome.rejected_id
     )
