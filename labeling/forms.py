@@ -76,7 +76,7 @@ class QueueForm(forms.Form):
             overlap=data["overlap"],
             lease_seconds=60 * data["lease_minutes"],
             half_points=data["half_points"],
-            with_scores=data["with_scores"],
+            with_scores=data["with_scores"] and data["kind"] == Queue.Kind.PAIR,  # other kinds do not show the field
             blind=data["blind"],
             prefill_share=data["prefill_percent"] / 100,
             held_out=data["held_out"],

@@ -46,7 +46,8 @@ def new(request: HttpRequest) -> HttpResponse:
             except Refused as refusal:
                 form.add_error(None, refusal.message)
                 status = refusal.status
-    context = {"form": form, "sources": sources(), "people": workers()}
+    found = sources()
+    context = {"form": form, "sources": found, "any_source": any(rows for _, rows in found), "people": workers()}
     return render(request, "labeling/new.html", context, status=status)
 
 

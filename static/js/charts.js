@@ -256,6 +256,7 @@ function running(data) {
   });
 }
 const FEWEST_TO_SMOOTH = 30;
+const ALONE = { pointRadius: 3, clip: 4 }; // a line of one point would draw nothing
 
 function datasets(shape, curve, theme) {
   const style = { borderWidth: 1.8, pointRadius: 0, pointHoverRadius: 3, tension: 0 };
@@ -265,7 +266,7 @@ function datasets(shape, curve, theme) {
   for (const [name, label, tone] of lines(shape, curve)) {
     const data = points(curve.lines[name], shape.scale);
     longest = Math.max(longest, data[data.length - 1].x);
-    const colours = { borderColor: theme[tone], backgroundColor: theme[tone] };
+    const colours = { borderColor: theme[tone], backgroundColor: theme[tone], ...(data.length === 1 && ALONE) };
     if (shape.smooth && data.length >= FEWEST_TO_SMOOTH) {
       strong.push({ ...style, ...colours, label, data: running(data) });
       faint.push({ ...style, ...colours, label: "", data, borderWidth: 1, borderColor: faded(theme[tone]), pointHoverRadius: 0 });
