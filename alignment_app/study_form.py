@@ -15,7 +15,7 @@ import yaml
 
 from alignment_app.form_words import TITLES
 from alignment_app.forms import LaunchField, LaunchForm
-from training.config import ConfigError, Point, RunConfig, preset_data, preset_names, read_values, read_yaml
+from training.config import ConfigError, Point, RunConfig, preset_data, preset_names, read_yaml
 
 #: Fields that studies are usually made of, first in the list.
 USUAL: Final = (
@@ -34,33 +34,34 @@ class StudyForm:
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> StudyForm:
-        """Filled with what a browser sent, or with what an address says."""
-        return cls({name: str(given.get(name, ""))[:20_000] for name in NAMES})
+        """Filled with what a browser sent, or with what an address says: ``?preset=`` and ``?run=`` are a start too."""
+        typed = {name: str(given.get(name, ""))[:20_000] for name in NAMES}
+        for kind in ("preset", "run"):
+            if not typed["start"] and given.get(kind):
+                typed["start"] = f"{kind}:{str(given[kind])[:200]}"
+        return cls(typed)
 
     @property
     def fields(self) -> tuple[str, str]:
         return self.typed["field_1"], self.typed["field_2"]
 
     def asked(self) -> dict[str, Any]:
-        """The form as ``services.studies.plan`` takes it. Raises :class:`ConfigError` for lines that are no changes."""
+        """The form as ``services.studies.plan`` takes it; what that cannot see is put among the problems."""
         kind, _, which = self.typed["start"].partition(":")
         found: dict[str, Any] = {"name": self.typed["name"].strip()}
         if kind in ("preset", "run") and which:
             found[kind] = which
-        if changes := read_changes(self.typed["changes"].splitlines()):
-            found["set"] = changes
-        found["vary"] = self._vary()
-        return found
-
-    def _vary(self) -> dict[str, list[Any]]:
+        try:
+            if changes := read_changes(self.typed["changes"].splitlines()):
+                found["set"] = changes
+        except ConfigError as error:
+            self.problems += error.problems
         first, second = self.fields
         if first and first == second:
-            raise ConfigError([(first, "is there twice; choose two different fields")])
-        vary = {}
-        for name, values in ((first, self.typed["values_1"]), (second, self.typed["values_2"])):
-            if name:
-                vary[name] = list(read_values(name, values))
-        return vary
+            self.problems.append((first, "is there twice; choose two different fields"))
+        both = ((first, self.typed["values_1"]), (second, self.typed["values_2"]))
+        found["vary"] = {name: values for name, values in both if name}
+        return found
 
     def field_groups(self) -> list[tuple[str, list[LaunchField]]]:
         """What may vary, the usual ones first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +131,27 @@ def columns(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> list[Colum
     chosen = {checkpoint.pk: checkpoint for checkpoint in checkpoints_of_runs().filter(pk__in=checkpoint_ids)}
     found += [Column(chosen[pk], stands_for_run=False) for pk in dict.fromkeys(checkpoint_ids) if pk in chosen]
     return found[:MOST_COLUMNS]
+
+
+def unknown(run_ids: Sequence[str], checkpoint_ids: Sequence[str]) -> list[str]:
+    """A sentence for each thing that was asked for by its number and cannot be shown."""
+    said = []
+    runs = set(Run.objects.filter(pk__in=numbers(run_ids)).values_list("pk", flat=True))
+    with_models = set(Checkpoint.objects.filter(run__in=runs).values_list("run", flat=True))
+    there = set(Checkpoint.objects.filter(pk__in=numbers(checkpoint_ids)).values_list("pk", flat=True))
+    for what, wanted, found in (("run", run_ids, runs), ("checkpoint", checkpoint_ids, there)):
+        for text in dict.fromkeys(wanted):
+            number = next(iter(numbers([text])), None)
+            if number not in found:
+                said.append(f"There is no {what} {text[:20] or 'without a number'}. It may have been removed.")
+            elif what == "run" and number not in with_models:
+                said.append(f"Run {number} has no checkpoint yet.")
+    return said
+
+
+def numbers(texts: Iterable[str]) -> list[int]:
+    """Those of the texts that are numbers of the record."""
+    return [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 16]
 
 
 def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:

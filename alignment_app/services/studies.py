@@ -13,7 +13,7 @@ from alignment_app.models import Run, Study, StudyRun
 from alignment_app.services import runs
 from alignment_app.services.configs import build_config
 from alignment_app.services.errors import Refused
-from training.config import Axis, ConfigError, Point, RunConfig, grid, read_values
+from training.config import Axis, ConfigError, Point, RunConfig, grid, preset_data, problems_of, read_values
 
 FIELDS = ("name", "preset", "config", "run", "set", "vary")
 
@@ -41,29 +41,54 @@ def plan(asked: Any) -> Plan:
     unknown = [str(name) for name in asked if name not in FIELDS]
     if unknown:
         raise ConfigError([(name, f"there is no such field; a study has {', '.join(FIELDS)}") for name in unknown])
-    name = asked.get("name") or ""
-    if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
+    problems: list[tuple[str, str]] = []
+    parts: list[Any] = []
+    for part in (_base, _axes, _name):  # each is looked at, so that all that is missing is said at once
+        try:
+            parts.append(part(asked))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    (preset, base), axes, name = parts
+    points = grid(base.to_dict(), axes, name)
+    for point in points:
+        runs.check_names(point.config)
+    return Plan(name, preset, base, axes, points)
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and len(name) <= 100 and name.isprintable()
+
+
+def _name(asked: Mapping[str, Any]) -> str:
+    if not _is_name(asked.get("name")):
         raise ConfigError([("name", "give the study a name of at most 100 plain characters")])
-    preset, data = _base(asked)
+    return str(asked["name"]).strip()
+
+
+def _base(asked: Mapping[str, Any]) -> tuple[str, RunConfig]:
+    """The preset's name, "" without one, and the config that all runs have in common."""
+    preset, data = start_of(asked)
     changes = asked.get("set") or {}
     if not isinstance(changes, Mapping):
         raise ConfigError([("set", "must be a mapping of fields, for example {training.epochs: 2}")])
     overrides = [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in changes.items()]
     start = {"preset": preset} if data is None else {"data": data}
-    base = build_config(**start, overrides=overrides, name=name.strip())
-    axes = _axes(asked.get("vary") or {})
-    points = grid(base.to_dict(), axes, name.strip())
-    for point in points:
-        runs.check_names(point.config)
-    return Plan(name.strip(), preset, base, axes, points)
+    name = _name(asked) if _is_name(asked.get("name")) else "study"  # what is wrong with it is said elsewhere
+    return preset, build_config(**start, overrides=overrides, name=name)
 
 
-def _base(asked: Mapping[str, Any]) -> tuple[str, Any]:
-    """The preset's name and the config to start from; the latter is None where the preset is it."""
+def start_of(asked: Mapping[str, Any]) -> tuple[str, Any]:
+    """The preset's name and the config to start from; the latter is None where the preset is it.
+
+    Raises :class:`ConfigError` where not one of them is named, or one that does not exist.
+    """
     given = [name for name in ("preset", "config", "run") if asked.get(name)]
     if len(given) != 1:
         raise ConfigError([("", "a study starts from one of preset, config and run; give one of them")])
     if given == ["preset"]:
+        preset_data(str(asked["preset"]))
         return str(asked["preset"]), None
     if given == ["config"]:
         return "", asked["config"]
@@ -78,18 +103,28 @@ def _base(asked: Mapping[str, Any]) -> tuple[str, Any]:
     return run.preset, run.config
 
 
-def _axes(vary: Any) -> tuple[Axis, ...]:
+def _axes(asked: Mapping[str, Any]) -> tuple[Axis, ...]:
+    vary = asked.get("vary") or {}
     if not isinstance(vary, Mapping):
         raise ConfigError(
             [("vary", "must be a mapping of a field to its values, for example {training.lam: [0, 0.3]}")]
         )
-    axes = []
+    axes: list[Axis] = []
+    problems: list[tuple[str, str]] = []
     for field, values in vary.items():
         if isinstance(values, str):
-            values = read_values(str(field), values)
+            try:
+                values = read_values(str(field), values)
+            except ConfigError as error:
+                problems += error.problems
+                continue
         elif not isinstance(values, list | tuple):
             values = (values,)
         axes.append(Axis(str(field).strip(), tuple(values)))
+    if axes or not problems:
+        problems += problems_of(axes)
+    if problems:
+        raise ConfigError(problems)
     return tuple(axes)
 
 

@@ -9,19 +9,15 @@ from django.views.decorators.http import require_GET
 from alignment_app.selectors import compare as selectors
 
 
-def _ids(request: HttpRequest, name: str) -> list[int]:
-    return [
-        int(value) for value in request.GET.getlist(name) if value.isascii() and value.isdigit() and len(value) < 16
-    ]
-
-
 @require_GET
 def compare(request: HttpRequest) -> HttpResponse:
     """Choose, then read: metrics, settings that differ, the same prompts answered by each."""
     query, show = request.GET.get("q", ""), request.GET.get("show", "")
-    chosen = selectors.columns(_ids(request, "run"), _ids(request, "checkpoint"))
+    runs, checkpoints = request.GET.getlist("run"), request.GET.getlist("checkpoint")
+    chosen = selectors.columns(selectors.numbers(runs), selectors.numbers(checkpoints))
     context = {
         "chosen": chosen,
+        "unknown": selectors.unknown(runs[:20], checkpoints[:20]),
         "query": query,
         "show": show,
         "chosen_runs": {column.checkpoint.run_id for column in chosen if column.stands_for_run},

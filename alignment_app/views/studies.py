@@ -18,6 +18,7 @@ from alignment_app.selectors import studies as selectors
 from alignment_app.services import people
 from alignment_app.services import studies as services
 from alignment_app.services.errors import Refused
+from alignment_app.services.studies import Plan
 from alignment_app.study_form import StudyForm
 from alignment_app.views.access import requires
 from training.config import ConfigError
@@ -42,16 +43,27 @@ def new(request: HttpRequest) -> HttpResponse:
         return _form_page(request, StudyForm.read(request.GET), is_new=True)
     form = StudyForm.read(request.POST)
     try:
-        study = services.launch(services.plan(form.asked()), user=request.user)
+        study = services.launch(_planned(form), user=request.user)
     except ConfigError as error:
         form.problems = error.problems
         return _form_page(request, form, status=422)
     return redirect("study", study.pk)
 
 
+def _planned(form: StudyForm) -> Plan:
+    """The study that the form asks for. Raises :class:`ConfigError` with everything that is wrong with it."""
+    try:
+        plan = services.plan(form.asked())
+    except ConfigError as error:
+        raise ConfigError([*form.problems, *error.problems]) from None
+    if form.problems:
+        raise ConfigError(form.problems)
+    return plan
+
+
 def _form_page(request: HttpRequest, form: StudyForm, *, status: int = 200, is_new: bool = False) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "presets": study_form.presets(), "runs": selectors.bases()}
-    context |= {} if is_new and not form.typed["field_1"] else _side(form)
+    context |= _start(form) if is_new and not form.typed["field_1"] else _side(form)
     return render(request, "studies/form.html", context, status=status)
 
 
@@ -63,14 +75,25 @@ def check(request: HttpRequest) -> HttpResponse:
     return render(request, "studies/_side.html", {"form": form, **_side(form)})
 
 
+def _start(form: StudyForm) -> dict[str, Any]:
+    """Of an empty form only what its address names and is not there."""
+    try:
+        if form.typed["start"]:
+            services.start_of(form.asked())
+    except ConfigError as error:
+        return {"problems": error.problems}
+    return {}
+
+
 def _side(form: StudyForm) -> dict[str, Any]:
     """Problems, or the runs with what all of them cost, and the equal command and YAML."""
+    form.problems = []
     try:
-        asked = form.asked()
-        plan = services.plan(asked)
+        plan = _planned(form)
     except ConfigError as error:
         form.problems = error.problems
         return {"problems": error.problems}
+    asked = form.asked() | {"vary": {axis.field: list(axis.values) for axis in plan.axes}}
     datasets = launching.dataset_choices()
     return {
         "plan": plan,

@@ -42,6 +42,16 @@ def test_without_checkpoints_the_page_says_what_is_needed(as_role: AsRole) -> No
     assert "Nothing to compare yet" in text
 
 
+def test_what_is_asked_for_and_is_not_there_is_named(as_role: AsRole) -> None:
+    bare = Run.objects.create(name="bare", config={}, config_hash="0")
+    address = f"{reverse('compare')}?run=999&run={bare.pk}&checkpoint=7&run=abc&run=999"
+    text = as_role("viewer").get(address).content.decode()
+    assert text.count("There is no run 999.") == 1
+    assert f"Run {bare.pk} has no checkpoint yet." in text
+    assert "There is no checkpoint 7." in text
+    assert "There is no run abc." in text
+
+
 def test_with_checkpoints_and_no_choice_the_page_offers_them(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
     text = as_role("viewer").get(reverse("compare")).content.decode()
     assert f'name="run" value="{two_runs[0].pk}"' in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,53 @@ def test_the_form_keeps_what_was_typed_and_says_what_is_wrong(lead: Client) -> N
         ({"start": "run:" + "9" * 30}, "there is no run"),
     ):
         assert words in lead.post(reverse("study-check"), sent(**changes)).content.decode(), changes
+
+
+def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
+    empty = lead.post(reverse("study-new"), {"field_1": "", "values_1": ""}).content.decode()
+    assert "3 things to mend" in empty
+    for words in ("give one of them", "choose a field that varies", "give the study a name"):
+        assert words in empty
+    changes = {"name": "", "start": "preset:no", "values_1": "", "values_2": "[, x", "changes": "nonsense"}
+    several = html.unescape(lead.post(reverse("study-check"), sent(**changes)).content.decode())
+    for words in (
+        "there is no preset 'no'",
+        "give its values, with commas between them",
+        "not valid YAML",
+        "give the study a name",
+        "'nonsense' is not of the form",
+    ):
+        assert words in several, words
+    assert "5 things to mend" in several
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("preset=no", "there is no preset 'no'"),
+        ("start=preset:no", "there is no preset 'no'"),
+        ("run=999", "there is no run 999"),
+        ("run=x", "there is no run x"),
+        ("start=elsewhere", "give one of them"),
+    ],
+)
+def test_a_form_opened_on_what_is_not_there_says_so(lead: Client, query: str, words: str) -> None:
+    assert words in html.unescape(lead.get(f"{reverse('study-new')}?{query}").content.decode())
+
+
+def test_a_form_opened_on_a_recipe_has_it_chosen_and_nothing_to_mend(lead: Client) -> None:
+    text = lead.get(reverse("study-new") + "?preset=miniature-self-reward").content.decode()
+    assert 'value="preset:miniature-self-reward" selected' in text
+    assert "to mend" not in text
+    assert "to mend" not in lead.get(reverse("study-new")).content.decode()
+
+
+def test_a_beta_of_zero_is_told_what_it_would_mean(lead: Client) -> None:
+    changes = {"field_1": "training.beta", "values_1": "0, 0.1", "field_2": "", "values_2": ""}
+    text = html.unescape(lead.post(reverse("study-check"), sent(**changes)).content.decode())
+    assert "must be above 0: at 0 DPO's loss would be the same whatever the model does" in text
+    assert "(with beta 0)" in text
+    assert "given:" not in text
 
 
 def test_a_field_that_changes_nothing_is_pointed_out(lead: Client) -> None:

@@ -5,7 +5,7 @@ form and in the API's schema. The same config in any of its forms has one ``conf
 """
 
 from training.config.base import ConfigError, Section, read_yaml
-from training.config.grid import MOST_POINTS, Axis, Point, grid, read_values
+from training.config.grid import MOST_POINTS, Axis, Point, grid, problems_of, read_values
 from training.config.preference import (
     LAMBDAS,
     PAPER_LOSSES,
@@ -67,6 +67,7 @@ __all__ = [
     "grid",
     "preset_data",
     "preset_names",
+    "problems_of",
     "read_values",
     "read_yaml",
     "with_overrides",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from training.config.run import RunConfig
 MOST_FIELDS = 2
 MOST_POINTS = 36
 NAME_LENGTH = 120
+
+
+_GIVEN = re.compile(r" \(given: .*\)$")  # the point says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def grid(base: Mapping[str, Any], axes: Sequence[Axis], name: str) -> list[Point
 
     Raises :class:`ConfigError` with each problem once, on the field that it is about.
     """
-    if problems := _of_axes(axes):
+    if problems := problems_of(axes):
         raise ConfigError(problems)
     found: list[Point] = []
     wrong: dict[tuple[str, str], list[str]] = {}
@@ -58,11 +62,14 @@ def grid(base: Mapping[str, Any], axes: Sequence[Axis], name: str) -> list[Point
             for problem in error.problems:
                 wrong.setdefault(problem, []).append(label)
     if wrong:
-        raise ConfigError([(field, f"{text} (with {labels[0]})") for (field, text), labels in wrong.items()])
+        raise ConfigError(
+            [(field, f"{_GIVEN.sub('', text)} (with {labels[0]})") for (field, text), labels in wrong.items()]
+        )
     return found
 
 
-def _of_axes(axes: Sequence[Axis]) -> list[tuple[str, str]]:
+def problems_of(axes: Sequence[Axis]) -> list[tuple[str, str]]:
+    """What is wrong with the axes themselves, whatever they are set on: (field, sentence)."""
     if not axes:
         return [("", "choose a field that varies, and its values")]
     if len(axes) > MOST_FIELDS:

@@ -111,6 +111,11 @@ _PLAIN = dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "must be a
     ("float_parsing", "float_type"), "must be a number"
 )
 
+_OF_FIELD = {
+    ("training.beta", "greater_than"): "must be above 0: at 0 DPO's loss would be the same whatever the model does, "
+    "and IPO's target 1/(2β) would be infinite; the papers take 0.1",
+}
+
 
 def _sentence(item: Any) -> tuple[str, str]:
     """A pydantic error as (dotted field, plain sentence)."""
@@ -120,7 +125,7 @@ def _sentence(item: Any) -> tuple[str, str]:
         return field, "there is no such field; check the spelling against a preset"
     if kind == "missing":
         return field, "is required"
-    text = _PLAIN.get(kind, text)
+    text = _OF_FIELD.get((field, kind)) or _PLAIN.get(kind, text)
     given = item.get("input")
     shown = f" (given: {str(given)[:60]!r})" if isinstance(given, str | int | float | bool) else ""
     return field, text.removeprefix("Value error, ").replace("Input should be", "must be") + shown
