@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from alignment_app.models import Iteration, Judgement, PairMargin, PreferencePair, SnapshotItem
 from labeling.models import Queue, Review, Task
@@ -45,16 +45,15 @@ def original_pair(task: Task) -> PairDraft:
 
 def rows_of(pair_id: int | None) -> list[PreferencePair]:
     """The pair as it was made, and after it what stands in for it or did."""
-    rows = PreferencePair.objects.filter(Q(pk=pair_id) | Q(stands_for=pair_id)) if pair_id else (
-        PreferencePair.objects.none())  # fmt: skip
-    frozen, measured = (model.objects.filter(pair=OuterRef("pk")) for model in (SnapshotItem, PairMargin))
-    found = rows.annotate(used=Exists(frozen) | Exists(measured))
+    if pair_id is None:
+        return []
+    found = PreferencePair.objects.filter(Q(pk=pair_id) | Q(stands_for=pair_id))
     return sorted(found, key=lambda row: (row.stands_for_id is not None, row.pk))
 
 
 def is_used(row: PreferencePair) -> bool:
-    """Whether one of :func:`rows_of` was trained on or measured: what it says then, it says for good."""
-    return bool(getattr(row, "used", False))
+    """Whether a pair was trained on or measured: what it says then, it says for good."""
+    return row.pk is not None and any(model.objects.filter(pair=row).exists() for model in (SnapshotItem, PairMargin))
 
 
 def present(prompt_id: int, rows: Sequence[PreferencePair]) -> Outcome:
@@ -70,12 +69,13 @@ def pair_of(iteration: Iteration, prompt_id: int) -> PreferencePair | None:
 
 def words_on(pair_id: int, item: Task | None = None, found: Verdict | None = None) -> list[Word]:
     """The decisions in force on a pair, the one that counts last. ``found`` is that of ``item``, known already."""
-    return _words_of(_items_on(pair_id), item, found)
+    return _words_of(_items_on(pair_id, item), item, found)
 
 
-def _items_on(pair_id: int) -> list[Task]:
-    """Every item that asks about a pair, the first one first."""
-    return list(Task.objects.filter(pair=pair_id).select_related("queue").order_by("pk"))
+def _items_on(pair_id: int, item: Task | None = None) -> list[Task]:
+    """Every item that asks about a pair, the first one first, with ``item`` itself in its place."""
+    found = Task.objects.filter(pair=pair_id).order_by("pk")
+    return [item if item is not None and one.pk == item.pk else one for one in found]
 
 
 def _words_of(items: Sequence[Task], item: Task | None, found: Verdict | None) -> list[Word]:
@@ -134,7 +134,7 @@ def standing(
 ) -> Standing | None:
     """What the pair of a prompt should be. ``found`` is the answer in force of ``item``; ``scores`` stand in for those
     of the record. ``None`` where nothing says what it should be: the pairs of the run do not follow scores."""
-    items = _items_on(pair.pk) if pair else []
+    items = _items_on(pair.pk, item) if pair else []
     words = _words_of(items, item, found)
     made = _as_made(items)
     if words:
