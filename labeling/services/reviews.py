@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Count, F, Max, Q
+from django.db.models import F, Max
 from django.utils import timezone
 
 from alignment_app.models import Prompt, Response
@@ -157,6 +157,7 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
             if own and _same(own, answer):
                 return Saved(own, None)
         elif not holds and leases.take_place(task.pk):
+            task.free -= 1
             holds = bool(mine.update(state=_DONE))
         if own:
             Review.objects.filter(pk=own.pk).update(in_force=False)
@@ -275,14 +276,13 @@ def _recount(task: Task, new: list[Review]) -> Change | None:
     """Bring the item's counters and the record in line with the answers in force; ``new`` ones are not saved yet."""
     queue = task.queue
     was_done = task.state == Task.State.DONE
-    answered = Count("assignments", filter=Q(assignments__state=_DONE))
-    free, standing = Task.objects.order_by().values_list("free").annotate(n=answered).get(pk=task.pk)
+    standing = task.assignments.filter(state=_DONE).count()
     lines = [*task.reviews.filter(in_force=True).select_related("edited").order_by("id"), *new]
     adjudicated = any(line.adjudication for line in lines)
-    task.answers, task.free = standing, free
+    task.answers = standing
     task.flagged = any(line.decision == Review.Decision.FLAG for line in lines) and not adjudicated
     done = standing >= queue.overlap or adjudicated
-    task.state = Task.State.DONE if done else Task.State.OPEN if free else Task.State.HELD
+    task.state = Task.State.DONE if done else Task.State.OPEN if task.free else Task.State.HELD
     if was_done != done:
         Queue.objects.filter(pk=queue.pk).update(done_count=F("done_count") + (1 if done else -1))
     change = settle(task, lines)
@@ -370,8 +370,10 @@ def take_back(review: Review, *, by: User) -> Assignment | None:
 
 def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
     """The person holds the item again. A skipped one gave its place away: it is taken again where there is one."""
-    if assignment.state == Assignment.State.SKIPPED and not leases.take_place(task.pk):
-        return
+    if assignment.state == Assignment.State.SKIPPED:
+        if not leases.take_place(task.pk):
+            return
+        task.free -= 1
     now = timezone.now()
     assignment.state = Assignment.State.LEASED
     # First in the order of what they hold, so that it is what the desk shows next.
