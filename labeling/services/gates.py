@@ -25,6 +25,14 @@ def is_met(queue: Queue) -> bool:
     return wanted is not None and queue.done_count >= wanted
 
 
+def waited_for(queue: Queue) -> list[Queue]:
+    """Queues whose gates keep the queue's run waiting, this one left out."""
+    if not queue.iteration_id:
+        return []
+    others = Queue.objects.filter(iteration=queue.iteration_id).exclude(pk=queue.pk).order_by("pk")
+    return [each for each in others if each.changes_pairs and not is_met(each)]
+
+
 def open_if_due(queue: Queue) -> bool:
     """Let the iteration's run train when every gate on it is met. Returns whether this call did.
 

@@ -62,6 +62,8 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "queue": found,
         "source": queue_selectors.source_of(found),
         "needed": gates.needed(found),
+        "is_met": gates.is_met(found),
+        "waited_for": gates.waited_for(found),
         "is_awaited": queue_selectors.is_awaited(found),
         "waits": item_selectors.waits_for_a_lead(found),
         "agreement": quality.agreement(found),

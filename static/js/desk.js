@@ -36,6 +36,9 @@ function fill(node, html) {
 function draw() {
   $("done").hidden = true;
   $("item").hidden = $("bar").hidden = false;
+  // Out of the field that the last answer was saved from: the next key is for the new item, which begins at its prompt.
+  $("prompt-title").focus({ preventScroll: true });
+  scrollTo(0, 0);
   fill($("prompt"), item.prompt.html);
   $("earlier").hidden = !item.prompt.earlier.length;
   $("earlier-turns").replaceChildren(
@@ -428,6 +431,14 @@ function edit() {
   $("edit").focus();
 }
 
+/** Scroll every response that is longer than its pane, together; false where there is none. */
+function scrollPanes(pages) {
+  const long = [...document.querySelectorAll(".pane .rendered")].filter((pane) => pane.scrollHeight > pane.clientHeight + 1);
+  for (const pane of long) pane.scrollBy(0, Math.abs(pages) < 1 ? 480 * pages : pages * 0.85 * pane.clientHeight);
+  return long.length > 0;
+}
+const SCROLLS = { ArrowDown: 0.125, ArrowUp: -0.125, PageDown: 1, PageUp: -1 };
+
 // ---------------------------------------------------------------- buttons, keys, leases
 
 item = null;
@@ -466,6 +477,10 @@ document.addEventListener(
     // Held down, a key acts once; while a save is in flight or a dialog is open, the desk's keys do not act at all.
     const open = document.querySelector("dialog[open]");
     const inField = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+    if (!open && !inField && event.key in SCROLLS && !event.target.closest(".rendered")) {
+      if (scrollPanes(SCROLLS[event.key])) event.preventDefault();
+      return;
+    }
     if (open || ((busy || event.repeat) && !inField)) {
       if (!open || event.key !== "Escape") event.stopPropagation();
       if (open && event.key !== "Escape" && event.key !== "Tab" && event.key !== "Enter") event.preventDefault();

@@ -166,14 +166,18 @@ def test_two_digits_score_both_responses_and_choose_the_higher_one(
     page.keyboard.press("3")
     expect(page.locator("#choose-1")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press(".")
+    page.keyboard.press("w")
+    page.keyboard.type("names two plants")
     page.reload()
     assert ready(page) == task
     expect(page.locator("[data-side='1'][data-score='3']")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#why-1")).to_have_value("names two plants")
     page.keyboard.press("Enter")
     ready(page, not_task=task)
     review = Review.objects.get()
     left, right = ("second", "first") if review.swapped else ("first", "second")
     assert review.scores == {left: 1.0, right: 3.5}
+    assert review.reasons == {left: "", right: "names two plants"}
     assert review.decision == ("confirm" if review.swapped else "flip")
 
 
@@ -198,6 +202,30 @@ def test_an_edit_starts_from_the_better_response_and_becomes_a_person_s(
     assert review.text.endswith(" In shade.")
     assert review.edited is not None
     assert review.edited.source == "human"
+
+
+def test_after_a_reason_the_next_key_is_for_the_next_item_and_arrows_scroll_long_responses(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from alignment_app.models import Response
+    from labeling.models import Review
+
+    queue = make(items=2)
+    Response.objects.update(text="A long sentence of a long response. " * 200)
+    page = open_desk(queue, crew[1])
+    task = ready(page)
+    page.keyboard.press("b")
+    page.keyboard.press("r")
+    page.keyboard.type("shorter")
+    page.keyboard.press("Control+Enter")
+    ready(page, not_task=task)
+    page.keyboard.press("ArrowDown")
+    for side in (0, 1):
+        assert page.locator(f"#response-{side}").evaluate("pane => pane.scrollTop") > 0
+    page.keyboard.press("t")
+    expect(page.locator("[data-decision='tie']")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#reason")).to_have_value("")
+    assert Review.objects.get().reason == "shorter"
 
 
 def test_differences_are_marked_on_demand(

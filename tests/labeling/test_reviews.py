@@ -24,7 +24,7 @@ from alignment_app.signals import review_counts_due
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.selectors import desk, record
 from labeling.selectors.preview import preview
-from labeling.services import leases, queues, reviews
+from labeling.services import gates, leases, queues, reviews
 from labeling.services.reviews import Answer
 from tests.labeling.test_leases import take
 
@@ -353,9 +353,12 @@ def test_the_run_trains_when_so_many_are_reviewed_and_not_before(
 
 def test_every_gate_of_an_iteration_must_be_met(make: Make, annotators: list[User], iteration: Iteration) -> None:
     quick = make(gate="share", gate_share=0.3)
-    make("score", gate="count", gate_count=1)
+    slow = make("score", gate="count", gate_count=1, name="slow")
+    make("score", held_out=True)
     answer_of(quick, annotators[0], Answer("confirm"))
     assert Run.objects.get(pk=iteration.run_id).status == "waiting"
+    quick.refresh_from_db()
+    assert (gates.is_met(quick), gates.waited_for(quick), gates.waited_for(slow)) == (True, [slow], [])
 
 
 # ---------------------------------------------------------------- blind, sides, gold, pace

@@ -77,29 +77,39 @@ def change_between(before: Outcome, after: Outcome, *, confirmed: bool = False) 
         return Change("same", "There was no pair, and there will be none.", 0, before, after)
     if isinstance(before, NoPair):
         assert isinstance(after, PairDraft)
-        return Change("appears", f"A pair appears{_by(after)}.", 1, before, after)
+        return Change("appears", f"A pair appears{_with(after)}.", 1, before, after)
     if isinstance(after, NoPair):
         return Change("drops", f"The pair drops out. {after.reason}", -1, before, after)
     if (before.chosen_id, before.rejected_id) == (after.chosen_id, after.rejected_id):
         if confirmed:
-            return Change("confirms", f"The pair stays as it is{_by(after)}, confirmed.", 0, before, after)
+            return Change("confirms", f"The pair stays as it is, confirmed{_with(after)}.", 0, before, after)
         if before.margin == after.margin:
             return Change("same", "Nothing changes.", 0, before, after)
-        return Change("same", f"The same pair{_by(after)}; the margin was {_points(before.margin)}.", 0, before, after)
+        instead = f"The same pair{_with(after)} instead of {_points(before.margin)}."
+        return Change("same", instead, 0, before, after)
     if (before.chosen_id, before.rejected_id) == (after.rejected_id, after.chosen_id):
-        was = "" if before.margin is None else f" The judge had the other one ahead{_by(before)}."
-        now = f" People's scores have this one ahead{_by(after)}." if (after.margin or 0.0) > 0 else ""
-        return Change("flips", f"The pair flips.{was}{now}", 0, before, after)
+        return Change("flips", f"The pair flips.{_ahead(before.margin, after.margin)}", 0, before, after)
     if before.rejected_id == after.rejected_id:
-        return Change("changes", f"Another response is chosen{_by(after)}.", 0, before, after)
+        return Change("changes", f"Another response is chosen{_with(after)}.", 0, before, after)
     if before.chosen_id == after.chosen_id:
-        return Change("changes", f"Another response is rejected{_by(after)}.", 0, before, after)
-    return Change("changes", f"The pair is made of other responses{_by(after)}.", 0, before, after)
+        return Change("changes", f"Another response is rejected{_with(after)}.", 0, before, after)
+    return Change("changes", f"The pair is made of other responses{_with(after)}.", 0, before, after)
 
 
-def _by(pair: PairDraft) -> str:
-    return "" if pair.margin is None else f" by {_points(pair.margin)}"
+def _ahead(before: float | None, after: float | None) -> str:
+    """Which of the two the scores have ahead, where a pair flips. Its own scores turn round with it."""
+    was = ""
+    if before:
+        one = "the other one" if before > 0 else "this one"
+        was = f" The judge had {one} ahead by {_points(abs(before))}."
+    if after is None or after <= 0 or (before is not None and after == -before):
+        return was
+    return f"{was} People's scores have this one ahead by {_points(after)}."
+
+
+def _with(pair: PairDraft) -> str:
+    return "" if pair.margin is None else f", with a margin of {_points(pair.margin)}"
 
 
 def _points(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+    return "unknown" if value is None else f"{value:.2f}".rstrip("0").rstrip(".").replace("-", "−")
