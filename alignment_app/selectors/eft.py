@@ -18,7 +18,7 @@ from training.domain.eft import Part
 Measured = Callable[[str], Any]  #: a figure by its name in training.domain.ranking
 #: Those of 001 table 4, in its order, and what they rest on.
 _MEASURES: tuple[tuple[str, Callable[[Measured], str]], ...] = (
-    ("Responses with a score", lambda of: f"{number(of('scored'))} of {number(of('responses'))}"),
+    ("Responses with a score", lambda of: percent(of("scored") / of("responses"), 1)),
     ("Pairs in people's order, ties half", lambda of: percent(of("accuracy"), 1)),
     ("Pairs that it does not tie, in order", lambda of: percent(of("untied_accuracy"), 1)),
     ("Fives that people put first", lambda of: percent(of("five_best"), 1)),

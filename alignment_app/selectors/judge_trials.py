@@ -76,10 +76,16 @@ def chosen(values: Sequence[str], *, compares: bool) -> list[Item]:
 
 
 def who_judges() -> list[tuple[str, list[tuple[str, str]]]]:
-    """(run, [(value, label)]) of checkpoints and teachers that may be asked."""
+    """(run, [(value, label)]) of checkpoints and teachers that may be asked, the newest model that was trained first.
+
+    Within a run the newest model is first; runs that have none but M0 yet come last.
+    """
     groups = []
-    for run in Run.objects.prefetch_related("checkpoints")[:MOST_RUNS]:
-        checkpoints = sorted(run.checkpoints.all(), key=lambda one: one.number)
+    runs = [
+        (run, sorted(run.checkpoints.all(), key=lambda one: -one.number))
+        for run in Run.objects.prefetch_related("checkpoints")[:MOST_RUNS]
+    ]
+    for run, checkpoints in sorted(runs, key=lambda one: not any(checkpoint.number for checkpoint in one[1])):
         if not checkpoints:
             continue
         options = [(f"checkpoint:{one.pk}", one.name) for one in checkpoints]

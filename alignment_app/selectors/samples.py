@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Length
 
 from alignment_app.models import (
@@ -277,23 +277,43 @@ def snapshot_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedExample:
+    """A candidate that a filter removed, and how often it was written. ``why``: the word or the known prompt."""
+
+    text: str
+    times: int
+    why: str
+    rouge_l: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class FilterView:
     """What one of self-instruct's filters removed."""
 
     reason: str
     count: int
-    examples: list[RejectedPrompt]
+    examples: list[RemovedExample]
 
 
 REMOVED_EXAMPLES: Final = 3
 
 
 def removed_prompts(iteration: Iteration) -> list[FilterView]:
-    """Each filter with how many candidates it removed, most first, and the first few of them."""
+    """Each filter with how many candidates it removed, most first, and the first few different ones of them."""
     counts = iteration.rejected_prompts.values_list("reason").annotate(count=Count("pk")).order_by("-count", "reason")
     return [
-        FilterView(reason, count, list(iteration.rejected_prompts.filter(reason=reason)[:REMOVED_EXAMPLES]))
+        FilterView(reason, count, _removed_by(iteration.rejected_prompts.filter(reason=reason)))
         for reason, count in counts
+    ]
+
+
+def _removed_by(rows: QuerySet[RejectedPrompt]) -> list[RemovedExample]:
+    texts = rows.order_by().values("text").annotate(times=Count("pk"), first=Min("pk")).order_by("first")
+    shown = list(texts[:REMOVED_EXAMPLES])
+    first = rows.in_bulk([row["first"] for row in shown])
+    return [
+        RemovedExample(row["text"], row["times"], first[row["first"]].detail, first[row["first"]].rouge_l)
+        for row in shown
     ]
 
 

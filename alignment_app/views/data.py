@@ -17,7 +17,7 @@ from alignment_app.selectors.exports import Selection, manifest
 from alignment_app.services import datasets, exports, imports, people, uploads
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
-from training.domain.importing import KINDS, MEANINGS
+from training.domain.importing import KINDS, MEANINGS, looks_like_seed_tasks
 
 PREVIEWED = 20_000  # records that a preview reads
 WHOSE = (
@@ -26,6 +26,16 @@ WHOSE = (
     ("human", "People"),
     ("reference", "Outside reference"),
 )
+#: What a field of a file becomes, where its name does not say it.
+BECOMES = {
+    "prompt": "The field that holds it; a.b or list.0 reaches inside.",
+    "input": "Put under the prompt, after an empty line.",
+    "system": "Put before the conversation.",
+    "weights": "Of spans of the completion: [[from, to, weight], …].",
+    "text": "Within a response.",
+    "scores": "Within a response: a number, or one a judge.",
+    "rank": "Within a response: people's place for it, 1 the best.",
+}
 PROMPTS_ARE = (("imported", "Imported"), ("seed", "Seed tasks"), ("evaluation", "For evaluation"))
 
 importers = requires(people.can_import, "Only a lead or an admin brings data in. Ask an admin for the lead role.")
@@ -141,7 +151,7 @@ def _asked(request: HttpRequest, file_name: str) -> dict[str, Any]:
         "mapping": {name: path for name, path in mapping.items() if path},
         "judges": judges,
         "twice": len(judges) < len([column for column in columns if sent.get(f"judge.{column}")]),
-        "source": sent.get("source", "imported"),
+        "source": sent.get("source", ""),
         "keep_good": "keep_good" in sent,
         "description": sent.get("description", "")[:2000],
         "licence": sent.get("licence", "")[:80],
@@ -161,7 +171,7 @@ def _import(request: HttpRequest, path: Any, asked: dict[str, Any]) -> imports.I
         mapping=asked["mapping"],
         judges=asked["judges"] if kind == "scored" else {},
         keep_good=asked["keep_good"],
-        source=asked["source"],
+        source=asked["source"] or "imported",
         description=asked["description"],
         licence=asked["licence"],
         user=request.user,
@@ -188,7 +198,12 @@ def _previewed(path: Any, asked: dict[str, Any], problem: str) -> dict[str, Any]
     fields = []
     if shown:
         asked["kind"] = asked["kind"] or shown.kind
-        fields = [(name, name.replace("_", " "), shown.mapping.get(name, "")) for name in MEANINGS[shown.kind]]
+        if not asked["source"]:
+            asked["source"] = "seed" if looks_like_seed_tasks(shown.fields) else "imported"
+        fields = [
+            (name, name.replace("_", " "), shown.mapping.get(name, ""), BECOMES.get(name, ""))
+            for name in MEANINGS[shown.kind]
+        ]
     chosen = {column: source for source, column in asked["judges"].items()}
     columns = [(column, chosen.get(column, "")) for column in (shown.score_columns if shown else [])]
     cut = bool(shown) and shown.good + shown.report.bad_count >= PREVIEWED  # type: ignore[union-attr]

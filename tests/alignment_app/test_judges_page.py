@@ -10,12 +10,13 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Dataset, JudgeVersion, Prompt, Response, Run
+from alignment_app.selectors import judge_trials
 from alignment_app.selectors import judges as selectors
 from alignment_app.services import chat, runs
 from alignment_app.services import judges as services
 from alignment_app.services.chat import Answer
 from alignment_app.services.rows import content_hash
-from tests.alignment_app.stories import config
+from tests.alignment_app.stories import Story, config
 from tests.little import make_datasets
 from training import judges
 from training.config import ConfigError, RunConfig
@@ -257,3 +258,14 @@ def test_a_trial_that_cannot_be_is_refused_with_the_remedy(
 
 def test_without_a_trial_there_is_nothing_to_follow(as_role: AsRole) -> None:
     assert as_role("viewer").get(reverse("judge-trial")).status_code == 404
+
+
+def test_who_judges_begins_with_the_newest_model_that_was_trained(as_role: Callable[[str], Client]) -> None:
+    Story.launch(name="trained").to_the_end()
+    Story.launch(name="new")
+    groups = judge_trials.who_judges()
+    assert [run.partition(" (")[0] for run, _ in groups] == ["trained", "new"]
+    assert [label for _, label in groups[0][1]][:4] == ["M3", "M2", "M1", "M0"]
+    page = as_role("lead").get(reverse("judge", args=["additive_5"])).content.decode()
+    options = page[page.index('id="engine"') :]
+    assert options.index(">M3<") < options.index(">M0<")

@@ -132,6 +132,11 @@ def detect_kind(record: Mapping[str, Any]) -> Kind:
     return "prompts"
 
 
+def looks_like_seed_tasks(fields: Sequence[str]) -> bool:
+    """Whether records with these fields are the tasks that self-instruct begins from, in the form of its authors."""
+    return {"instruction", "instances"} <= set(fields)
+
+
 def detect_mapping(kind: Kind, record: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, str]:
     """The given mapping, filled up with what this record's known fields mean."""
     found = dict(mapping)

@@ -17,7 +17,7 @@ from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.jobs.traffic import WatchedEngine
-from training.stages.prompts import write_prompts
+from training.stages.prompts import FRUITLESS_ROUNDS, write_prompts
 
 
 def gather_prompts(job: StageWork) -> dict[str, Any]:
@@ -75,6 +75,13 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
         raise Halt(
             "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
             "few-shot form: take prompts from a data set instead (clone the run and set prompts.source)."
+        )
+    if progress.done < config.count:
+        events.log(
+            job.run.pk,
+            f"Self-instruct wrote {progress.done} prompts, fewer than the {config.count} asked for: "
+            f"{FRUITLESS_ROUNDS} rounds in a row added none. All are used; what was removed stands under Samples.",
+            "warning",
         )
     return {"source": "self_instruct", "dataset": seeds.name}
 

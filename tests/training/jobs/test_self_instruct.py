@@ -64,7 +64,7 @@ def writer() -> Iterator[Provider]:
     def answer(text: str, number: int, body: dict[str, Any]) -> Reply:
         if "numbered list of tasks" in text:
             time.sleep(LITTLE / 2)
-            return chat(tasks(body))
+            return chat(" Name a tall tree in the north." if body["temperature"] < 0.1 else tasks(body))
         digest = int(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(), 16)
         return chat(f"Score: {digest % 6}" if "additive 5-point" in text else f"Answer {digest % 99}.")
 
@@ -74,26 +74,29 @@ def writer() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def start(little_student: Path, writer: Provider, db: None) -> Callable[[], Run]:
+def start(little_student: Path, writer: Provider, db: None) -> Callable[..., Run]:
     """Launches a run that writes its own prompts and stops where people are to look at its pairs."""
     import_rows("seed tasks", "prompts", [{"prompt": text} for text in SEEDS])
-    config = RunConfig.parse(
-        {
-            "name": "new prompts",
-            "paradigm": "self_reward",
-            "iterations": 1,
-            "seed": 4,
-            "student": {"model": str(little_student), "max_length": 2048},
-            "engine": {"kind": "openai_compatible", "base_url": f"{writer.address}/v1"},
-            "sft": {"enabled": False},
-            "prompts": {"source": "self_instruct", "dataset": "seed tasks", "count": COUNT},
-            "candidates": {"n": 2, "max_new_tokens": 8},
-            "judging": {"k": 1, "max_new_tokens": 8},
-            "review": {"enabled": True},
-            "evaluation": {"enabled": False},
-        }
-    )
-    return lambda: runs.launch(config)
+
+    config: dict[str, Any] = {
+        "name": "new prompts",
+        "paradigm": "self_reward",
+        "iterations": 1,
+        "seed": 4,
+        "student": {"model": str(little_student), "max_length": 2048},
+        "engine": {"kind": "openai_compatible", "base_url": f"{writer.address}/v1"},
+        "sft": {"enabled": False},
+        "prompts": {"source": "self_instruct", "dataset": "seed tasks", "count": COUNT},
+        "candidates": {"n": 2, "max_new_tokens": 8},
+        "judging": {"k": 1, "max_new_tokens": 8},
+        "review": {"enabled": True},
+        "evaluation": {"enabled": False},
+    }
+
+    def go(**prompts: Any) -> Run:
+        return runs.launch(RunConfig.parse(config | {"prompts": config["prompts"] | prompts}))
+
+    return go
 
 
 def rows_of(run: Run) -> dict[str, Any]:
@@ -157,6 +160,13 @@ def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals
     assert rows_of(run) == quiet
 
 
+def test_a_writer_that_runs_dry_is_told_of_and_what_it_wrote_is_used(start: Callable[..., Run]) -> None:
+    run = drive(start(temperature=0.05))
+    assert run.iterations.get(number=1).iteration_prompts.count() == 1
+    said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
+    assert any(f"wrote 1 prompts, fewer than the {COUNT} asked for" in text for text in said), said
+
+
 def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_shown_to_the_writer(
     real_data: Path, start: Callable[[], Run], writer: Provider, client: Client
 ) -> None:
@@ -169,6 +179,7 @@ def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_sho
     assert 'value="instruction"' in page
     assert 'value="instances.0.input"' in page
     assert "Night : Day :: Right : Left" in page
+    assert '<option value="seed" selected>' in page
     client.post(address, {"name": "seed tasks", "kind": "prompts", "source": "seed", "import": "1"})
     seeds = Dataset.objects.get(name="seed tasks")
     assert set(seeds.prompts.values_list("source", flat=True)) == {"seed"}
@@ -193,6 +204,7 @@ def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_sho
     assert any("5 of the 175 seed tasks have more than 150 words" in text for text in said)
     samples = client.get(reverse("run-samples", args=[run.pk]) + "?iteration=1&stage=prompts").content.decode()
     assert "Draw the" in samples  # an example of what a filter removed
+    assert re.search(r"Go on\. <span class=\"mute\">\d+ times", samples)
 
 
 def test_what_no_database_can_hold_is_replaced_before_it_is_compared() -> None:
