@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from alignment_app.models import Iteration, Judgement, Response
+from alignment_app.models import Iteration, Judgement, PreferencePair, Response
 from labeling.models import Assignment, Queue, Review
 from labeling.selectors import record
 from labeling.selectors.markdown import safe_html
@@ -75,6 +75,8 @@ def judge(assignment: Assignment) -> dict[str, Any]:
             for response in responses
         ],
         "chosen": task.first_id if queue.kind == Queue.Kind.PAIR else None,
+        # The item may ask about a pair that people have changed already.
+        "chosen_by": "people" if task.original.get("state") == PreferencePair.State.OVERRIDDEN else "judge",
         "margin": task.original.get("margin") if queue.kind == Queue.Kind.PAIR else None,
     }
 

@@ -108,6 +108,8 @@ def _panel(
 
 def ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
     """Round values that span from ``low`` to ``high``, two to five of them."""
+    if low == high:
+        low, high = low - 0.1, high + 0.1
     span = max(high - low, 0.05)
     power = 10 ** math.floor(math.log10(span / 3))
     step = next(factor * power for factor in (1, 2, 5, 10) if span / (factor * power) <= 4)

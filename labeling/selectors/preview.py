@@ -67,7 +67,8 @@ def _training_note(iteration: Iteration, now: record.TrainingSet, change: Change
     sign = f" ({change.delta:+d})" if change.delta else ""
     note = f"Training set of iteration {iteration.number}: {count}{sign}, {now.overridden} changed by people so far. "
     if now.frozen:
-        return note + "It was frozen already: the snapshot stays, and is marked stale."
+        stays = "It was frozen already: the snapshot stays"
+        return f"{stays}." if change.kind in ("same", "confirms") else f"{stays}, and its mark says what would differ."
     return note + "Nothing is frozen yet."
 
 

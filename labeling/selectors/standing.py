@@ -163,7 +163,7 @@ def _note(words: Sequence[Word], item: Task | None, found: Verdict | None) -> st
     task, word = words[-1]
     if item is None or found is None:
         return ""
-    where = "this item" if task.pk == item.pk else f"this pair in the queue {task.queue.name}"
+    where = "this item" if task.pk == item.pk else f"this pair in the queue “{task.queue.name}”"
     if task.pk != item.pk:
         if item.queue.kind == Queue.Kind.SCORE:
             return f"People decided {where}, and that counts over scores."
@@ -172,7 +172,7 @@ def _note(words: Sequence[Word], item: Task | None, found: Verdict | None) -> st
     before = words[-2] if len(words) > 1 else None
     if before is None or same_sides(decided(*before, edited_id=0), decided(item, found, edited_id=0)):
         return ""
-    return f"It counts in place of what the queue {before[0].queue.name} decided, since it is newer."
+    return f"It counts in place of what the queue “{before[0].queue.name}” decided, since it is newer."
 
 
 def same_sides(one: Outcome, other: Outcome) -> bool:

@@ -195,17 +195,18 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "labeling/task.html", context)
 
 
-def _decisions(queue: Queue) -> list[tuple[str, str]]:
+def _decisions(queue: Queue) -> list[tuple[str, str, str]]:
+    """What a lead may decide: its value, its words and its key."""
     labels = {
-        "confirm": "First response",
-        "flip": "Second response",
-        "first": "First response",
-        "second": "Second response",
-        "tie": "Tie",
-        "both_bad": "Both bad",
+        "confirm": ("First response", "1"),
+        "flip": ("Second response", "2"),
+        "first": ("First response", "1"),
+        "second": ("Second response", "2"),
+        "tie": ("Tie", "t"),
+        "both_bad": ("Both bad", "x"),
     }
     names = reviews.PAIR_DECISIONS if queue.kind == Queue.Kind.PAIR else reviews.COMPARISON_DECISIONS
-    return [(name, labels[name]) for name in names if name in labels]
+    return [(name, *labels[name]) for name in names if name in labels]
 
 
 @for_leads

@@ -55,7 +55,8 @@ export function toast(text, tone = "") {
 
 // Keys: any element with data-key is pressed by that key. "/" focuses the element that carries it.
 function typing(target) {
-  return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+  if (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName)) return true;
+  return target.tagName === "INPUT" && !/^(radio|checkbox)$/.test(target.type);
 }
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
@@ -66,6 +67,10 @@ document.addEventListener("keydown", (event) => {
       return;
     }
     if (typing(event.target)) event.target.blur();
+    return;
+  }
+  if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && event.target.closest("form[data-send]")) {
+    event.target.form.requestSubmit();
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target)) return;

@@ -7,6 +7,7 @@ const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("desk-settings").textContent);
 const { kind, with_scores: withScores } = settings;
 const SIDES = ["Left", "Right"];
+const CHOSEN_BY = { judge: "the judge's choice", people: "people's choice so far" };
 const fields = ["reason", "edit", ...(withScores ? ["why-0", "why-1"] : [])];
 
 let item = null; // the item on the screen
@@ -156,7 +157,7 @@ function showJudge(judge) {
   );
   if (judge.chosen !== null)
     item.items.forEach((response, side) => {
-      $(`mark-${side}`).textContent = response.id === judge.chosen ? "the judge's choice" : "";
+      $(`mark-${side}`).textContent = response.id === judge.chosen ? CHOSEN_BY[judge.chosen_by] : "";
     });
   $("judge-title").textContent = item.blind ? "The judge, shown after your answer" : "The judge";
   $("judge-rows").replaceChildren(...rows);

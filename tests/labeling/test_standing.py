@@ -242,14 +242,14 @@ def test_the_preview_and_the_history_say_which_queue_s_decision_gives_way(story:
     story.answer(first, "flip")
     line = story.answer(second, "confirm")
     line.refresh_from_db()
-    assert line.change.endswith("It counts in place of what the queue pair queue 1 decided, since it is newer.")
+    assert line.change.endswith("It counts in place of what the queue “pair queue 1” decided, since it is newer.")
     shown = [(word.item.queue.name, word.said, word.counts) for word in items.elsewhere(first)]
     assert shown == [("pair queue 1", "Second response", False), ("pair queue 2", "First response", True)]
     story.answer(first, "tie", by_lead=True)
     story.check()
     reviews.take_back(line, by=story.lead)
     promised = preview(Task.objects.select_related("queue").get(pk=second.pk), "flip")
-    assert promised.sentence.endswith("in the queue pair queue 1, and that counts over every answer.")
+    assert promised.sentence.endswith("in the queue “pair queue 1”, and that counts over every answer.")
     assert promised.kind == "same"
 
 
