@@ -12,6 +12,7 @@ from alignment_app.models import Checkpoint, Dataset, Prompt, Response, Run
 from alignment_app.selectors.runs import short_model
 
 SHOWN: Final = 10
+LOOKED_AT: Final = 200  # responses, among which those that say the same are shown once
 #: More would keep whoever else asks waiting for long.
 MOST_ITEMS: Final = 5
 MOST_RUNS: Final = 40
@@ -40,7 +41,7 @@ def sources() -> list[tuple[str, str]]:
 
 
 def items(source: str, query: str, *, compares: bool) -> list[Item]:
-    """The first stored responses of a run or data set whose prompt holds ``query``."""
+    """The first different stored responses of a run or data set whose prompt holds ``query``."""
     kind, _, number = source.partition(":")
     found = Response.objects.exclude(prompt__messages=[])
     if not (number.isascii() and number.isdigit() and len(number) < 16):
@@ -52,8 +53,9 @@ def items(source: str, query: str, *, compares: bool) -> list[Item]:
     if query.strip():
         found = found.filter(prompt__text__icontains=query.strip())
     if not compares:
-        rows = found.select_related("prompt").order_by("prompt_id", "pk")[:SHOWN]
-        return [Item(row.prompt, (row,)) for row in rows]
+        rows = found.select_related("prompt").order_by("prompt_id", "pk")[:LOOKED_AT]
+        different = {(row.prompt_id, row.text): row for row in reversed(rows)}  # the first of those that are alike
+        return [Item(row.prompt, (row,)) for row in sorted(different.values(), key=lambda row: row.prompt_id)][:SHOWN]
     prompts = found.values("prompt").annotate(n=Count("text", distinct=True)).filter(n__gte=2).order_by("prompt")
     pairs = []
     for prompt_id in [row["prompt"] for row in prompts[:SHOWN]]:
@@ -88,11 +90,11 @@ def who_judges() -> list[tuple[str, list[tuple[str, str]]]]:
     for run, checkpoints in sorted(runs, key=lambda one: not any(checkpoint.number for checkpoint in one[1])):
         if not checkpoints:
             continue
-        options = [(f"checkpoint:{one.pk}", one.name) for one in checkpoints]
+        options = [(f"checkpoint:{one.pk}", f"{one.name} of run {run.pk}") for one in checkpoints]
         teacher = run.config["teacher"]
         if teacher["kind"] != "none":
             name = short_model(teacher["model"]) if teacher["model"] else teacher["kind"]
-            options.append((f"teacher:{checkpoints[0].pk}", f"the teacher of that run, {name}"))
+            options.append((f"teacher:{checkpoints[0].pk}", f"the teacher of run {run.pk}, {name}"))
         groups.append((f"{run.name} (run {run.pk})", options))
     return groups
 
