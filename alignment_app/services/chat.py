@@ -81,7 +81,7 @@ def ask(
         client.set(_key(question.id), json.dumps(waiting), ex=PATIENCE_SECONDS)
         client.rpush(QUESTIONS, json.dumps(asdict(question)))
         queue = Queue(queues.INTERACTIVE, connection=client)
-        if not queue.count:  # a bell that waits to be heard is heard after this question was put
+        if ENTRY_POINT not in _waiting(queue):  # a bell that waits to be heard is heard after this question was put
             queue.enqueue_call(ENTRY_POINT, description="chat", timeout=-1, result_ttl=0, failure_ttl=3600)
     except (RedisError, OSError):
         raise Refused(
@@ -92,17 +92,24 @@ def ask(
     return question.id
 
 
+def _waiting(queue: Queue) -> set[str]:
+    """The entry points of the jobs that wait in the chat's queue. There are never many."""
+    return {job.func_name or "" for job in queue.get_jobs(0, 20)}
+
+
 def take(wait_seconds: float) -> Question | None:
     """The oldest question, waiting for one up to ``wait_seconds``; ``None`` where none came. For the worker.
 
+    The wait ends where the queue holds other work, such as the test of a key: its worker is this one.
     One that nobody took for ten minutes is dropped: whoever asked has been told so.
     """
     client = queues.connection()
+    queue = Queue(queues.INTERACTIVE, connection=client)
     deadline = time.monotonic() + wait_seconds
     while True:
         raw = client.lpop(QUESTIONS)
         if raw is None:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or _waiting(queue) - {ENTRY_POINT}:
                 return None
             found = client.blpop([QUESTIONS], timeout=1)  # in steps shorter than the client's own patience
             raw = found[1] if found else None

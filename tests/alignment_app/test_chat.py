@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from rq import Queue
 
-from alignment_app.models import Checkpoint, Run
-from alignment_app.services import chat, queues
+from alignment_app.models import Checkpoint, ProviderKey, Run
+from alignment_app.services import chat, keys, queues
 from alignment_app.services.chat import Answer
 from tests.alignment_app.stories import config
 
@@ -198,6 +199,20 @@ def test_a_question_that_nobody_took_in_time_is_dropped_and_told_as_lost(valkey:
     assert chat.take(0) is None
     assert chat.answer_to(question_id).state == "failed"
     assert "ask again" in chat.answer_to(question_id).reason
+
+
+def test_a_worker_that_waits_for_questions_makes_room_for_the_test_of_a_key(
+    as_role: AsRole, valkey: Any, two: Any
+) -> None:
+    admin = as_role("admin")
+    talk(admin, two[1])
+    keys.store("lab", "gemini", "http://127.0.0.1:9", "a-key-to-be-tested", by=User.objects.get(username="admin"))
+    admin.post(reverse("key-act", args=[ProviderKey.objects.get().pk, "test"]))
+    send(admin)
+    waiting = Queue(queues.INTERACTIVE, connection=queues.connection()).get_jobs()
+    assert [job.func_name for job in waiting] == [keys.TEST_ENTRY_POINT, chat.ENTRY_POINT]  # the question has its bell
+    assert chat.take(600) is not None  # a question is taken before the worker goes
+    assert chat.take(600) is None  # and then nothing is waited for
 
 
 def test_a_worker_that_died_over_an_answer_does_not_leave_it_pending(valkey: Any, two: Any) -> None:
