@@ -1,0 +1,144 @@
+"""EFT with the student's own judgements from beginning to end: M0, IFT, judgements, rows, M1, and M1 as a judge.
+
+The little student learns the form of a judge's reply and no judgement: it scores by chance, so that some rankings agree
+with people's, others do not, and some replies hold no score. Every model, engine and training is the real one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment_app.models import IterationPrompt, Judgement, Response, Run
+from alignment_app.selectors import rankings
+from alignment_app.services import eft_rows, judges, keeping, runs
+from alignment_app.services.imports import import_rows
+from tests.little import make_datasets
+from tests.little_runs import drive, drive_until_killed, kill_9
+from training.config import RunConfig
+from training.domain.judges import Judge
+from training.domain.ranking import held_to_rankings
+from training.jobs.health import JudgementProgress
+from training.judges import read_judge
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SHORT = """
+name: short
+kind: score
+prompt: "Rate <RESPONSE_HERE> for <INSTRUCTION_HERE>"
+parser: {kind: number, label: Score, lowest: 0, highest: 5}
+examples:
+  - {reply: "Score: 4", reads: 4}
+  - {reply: "four", reads: unparsed}
+"""
+RANKED = 24
+
+
+@pytest.fixture
+def config(little_student: Path) -> dict[str, Any]:
+    """A run to M1 with EFT on real engines, and its data sets."""
+    make_datasets()
+    judge = read_judge(SHORT)
+    judges.save(SHORT)
+    form = [{"prompt": judge.render(f"Say {n}.", f"It is {n}."), "response": f"Score: {n % 6}"} for n in range(72)]
+    import_rows("the form", "demonstrations", form)
+    ranked = [
+        {"prompt": f"Name {n}.", "responses": [{"text": f"One {n}.", "rank": 1}, {"text": f"Two {n}.", "rank": 2}]}
+        for n in range(RANKED)
+    ]
+    import_rows("ranked", "scored", ranked)
+    return {
+        "name": "taught by itself",
+        "paradigm": "self_reward",
+        "iterations": 0,
+        "seed": 1,
+        "student": {"model": str(little_student), "max_length": 256, "dtype": "float32"},
+        "engine": {"batch_size": 16},
+        "sft": {"datasets": ["the form"], "learning_rate": 2e-2, "final_learning_rate": 2e-3, "epochs": 25,
+                "batch_size": 24, "micro_batch_size": 24},
+        "candidates": {"n": 2, "max_new_tokens": 8},
+        "eft": {"enabled": True, "dataset": "ranked", "k": 3},
+        "judging": {"template": "short", "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 10, "min_parse_rate": 0},
+        "evaluation": {"dataset": "held out", "count": 2, "max_new_tokens": 8},
+    }  # fmt: skip
+
+
+def left_by(run: Run) -> dict[str, Any]:
+    """Everything that EFT left, without record ids."""
+    start, m1 = run.iterations.get(), run.checkpoints.get(number=1)
+    judged = Judgement.objects.filter(iteration__run=run, source="self", response__iteration__isnull=True)
+    rows = Response.objects.filter(prompt__dataset__run=run).order_by("prompt__dataset__name", "prompt__position")
+    metrics = m1.evaluation.metrics
+    return {
+        "judgements": sorted(
+            (row.judge.partition(" ")[0], row.response.text, str(row.samples), row.score)
+            for row in judged.select_related("response")
+        ),
+        "rows": [(row.prompt.dataset.name.partition(":")[2], row.prompt.text, row.text) for row in rows],
+        "outcomes": sorted(IterationPrompt.objects.filter(iteration=start).values_list("prompt__text", "outcome")),
+        "numbers": start.stages.get(kind="eft").detail,
+        "m1": [file["sha256"] for file in m1.files if file["name"] == "model.safetensors"],
+        "frozen": start.snapshot.content_hash,
+        "measured": {name: value for name, value in metrics.items() if name.startswith("ranking")},
+    }
+
+
+def check(left: dict[str, Any], judge: Judge) -> None:
+    """The rows are what they claim to be, whoever made them."""
+    numbers, outcomes = left["numbers"]["eft"], [text for _, text in left["outcomes"]]
+    assert numbers["asked"] == RANKED * 2 * 3
+    assert 0 < numbers["agreeing_prompts"] < RANKED
+    assert any("The ranking differs" in text for text in outcomes)
+    parts = {part: [row for row in left["rows"] if row[0].endswith(part)] for part in ("train", "eval")}
+    assert (len(parts["train"]), len(parts["eval"])) == (numbers["train"], numbers["eval"])
+    assert numbers["train"]
+    assert numbers["eval"]
+    for _, prompt, reply in left["rows"]:
+        assert prompt.startswith("Rate ")
+        assert judge.read(reply).score is not None
+    assert left["measured"]["ranking_prompts"] == left["numbers"]["ranking"]["prompts"] > 0
+
+
+def test_the_students_own_judgements_become_rows_that_train_m1_and_m1_is_measured_by_them(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = drive(runs.launch(RunConfig.parse(config)))
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    quiet = left_by(run)
+    check(quiet, read_judge(SHORT))
+    m1 = run.checkpoints.get(number=1)
+    held_out: dict[str, list[tuple[float | None, float]]] = {}
+    for row in rankings.judged_by(m1).select_related("response__prompt"):
+        held_out.setdefault(row.response.prompt.text, []).append(
+            (row.score, 1.0 if row.response.text[0] == "O" else 2.0)
+        )
+    found = held_to_rankings(held_out.values())
+    assert quiet["measured"]["ranking_accuracy"] == pytest.approx(found.accuracy)
+    assert quiet["measured"]["ranking_exact"] == pytest.approx(found.exact)
+
+    # Killed in the middle of the judging, by the first model and then by M1, it ends with the same.
+    killed = runs.launch(RunConfig.parse(config))
+    after_save = keeping.Progress.after_save
+
+    def kill_first(self: JudgementProgress) -> None:
+        if 10 <= self.done < RANKED * 2:
+            kill_9()
+
+    def kill_m1(self: keeping.Progress) -> None:
+        judged = Judgement.objects.filter(iteration__run=killed, judge__startswith="M1 on rankings").count()
+        if self.unit == "rows" and judged >= 2:
+            kill_9()
+        after_save(self)
+
+    for place, hook in ((JudgementProgress, kill_first), (keeping.Progress, kill_m1)):
+        with monkeypatch.context() as disturbed:
+            disturbed.setattr(keeping, "SAVE_SECONDS", 0.0)
+            disturbed.setattr(place, "after_save", hook)
+            drive_until_killed(killed)
+    drive(killed)
+    assert killed.status == Run.Status.FINISHED, killed.status_reason
+    assert left_by(killed) == quiet
+    assert eft_rows.name_of(killed.pk, "train") != eft_rows.name_of(run.pk, "train")
