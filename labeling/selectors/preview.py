@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from alignment_app.models import Iteration
+from alignment_app.models import Iteration, PreferencePair
 from labeling.models import Queue, Task
 from labeling.selectors import record
 from labeling.selectors.standing import change_to, pair_of, present, rows_of, score_of, scores_on, standing
@@ -43,37 +43,47 @@ def preview(
     if decision == "flag":
         return Preview("none", "A lead looks at it.", "Nothing changes until they decide.")
     iteration = task.pair.iteration if task.pair else queue.iteration
-    change = _change(task, iteration, decision, score, scores)
+    pair = pair_of(iteration, task.prompt_id) if queue.kind == Queue.Kind.SCORE and iteration else task.pair
+    change = _change(task, pair, iteration, decision, score, scores)
     if change is None:
         return Preview("none", "The score is kept.", "The pairs of this run do not follow scores of single responses.")
     note = "" if queue.overlap == 1 else f"It counts when {queue.overlap} people have answered and most agree. "
     if iteration is None:
         return Preview(change.kind, change.sentence, note + "The pair belongs to an imported data set.")
     now = record.training_set(iteration)
-    note += _training_note(iteration, now, change)
+    trained = pair is None or pair.part == PreferencePair.Part.TRAIN
+    delta = change.delta if trained else 0
+    if not trained:
+        note += f"The pair was {pair.get_part_display().lower()} at the freeze, not trained on. " if pair else ""
+    note += _training_note(iteration, now, change, delta)
     after = change.after
     return Preview(
         change.kind,
         change.sentence,
         note,
         now.pairs,
-        now.pairs + change.delta,
+        now.pairs + delta,
         after.margin if isinstance(after, PairDraft) else None,
     )
 
 
-def _training_note(iteration: Iteration, now: record.TrainingSet, change: Change) -> str:
-    count = f"{now.pairs + change.delta} pairs"
-    sign = f" ({change.delta:+d})" if change.delta else ""
+def _training_note(iteration: Iteration, now: record.TrainingSet, change: Change, delta: int) -> str:
+    count = f"{now.pairs + delta} pairs"
+    sign = f" ({delta:+d})".replace("-", "−") if delta else ""
     note = f"Training set of iteration {iteration.number}: {count}{sign}, {now.overridden} changed by people so far. "
-    if now.frozen:
-        stays = "It was frozen already: the snapshot stays"
-        return f"{stays}." if change.kind in ("same", "confirms") else f"{stays}, and its mark says what would differ."
-    return note + "Nothing is frozen yet."
+    if not now.frozen:
+        return f"{note}{now.set_aside}Nothing is frozen yet."
+    note += "It was frozen already: the snapshot stays"
+    return f"{note}." if change.kind in ("same", "confirms") else f"{note}, and its mark says what would differ."
 
 
 def _change(
-    task: Task, iteration: Iteration | None, decision: str, score: float | None, scores: Mapping[str, float] | None
+    task: Task,
+    pair: PreferencePair | None,
+    iteration: Iteration | None,
+    decision: str,
+    score: float | None,
+    scores: Mapping[str, float] | None,
 ) -> Change | None:
     """What changes if this were the answer in force of the item, given after everything that is there."""
     both = (scores["first"], scores["second"]) if scores else None
@@ -85,11 +95,8 @@ def _change(
     if task.queue.kind == Queue.Kind.SCORE:
         if iteration is None or not record.pairing_rule(iteration).follows_scores:
             return None
-        pair = pair_of(iteration, task.prompt_id)
         counts = scores_on(task.first_id, task, mine)[-1]
         given = {task.first_id: score_of(*counts, task.first_id)}
-    else:
-        pair = task.pair
     target = standing(pair, iteration, task.prompt_id, item=task, found=mine, scores=given)
     if target is None:
         return None

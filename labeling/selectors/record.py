@@ -85,20 +85,29 @@ def pair_draft(pair: PreferencePair) -> PairDraft:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Counts of an iteration's next training set."""
+    """Counts of an iteration's next training set. ``set_aside``: what the freeze will still take from it, in words."""
 
     pairs: int
     overridden: int
     frozen: bool
+    set_aside: str = ""
 
 
 def training_set(iteration: Iteration) -> TrainingSet:
     """How many pairs the iteration would train on now."""
-    by_state = PreferencePair.objects.filter(iteration=iteration).order_by().values_list("state").annotate(n=Count("*"))
-    counts = dict(by_state)
-    pairs = sum(counts.get(state, 0) for state in PreferencePair.TRAINABLE)
-    frozen = DatasetSnapshot.objects.filter(iteration=iteration).exists()
-    return TrainingSet(pairs, counts.get(PreferencePair.State.OVERRIDDEN, 0), frozen)
+    settings = iteration.run.config["training"]
+    mixes, held_out, most = bool(settings["mix_previous"]), settings.get("held_out_pairs"), settings.get("max_pairs")
+    frozen = DatasetSnapshot.objects.filter(iteration=iteration, kind=DatasetSnapshot.Kind.PREFERENCE).exists()
+    if mixes or (frozen and (held_out or most)):
+        rows = work.training_pairs(iteration.run_id, iteration.number, mix_previous=mixes)
+    else:
+        # The same, counted by an index alone: nothing of the iteration is set aside.
+        rows = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+    counts = dict(rows.order_by().values_list("state").annotate(n=Count("*")))
+    aside = [f"holds out {held_out:,} of them"] if held_out else []
+    aside += [f"trains on at most {most:,}"] if most else []
+    words = f"The freeze {' and '.join(aside)}. " if aside and not frozen else ""
+    return TrainingSet(sum(counts.values()), counts.get(PreferencePair.State.OVERRIDDEN, 0), frozen, words)
 
 
 def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[int, list[Judgement]]:

@@ -128,3 +128,36 @@ def test_a_set_of_several_iterations_counts_what_people_changed_in_each_of_them(
         reviews.submit(take(queues.make_queue(new, by=lead, iteration=each), annotators[0]), Answer("flip"))
         snapshot.refresh_from_db()
         assert f"{number} of its pairs would be left out now, and {number} would come in" in snapshot.stale_reason
+
+
+def test_a_pair_that_was_held_out_counts_in_no_training_set_that_a_preview_promises(
+    make_waiting_run: Callable[..., Iteration], annotators: list[User], lead: User
+) -> None:
+    iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(4)), name="held out")
+    iteration.run.config["training"]["held_out_pairs"] = 1
+    iteration.run.save(update_fields=["config"])
+    queue = queues.make_queue(
+        queues.NewQueue("q", "pair", order="arrival", min_seconds=0.0), by=lead, iteration=iteration
+    )
+    first = take(queue, annotators[0]).task
+    assert "The freeze holds out 1 of them. Nothing is frozen yet." in preview(first, "confirm").note
+    PreferencePair.objects.filter(pk=first.pair_id).update(part="held_out")
+    snapshot = DatasetSnapshot.objects.create(
+        iteration=iteration, kind="preference", content_hash="0" * 64, path="snapshots/x.jsonl", row_count=3
+    )
+    for position, (_, traced) in enumerate(work.preference_rows(iteration.run_id, 1, mix_previous=False)):
+        SnapshotItem.objects.create(snapshot=snapshot, position=position, **traced)
+    held, trained = take(queue, annotators[0]), take(queue, annotators[1])
+    assert held.task_id == first.pk
+    promised = preview(held.task, "tie")
+    assert (promised.pairs_now, promised.pairs_after) == (3, 3)
+    assert "The pair was held out at the freeze" in promised.note
+    reviews.submit(held, Answer("tie"))
+    snapshot.refresh_from_db()
+    assert snapshot.stale_reason == ""
+    promised = preview(trained.task, "tie")
+    reviews.submit(trained, Answer("tie"))
+    snapshot.refresh_from_db()
+    assert "1 of its pairs would be left out now, and 0 would come in" in snapshot.stale_reason
+    left = sum(1 for _ in work.preference_rows(iteration.run_id, 1, mix_previous=False))
+    assert promised.pairs_after == left == 2

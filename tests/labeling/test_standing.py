@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response, SnapshotItem
 from alignment_app.selectors import work
@@ -280,3 +282,46 @@ def test_items_over_a_pair_that_scores_made_stay_when_the_score_is_taken_back(
     reviews.take_back(line, by=lead)
     assert Task.objects.filter(pk=item.pk).exists()
     assert record.training_set(story.iteration).pairs == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_people_who_decide_the_same_pairs_in_several_queues_at_once_leave_what_the_newest_line_says(
+    make_waiting_run: Callable[..., Iteration], lead: User, frozen: bool
+) -> None:
+    pairs, decisions = 6, ("flip", "confirm", "tie", "flip")
+    iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(pairs)), name="at once")
+    story = Story(iteration, lead)
+    made = [story.add_queue() for _ in decisions]
+    if frozen:
+        story.freeze()
+    crew = [person(f"racer {number}", "annotator") for number in range(len(decisions))]
+    barrier = threading.Barrier(len(crew))
+    problems: list[BaseException] = []
+
+    def work(place: int) -> None:
+        try:
+            for _ in range(pairs):
+                barrier.wait(timeout=60)
+                assignment = leases.next_task(made[place], crew[place])
+                assert assignment is not None
+                reviews.submit(assignment, Answer(decisions[place]))
+        except BaseException as problem:
+            problems.append(problem)
+            barrier.abort()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(len(crew))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    standing: dict[int, set[Sides]] = {}
+    for line in Review.objects.order_by("pk").select_related("task__first", "task__second"):
+        first, second = line.task.first.text, line.task.second.text  # type: ignore[union-attr]
+        says = {"confirm": {(first, second)}, "flip": {(second, first)}, "tie": set()}
+        standing[line.task.prompt_id] = says[line.decision]
+    trainable = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+    assert sorted(trainable.values_list("chosen__text", "rejected__text")) == sorted(set().union(*standing.values()))
