@@ -88,7 +88,8 @@ class SFTConfig(Section):
     limit: int | None = Field(
         None,
         ge=1,
-        description="At most so many rows of the data sets, a share of each; people's scores come on top. Empty: all.",
+        description="At most so many rows of the data sets, a share of each; EFT's and people's come on top."
+        "Empty: all.",
     )
     corrections: Corrections = Field(
         "none", description="Also train the judge on people's scores with their reasons; held-out prompts stay out."

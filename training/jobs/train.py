@@ -30,9 +30,10 @@ def freeze_dataset(job: StageWork) -> dict[str, Any]:
     if job.iteration.number == 0:
         kind = DatasetSnapshot.Kind.SFT
         built = [eft_rows.name_of(job.run.pk, "train")] if job.config.eft.enabled else []
-        sets = selectors.sft_rows([*job.config.sft.datasets, *built], job.config.sft.limit)
         source: Iterable[tuple[dict[str, Any], dict[str, int]]] = itertools.chain(
-            sets, corrections.sft_rows(job.config, job.judge_of("judging.template"))
+            selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit),
+            selectors.sft_rows(built, None),
+            corrections.sft_rows(job.config, job.judge_of("judging.template")),
         )
     else:
         kind = DatasetSnapshot.Kind.PREFERENCE

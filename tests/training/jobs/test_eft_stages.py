@@ -293,11 +293,15 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     assert "?on=rankings" in own
 
 
-def test_a_run_that_holds_no_rankings_out_measures_none(config: dict[str, Any]) -> None:
+def test_a_limit_on_the_data_sets_leaves_the_judging_rows_whole_and_holding_none_out_measures_none(
+    config: dict[str, Any],
+) -> None:
     evaluation = {"enabled": True, "dataset": "held out", "count": 2, "max_new_tokens": 8}
     config["eft"] |= {"eval_share": 0}
+    config["sft"] |= {"limit": 2}
     run = drive(runs.launch(RunConfig.parse(config | {"evaluation": evaluation})))
     assert run.status == Run.Status.FINISHED, run.status_reason
+    assert run.iterations.get().snapshot.row_count == 2 + len(rows_of(run, "train"))
     assert run.iterations.get().stages.get(kind="eft").detail["ranking"] == {}
     assert not any(name.startswith("ranking") for name in run.checkpoints.get(number=1).evaluation.metrics)
 
