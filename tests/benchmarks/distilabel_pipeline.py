@@ -3,7 +3,7 @@
     PYTHON distilabel_pipeline.py BASE_URL MODEL    (a JSON object on standard input)
 
 Reads ``{"prompts", "n", "sampling", "batch"}``, runs one pipeline of TextGeneration, and prints a line of JSON:
-seconds from ``Pipeline.run`` to its Distiset, texts and new tokens.
+seconds from ``Pipeline.run`` to its Distiset, and the texts.
 """
 
 from __future__ import annotations
@@ -33,15 +33,12 @@ def main() -> int:
         model = OpenAILLM(
             base_url=sys.argv[1], model=sys.argv[2], api_key="none", generation_kwargs=asked["sampling"], timeout=600
         )
-        writer = TextGeneration(llm=model, num_generations=asked["n"], input_batch_size=batch, group_generations=True)
+        writer = TextGeneration(llm=model, num_generations=asked["n"], input_batch_size=batch, group_generations=False)
         source >> writer
     began = time.monotonic()
     rows = pipeline.run(use_cache=False)["default"]["train"]
     seconds = time.monotonic() - began
-    texts = sum(len(row["generation"]) for row in rows)
-    statistics = [row["distilabel_metadata"][f"statistics_{writer.name}"] for row in rows]
-    tokens = sum(sum(found["output_tokens"]) for found in statistics)
-    print(json.dumps({"seconds": seconds, "texts": texts, "tokens": tokens}), flush=True)
+    print(json.dumps({"seconds": seconds, "texts": [row["generation"] for row in rows]}), flush=True)
     return 0
 
 

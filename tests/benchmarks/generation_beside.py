@@ -33,15 +33,18 @@ OURS = "stage"
 
 
 def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace, home: Path) -> None:
+    from transformers import AutoTokenizer
+
     from alignment_app.models import Prompt
     from training.engines.pool import EnginePool
 
+    tokenizer = AutoTokenizer.from_pretrained(config["student"]["model"])
     texts = list(Prompt.objects.order_by("position").values_list("text", flat=True))
     with server(config["student"]["model"], options.max_length, home) as address, EnginePool() as engines:
         ours = config | {"engine": {"kind": "openai_compatible", "base_url": f"{address}/v1", "batch_size": 256}}
 
         def theirs(prompts: list[str], batch: int) -> Found:
-            return run_distilabel(options.distilabel, address, config, prompts, batch)
+            return run_distilabel(options.distilabel, address, config, prompts, batch, tokenizer)
 
         theirs(texts[:64], 64)  # warms the server
         empty = statistics.median(theirs(texts[:1], 1).seconds for _ in range(3))
@@ -69,7 +72,9 @@ def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace,
             )
 
 
-def run_distilabel(python: str, address: str, config: dict[str, Any], prompts: list[str], batch: int) -> Found:
+def run_distilabel(
+    python: str, address: str, config: dict[str, Any], prompts: list[str], batch: int, tokenizer: Any
+) -> Found:
     """One pipeline in a process of its own; its seconds are its own figure. CPU time is that of all its processes."""
     section = config["candidates"]
     sampling = {name: section[name] for name in ("temperature", "top_p", "max_new_tokens")}
@@ -77,14 +82,17 @@ def run_distilabel(python: str, address: str, config: dict[str, Any], prompts: l
     made = subprocess.run(
         [python, Path(__file__).with_name("distilabel_pipeline.py"), f"{address}/v1", config["student"]["model"]],
         input=json.dumps({"prompts": prompts, "n": section["n"], "sampling": sampling, "batch": batch}),
-        stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_SECONDS,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"}, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     after = os.times()
     told = json.loads(made.stdout.splitlines()[-1])
-    if told["texts"] != len(prompts) * section["n"]:
-        raise SystemExit(f"distilabel brought {told['texts']} texts of {len(prompts) * section['n']}")
+    if len(told["texts"]) != len(prompts) * section["n"] or None in told["texts"]:
+        raise SystemExit(f"distilabel brought {len(told['texts'])} texts of {len(prompts) * section['n']}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Found(told["seconds"], cpu, told["tokens"])
+    # Counted as ours are, the end token included: its statistics give each row the sum of its request.
+    limit = section["max_new_tokens"]
+    tokens = sum(min(len(ids) + 1, limit) for ids in tokenizer(told["texts"], add_special_tokens=False)["input_ids"])
+    return Found(told["seconds"], cpu, tokens)
 
 
 @contextmanager
@@ -93,9 +101,10 @@ def server(model: str, max_length: int, home: Path) -> Iterator[str]:
     import torch
 
     from alignment_app.processes.supervisor import listen
-    from training.engines.vllm_engine import _on_a_cpu, _settle_environment
+    from training.engines.vllm_engine import _context, _on_a_cpu, _settle_environment
 
     on_gpu = torch.cuda.is_available()
+    max_length = min(max_length, _context(model, False) or max_length)
     _settle_environment(on_gpu)
     held = listen("127.0.0.1", 0)
     port = held.getsockname()[1]
