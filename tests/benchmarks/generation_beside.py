@@ -29,6 +29,7 @@ from tests.benchmarks.stage_runs import Found, run_stage
 
 PATIENCE_SECONDS = 600.0
 THEIR_BATCH = 50
+OURS_AT_ONCE = 200  # as many as theirs: 50 prompts x 4
 OURS = "stage"
 
 
@@ -41,7 +42,9 @@ def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace,
     tokenizer = AutoTokenizer.from_pretrained(config["student"]["model"])
     texts = list(Prompt.objects.order_by("position").values_list("text", flat=True))
     with server(config["student"]["model"], options.max_length, home) as address, EnginePool() as engines:
-        ours = config | {"engine": {"kind": "openai_compatible", "base_url": f"{address}/v1", "batch_size": 256}}
+        ours = config | {
+            "engine": {"kind": "openai_compatible", "base_url": f"{address}/v1", "batch_size": OURS_AT_ONCE}
+        }
 
         def theirs(prompts: list[str], batch: int) -> Found:
             return run_distilabel(options.distilabel, address, config, prompts, batch, tokenizer)
@@ -82,7 +85,8 @@ def run_distilabel(
     made = subprocess.run(
         [python, Path(__file__).with_name("distilabel_pipeline.py"), f"{address}/v1", config["student"]["model"]],
         input=json.dumps({"prompts": prompts, "n": section["n"], "sampling": sampling, "batch": batch}),
-        env=os.environ | {"PYTHONWARNINGS": "ignore"}, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_SECONDS,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"}, stdout=subprocess.PIPE, text=True, check=True,
+        timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     after = os.times()
     told = json.loads(made.stdout.splitlines()[-1])

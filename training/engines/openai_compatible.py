@@ -33,7 +33,13 @@ class OpenAICompatibleEngine(RemoteEngine):
             api_key=key.reveal() if key else "no-key-set",
             timeout=timeout,
             max_retries=0,  # retried here, where Retry-After is honoured and every failure is counted
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),  # the key goes nowhere else
+            http_client=openai.DefaultHttpxClient(
+                follow_redirects=False,  # the key goes nowhere else
+                # As many connections as requests in flight, each used again; the SDK would keep a hundred.
+                limits=type(openai.DEFAULT_CONNECTION_LIMITS)(
+                    max_connections=self.concurrency, max_keepalive_connections=self.concurrency
+                ),
+            ),
         )
 
     def ask(self, request: Request, sampling: Sampling) -> Answer:

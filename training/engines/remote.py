@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -141,6 +142,7 @@ class _Flight:
         self.fresh = deque(_Try(request, worst_case(engine.messages(request), limit)) for request in requests)
         self.again: list[_Try] = []
         self.running: dict[Future[Answer], _Try] = {}
+        self.done: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()  # asking all of `running` each time adds up
         self.away: list[Completion] = []  # in a row
         self.ending: EngineError | None = None
         self.not_before = 0.0
@@ -151,14 +153,11 @@ class _Flight:
             pause = self._start()
             self.engine.in_flight = len(self.running)
             if self.running:
-                done, _ = wait(self.running, timeout=pause, return_when=FIRST_COMPLETED)
-            else:
-                done = set()
-                if not self.ending:
-                    time.sleep(pause)
-            for future in done:
-                if completion := self._settled(future):
+                future = self._ended(pause)
+                if future and (completion := self._settled(future)):
                     yield completion
+            elif not self.ending:
+                time.sleep(pause)
             if self.engine.should_stop():
                 self._end_with(Unanswered("The run was asked to stop."))
                 break
@@ -177,23 +176,32 @@ class _Flight:
         self.again.sort(key=lambda one: one.due)
         while now >= self.not_before and len(self.running) < engine.concurrency:
             if self.again and self.again[0].due <= now:
-                queue: list[_Try] | deque[_Try] = self.again
+                line: list[_Try] | deque[_Try] = self.again
             elif self.fresh and len(self.running) + len(self.again) < engine.concurrency:
-                queue = self.fresh
+                line = self.fresh
             else:
                 break
-            one = queue[0]
+            one = line[0]
             if engine.meter and not engine.meter.reserve(one.request, one.worst):
                 if not self.running:  # else some of what is set aside comes back
                     self._end_with(BudgetReached(engine.meter.spent_reason()))
                 break
-            del queue[0]
+            del line[0]
             one.tries += 1
-            self.running[self.pool.submit(engine.ask, one.request, self.sampling)] = one
+            future = self.pool.submit(engine.ask, one.request, self.sampling)
+            self.running[future] = one
+            future.add_done_callback(self.done.put)
         due = [max(one.due, self.not_before) for one in self.again[:1]]
         if self.fresh and not self.running and not due:
             due = [self.not_before]
         return min(_LOOK_SECONDS, max(0.0, min(due) - now)) if due else _LOOK_SECONDS
+
+    def _ended(self, pause: float) -> Future[Answer] | None:
+        """The next one that has ended; waits for it ``pause`` seconds at most."""
+        try:
+            return self.done.get(timeout=pause)
+        except queue.Empty:
+            return None
 
     def _settled(self, future: Future[Answer]) -> Completion | None:
         """The completion of a try that ended, or ``None`` where it will be tried again or all ends."""
