@@ -19,6 +19,7 @@ let busy = false; // while an answer is saved, nothing acts
 let seenAt = 0;
 let activeAt = Date.now();
 let marked = false;
+let allDone = false;
 let asked = 0; // number of the newest reveal: an older answer to come late is dropped
 
 const drafts = new Drafts(settings.person, (state) => {
@@ -173,6 +174,8 @@ function showPreview(preview) {
 }
 
 function showProgress(progress) {
+  allDone = progress.done === progress.total;
+  if (!item && !$("done").hidden && $("done-text").textContent === NONE_FREE && allDone) $("done-text").textContent = ALL_ANSWERED;
   const minutes = Math.round(progress.seconds_today / 60);
   const parts = [`${progress.done} of ${progress.total}`, `${progress.today} today`];
   if (minutes) parts.push(`${minutes} min`);
@@ -224,12 +227,15 @@ function show(found) {
   loadAhead();
 }
 
+const ALL_ANSWERED = "Every item of this queue is answered.";
+const NONE_FREE = "What is left is with somebody else right now, or waits for others. Items come back when a lease runs out.";
+
 function finish(title, text) {
   item = null;
   $("item").hidden = $("bar").hidden = true;
   $("done").hidden = false;
-  if (title) $("done-title").textContent = title;
-  if (text) $("done-text").textContent = text;
+  $("done-title").textContent = title ?? "Nothing left for you here";
+  $("done-text").textContent = text ?? (allDone ? ALL_ANSWERED : NONE_FREE);
   $("desk").dataset.state = "done";
   delete $("desk").dataset.task;
 }
@@ -463,7 +469,7 @@ for (const button of document.querySelectorAll("[data-half]")) {
 $("flip")?.addEventListener("click", () => choose({ decision: "flip" }));
 $("save").addEventListener("click", save);
 $("skip").addEventListener("click", skip);
-$("undo").addEventListener("click", undo);
+for (const name of ["undo", "undo-last"]) $(name).addEventListener("click", undo);
 $("differences")?.addEventListener("click", differences);
 $("look-again").addEventListener("click", load);
 $("show-guidelines").addEventListener("click", () => $("guidelines").showModal());
