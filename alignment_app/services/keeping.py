@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import Error, connection, transaction
 
-from alignment_app.models import RunEvent, StageAttempt
+from alignment_app.models import RunEvent, Stage, StageAttempt
 from alignment_app.services import events, stages
 from alignment_app.services.errors import LeaseLost
 
@@ -80,14 +80,19 @@ class Keeper:
 
 
 class Progress:
-    """Counts what a stage has made, and tells the page a few times a second."""
+    """Counts what a stage has made, and tells the page a few times a second.
 
-    def __init__(self, keeper: Keeper, *, unit: str, done: int, total: int) -> None:
-        self.keeper, self.attempt = keeper, keeper.attempt
+    The stage is the attempt's own, or one ``ahead`` of which the attempt does something meanwhile.
+    """
+
+    def __init__(self, keeper: Keeper, *, unit: str, done: int, total: int, ahead: Stage | None = None) -> None:
+        self.keeper, self.attempt, self.ahead = keeper, keeper.attempt, ahead
         self.unit, self.done, self.total = unit, done, total
         self.detail: dict[str, Any] = {}
         #: Figures of this moment, which are told with the counts: tokens a second, requests in flight.
         self.live: Callable[[], dict[str, Any]] = dict
+        self._save_rest: Callable[[], None] = lambda: None
+        self._silent = 0.0
         self._began, self._began_at = time.monotonic(), done
         self._sampled = 0.0
         self.tell()
@@ -101,7 +106,14 @@ class Progress:
     def tell(self) -> None:
         """Write the counts and publish them."""
         stages.progress(
-            self.attempt, done=self.done, total=self.total, unit=self.unit, rate=self.rate, **self.detail, **self.live()
+            self.attempt,
+            done=self.done,
+            total=self.total,
+            unit=self.unit,
+            rate=self.rate,
+            ahead=self.ahead,
+            **self.detail,
+            **self.live(),
         )
 
     def save_as_they_come(
@@ -119,22 +131,32 @@ class Progress:
         buffer: list[Draft] = []
         flushed = time.monotonic()
         source = iter(drafts)
+        self._save_rest = flush = lambda: self._flush(buffer, save, prompt_of, units_of)
         while True:
             try:
                 draft = next(source)
             except StopIteration:
                 break
             except Exception:
-                self._flush(buffer, save, prompt_of, units_of)
+                flush()
                 self.keeper.check()  # an engine that was told to stop says that it could not end its work
                 raise
             buffer.append(draft)
             if time.monotonic() - flushed >= SAVE_SECONDS or self.keeper.should_stop():
-                self._flush(buffer, save, prompt_of, units_of)
+                flush()
                 flushed = time.monotonic()
                 self.keeper.check()
-        self._flush(buffer, save, prompt_of, units_of)
+        flush()
         self.keeper.check()
+
+    def before_silence(self) -> None:
+        """Save what was yielded and waits for more to come: the source says that it will be silent for a while.
+
+        Called from within the source. Silences that follow each other fast are none.
+        """
+        if time.monotonic() - self._silent >= SAVE_SECONDS:
+            self._silent = time.monotonic()
+            self._save_rest()
 
     def _flush(
         self,
@@ -164,7 +186,7 @@ class Progress:
         """A hook for stages that look at what has been saved so far."""
 
     def _sample(self, prompt_id: int) -> None:
-        stage = self.attempt.stage
+        stage = self.ahead or self.attempt.stage
         payload = {"iteration": stage.iteration.number, "prompt": prompt_id, "stage": stage.kind}
         events.append(stage.iteration.run_id, RunEvent.Kind.SAMPLE, payload)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import Count, Q, Sum
 
-from alignment_app.models import Run, StageAttempt, TeacherCall
+from alignment_app.models import Run, Stage, StageAttempt, TeacherCall
 from alignment_app.services import events
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import held
@@ -203,10 +203,12 @@ class Account:
         self._held = usage
 
     def kept(self, digests: Sequence[str]) -> dict[str, TeacherCall]:
-        """Answers of earlier attempts at this stage, by the hash of their requests."""
+        """Answers that came earlier and whose rows are not whole yet, by the hash of their requests."""
         found: dict[str, TeacherCall] = {}
         calls = TeacherCall.objects.filter(
-            attempt__stage=self.attempt.stage_id, outcome=TeacherCall.Outcome.ANSWERED, model=self.model
+            attempt__stage__iteration=self.attempt.stage.iteration_id,
+            outcome=TeacherCall.Outcome.ANSWERED,
+            model=self.model,
         ).exclude(finish_reason="")
         for start in range(0, len(digests), BATCH):
             for call in calls.filter(request_hash__in=digests[start : start + BATCH]):
@@ -228,7 +230,12 @@ class Account:
 
 
 def forget_texts(attempt: StageAttempt) -> None:
-    """The stage is done and its rows hold what came back: the account keeps the figures alone."""
+    """The stage is done and its rows hold what came back: the account keeps the figures alone.
+
+    What came while the student wrote was asked for a later stage, and stays until that one is done.
+    """
+    if attempt.stage.kind == Stage.Kind.RESPONSES:
+        return
     with held(attempt):
-        calls = TeacherCall.objects.filter(attempt__stage=attempt.stage_id).exclude(finish_reason="")
-        calls.update(text="", finish_reason="")
+        calls = TeacherCall.objects.filter(attempt__stage__iteration=attempt.stage.iteration_id)
+        calls.exclude(finish_reason="").update(text="", finish_reason="")

@@ -136,14 +136,38 @@ def heartbeat(attempt: StageAttempt) -> Command:
     return "pause" if run.pause_requested else "go on"
 
 
-def progress(attempt: StageAttempt, *, done: int, total: int, unit: str, rate: float | None, **detail: Any) -> None:
-    """Write how far the stage is, and tell the page. ``rate`` is in units a second."""
+def progress(
+    attempt: StageAttempt,
+    *,
+    done: int,
+    total: int,
+    unit: str,
+    rate: float | None,
+    ahead: Stage | None = None,
+    **detail: Any,
+) -> None:
+    """Write how far the stage is, and tell the page. ``rate`` is in units a second.
+
+    ``ahead``: a stage still to come, which the attempt does something of beside its own.
+    """
     with held(attempt):
-        stage = Stage.objects.select_related("iteration").get(pk=attempt.stage_id)
+        stage = Stage.objects.select_related("iteration").get(pk=ahead.pk if ahead else attempt.stage_id)
         stage.done, stage.total, stage.unit, stage.rate = done, total, unit, rate
         stage.detail = {**stage.detail, **detail}
         stage.save(update_fields=["done", "total", "unit", "rate", "detail"])
         events.stage_changed(stage)
+
+
+def rest(attempt: StageAttempt, ahead: Stage) -> None:
+    """Tell the page that the attempt has ended what it did of a stage to come."""
+    with held(attempt):
+        _rest(Stage.objects.select_related("iteration").get(pk=ahead.pk))
+
+
+def _rest(ahead: Stage) -> None:
+    ahead.rate, ahead.detail = None, ahead.detail | {"in_flight": 0}
+    ahead.save(update_fields=["rate", "detail"])
+    events.stage_changed(ahead)
 
 
 def note(attempt: StageAttempt, **detail: Any) -> None:
@@ -278,6 +302,10 @@ def _too_many_crashes(stage: Stage) -> int:
 
 
 def _stop_stage(stage: Stage, reason: str) -> None:
+    for ahead in Stage.objects.select_related("iteration").filter(
+        iteration=stage.iteration_id, status=Stage.Status.PENDING, rate__isnull=False
+    ):
+        _rest(ahead)
     stage.status, stage.reason, stage.rate = Stage.Status.STOPPED, reason, None
     stage.save(update_fields=["status", "reason", "rate"])
     events.stage_changed(stage)

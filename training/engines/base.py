@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from training.domain.rows import FinishReason, Message
 
@@ -25,6 +25,11 @@ class Request:
     key: str
     messages: tuple[Message, ...]
     seed: int
+
+
+#: Requests that become known by and by: each call gives those that came since the last (maybe none), or ``None`` where
+#: no more will come.
+Inflow = Callable[[], Sequence[Request] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +93,18 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give back memory. The engine is not used afterwards."""
         ...
+
+
+class FollowingEngine(Engine, Protocol):
+    """An engine that can begin before all its requests are known."""
+
+    def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
+        """Yield one completion a request, as :meth:`Engine.generate` does."""
+        ...
+
+
+@runtime_checkable
+class TellsOfSilence(Protocol):
+    """An engine that says, while somebody draws from it, when nothing more will come for a while."""
+
+    before_silence: Callable[[], None]

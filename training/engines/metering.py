@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from training.domain.spending import Usage
-from training.engines.base import Completion, Request
+from training.engines.base import Completion, Request, Sampling
 
 #: answered, an answer came. empty or blocked: one came without text. failed: an error status, which nobody bills.
 #: lost: it was sent and nothing that could be read came back, so that only the worst case is known.
@@ -25,6 +26,10 @@ class Call:
 
 class Meter(Protocol):
     """Asked before each try and told after it, both from the thread that draws the completions."""
+
+    def known(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """What was answered and paid for already, of requests that are about to be asked."""
+        ...
 
     def reserve(self, request: Request, worst: Usage) -> bool:
         """Set ``worst`` aside for a try that is about to begin. False: there is not so much left."""

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from training.domain.rows import Message
 from training.domain.secret import Secret
 from training.domain.spending import Usage, worst_case
-from training.engines.base import BudgetReached, Completion, EngineError, Request, Sampling, Unanswered
+from training.engines.base import BudgetReached, Completion, EngineError, Inflow, Request, Sampling, Unanswered
 from training.engines.metering import Call, Meter, Outcome
 
 #: Requests in a row that nobody answered, each asked several times, after which the provider counts as away.
@@ -89,7 +89,11 @@ class RemoteEngine(ABC):
         self.base_delay = base_delay
         self.max_delay = max_delay
         self.meter: Meter | None = None
+        #: Whether to end at once, and whether to begin nothing more while what is in flight still comes in.
         self.should_stop: Callable[[], bool] = lambda: False
+        self.has_enough: Callable[[], bool] = lambda: False
+        #: Called when nothing has come for half a second.
+        self.before_silence: Callable[[], None] = lambda: None
 
     @abstractmethod
     def ask(self, request: Request, sampling: Sampling) -> Answer:
@@ -106,7 +110,12 @@ class RemoteEngine(ABC):
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions as they arrive. Never more than ``concurrency`` in flight, so a stop wastes no more."""
-        flight = _Flight(self, requests, sampling)
+        batches = iter([requests] if requests else [])
+        return self.follow(lambda: next(batches, None), sampling)
+
+    def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
+        """The same of requests that become known by and by. Asks for more whenever it has begun all that it knows."""
+        flight = _Flight(self, inflow, sampling)
         try:
             yield from flight.completions()
         finally:
@@ -136,10 +145,10 @@ class _Try:
 class _Flight:
     """One generation. Threads only ask; counting, waiting and deciding is done by whoever draws the completions."""
 
-    def __init__(self, engine: RemoteEngine, requests: Sequence[Request], sampling: Sampling) -> None:
+    def __init__(self, engine: RemoteEngine, inflow: Inflow, sampling: Sampling) -> None:
         self.engine, self.sampling = engine, sampling
-        limit = sampling.max_new_tokens
-        self.fresh = deque(_Try(request, worst_case(engine.messages(request), limit)) for request in requests)
+        self.inflow: Inflow | None = inflow  # None: no more will come
+        self.fresh: deque[_Try] = deque()
         self.again: list[_Try] = []
         self.running: dict[Future[Answer], _Try] = {}
         self.done: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()  # asking all of `running` each time adds up
@@ -149,24 +158,54 @@ class _Flight:
         self.pool = ThreadPoolExecutor(engine.concurrency, thread_name_prefix=engine.name)
 
     def completions(self) -> Iterator[Completion]:
-        while self.fresh or self.again or self.running:
+        while True:
+            if known := self._hear():
+                yield from known
+                continue
+            if not (self.inflow or self.fresh or self.again or self.running):
+                break
             pause = self._start()
             self.engine.in_flight = len(self.running)
             if self.running:
                 future = self._ended(pause)
                 if future and (completion := self._settled(future)):
                     yield completion
-            elif not self.ending:
-                time.sleep(pause)
+            else:
+                future = None
+                if not self.ending:
+                    time.sleep(pause)
+            if future is None:
+                self.engine.before_silence()
             if self.engine.should_stop():
                 self._end_with(Unanswered("The run was asked to stop."))
                 break
+            if self.engine.has_enough():
+                self._end_with(Unanswered("No more was wanted."))
         if self.ending:
             raise self.ending
+
+    def _hear(self) -> list[Completion]:
+        """Take in requests that came, once all others have begun. Returns what is known of them already."""
+        if self.fresh or self.inflow is None:
+            return []
+        came = self.inflow()
+        if came is None:
+            self.inflow = None
+            return []
+        known = self.engine.meter.known(came, self.sampling) if self.engine.meter else []
+        answered = {completion.key for completion in known}
+        limit = self.sampling.max_new_tokens
+        self.fresh.extend(
+            _Try(request, worst_case(self.engine.messages(request), limit))
+            for request in came
+            if request.key not in answered
+        )
+        return known
 
     def _end_with(self, error: EngineError) -> None:
         """Begin nothing more. What is in flight still comes in."""
         self.ending = self.ending or error
+        self.inflow = None
         self.fresh.clear()
         self.again.clear()
 

@@ -41,7 +41,8 @@ class TransformersEngine:
     itself limited by the model's context. ``logprob`` of a completion is under the model itself, the end token
     included, before temperature and nucleus; ``token_count`` includes the end token too.
 
-    ``watch``, where it is set, hears the first request's text as it grows.
+    ``watch``, where it is set, hears the first request's text as it grows. ``before_silence`` is called when all that
+    was finished has been taken and the next batch begins.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class TransformersEngine:
         self.end_tokens = _end_tokens(self.tokenizer, self.model)
         self.in_flight = 0
         self.watch: Callable[[str], None] | None = None
+        self.before_silence: Callable[[], None] = lambda: None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion a request, batch by batch, shortest prompts first.
@@ -71,6 +73,7 @@ class TransformersEngine:
         """
         try:
             for batch in self._batches(self._encode(requests, sampling)):
+                self.before_silence()
                 self.in_flight = len(batch)
                 yield from self._decode_in_parts(batch, sampling)
         finally:

@@ -13,7 +13,7 @@ import json
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from training.domain.rows import FinishReason
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.engines.prompts import encode, with_template
 
+_SILENT_SECONDS = 0.5  # without a completion, after which ``before_silence`` is called
 _AHEAD = 1024  # requests handed to vLLM at a time: more than it runs at once, so that it never waits for more
 _CPU_CACHE_BYTES = 2 << 30  # of keys and values, where VLLM_CPU_KVCACHE_SPACE (GiB) does not say otherwise
 _CPU_STEP = 4096  # prompt tokens computed in one step
@@ -93,6 +94,7 @@ class VLLMEngine:
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.tokens = Tokens()
         self.in_flight = 0
+        self.before_silence: Callable[[], None] = lambda: None
         self._asked = 0
         # One thread for the engine's whole life: a computing thread brings its own pool of OpenMP threads along.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
@@ -112,7 +114,14 @@ class VLLMEngine:
         loop = self._thread.submit(self._work, requests, prompts, sampling, finished, enough)
         loop.add_done_callback(lambda _: finished.put(None))
         try:
-            while (came := finished.get()) is not None:
+            while True:
+                try:
+                    came = finished.get(timeout=_SILENT_SECONDS)
+                except queue.Empty:
+                    self.before_silence()
+                    continue
+                if came is None:
+                    break
                 number, output = came
                 yield self._completion(requests[number], output)
             self._raise(loop)

@@ -38,7 +38,8 @@ def evaluate(job: StageWork) -> dict[str, Any]:
         prompt_count=len(prompts),
     )
     probed = prompts[: job.config.evaluation.self_judge_prompts] if job.config.evaluation.self_judge else []
-    progress = Progress(job.keeper, unit="rows", **_counts(job, evaluation, prompts, probed, has_teacher, against))
+    done, total = _counts(job, evaluation, prompts, probed, has_teacher, against)
+    progress = Progress(job.keeper, unit="rows", done=done, total=total)
     job.generate(
         prompts,
         purpose=Response.Purpose.EVALUATION,
@@ -83,8 +84,8 @@ def _counts(
     probed: list[PromptRow],
     has_teacher: bool,
     against: Checkpoint | None,
-) -> dict[str, int]:
-    """How many rows the evaluation consists of, and how many are there already."""
+) -> tuple[int, int]:
+    """How many rows of the evaluation are there already, and of how many it consists."""
     probes = len(probed) * probe_sampling(job).n
     total = len(prompts) * (1 + has_teacher + bool(has_teacher and against)) + probes * (2 + has_teacher)
     if job.config.evaluation.held_to_people:
@@ -92,7 +93,7 @@ def _counts(
     total += rankings.missing(job, evaluation.checkpoint)
     responses = job.iteration.responses.filter(purpose__in=[Response.Purpose.EVALUATION, Response.Purpose.PROBE])
     judged = Judgement.objects.filter(response__in=responses.values("pk")).count()
-    return {"done": responses.count() + judged + evaluation.comparisons.count(), "total": total}
+    return responses.count() + judged + evaluation.comparisons.count(), total
 
 
 def probe_sampling(job: StageWork) -> CandidatesConfig:

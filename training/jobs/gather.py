@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Avg, Count, QuerySet, Sum
 
-from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response
+from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.keeping import Progress
@@ -15,6 +16,7 @@ from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.domain.self_instruct import MAX_WORDS, showable
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, look_at
+from training.jobs.overlap import TeacherMeanwhile
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.jobs.traffic import WatchedEngine
 from training.stages.prompts import FRUITLESS_ROUNDS, write_prompts
@@ -116,22 +118,23 @@ def collect_responses(job: StageWork) -> dict[str, Any]:
         return {"dataset": job.config.candidates.from_dataset}
     n = job.config.candidates.n
     progress = Progress(job.keeper, unit="responses", done=found, total=len(prompts) * n)
-    job.generate(
-        prompts,
-        purpose=Response.Purpose.CANDIDATE,
-        n=n,
-        section=job.config.candidates,
-        progress=progress,
-        checkpoint=job.start,
-    )
+    with TeacherMeanwhile(job, _AHEAD if found < progress.total else {}):
+        job.generate(
+            prompts,
+            purpose=Response.Purpose.CANDIDATE,
+            n=n,
+            section=job.config.candidates,
+            progress=progress,
+            checkpoint=job.start,
+        )
     return {}
 
 
-def demonstrate(job: StageWork) -> dict[str, Any]:
+def demonstrate(job: StageWork, ahead: Stage | None = None) -> dict[str, Any]:
     """The teacher's own response to every prompt (000 section 3.3)."""
     prompts = selectors.iteration_prompts(job.iteration)
     made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
-    progress = Progress(job.keeper, unit="responses", done=made, total=len(prompts))
+    progress = Progress(job.keeper, unit="responses", done=made, total=len(prompts), ahead=ahead)
     job.generate(prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress)
     return {"teacher": job.teacher_name}
 
@@ -145,13 +148,40 @@ def judge_candidates(job: StageWork) -> dict[str, Any]:
         stages.progress(job.attempt, done=found.count(), total=total, unit="judgements", rate=None)
         return _judgement_figures(found)
     checkpoint = job.start if source == Judgement.Source.SELF else None
-    made = Judgement.objects.filter(source=source, judge=job.judge_in_force, response__in=responses.values("pk"))
-    progress = JudgementProgress(
-        job, made, unit="judgements", done=made.count(), total=total, expected=total * job.config.judging.k
-    )
+    made = _judgements_in_force(job)
+    progress = _judging_progress(job, made, total)
     judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)
     progress.after_save()
     return {"judge": judge, **_judgement_figures(made), **look_at(job, {"judge": health_of(made)})}
+
+
+def _judge_ahead(job: StageWork, ahead: Stage) -> None:
+    """The remote teacher's scores for candidates while more of them are written."""
+    total = len(selectors.iteration_prompts(job.iteration)) * job.config.candidates.n
+    progress = _judging_progress(job, _judgements_in_force(job), total, ahead)
+    job.judge_as_they_come(job.candidates(), progress=progress)
+
+
+#: What a remote teacher can do of a stage while the student writes.
+_AHEAD: dict[str, Callable[[StageWork, Stage], object]] = {
+    Stage.Kind.JUDGEMENTS: _judge_ahead,
+    Stage.Kind.DEMONSTRATIONS: demonstrate,
+}
+
+
+def _judgements_in_force(job: StageWork) -> QuerySet[Judgement]:
+    return Judgement.objects.filter(
+        source=job.judging_source, judge=job.judge_in_force, response__in=job.candidates().values("pk")
+    )
+
+
+def _judging_progress(
+    job: StageWork, made: QuerySet[Judgement], total: int, ahead: Stage | None = None
+) -> JudgementProgress:
+    expected = total * job.config.judging.k
+    return JudgementProgress(
+        job, made, unit="judgements", done=made.count(), total=total, expected=expected, ahead=ahead
+    )
 
 
 def _parsed(judgements: QuerySet[Judgement]) -> tuple[int, int]:

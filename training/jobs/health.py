@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
-from alignment_app.models import Evaluation, Judgement
+from alignment_app.models import Evaluation, Judgement, Stage
 from alignment_app.services import events
 from alignment_app.services.keeping import Progress
 from training.domain import alarms
@@ -21,13 +21,21 @@ class JudgementProgress(Progress):
     """Progress that counts what the judge's replies held, and halts the run when too few hold a score."""
 
     def __init__(
-        self, job: StageWork, made: QuerySet[Judgement], *, unit: str, done: int, total: int, expected: int
+        self,
+        job: StageWork,
+        made: QuerySet[Judgement],
+        *,
+        unit: str,
+        done: int,
+        total: int,
+        expected: int,
+        ahead: Stage | None = None,
     ) -> None:
         """``expected``: the replies that there will be in all."""
         self.job, self.expected = job, expected
         samples = made.values_list("samples", flat=True)
         self.scores = Counter(sample["score"] for row in samples.iterator(chunk_size=2000) for sample in row)
-        super().__init__(job.keeper, unit=unit, done=done, total=total)
+        super().__init__(job.keeper, unit=unit, done=done, total=total, ahead=ahead)
 
     def tell(self) -> None:
         replies, unparsed = self.scores.total(), self.scores[None]

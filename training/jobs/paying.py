@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import cast
 
 from alignment_app.services.spending import Account, request_hash
 from training.domain.rows import FinishReason
 from training.domain.spending import Usage
-from training.engines.base import Completion, Request, Sampling
+from training.engines.base import Completion, Inflow, Request, Sampling
 from training.engines.metering import Call
 from training.engines.remote import RemoteEngine
 
@@ -28,26 +28,27 @@ class PaidEngine:
         """Requests that the provider has been sent and has not answered."""
         return self.engine.in_flight
 
+    @property
+    def before_silence(self) -> Callable[[], None]:
+        """See :class:`training.engines.base.TellsOfSilence`."""
+        return self.engine.before_silence
+
+    @before_silence.setter
+    def before_silence(self, told: Callable[[], None]) -> None:
+        self.engine.before_silence = told
+
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield what an earlier attempt was given already, then what the provider answers now."""
-        settings = asdict(sampling)
-        self._digests = {
-            (request.key, request.seed): request_hash(
-                self.account.model, self.engine.messages(request), request.seed, settings
-            )
-            for request in requests
-        }
-        kept = self.account.kept(list(self._digests.values()))
-        missing = []
-        for request in requests:
-            call = kept.get(self._digests[request.key, request.seed])
-            if call is None:
-                missing.append(request)
-                continue
-            ended = cast(FinishReason, call.finish_reason)
-            yield Completion(request.key, call.text, call.token_count, ended, request.seed)
+        """Yield what the run was given already for one of its requests, then what the provider answers now."""
+        return self._drawn(lambda: self.engine.generate(requests, sampling))
+
+    def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
+        """The same of requests that become known by and by."""
+        return self._drawn(lambda: self.engine.follow(inflow, sampling))
+
+    def _drawn(self, begin: Callable[[], Iterator[Completion]]) -> Iterator[Completion]:
+        self._digests = {}
         self.engine.meter = self
-        self._open = cast("Generator[Completion, None, None]", self.engine.generate(missing, sampling))
+        self._open = cast("Generator[Completion, None, None]", begin())
         try:
             yield from self._open
         finally:
@@ -63,6 +64,23 @@ class PaidEngine:
 
     def close(self) -> None:
         """The pool closes the engine itself."""
+
+    def known(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """See :class:`training.engines.metering.Meter`."""
+        settings = asdict(sampling)
+        digests = {
+            (request.key, request.seed): request_hash(
+                self.account.model, self.engine.messages(request), request.seed, settings
+            )
+            for request in requests
+        }
+        self._digests |= digests
+        kept = self.account.kept(list(digests.values()))
+        return [
+            Completion(key, call.text, call.token_count, cast(FinishReason, call.finish_reason), seed)
+            for (key, seed), digest in digests.items()
+            if (call := kept.get(digest))
+        ]
 
     def reserve(self, request: Request, worst: Usage) -> bool:
         """See :class:`training.engines.metering.Meter`."""

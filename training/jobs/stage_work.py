@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from django.db.models import QuerySet
 
@@ -15,7 +17,7 @@ from alignment_app.services.keeping import Keeper, Progress
 from alignment_app.services.spending import Account
 from training.config import EngineConfig, RunConfig, TeacherConfig
 from training.domain.judges import Judge
-from training.domain.rows import PromptRow
+from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
 from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
 from training.engines.base import Engine, EngineError, Sampling
@@ -23,9 +25,12 @@ from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
 from training.jobs.paying import PaidEngine
-from training.jobs.traffic import WatchedEngine
-from training.stages.judgements import JudgeItem, judge_responses
+from training.jobs.traffic import WatchedEngine, WatchedFollower
+from training.stages.judgements import JudgeItem, judge_as_they_come, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
+
+#: How often it is looked for responses that have been saved meanwhile.
+LOOK_SECONDS: Final = 0.3
 
 
 class Halt(Exception):
@@ -191,30 +196,72 @@ class StageWork:
             prompt_of=lambda draft: draft.prompt_id,
         )
 
-    def judge(self, responses: Any, *, source: str, checkpoint: Checkpoint | None, progress: Progress) -> str:
+    def judge(
+        self, responses: QuerySet[Response], *, source: str, checkpoint: Checkpoint | None, progress: Progress
+    ) -> str:
         """Save the judgements that are missing on these responses; returns the judge's name."""
-        config = self.config.judging
         judge = checkpoint.name if checkpoint else self.teacher_name
         todo = selectors.unjudged(responses, source=source, judge=self.judge_label(judge))
         if not todo:
             return judge
         engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
-        form = self.judge_of("judging.template")
-        items = [
+        form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
+        items = self._judge_items(todo, source)
+        prompt_of = {response.id: prompt.id for response, prompt in todo}
+        drafts = judge_responses(items, engine, form, sampling)
+        self._save_judgements(drafts, prompt_of, source=source, judge=judge, checkpoint=checkpoint, progress=progress)
+        return judge
+
+    def judge_as_they_come(self, responses: QuerySet[Response], *, progress: Progress) -> None:
+        """Save the remote teacher's judgements on these responses while more are written, until it is stopped."""
+        judge, source = self.teacher_name, Judgement.Source.TEACHER
+        teacher = self.teacher()
+        assert isinstance(teacher, PaidEngine)
+        prompt_of: dict[int, int] = {}
+        seen, look_at = 0, 0.0
+
+        def arrivals() -> list[JudgeItem]:
+            nonlocal seen, look_at
+            if time.monotonic() < look_at:
+                return []
+            todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=self.judge_label(judge))
+            seen = max((response.id for response, _ in todo), default=seen)
+            look_at = time.monotonic() + LOOK_SECONDS
+            prompt_of.update((response.id, prompt.id) for response, prompt in todo)
+            return self._judge_items(todo, source)
+
+        form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
+        drafts = judge_as_they_come(arrivals, WatchedFollower(teacher, progress), form, sampling)
+        self._save_judgements(drafts, prompt_of, source=source, judge=judge, checkpoint=None, progress=progress)
+
+    def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str) -> list[JudgeItem]:
+        draws = range(self.config.judging.k)
+        return [
             JudgeItem(
                 response,
                 prompt,
-                tuple(self.seed(f"judge {source}", prompt.words, response.index, k) for k in range(config.k)),
+                tuple(self.seed(f"judge {source}", prompt.words, response.index, draw) for draw in draws),
             )
             for response, prompt in todo
         ]
-        prompt_of = {response.id: prompt.id for response, prompt in todo}
+
+    def _save_judgements(
+        self,
+        drafts: Iterator[JudgementDraft],
+        prompt_of: Mapping[int, int],
+        *,
+        source: str,
+        judge: str,
+        checkpoint: Checkpoint | None,
+        progress: Progress,
+    ) -> None:
+        form = self.judge_of("judging.template")
         progress.save_as_they_come(
-            judge_responses(items, engine, form, self.sampling(config)),
-            lambda drafts: rows.save_judgements(
+            drafts,
+            lambda some: rows.save_judgements(
                 self.attempt,
                 self.iteration,
-                drafts,
+                some,
                 source=source,
                 judge=self.judge_label(judge),
                 checkpoint=checkpoint,
@@ -223,7 +270,6 @@ class StageWork:
             ),
             prompt_of=lambda draft: prompt_of[draft.response_id],
         )
-        return judge
 
     def judge_label(self, judge: str) -> str:
         """A judge's name within the record: recorded responses are shared by runs, their judges are not."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from alignment_app.services.keeping import Progress
-from training.engines.base import Completion, Engine, Request, Sampling
+from training.engines.base import Completion, Engine, FollowingEngine, Inflow, Request, Sampling, TellsOfSilence
 
 WINDOW_SECONDS = 10.0
 
@@ -20,6 +20,8 @@ class WatchedEngine:
         self._tokens = 0
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         progress.live = self.figures
+        if isinstance(engine, TellsOfSilence):
+            engine.before_silence = progress.before_silence
 
     @property
     def in_flight(self) -> int:
@@ -28,7 +30,9 @@ class WatchedEngine:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """The engine's completions, counted."""
-        stream = self.engine.generate(requests, sampling)
+        return self._counted(self.engine.generate(requests, sampling))
+
+    def _counted(self, stream: Iterator[Completion]) -> Iterator[Completion]:
         try:
             for completion in stream:
                 self._tokens += completion.token_count
@@ -49,3 +53,15 @@ class WatchedEngine:
 
     def close(self) -> None:
         """Whoever made the engine closes it."""
+
+
+class WatchedFollower(WatchedEngine):
+    """A watched engine that begins before all its requests are known."""
+
+    def __init__(self, engine: FollowingEngine, progress: Progress) -> None:
+        super().__init__(engine, progress)
+        self._follower = engine
+
+    def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
+        """The engine's completions, counted."""
+        return self._counted(self._follower.follow(inflow, sampling))

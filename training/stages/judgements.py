@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from training.domain.judges import Judge
 from training.domain.judging import average
 from training.domain.rows import JudgementDraft, JudgementSample, PromptRow, ResponseRow
-from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
+from training.engines.base import Completion, Engine, FollowingEngine, Request, Sampling, Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +30,61 @@ def judge_responses(
     responses stay unjudged too, and :class:`training.engines.base.Unanswered` is raised after the last that came, so
     that a later attempt asks again.
     """
-    calls: list[Request] = []
-    for number, item in enumerate(items):
-        prompt = judge.render(item.prompt.text, item.response.text)
-        calls += [
-            Request(f"{number}:{k}", ({"role": "user", "content": prompt},), seed) for k, seed in enumerate(item.seeds)
-        ]
-    replies: dict[int, list[Completion]] = {}
-    lost: list[Completion] = []
-    for completion in engine.generate(calls, sampling):
-        number = int(completion.key.split(":")[0])
-        received = replies.setdefault(number, [])
-        received.append(completion)
-        if len(received) == len(items[number].seeds):
-            whole = replies.pop(number)
-            if unanswered := [reply for reply in whole if reply.finish_reason == "error" and not reply.refused]:
-                lost += unanswered
-            elif draft := _judgement(items[number], whole, judge):
-                yield draft
-    if lost:
-        raise Unanswered.of(lost)
+    judging = _Judging(judge)
+    return judging.drafts(engine.generate(judging.requests(items), sampling))
+
+
+def judge_as_they_come(
+    inflow: Callable[[], Sequence[JudgeItem] | None], engine: FollowingEngine, judge: Judge, sampling: Sampling
+) -> Iterator[JudgementDraft]:
+    """The same of responses that are still being written.
+
+    ``inflow`` gives those that came since it was last asked, and ``None`` once no more will come.
+    """
+    judging = _Judging(judge)
+
+    def requests() -> list[Request] | None:
+        items = inflow()
+        return None if items is None else judging.requests(items)
+
+    return judging.drafts(engine.follow(requests, sampling))
+
+
+class _Judging:
+    """Which replies belong to which response."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.items: list[JudgeItem] = []
+
+    def requests(self, items: Sequence[JudgeItem]) -> list[Request]:
+        """What to ask about these responses, a request a seed."""
+        calls: list[Request] = []
+        for number, item in enumerate(items, start=len(self.items)):
+            prompt = self.judge.render(item.prompt.text, item.response.text)
+            calls += [
+                Request(f"{number}:{k}", ({"role": "user", "content": prompt},), seed)
+                for k, seed in enumerate(item.seeds)
+            ]
+        self.items += items
+        return calls
+
+    def drafts(self, completions: Iterator[Completion]) -> Iterator[JudgementDraft]:
+        """A judgement of each response whose replies have all come."""
+        replies: dict[int, list[Completion]] = {}
+        lost: list[Completion] = []
+        for completion in completions:
+            number = int(completion.key.split(":")[0])
+            received = replies.setdefault(number, [])
+            received.append(completion)
+            if len(received) == len(self.items[number].seeds):
+                whole = replies.pop(number)
+                if unanswered := [reply for reply in whole if reply.finish_reason == "error" and not reply.refused]:
+                    lost += unanswered
+                elif draft := _judgement(self.items[number], whole, self.judge):
+                    yield draft
+        if lost:
+            raise Unanswered.of(lost)
 
 
 def _judgement(item: JudgeItem, received: list[Completion], judge: Judge) -> JudgementDraft | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -26,7 +26,7 @@ from training.config import RunConfig
 from training.domain.secret import Secret
 from training.domain.spending import Usage
 from training.engines import EngineSpec, create_engine, student_spec
-from training.engines.base import BudgetReached, EngineError, Request, Sampling, Unanswered
+from training.engines.base import BudgetReached, Completion, EngineError, Request, Sampling, Unanswered
 from training.engines.gemini import CATEGORIES, GeminiEngine
 from training.engines.metering import Call
 from training.engines.openai_compatible import OpenAICompatibleEngine
@@ -68,6 +68,10 @@ class Tally:
 
     def __init__(self, tokens: int = 10**9) -> None:
         self.tokens, self.reserved, self.calls = tokens, 0, list[Call]()
+        self.before: dict[str, Completion] = {}
+
+    def known(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        return [self.before[request.key] for request in requests if request.key in self.before]
 
     def reserve(self, request: Request, worst: Usage) -> bool:
         if sum(call.usage.tokens for call in self.calls) + self.reserved + worst.tokens > self.tokens:
@@ -367,4 +371,48 @@ def test_a_generation_that_waits_hears_that_it_is_to_stop(serve: Serve) -> None:
     engine.should_stop = lambda: time.monotonic() - began > 0.2
     with pytest.raises(Unanswered, match="asked to stop"):
         list(engine.generate(requests("a"), SAMPLING))
+    engine.close()
+
+
+def test_requests_that_come_by_and_by_are_asked_as_they_come(serve: Serve) -> None:
+    engine = openai(serve(lambda text, _: chat(f"re: {text}")), concurrency=2)
+    engine.meter = tally = Tally()
+    tally.before["c"] = Completion("c", "known", 1, "stop", 0)
+    batches = iter([requests("a", "b"), [], requests("c", "d"), None])
+    heard: list[str] = []
+
+    def inflow() -> Sequence[Request] | None:
+        heard.append("asked")
+        return next(batches)
+
+    found = {completion.key: completion.text for completion in engine.follow(inflow, SAMPLING)}
+    assert found == {"a": "re: a", "b": "re: b", "c": "known", "d": "re: d"}
+    assert len(heard) == 4
+    assert len(tally.calls) == 3  # what is known is not paid for again
+    engine.close()
+
+
+def test_a_generation_that_has_enough_takes_in_what_is_in_flight_and_begins_nothing_more(serve: Serve) -> None:
+    sent, has_enough = threading.Event(), threading.Event()
+
+    def answer(text: str, number: int) -> Reply:
+        if text != "in flight":
+            return OPENAI_TROUBLES["503"]  # it would be asked again
+        sent.set()
+        has_enough.wait(20)
+        return chat("late, and kept")
+
+    def enough() -> bool:
+        if sent.is_set():
+            has_enough.set()
+        return sent.is_set()
+
+    server = serve(answer)
+    engine = openai(server, concurrency=2, base_delay=0.2, max_delay=0.2)
+    engine.has_enough = enough
+    completions = engine.generate(requests("in flight", "failing", "not begun"), SAMPLING)
+    assert next(iter(completions)).text == "late, and kept"
+    with pytest.raises(Unanswered, match="No more was wanted"):
+        next(iter(completions))
+    assert server.seen["not begun"] == 0
     engine.close()

@@ -46,6 +46,16 @@ def test_every_request_comes_back_once(engine: TransformersEngine) -> None:
     assert list(engine.generate([], SAMPLED)) == []
 
 
+def test_it_says_when_a_batch_begins_and_nothing_will_come_for_a_while(engine: TransformersEngine) -> None:
+    drawn: list[Completion] = []
+    told: list[int] = []
+    engine.batch_size, engine.before_silence = 2, lambda: told.append(len(drawn))
+    for completion in engine.generate(_requests(5), SAMPLED):
+        drawn.append(completion)
+    engine.batch_size, engine.before_silence = 16, lambda: None
+    assert told == [0, 2, 4]
+
+
 def test_a_request_gives_the_same_text_alone_and_in_any_batch(engine: TransformersEngine) -> None:
     requests = _requests(12, copies=3)
     together = _by_key(list(engine.generate(requests, SAMPLED)))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +20,6 @@ from alignment_app.models import (
     Judgement,
     PreferencePair,
     ProviderKey,
-    Response,
     Run,
     Stage,
     StageAttempt,
@@ -31,39 +28,15 @@ from alignment_app.models import (
 from alignment_app.services import keys, people, runs, spending, stages
 from alignment_app.services.errors import Refused
 from tests.little import make_datasets
+from tests.paid_teacher import Teacher, drive, paid_config, rows_of
 from tests.providers import GEMINI_TROUBLES, Provider, Reply, as_json, candidate, chat
 from training.config import ConfigError, RunConfig
 from training.domain.spending import Usage
-from training.jobs import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PLAIN_KEY = "planted-key-5f1c9b7e"
 PROMPTS = 12
-
-
-class Teacher:
-    """A server that speaks Gemini's protocol: the same answer to the same request, and a tenth that fails at first."""
-
-    def __init__(self) -> None:
-        self.troubled = False
-        self.failing: dict[str, Reply] = {}
-        self.special: Callable[[str, int], Reply | None] = lambda text, number: None
-        self.server = Provider(self.answer)
-
-    def answer(self, text: str, number: int, body: dict[str, Any]) -> Reply:
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-        if (reply := self.special(text, number)) is not None:
-            return reply
-        if self.troubled and int(digest, 16) % 10 == 0 and number <= 2:
-            with self.server.lock:
-                way = list(GEMINI_TROUBLES.values())[len(self.failing) % len(GEMINI_TROUBLES)]
-                return self.failing.setdefault(digest, way)
-        if "additive 5-point" in text:
-            return candidate(
-                f"It is as it is.\nScore: {int(digest[:6], 16) % 6}", prompt=300, completion=11, thoughts=2
-            )
-        return candidate(f"A full answer, number {int(digest[:4], 16)}.", prompt=12, completion=9, thoughts=0)
 
 
 @pytest.fixture
@@ -85,54 +58,10 @@ def launch(little_student: Path, db: None, teacher: Teacher, admin: Any) -> Call
     keys.store("proof", "gemini", teacher.server.address, PLAIN_KEY, by=admin)
 
     def go(*, paid: dict[str, Any] | None = None, **changes: Any) -> Run:
-        asked = {"kind": "gemini", "model": "gemini-x", "base_url": teacher.server.address, "key": "proof"}
-        data: dict[str, Any] = {
-            "name": "paid",
-            "paradigm": "teacher_reward",
-            "iterations": 1,
-            "seed": 3,
-            "student": {"model": str(little_student), "max_length": 2048},
-            "teacher": {**asked, "concurrency": 16, **(paid or {})},
-            "sft": {"enabled": False},
-            "prompts": {"dataset": "train", "count": PROMPTS},
-            "candidates": {"n": 4, "max_new_tokens": 6, "temperature": 1.0},
-            "judging": {"k": 4, "max_new_tokens": 40},
-            "training": {"batch_size": 4, "micro_batch_size": 4, "learning_rate": 1e-3},
-            "evaluation": {"enabled": False},
-        }
-        run = runs.launch(RunConfig.parse({**data, **changes}))
+        run = runs.launch(paid_config(little_student, teacher.server.address, prompts=PROMPTS, paid=paid, **changes))
         return drive(run)
 
     return go
-
-
-def drive(run: Run) -> Run:
-    """What the workers of all queues would do, one after the other."""
-    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
-        work(run.pk, stage.queue)
-    run.refresh_from_db()
-    return run
-
-
-def rows_of(run: Run) -> dict[str, Any]:
-    """Every row of a run as what it says, without record ids."""
-    iteration = run.iterations.get(number=1)
-    answers = Response.objects.filter(iteration=iteration)
-    judged = Judgement.objects.filter(iteration=iteration)
-    pairs = PreferencePair.objects.filter(iteration=iteration)
-    return {
-        "responses": sorted(
-            answers.values_list("prompt__text", "purpose", "source", "index", "text", "seed", "token_count")
-        ),
-        "judgements": sorted(
-            (row.response.prompt.text, row.response.index, json.dumps(row.samples), row.score, row.spread)
-            for row in judged.select_related("response__prompt")
-        ),
-        "pairs": sorted(
-            pairs.values_list("prompt__text", "chosen__text", "rejected__text", "chosen_score", "rejected_score")
-        ),
-        "frozen": iteration.snapshot.content_hash,
-    }
 
 
 @pytest.mark.parametrize("paradigm", ["teacher_reward", "teacher_demonstration"])

@@ -1,0 +1,277 @@
+"""A remote teacher that works while the student still writes: the same rows, and troubles wait for their own stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from alignment_app.models import Judgement, Response, Run, RunEvent, Stage, StageAttempt, TeacherCall
+from alignment_app.services import keys, runs, spending, stages
+from tests.little import make_datasets
+from tests.paid_teacher import Teacher, drive, paid_config, rows_of
+from tests.providers import Provider, Reply, as_json, candidate, chat
+from training.jobs import gather, work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PROMPTS, N, K = 12, 4, 2
+PATIENCE = 20.0
+
+
+class Student:
+    """A server that is the student, slowly enough that rows are saved meanwhile; its last answers wait for an event."""
+
+    def __init__(self, holds: int) -> None:
+        self.let_go = threading.Event()
+        self.served = 0
+        self.held_in_vain = False
+        self.holds = holds
+        self.server = Provider(self.answer)
+
+    def answer(self, text: str, number: int, body: dict[str, Any]) -> Reply:
+        with self.server.lock:
+            self.served += 1
+            is_last = self.served > PROMPTS * N - self.holds
+        if not is_last:
+            time.sleep(0.1)
+        elif not self.let_go.wait(PATIENCE):
+            self.held_in_vain = True
+        return chat(f"Maybe {body['seed'] % 97}.")
+
+
+@pytest.fixture
+def teacher() -> Iterator[Teacher]:
+    made = Teacher()
+    yield made
+    made.server.close()
+
+
+@pytest.fixture
+def student() -> Iterator[Student]:
+    made = Student(holds=4)
+    yield made
+    made.let_go.set()
+    made.server.close()
+
+
+@pytest.fixture
+def start(
+    little_student: Path, db: None, teacher: Teacher, student: Student, django_user_model: Any
+) -> Callable[..., Run]:
+    """Launches a small run that nobody has worked on yet."""
+    admin = django_user_model.objects.create_superuser("ada", password="x")
+    make_datasets(train=PROMPTS)
+    keys.store("proof", "gemini", teacher.server.address, "planted-key-5f1c9b7e", by=admin)
+
+    def go(**changes: Any) -> Run:
+        student.served, student.held_in_vain = 0, False
+        settings: dict[str, Any] = {
+            "engine": {"kind": "openai_compatible", "base_url": student.server.address + "/v1", "batch_size": 4},
+            "candidates": {"n": N, "max_new_tokens": 6, "temperature": 1.0},
+            "judging": {"k": K, "max_new_tokens": 40},
+        }
+        config = paid_config(little_student, teacher.server.address, prompts=PROMPTS, **(settings | changes))
+        return runs.launch(config)
+
+    return go
+
+
+@contextmanager
+def once_ahead(made: Callable[[], bool], then: Callable[[], object]) -> Iterator[None]:
+    """Somebody else, who does something as soon as rows of the later stage are there while the student still writes."""
+    seen: list[bool] = []
+
+    def watch() -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and not seen:
+            if made():
+                seen.append(True)
+                then()
+            time.sleep(0.02)
+        connection.close()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    assert seen, "nothing was made ahead"
+
+
+def judged() -> bool:
+    return Judgement.objects.count() >= 8
+
+
+def demonstrated() -> bool:
+    return Response.objects.filter(purpose=Response.Purpose.DEMONSTRATION).count() >= 8
+
+
+def ended_early(run: Run) -> bool:
+    return any("ended early" in event.payload["text"] for event in run.events.filter(kind="log"))
+
+
+def stage_of(run: Run, kind: str) -> Stage:
+    return Stage.objects.get(iteration__run=run, kind=kind, iteration__number=1)
+
+
+@pytest.mark.parametrize(
+    ("paradigm", "kind", "made", "rows"),
+    [("teacher_reward", "judgements", judged, 48), ("teacher_demonstration", "demonstrations", demonstrated, 12)],
+)
+def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_comes_after_it(
+    start: Callable[..., Run],
+    student: Student,
+    monkeypatch: pytest.MonkeyPatch,
+    paradigm: str,
+    kind: str,
+    made: Callable[[], bool],
+    rows: int,
+) -> None:
+    run = start(paradigm=paradigm)
+    with once_ahead(made, student.let_go.set):
+        run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert not student.held_in_vain
+    asked = rows * K if paradigm == "teacher_reward" else rows
+    calls = TeacherCall.objects.filter(run=run)
+    assert calls.count() == asked  # nothing is paid twice
+    assert set(calls.values_list("text", "finish_reason")) == {("", "")}  # the rows hold the texts now
+    assert calls.filter(attempt__stage__kind="responses").count() >= 8
+
+    # The page heard of it while the stage itself was still to come, and that it rests when the student is through.
+    told = [
+        event.payload
+        for event in RunEvent.objects.filter(run=run, kind=RunEvent.Kind.STAGE).order_by("seq")
+        if event.payload["kind"] == kind and event.payload["status"] == "pending" and event.payload["total"]
+    ]
+    assert told[-1]["done"] >= 8
+    assert told[-1]["total"] == rows
+    assert (told[-1]["rate"], told[-1]["detail"]["in_flight"]) == (None, 0)
+    assert stage_of(run, kind).done == rows
+
+    monkeypatch.setattr(gather, "_AHEAD", {})
+    after = drive(start(paradigm=paradigm))
+    assert not TeacherCall.objects.filter(run=after, attempt__stage__kind="responses").exists()
+    assert rows_of(run) == rows_of(after)
+
+
+def test_what_has_come_is_saved_and_judged_though_the_rest_keeps_everybody_waiting(
+    start: Callable[..., Run], student: Student
+) -> None:
+    run = start()
+    came = PROMPTS * N - student.holds
+
+    def all_of_it() -> bool:
+        return Response.objects.filter(iteration__run=run).count() == Judgement.objects.count() == came
+
+    with once_ahead(all_of_it, student.let_go.set):
+        work(run.pk, "light")
+        work(run.pk, "generation")
+    assert not student.held_in_vain
+
+
+def test_a_judge_that_gives_no_scores_ends_its_work_ahead_and_pauses_the_run_in_its_own_stage(
+    start: Callable[..., Run], teacher: Teacher, student: Student
+) -> None:
+    teacher.special = lambda text, _: candidate("I would rather not say.")
+    run = start(judging={"k": K, "max_new_tokens": 40, "min_replies": 10})
+    with once_ahead(lambda: ended_early(run), student.let_go.set):
+        run = drive(run)
+    assert run.status == Run.Status.PAUSED
+    assert "held a score" in run.status_reason
+    assert stage_of(run, "responses").status == Stage.Status.DONE
+    assert stage_of(run, "judgements").status == Stage.Status.STOPPED
+    assert Response.objects.filter(iteration__run=run).count() == PROMPTS * N
+    assert TeacherCall.objects.filter(attempt__stage__kind="responses").count() < PROMPTS * N * K
+
+
+def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_the_teachers_turn(
+    start: Callable[..., Run], teacher: Teacher, student: Student
+) -> None:
+    student.let_go.set()
+    wanted = rows_of(drive(start()))
+    student.let_go.clear()
+    run = start(paid={"budget_tokens": 12_000})
+    with once_ahead(lambda: ended_early(run), student.let_go.set):
+        run = drive(run)
+    assert run.status == Run.Status.PAUSED
+    assert "budget is used up" in run.status_reason
+    assert stage_of(run, "responses").status == Stage.Status.DONE
+    assert 0 < spending.totals(run.pk)["tokens"] <= 12_000
+    spending.set_budget(run, tokens=10**6, usd=None)
+    runs.resume(run)
+    run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert rows_of(run) == wanted
+    # Replies of a judgement that was not whole when the money ran out were kept: nothing was asked twice.
+    assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * N * K
+
+
+def test_a_refused_key_lets_the_student_end_and_fails_the_stage_that_needs_it(
+    start: Callable[..., Run], teacher: Teacher, student: Student
+) -> None:
+    teacher.special = lambda *_: as_json({"error": {"message": "API key not valid", "code": 401}}, 401)
+    run = start()
+    with once_ahead(lambda: ended_early(run), student.let_go.set):
+        run = drive(run)
+    assert run.status == Run.Status.FAILED
+    assert "refused the key" in run.status_reason
+    assert stage_of(run, "responses").status == Stage.Status.DONE
+
+
+def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
+    start: Callable[..., Run], teacher: Teacher, student: Student
+) -> None:
+    run = start()
+
+    def pause() -> None:
+        runs.pause(run)
+        while stage_of(run, "judgements").rate is not None:  # the teacher stops though the student still writes
+            time.sleep(0.02)
+        student.let_go.set()
+
+    with once_ahead(judged, pause):
+        run = drive(run)
+    assert run.status == Run.Status.PAUSED
+    ahead = stage_of(run, "judgements")
+    assert (ahead.status, ahead.rate) == (Stage.Status.PENDING, None)
+    kept = Judgement.objects.count()
+    assert kept >= 8
+    runs.resume(run)
+    run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * N * K
+    assert rows_of(run) == rows_of(drive(start()))
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing_more_from_either_and_its_heir_makes_no_row_twice(
+    start: Callable[..., Run], teacher: Teacher, student: Student
+) -> None:
+    run = start()
+    kept: list[int] = []
+
+    def take_away() -> None:
+        (attempt,) = StageAttempt.objects.filter(stage__iteration__run=run, outcome="open")
+        stages.crash(attempt, "taken away")
+        kept.append(Judgement.objects.count())
+        Run.objects.filter(pk=run.pk).update(status=Run.Status.PAUSED)  # no heir yet
+        student.let_go.set()
+
+    work(run.pk, "light")
+    with once_ahead(judged, take_away):
+        work(run.pk, "generation")
+    assert Judgement.objects.count() == kept[0]
+    assert stage_of(run, "judgements").rate is None
+    Run.objects.filter(pk=run.pk).update(status=Run.Status.QUEUED)
+    run = drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert Judgement.objects.filter(iteration__run=run).count() == PROMPTS * N
+    assert rows_of(run) == rows_of(drive(start()))
