@@ -263,14 +263,18 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
     count, note = "", ""
     if stage.status == status.DONE:
         count, note = _found(stage, checkpoint)
-    elif stage.status in (status.RUNNING, status.STOPPED, status.QUEUED) and (stage.total or stage.done):
+    elif stage.status in (status.RUNNING, status.STOPPED, status.QUEUED, status.PENDING) and (
+        stage.total or stage.done
+    ):
         count = f"{number(stage.done)} of {number(stage.total)}" if stage.total else number(stage.done)
         if stage.status == status.RUNNING:
             note = ", ".join(filter(None, (rate(stage.rate), wording.time_left(stage_seconds_left(stage)))))
         elif stage.status == status.STOPPED:
             note = run.get_status_display().lower()
-        else:
+        elif stage.status == status.QUEUED:
             note = "queued"
+        elif stage.rate:  # a remote teacher is ahead of its turn
+            note = f"meanwhile, {rate(stage.rate)}"
     elif stage.status == status.QUEUED:
         count = "queued"
     elif stage.status == status.RUNNING:
@@ -286,7 +290,9 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
         share=100 * runs.share_done(stage),
         count=count,
         note=note,
-        traffic=_traffic(stage) if stage.status == status.RUNNING else "",
+        traffic=_traffic(stage)
+        if stage.status == status.RUNNING or (stage.status == status.PENDING and stage.rate)
+        else "",
         has_samples=stage.kind not in (Stage.Kind.SFT, Stage.Kind.IFT, Stage.Kind.TRAINING)
         and (stage.done > 0 or stage.status in (status.DONE, status.WAITING)),
     )

@@ -47,10 +47,10 @@ def stage_seconds_left(stage: Stage) -> float | None:
 def time_left(run: Run, stages: Sequence[Stage]) -> TimeLeft | None:
     """Time left, from the speed of the stage at work and what is known of those to come.
 
-    A stage to come is taken to last as long as the last one of its kind in this run, else as in the newest finished run
-    of the same settings, else as the estimate says, corrected by how far that was off until now. Where none of them
-    knows, only the stage at work is foretold, once its speed is known. How long people review is not foretold: the time
-    is until they are asked.
+    A stage that a remote teacher works on before its turn goes on at the speed that it has. Another is taken to last as
+    long as the last one of its kind in this run, else as in the newest finished run of the same settings, else as the
+    estimate says, corrected by how far that was off until now. Where none of them knows, only the stage at work is
+    foretold, once its speed is known. How long people review is not foretold: the time is until they are asked.
     """
     ahead = [stage for stage in stages if stage.status not in (Stage.Status.DONE, Stage.Status.SKIPPED)]
     if not ahead:
@@ -61,11 +61,20 @@ def time_left(run: Run, stages: Sequence[Stage]) -> TimeLeft | None:
     for stage in ahead if now is None else ahead[1:]:
         if stage.kind == Stage.Kind.REVIEW:
             break
-        seconds = foresee(stage)
+        seconds = _left_after(now or 0.0, stage)
+        if seconds is None:
+            seconds = foresee(stage)
         if seconds is None:
             return TimeLeft(now, whole=False) if now is not None else None
         total += seconds
     return TimeLeft(total, whole=True)
+
+
+def _left_after(now: float, stage: Stage) -> float | None:
+    """What will be left of a stage to come that is worked on already, ``now`` seconds from now; else None."""
+    if stage.status != Stage.Status.PENDING or not stage.rate:
+        return None
+    return max(0.0, (stage.total - stage.done) / stage.rate - now)
 
 
 def _foresight(run: Run, stages: Sequence[Stage]) -> Callable[[Stage], float | None]:

@@ -130,7 +130,8 @@ function onStage(stage) {
     refresh("costs", 400);
     return;
   }
-  if (stage.status !== "running") return;
+  const isAhead = stage.status === "pending" && stage.total > 0; // a remote teacher works on it before its turn
+  if (stage.status !== "running" && !isAhead) return;
   if (stage.kind === "training") refresh("choices", 3000);
   if (stage.detail?.health) refresh("health", 3000);
   if (!at("costs").hidden) refresh("costs", 1500);
@@ -138,8 +139,11 @@ function onStage(stage) {
   const share = stage.total ? Math.min(100, (100 * stage.done) / stage.total) : 0;
   item.querySelector(".pie").setAttribute("stroke-dasharray", `${share.toFixed(1)} 200`);
   setText(item.querySelector("[data-count]"), stage.total ? `${count(stage.done)} of ${count(stage.total)}` : count(stage.done));
-  setText(item.querySelector("[data-note]"), [speed(stage.rate), left(stage.seconds_left)].filter(Boolean).join(", "));
-  setText(item.querySelector("[data-traffic]"), traffic(stage));
+  const pace = speed(stage.rate);
+  const note = isAhead ? [pace && "meanwhile", pace] : [pace, left(stage.seconds_left)];
+  setText(item.querySelector("[data-note]"), note.filter(Boolean).join(", "));
+  setText(item.querySelector("[data-traffic]"), isAhead && !pace ? "" : traffic(stage));
+  if (stage.done && SAMPLED.has(stage.kind) && !item.querySelector("a")) refresh("loop", 1000); // with a link to them
   refresh("head", 5000); // the time left of the whole run
 }
 

@@ -67,6 +67,24 @@ def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_s
     assert "80 to go, 64 in flight, 1,433 tokens/s" in text.replace("\N{NO-BREAK SPACE}", " ")
 
 
+def test_a_stage_that_a_remote_teacher_works_on_before_its_turn_shows_how_far_it_is(lead: Client) -> None:
+    run = Story.launch(name="ahead").until(1, "responses", 0.5).run
+    ahead = Stage.objects.get(iteration__run=run, kind="judgements", iteration__number=1)
+    ahead.done, ahead.total, ahead.unit, ahead.rate = 31, 159, "judgements", 4.0
+    ahead.detail = {"tokens_per_second": 66.0, "in_flight": 16}
+    ahead.save()
+    text = page(lead, run).replace("\N{NO-BREAK SPACE}", " ")
+    assert "31 of 159" in text
+    assert "meanwhile, 4.0/s" in text
+    assert "128 to go, 16 in flight, 66 tokens/s" in text
+    # It rests: how far it came stays.
+    Stage.objects.filter(pk=ahead.pk).update(rate=None)
+    text = page(lead, run)
+    assert "31 of 159" in text
+    assert "meanwhile" not in text
+    assert "in\N{NO-BREAK SPACE}flight" not in text
+
+
 def test_a_reload_is_drawn_up_to_the_newest_event(lead: Client) -> None:
     run = Story.launch().until(1, "training", 0.5).run
     first = page(lead, run)

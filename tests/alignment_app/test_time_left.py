@@ -63,5 +63,18 @@ def test_time_is_foretold_until_people_are_asked() -> None:
     assert left.seconds == pytest.approx(35 + 1, abs=2)
 
 
+def test_what_a_remote_teacher_does_meanwhile_is_not_waited_for_twice() -> None:
+    run = Story.launch().until(2, "responses", 0.5).run
+    alone = left_of(run)
+    ahead = Stage.objects.get(iteration__run=run, kind="judgements", iteration__number=2)
+    ahead.done, ahead.total, ahead.rate = 40, 160, 4.0
+    ahead.save()
+    left = left_of(run)
+    assert alone is not None
+    assert left is not None
+    # 25 s of responses are left, and 30 s of judgements at this speed: 5 s after the responses, and not all their 70 s.
+    assert alone.seconds - left.seconds == pytest.approx(70 - 5, abs=2)
+
+
 def test_a_finished_run_has_no_time_left() -> None:
     assert left_of(Story.launch().to_the_end().run) is None

@@ -11,6 +11,7 @@ import pytest
 
 from training.config import RunConfig, preset_data, preset_names
 from training.estimate import Estimate, estimate
+from training.estimate.teacher import REMOTE_SECONDS
 from training.hardware import Gpu, Hardware
 from training.model_size import KNOWN, model_size
 
@@ -99,6 +100,17 @@ def test_requests_to_a_paid_teacher_are_counted() -> None:
     result = estimate(RunConfig.parse(preset_data("phi2-gemini-teacher-reward")), SERVER)
     # 1,000 prompts × 4 × 3 replies, 200 + 800 answers × 3 replies at M1 and at M2, 200 comparisons in both orders.
     assert any("18,400 requests" in note for note in result.notes)
+
+
+def test_a_remote_teacher_judges_while_the_student_writes() -> None:
+    def parts(hardware: Hardware, **teacher: object) -> tuple[float, float]:
+        data = preset_data("phi2-gemini-teacher-reward")
+        found = dict(estimate(RunConfig.parse(data | {"teacher": data["teacher"] | teacher}), hardware).parts)
+        return found["M2: responses"], found["M2: judgements"]
+
+    one, four = parts(SERVER, concurrency=1), parts(SERVER, concurrency=4)
+    assert sum(one) == pytest.approx(4 * sum(four))  # the judging begins with the responses, and ends after them
+    assert parts(LAPTOP, concurrency=256)[1] == REMOTE_SECONDS  # the student takes longer: the last request is left
 
 
 def test_a_self_refined_loss_takes_about_a_quarter_longer_to_train() -> None:

@@ -22,6 +22,7 @@ from training.estimate.counts import (
 )
 from training.estimate.teacher import REMOTE_SECONDS
 from training.model_size import ModelSize
+from training.plan import REMOTE_TEACHERS
 from training.speed import Speed
 
 
@@ -67,18 +68,26 @@ def _towards_pairs(
     steps: list[tuple[str, float]] = []
     if config.prompts.source == "self_instruct" and counts.responses:
         steps.append(("prompts", speed.generation(size, counts.prompts, SHOT_TOKENS, prompt_tokens(config))))
-    steps.append(("responses", speed.generation(size, counts.responses, prompt_tokens(config), length)))
+    written = speed.generation(size, counts.responses, prompt_tokens(config), length)
+    steps.append(("responses", written))
     if config.paradigm == "teacher_demonstration" and counts.prompts:
-        steps.append(
-            ("demonstrations", _by_teacher(config, counts.prompts, prompt_tokens(config), length, teacher, speed))
-        )
+        shown = _by_teacher(config, counts.prompts, prompt_tokens(config), length, teacher, speed)
+        steps.append(("demonstrations", _after(written, shown, config)))
     replies = counts.judged * config.judging.k
     prompt, reply = judge_prompt_tokens(config) + length, judgement_tokens(config)
     if config.paradigm == "self_reward":
         steps.append(("judgements", speed.generation(size, replies, prompt, reply, shared=config.judging.k)))
     else:
-        steps.append(("judgements", _by_teacher(config, replies, prompt, reply, teacher, speed)))
+        judged = _by_teacher(config, replies, prompt, reply, teacher, speed)
+        steps.append(("judgements", _after(written, judged, config)))
     return steps
+
+
+def _after(written: float, seconds: float, config: RunConfig) -> float:
+    """What is left of a teacher's work when the student has written; a remote one works meanwhile."""
+    if config.teacher.kind not in REMOTE_TEACHERS or not seconds:
+        return seconds
+    return max(seconds - written, REMOTE_SECONDS)
 
 
 def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed) -> float:
