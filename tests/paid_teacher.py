@@ -39,7 +39,7 @@ class Teacher:
 
 
 def paid_config(
-    student: Path, address: str, *, prompts: int, paid: dict[str, Any] | None = None, **changes: Any
+    student: Path, address: str, *, count: int, paid: dict[str, Any] | None = None, **changes: Any
 ) -> RunConfig:
     """A small run with the server at ``address`` as its teacher; the key "proof" has to be stored."""
     asked = {"kind": "gemini", "model": "gemini-x", "base_url": address, "key": "proof"}
@@ -51,7 +51,7 @@ def paid_config(
         "student": {"model": str(student), "max_length": 2048},
         "teacher": {**asked, "concurrency": 16, **(paid or {})},
         "sft": {"enabled": False},
-        "prompts": {"dataset": "train", "count": prompts},
+        "prompts": {"dataset": "train", "count": count},
         "candidates": {"n": 4, "max_new_tokens": 6, "temperature": 1.0},
         "judging": {"k": 4, "max_new_tokens": 40},
         "training": {"batch_size": 4, "micro_batch_size": 4, "learning_rate": 1e-3},

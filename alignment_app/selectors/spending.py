@@ -24,6 +24,12 @@ class StageCosts:
     completion: int
     usd: float | None
 
+    def plus(self, other: StageCosts) -> StageCosts:
+        """Both together, under this one's name."""
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        prompt, completion = self.prompt + other.prompt, self.completion + other.completion
+        return StageCosts(self.where, self.calls + other.calls, prompt, completion, usd)
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -59,7 +65,7 @@ def costs(run: Run) -> Costs | None:
         return None
     found = (
         TeacherCall.objects.filter(run=run)
-        .values("attempt__stage__iteration__number", "attempt__stage__position", "attempt__stage__kind")
+        .values("attempt__stage__iteration__number", "attempt__stage__kind")
         .annotate(
             calls=Count("pk"), prompt=Sum("prompt_tokens"), completion=Sum("completion_tokens"), usd=Sum("cost_usd")
         )
@@ -67,16 +73,17 @@ def costs(run: Run) -> Costs | None:
     )
     price = spending.price_of(config)
     is_priced = None not in (price.prompt, price.completion)
-    stages = [
-        StageCosts(
-            f"M{row['attempt__stage__iteration__number'] + 1}: {Stage.Kind(row['attempt__stage__kind']).label.lower()}",
-            row["calls"],
-            row["prompt"],
-            row["completion"],
-            row["usd"] if is_priced else None,
-        )
-        for row in found
-    ]
+    # What a teacher does while the student writes, it does for its own stage.
+    demonstrates = config.paradigm == "teacher_demonstration"
+    for_stage = {Stage.Kind.RESPONSES: Stage.Kind.DEMONSTRATIONS if demonstrates else Stage.Kind.JUDGEMENTS}
+    rows: dict[str, StageCosts] = {}
+    for row in found:
+        kind = Stage.Kind(row["attempt__stage__kind"])
+        where = f"M{row['attempt__stage__iteration__number'] + 1}: {for_stage.get(kind, kind).label.lower()}"
+        usd = row["usd"] if is_priced else None
+        one = StageCosts(where, row["calls"], row["prompt"], row["completion"], usd)
+        rows[where] = rows[where].plus(one) if where in rows else one
+    stages = list(rows.values())
     outcomes = TeacherCall.objects.filter(run=run).aggregate(
         lost=Count("pk", filter=Q(outcome="lost")),
         fruitless=Count("pk", filter=Q(outcome__in=["empty", "blocked"])),

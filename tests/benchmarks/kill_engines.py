@@ -5,7 +5,8 @@
 
 For each engine one run goes through its responses and judgements undisturbed; then the same run is launched again and
 the process at work is killed ``--times`` times, half of them while responses are made and half while they are judged,
-each time when a share of the rows drawn at random is there. The process is forked from one that has imported
+each time when a share of the rows drawn at random is there. Where a remote teacher judges while responses are made,
+kills at both take turns. The process is forked from one that has imported
 everything, as a worker's is, and works through ``training.jobs.work``; what the tender does after a death is done here
 by the same function. At the end every prompt, response and judgement, raw replies included, is compared. The engines
 behind a network ask a server of this benchmark, whose answers follow from the request alone.
@@ -158,6 +159,7 @@ def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> i
     """0 where the killed run ended with the rows of the undisturbed one."""
     from alignment_app.services import runs
     from training.config import RunConfig
+    from training.plan import REMOTE_TEACHERS
 
     began = time.monotonic()
     undisturbed = runs.launch(RunConfig.parse(config)).pk
@@ -172,6 +174,8 @@ def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> i
     moments += [
         ("judgements", share) for share in sorted(chance.uniform(0.02, 0.95) for _ in range(options.times - half))
     ]
+    if config.get("teacher", {}).get("kind") in REMOTE_TEACHERS:
+        moments.sort(key=lambda moment: moment[1])
     struck = work_until_judged(killed, moments)
     found = what_was_made(killed)
     lines = compare(wanted, found)
@@ -205,7 +209,7 @@ def work_until_judged(run_id: int, moments: list[tuple[str, float]]) -> list[str
                 moments.pop(0)  # too late for this one
                 continue
             stage = stages.get(kind=kind)
-            if stage.status != "running" or not stage.total:
+            if stage.status not in ("running", "pending") or not stage.total:  # pending: its teacher is ahead
                 continue
             made = Judgement.objects.filter(iteration=stage.iteration_id).count()
             made = made if kind == "judgements" else stage.iteration.responses.count()

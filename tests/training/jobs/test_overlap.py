@@ -13,6 +13,7 @@ import pytest
 from django.db import connection
 
 from alignment_app.models import Judgement, Response, Run, RunEvent, Stage, StageAttempt, TeacherCall
+from alignment_app.selectors.spending import costs
 from alignment_app.services import keys, runs, spending, stages
 from tests.little import make_datasets
 from tests.paid_teacher import Teacher, drive, paid_config, rows_of
@@ -77,7 +78,7 @@ def start(
             "candidates": {"n": N, "max_new_tokens": 6, "temperature": 1.0},
             "judging": {"k": K, "max_new_tokens": 40},
         }
-        config = paid_config(little_student, teacher.server.address, prompts=PROMPTS, **(settings | changes))
+        config = paid_config(little_student, teacher.server.address, count=PROMPTS, **(settings | changes))
         return runs.launch(config)
 
     return go
@@ -145,6 +146,10 @@ def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_come
     assert calls.count() == asked  # nothing is paid twice
     assert set(calls.values_list("text", "finish_reason")) == {("", "")}  # the rows hold the texts now
     assert calls.filter(attempt__stage__kind="responses").count() >= 8
+
+    account = costs(run)
+    assert account is not None
+    assert [(row.where, row.calls) for row in account.stages] == [(f"M2: {kind}", asked)]
 
     # The page heard of it while the stage itself was still to come, and that it rests when the student is through.
     told = [

@@ -58,7 +58,7 @@ def launch(little_student: Path, db: None, teacher: Teacher, admin: Any) -> Call
     keys.store("proof", "gemini", teacher.server.address, PLAIN_KEY, by=admin)
 
     def go(*, paid: dict[str, Any] | None = None, **changes: Any) -> Run:
-        run = runs.launch(paid_config(little_student, teacher.server.address, prompts=PROMPTS, paid=paid, **changes))
+        run = runs.launch(paid_config(little_student, teacher.server.address, count=PROMPTS, paid=paid, **changes))
         return drive(run)
 
     return go

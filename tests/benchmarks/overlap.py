@@ -1,0 +1,150 @@
+"""What is gained when a remote teacher judges while the student still writes.
+
+    python -m tests.benchmarks.overlap [--rounds 3] [--prompts 40] [--n 4] [--k 3] [--new-tokens 96]
+        [--delay 0.3] [--concurrency 8]
+
+A server in a process of its own speaks Gemini's protocol and answers each request after ``--delay`` seconds; the real
+SDK asks it. The student is an untrained model of 180,000 parameters. Two stages of a run, *responses* and *judgements*,
+are worked on by ``training.jobs.work``, in turns with what is done ahead and without it, and their rows are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks.stage_runs import record
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One run's two stages, in seconds, and its rows. ``ahead``: judgements that were there when the second began."""
+
+    responses: float
+    judgements: float
+    ahead: int
+    rows: list[Any]
+
+    @property
+    def seconds(self) -> float:
+        return self.responses + self.judgements
+
+    def __str__(self) -> str:
+        return (
+            f"responses {self.responses:.1f} s, judgements {self.judgements:.1f} s, together {self.seconds:.1f} s; "
+            f"{self.ahead} judged before the responses were through"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--prompts", type=int, default=40)
+    parser.add_argument("--n", type=int, default=4, help="responses a prompt")
+    parser.add_argument("--k", type=int, default=3, help="replies a judgement")
+    parser.add_argument("--new-tokens", type=int, default=96, help="of a response")
+    parser.add_argument("--delay", type=float, default=0.3, help="of an answer (s)")
+    parser.add_argument("--concurrency", type=int, default=8, help="requests in flight")
+    options = parser.parse_args()
+    with server(options.delay) as address, record() as home:
+        os.environ.update(GEMINI_API_KEY="no-secret-at-all", GOOGLE_GEMINI_BASE_URL=address)
+        from google import genai  # noqa: F401  (imported once, as by a worker)
+
+        from tests.little import make_datasets
+        from tests.little_student import save_little_student
+        from training.jobs import gather
+
+        make_datasets(train=options.prompts)
+        config = config_of(str(save_little_student(home / "student", width=64, layers=4)), address, options)
+        go_through(config)  # imports what a worker has imported
+        ahead, found = gather._AHEAD, dict[str, list[Pass]](beside=[], after=[])
+        for number in range(options.rounds):
+            for how in ("beside", "after") if number % 2 else ("after", "beside"):
+                gather._AHEAD = ahead if how == "beside" else {}
+                found[how].append(go_through(config))
+                print(f"{how}: {found[how][-1]}", flush=True)
+        passes = [one for both in found.values() for one in both]
+        alike = all(one.rows == passes[0].rows for one in passes)
+        beside, after = (statistics.median(one.seconds for one in found[how]) for how in ("beside", "after"))
+        longest = statistics.median(max(one.responses, one.judgements) for one in found["after"])
+        print(
+            f"beside / after, medians of {options.rounds}: {beside / after:.2f} of the time; at best "
+            f"{longest / after:.2f}, what the longer of the two takes alone; load average {os.getloadavg()[0]:.1f}"
+        )
+        print("the same rows" if alike else "the rows differ")
+    return int(not alike)
+
+
+def config_of(student: str, address: str, options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "name": "overlap",
+        "paradigm": "teacher_reward",
+        "iterations": 1,
+        "seed": 3,
+        "student": {"model": student, "max_length": 2304},
+        "teacher": {"kind": "gemini", "model": "m", "base_url": address, "concurrency": options.concurrency},
+        "sft": {"enabled": False},
+        "engine": {"batch_size": 8},
+        "prompts": {"dataset": "train", "count": options.prompts},
+        "candidates": {"n": options.n, "max_new_tokens": options.new_tokens, "temperature": 1.0},
+        "judging": {"k": options.k, "max_new_tokens": 40},
+        "evaluation": {"enabled": False},
+    }
+
+
+def go_through(config: dict[str, Any]) -> Pass:
+    """A run's stages up to the judgements, as one worker after another would do them."""
+    from alignment_app.models import Judgement, Stage
+    from alignment_app.services import runs
+    from training.config import RunConfig
+    from training.jobs import work
+
+    run = runs.launch(RunConfig.parse(config))
+    work(run.pk, "light")
+    began = time.monotonic()
+    work(run.pk, "generation")
+    written = time.monotonic()
+    judged = Judgement.objects.filter(iteration__run=run)
+    ahead = judged.count()
+    work(run.pk, "teacher")
+    ended = time.monotonic()
+    assert Stage.objects.get(iteration__run=run, kind="judgements").status == Stage.Status.DONE
+    rows = judged.order_by("response__prompt__text", "response__index")
+    said = rows.values_list("response__prompt__text", "response__index", "response__text", "samples", "score")
+    return Pass(written - began, ended - written, ahead, list(said))
+
+
+@contextmanager
+def server(delay: float) -> Iterator[str]:
+    """A provider in a process of its own; what it says follows from the seed alone."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        from tests.providers import candidate, serving
+
+        def answer(text: str, number: int, body: dict[str, Any]) -> Any:
+            time.sleep(delay)
+            return candidate(f"It is as it is.\nScore: {body['generationConfig']['seed'] % 6}")
+
+        with serving(answer) as provider:
+            os.write(writer, provider.address.encode())
+            os.close(writer)
+            signal.pause()
+    os.close(writer)
+    try:
+        yield os.read(reader, 200).decode()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
