@@ -88,7 +88,7 @@ class SFTConfig(Section):
     limit: int | None = Field(
         None,
         ge=1,
-        description="At most so many rows of the data sets, a share of each; EFT's and people's come on top."
+        description="At most so many rows of the data sets, a share of each; EFT's and people's come on top. "
         "Empty: all.",
     )
     corrections: Corrections = Field(
