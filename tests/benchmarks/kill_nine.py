@@ -46,6 +46,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
     parser.add_argument("--every", type=float, default=12.0, help="mean time between kills (s)")
     parser.add_argument("--small", action="store_true", help="a run of seconds, for a test")
+    parser.add_argument(
+        "--teaching",
+        action="store_true",
+        help="a run that builds judging rows and writes its own prompts",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         os.environ.update(PLUMBLINE_HOME=folder, CANCEL_GRACE_SECONDS="5")
@@ -54,6 +59,7 @@ def main() -> int:
 
         prepare_database()
         config = make_world(Path(folder), small=options.small)
+        config |= teaching_itself() if options.teaching else {}
         system = System(Path(folder), make_session(), workers=2 if "stale" in options.target else 1)
         try:
             return measure(system, config, options)
@@ -87,6 +93,28 @@ def make_world(home: Path, *, small: bool) -> dict[str, Any]:
         },
         "evaluation": {"dataset": "held out", "count": held_out, "max_new_tokens": 48, "self_judge_prompts": 4},
     }  # fmt: skip
+
+
+def teaching_itself() -> dict[str, Any]:
+    """What makes it a run whose rows come of EFT and self-instruct; a model behind a server here writes all of them."""
+    from alignment_app.services.imports import import_rows
+    from tests.writer import SEEDS, serve_writer
+
+    import_rows("seed tasks", "prompts", [{"prompt": text} for text in SEEDS])
+    texts = ("It is so.", "It may be so.", "It is not so.")
+    ranked = [
+        {"prompt": f"Is it so, {n}?", "responses": [{"text": text, "rank": rank} for rank, text in enumerate(texts, 1)]}
+        for n in range(40)
+    ]
+    import_rows("ranked", "scored", ranked)
+    return {
+        "paradigm": "self_reward",
+        "pairs": {},
+        "teacher": {"kind": "none"},
+        "engine": {"kind": "openai_compatible", "base_url": f"{serve_writer(0.2).address}/v1"},
+        "eft": {"enabled": True, "dataset": "ranked", "k": 2},
+        "prompts": {"source": "self_instruct", "dataset": "seed tasks", "count": 60},
+    }
 
 
 class System:
@@ -369,6 +397,7 @@ def rows_of(run_id: int) -> dict[str, list[Any]]:
         IterationPrompt,
         Judgement,
         PreferencePair,
+        RejectedPrompt,
         Response,
         Stage,
     )
@@ -381,6 +410,13 @@ def rows_of(run_id: int) -> dict[str, list[Any]]:
     return {
         "prompts": rows(
             IterationPrompt.objects.filter(**mine), "iteration__number", "role", "position", "prompt__text", "outcome"
+        ),
+        "removed prompts": rows(
+            RejectedPrompt.objects.filter(**mine), "round", "place", "text", "reason", "detail", "rouge_l"
+        ),
+        "rows of the run": rows(
+            Response.objects.filter(prompt__dataset__run=run_id, iteration__isnull=True),
+            "prompt__position", "prompt__text", "text",
         ),
         "responses": rows(
             Response.objects.filter(**mine),

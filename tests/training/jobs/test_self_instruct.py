@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import random
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +17,8 @@ from alignment_app.models import Dataset, Run
 from alignment_app.services import keeping, runs
 from alignment_app.services.imports import import_rows
 from tests.little_runs import drive, drive_until_killed, kill_9
-from tests.providers import Provider, Reply, chat, text_of
+from tests.providers import Provider, text_of
+from tests.writer import COLD, SEEDS, serve_writer
 from training.config import RunConfig
 from training.domain.self_instruct import MAX_WORDS, PromptFilter
 
@@ -30,45 +26,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 COUNT = 60
 LITTLE = 0.03  # seconds
-WORDS = "river stone lamp bread cloud winter market garden letter teacher bridge copper window silver valley".split()
-SEEDS = [f"Describe the {one} beside the {other}." for one, other in pairwise(WORDS)]
-
-
-def tasks(body: dict[str, Any]) -> str:
-    """What the writer answers: the same to the same request, some of it for every filter."""
-    draw = random.Random(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest())
-    found = []
-    for _ in range(2):
-        words = draw.sample(WORDS, draw.randint(3, 6))
-        found.append(
-            draw.choice(
-                [
-                    f"Compare {' with '.join(words)}.",
-                    f"Write of {words[0]} and {words[1]}, then of {words[2]}.",
-                    f"Why \x00 {' '.join(words)}?",
-                    "Go on.",
-                    f"Draw the {words[0]} near the {words[1]}.",
-                    f"Опишите {words[0]} и мост.",
-                    "Name \ud83d a \ud83d\ude00 " + " ".join(words),
-                    f"! Tell of {words[0]} and {words[1]}.",
-                ]
-            )
-        )
-    return " " + "\n".join(f"{number}. {text}" if number > 9 else text for number, text in enumerate(found, 9))
 
 
 @pytest.fixture
 def writer() -> Iterator[Provider]:
     """An OpenAI-compatible server whose model writes tasks, answers and scores."""
-
-    def answer(text: str, number: int, body: dict[str, Any]) -> Reply:
-        if "numbered list of tasks" in text:
-            time.sleep(LITTLE / 2)
-            return chat(" Name a tall tree in the north." if body["temperature"] < 0.1 else tasks(body))
-        digest = int(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(), 16)
-        return chat(f"Score: {digest % 6}" if "additive 5-point" in text else f"Answer {digest % 99}.")
-
-    server = Provider(answer)
+    server = serve_writer(LITTLE / 2)
     yield server
     server.close()
 
@@ -161,7 +124,7 @@ def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals
 
 
 def test_a_writer_that_runs_dry_is_told_of_and_what_it_wrote_is_used(start: Callable[..., Run]) -> None:
-    run = drive(start(temperature=0.05))
+    run = drive(start(temperature=COLD / 2))
     assert run.iterations.get(number=1).iteration_prompts.count() == 1
     said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
     assert any(f"wrote 1 prompts, fewer than the {COUNT} asked for" in text for text in said), said
