@@ -43,6 +43,7 @@ class Costs:
     usd: float | None
     lost: int  #: sent, and nothing came back: counted at the most that they can have used
     fruitless: int  #: empty or blocked: paid for, and nothing to use
+    failed: int  #: answered by an error, which costs nothing
     budget: Budget
     price: Price
     may_set_usd: bool
@@ -84,6 +85,7 @@ def costs(run: Run) -> Costs | None:
         one = StageCosts(where, row["calls"], row["prompt"], row["completion"], usd)
         rows[where] = rows[where].plus(one) if where in rows else one
     stages = list(rows.values())
+    details = Stage.objects.filter(iteration__run=run).values_list("detail", flat=True)
     outcomes = TeacherCall.objects.filter(run=run).aggregate(
         lost=Count("pk", filter=Q(outcome="lost")),
         fruitless=Count("pk", filter=Q(outcome__in=["empty", "blocked"])),
@@ -99,5 +101,6 @@ def costs(run: Run) -> Costs | None:
         budget=spending.allowance(run, config),
         price=price,
         may_set_usd=is_priced,
+        failed=sum(detail.get("failed_requests", 0) for detail in details),
         **outcomes,
     )

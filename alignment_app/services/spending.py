@@ -117,6 +117,7 @@ class Account:
         self.in_flight = Usage()
         self._held = Usage()
         self._unsaved: list[TeacherCall] = []
+        self._failed = 0
         self._saved_at = time.monotonic()
 
     def _settle_what_others_left(self) -> None:
@@ -162,15 +163,16 @@ class Account:
         """Give back what was set aside for a try and count what it used."""
         self.in_flight -= worst
         if outcome == "failed":
-            return
-        self.spent += usage
-        cost = self.price.cost(usage)
-        if self.spent_usd is not None and cost is not None:
-            self.spent_usd += cost
-        row = self._row(outcome, usage)
-        row.request_hash, row.seed, row.text = digest, seed, storable(text)
-        row.token_count, row.finish_reason = token_count, finish_reason
-        self._unsaved.append(row)
+            self._failed += 1
+        elif outcome != "unsent":
+            self.spent += usage
+            cost = self.price.cost(usage)
+            if self.spent_usd is not None and cost is not None:
+                self.spent_usd += cost
+            row = self._row(outcome, usage)
+            row.request_hash, row.seed, row.text = digest, seed, storable(text)
+            row.token_count, row.finish_reason = token_count, finish_reason
+            self._unsaved.append(row)
         if time.monotonic() - self._saved_at >= SAVE_SECONDS:
             self.save()
 
@@ -188,12 +190,16 @@ class Account:
     def save(self) -> None:
         """Write what has been settled; what stays set aside is what is in flight."""
         self._saved_at = time.monotonic()
-        if not self._unsaved and self._held == self.in_flight:
+        if not self._unsaved and not self._failed and self._held == self.in_flight:
             return
         with held(self.attempt):
             TeacherCall.objects.bulk_create(self._unsaved, batch_size=BATCH)
             self._hold(self.in_flight)
-        self._unsaved = []
+            if self._failed:
+                stage = Stage.objects.get(pk=self.attempt.stage_id)
+                stage.detail["failed_requests"] = stage.detail.get("failed_requests", 0) + self._failed
+                stage.save(update_fields=["detail"])
+        self._unsaved, self._failed = [], 0
 
     def _hold(self, usage: Usage) -> None:
         with held(self.attempt):

@@ -150,6 +150,7 @@ def test_a_teacher_that_fails_in_every_way_makes_the_rows_of_one_that_never_does
         costs = page.locator("#costs")
         expect(costs).to_contain_text(" of 10,000,000 tokens")
         expect(costs).to_contain_text("USD")
+        expect(costs.get_by_text("ended in an error, which costs nothing")).to_have_count(int(name == "troubled"))
         expect(costs.get_by_text("brought nothing back")).to_have_count(int(name == "troubled"))
         expect(costs.get_by_text("empty or blocked, and paid for")).to_have_count(int(name == "troubled"))
         page.screenshot(path=tmp_path / f"{name}-1440.png", full_page=True)

@@ -10,8 +10,8 @@ from training.domain.spending import Usage
 from training.engines.base import Completion, Request, Sampling
 
 #: answered, an answer came. empty or blocked: one came without text. failed: an error status, which nobody bills.
-#: lost: it was sent and nothing that could be read came back, so that only the worst case is known.
-Outcome = Literal["answered", "empty", "blocked", "failed", "lost"]
+#: lost: it was sent and nothing that could be read came back, so that only the worst case is known. unsent: it was not.
+Outcome = Literal["answered", "empty", "blocked", "failed", "lost", "unsent"]
 
 
 @dataclass(frozen=True, slots=True)

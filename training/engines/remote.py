@@ -305,7 +305,7 @@ class _Flight:
         if self.engine.meter is None:
             return
         if usage is None:  # an error status costs nothing; of everything else that did not say, the worst is taken
-            usage = Usage() if outcome == "failed" else one.worst
+            usage = Usage() if outcome in ("failed", "unsent") else one.worst
         self.engine.meter.settle(Call(one.request, outcome, usage, completion), one.worst)
 
     def end(self) -> None:
@@ -319,7 +319,7 @@ class _Flight:
             if not future.cancelled():
                 self._settled(future)
         for future, one in list(self.running.items()):
-            self._count(one, "failed" if future.cancelled() else "lost")
+            self._count(one, "unsent" if future.cancelled() else "lost")
         self.running.clear()
 
 

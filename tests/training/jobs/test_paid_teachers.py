@@ -25,6 +25,7 @@ from alignment_app.models import (
     StageAttempt,
     TeacherCall,
 )
+from alignment_app.selectors.spending import costs
 from alignment_app.services import keys, people, runs, spending, stages
 from alignment_app.services.errors import Refused
 from tests.little import make_datasets
@@ -95,6 +96,11 @@ def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_nev
     lost = TeacherCall.objects.filter(run=disturbed, outcome="lost")
     assert lost.exists()
     assert TeacherCall.objects.filter(run=disturbed, outcome="answered").count() == wanted
+    accounts = {run: costs(run) for run in (calm, disturbed)}
+    assert [(found.failed > 0, found.lost > 0, found.fruitless > 0) for found in accounts.values() if found] == [
+        (False, False, False),
+        (True, True, True),
+    ]
     assert not TeacherCall.objects.exclude(text="").exists()  # the rows hold the texts now
     assert not StageAttempt.objects.filter(held_prompt_tokens__gt=0).exists()
 
