@@ -20,7 +20,7 @@ from labeling.selectors import desk, queues
 from labeling.selectors.preview import preview
 from labeling.services import leases, reviews
 from labeling.services.access import can_annotate, require_worker
-from labeling.services.reviews import MAX_CHARACTERS, Answer
+from labeling.services.answers import MAX_CHARACTERS, Answer, read_answer
 from training.domain.differences import differences
 
 
@@ -222,7 +222,7 @@ class Reveal(Part):
     def post(self, request: Request, pk: int) -> Response:
         """Keep the first answer of a blind queue, and show the judge and what the answer would change."""
         assignment = self.assignment(pk, with_texts=True)
-        answer = reviews.read_answer(assignment.queue, assignment.task, Answer(**_read(AnswerSerializer, request)))
+        answer = read_answer(assignment.queue, assignment.task, Answer(**_read(AnswerSerializer, request)))
         if not desk.judge_visible(assignment) and assignment.queue.kind != Queue.Kind.COMPARISON:
             leases.reveal(assignment, answer.as_json())
         shown = desk.judge(assignment) if desk.judge_visible(assignment) else None

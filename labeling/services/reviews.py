@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -21,32 +21,11 @@ from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import gates, leases
 from labeling.services.access import require_lead
+from labeling.services.answers import Answer, by_response, draft_of, read_answer
 from labeling.services.settling import settle
 from training.domain.overrides import Change
 
-MAX_CHARACTERS: Final = 100_000
-PAIR_DECISIONS: Final = ("confirm", "flip", "tie", "both_bad", "edit", "flag")
 _DONE: Final = Assignment.State.DONE
-COMPARISON_DECISIONS: Final = ("first", "second", "tie", "both_bad", "flag")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a person says of an item. ``preferred`` is a response's id: for pairs it is turned into confirm or flip.
-
-    ``scores`` of a pair and why (``reasons``): by response id as they come in, as ``{"first", "second"}`` once read.
-    """
-
-    decision: str = ""
-    preferred: int | None = None
-    score: float | None = None
-    text: str = ""
-    reason: str = ""
-    scores: dict[str, float] | None = None
-    reasons: dict[str, str] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) not in ("", None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,85 +34,6 @@ class Saved:
 
     review: Review
     change: Change | None
-
-
-def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
-    """The answer with its decision made plain. Raises :class:`Refused` (400) for one that the queue cannot take."""
-    for name in ("text", "reason"):
-        if len(getattr(answer, name)) > MAX_CHARACTERS:
-            raise Refused(
-                "too-long", f"The {name} is longer than {MAX_CHARACTERS:,} characters. Shorten it.", status=400
-            )
-    if queue.kind == Queue.Kind.SCORE:
-        return _read_score(queue, answer)
-    allowed = PAIR_DECISIONS if queue.kind == Queue.Kind.PAIR else COMPARISON_DECISIONS
-    decision = answer.decision
-    if answer.preferred is not None and decision in ("", "edit"):
-        if answer.preferred not in (task.first_id, task.second_id):
-            raise Refused("unknown-response", "The preferred response is not of this item. Reload it.", status=400)
-        on_first = answer.preferred == task.first_id
-        if queue.kind == Queue.Kind.COMPARISON:
-            decision = "first" if on_first else "second"
-        elif not decision:
-            decision = "confirm" if on_first else "flip"
-    if decision not in allowed:
-        raise Refused(
-            "unknown-decision",
-            f"There is no decision {decision!r} here. Choose one of {', '.join(allowed)}.",
-            status=400,
-        )
-    if decision == "edit" and not answer.text.strip():
-        raise Refused("empty-edit", "The edited response is empty. Write it, or choose another decision.", status=400)
-    scores = _read_scores(queue, task, decision, answer)
-    reasons = _read_reasons(task, answer)
-    if reasons and not scores and decision != "flag":
-        raise Refused(
-            "bad-score", "A reason for a score needs the scores. Score both responses, or say it at Why.", status=400
-        )
-    return Answer(decision, answer.preferred, None, answer.text, answer.reason, scores, reasons)
-
-
-def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dict[str, float] | None:
-    """The scores of both responses of a pair, ``None`` where the person gave none. They may not contradict the choice;
-    equal ones may hide it (HelpSteer2)."""
-    if not answer.scores or decision == "flag":
-        return None
-    if not queue.with_scores:
-        raise Refused("no-scores", "This queue takes no scores beside the decision. Leave them out.", status=400)
-    if set(answer.scores) != {str(task.first_id), str(task.second_id)}:
-        raise Refused("bad-score", "Score both responses of this item, or neither.", status=400)
-    first, second = (_checked_score(queue, answer.scores[str(pk)]) for pk in (task.first_id, task.second_id))
-    ahead = {"confirm": first - second, "flip": second - first}.get(decision, 0.0)
-    if ahead < 0:
-        raise Refused("scores-contradict", "The response that you prefer has your lower score. Change one of them.",
-                      status=400)  # fmt: skip
-    return {"first": first, "second": second}
-
-
-def _read_reasons(task: Task, answer: Answer) -> dict[str, str] | None:
-    """Why each of the two responses has its score; ``None`` where nothing is said."""
-    given = answer.reasons or {}
-    if any(len(text) > MAX_CHARACTERS for text in given.values()):
-        raise Refused(
-            "too-long", f"A reason is longer than {MAX_CHARACTERS:,} characters. Shorten it.", status=400
-        )  # fmt: skip
-    first, second = (given.get(str(pk), "").strip() for pk in (task.first_id, task.second_id))
-    return {"first": first, "second": second} if first or second else None
-
-
-def _read_score(queue: Queue, answer: Answer) -> Answer:
-    if answer.decision == "flag":
-        return Answer("flag", reason=answer.reason)
-    return Answer("score", None, _checked_score(queue, answer.score), "", answer.reason)
-
-
-def _checked_score(queue: Queue, score: float | None) -> float:
-    if score is None or not 0 <= score <= 5:
-        raise Refused("bad-score", "A score is a number from 0 to 5. Choose one.", status=400)
-    step = 0.5 if queue.half_points else 1.0
-    if score % step:
-        raise Refused("bad-score", f"This queue takes scores in steps of {step:g}. Choose one.", status=400)
-    return float(score)
 
 
 def submit(assignment: Assignment, answer: Answer) -> Saved:
@@ -385,23 +285,9 @@ def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
     )
     assignment.leased_at = min(now, oldest - timedelta(milliseconds=1)) if oldest else now
     assignment.lease_expires_at = now + timedelta(seconds=task.queue.lease_seconds)
-    assignment.draft = _as_draft(review, task).as_json()
+    assignment.draft = draft_of(review, task).as_json()
     assignment.draft_saved_at = now
     assignment.save()
-
-
-def _as_draft(review: Review, task: Task) -> Answer:
-    """What was answered, as the desk takes it: a choice between the two by the response, not by what it decided."""
-    sides = {"confirm": task.first_id, "first": task.first_id, "flip": task.second_id, "second": task.second_id}
-    preferred = sides.get(review.decision)
-    decision = "" if preferred or review.decision in ("skip", "flag", "score") else review.decision
-    scores, reasons = (_by_response(task, given) for given in (review.scores, review.reasons))
-    return Answer(decision, preferred, review.score, review.text, review.reason, scores, reasons)
-
-
-def _by_response(task: Task, given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What a line says of the first and the second response, by their ids, as an answer comes in."""
-    return {str(task.first_id): given["first"], str(task.second_id): given["second"]} if given else None
 
 
 @transaction.atomic
@@ -442,7 +328,7 @@ def adopt(review: Review, *, by: User) -> Saved:
     if review.in_force or not review.late:
         raise Refused("not-late", "Only a late answer that was kept aside can be adopted.")
     reason = f"{review.reason} (late answer of {review.author})"
-    scores, reasons = (_by_response(review.task, given) for given in (review.scores, review.reasons))
+    scores, reasons = (by_response(review.task, given) for given in (review.scores, review.reasons))
     return adjudicate(
         review.task, Answer(review.decision, None, review.score, review.text, reason, scores, reasons), by=by
     )

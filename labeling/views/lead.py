@@ -21,7 +21,7 @@ from labeling.selectors import queues as queue_selectors
 from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, gates, rerun, reviews
 from labeling.services import queues as services
-from labeling.services.reviews import Answer
+from labeling.services.answers import COMPARISON_DECISIONS, PAIR_DECISIONS, Answer
 from labeling.views.access import for_leads, person_of
 
 
@@ -205,7 +205,7 @@ def _decisions(queue: Queue) -> list[tuple[str, str, str]]:
         "tie": ("Tie", "t"),
         "both_bad": ("Both bad", "x"),
     }
-    names = reviews.PAIR_DECISIONS if queue.kind == Queue.Kind.PAIR else reviews.COMPARISON_DECISIONS
+    names = PAIR_DECISIONS if queue.kind == Queue.Kind.PAIR else COMPARISON_DECISIONS
     return [(name, *labels[name]) for name in names if name in labels]
 
 

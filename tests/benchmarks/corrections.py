@@ -147,6 +147,7 @@ def _answer(queue: Any, person: Any, until: int | None = None) -> int:
     """The oracle answers in the person's name, all items or until so many corrections are usable; returns how many."""
     from labeling.selectors.corrections import scores_of, usable
     from labeling.services import leases, reviews
+    from labeling.services.answers import Answer
     from training.miniature.oracle import grade
 
     while True:
@@ -158,7 +159,7 @@ def _answer(queue: Any, person: Any, until: int | None = None) -> int:
             return have
         task = assignment.task
         found = grade(task.prompt.text, task.first.text)
-        reviews.submit(assignment, reviews.Answer("score", score=float(found.score), reason=found.reason))
+        reviews.submit(assignment, Answer("score", score=float(found.score), reason=found.reason))
 
 
 def _arm(seed: int, base: Any, count: int, lead: Any, home: Path, changes: list[str]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def world(make: Callable[..., Queue], crew: list[User]) -> dict[str, Queue]:
     """Queues of every kind with answers of several people, a disagreement, a frozen set that has gone stale."""
     from alignment_app.models import Iteration
     from labeling.services import leases, reviews
-    from labeling.services.reviews import Answer
+    from labeling.services.answers import Answer
     from tests.labeling.test_reviews import freeze
 
     pairs = make(items=4, overlap=2, name="Pairs of two people", with_scores=True)

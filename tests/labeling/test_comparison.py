@@ -12,7 +12,7 @@ from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
 from labeling.selectors import desk, quality
 from labeling.services import queues, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.test_leases import take
 
 pytestmark = pytest.mark.django_db

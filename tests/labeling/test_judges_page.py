@@ -16,7 +16,7 @@ from labeling.models import Queue
 from labeling.selectors import calibration, judge_pictures
 from labeling.selectors import corrections as correction_selectors
 from labeling.services import reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.test_leases import take
 from training.config import RunConfig
 

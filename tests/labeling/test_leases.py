@@ -20,7 +20,7 @@ from alignment_app.models import Iteration
 from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import leases, queues, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 
 Make = Callable[..., Queue]
 
@@ -237,7 +237,7 @@ django.setup()
 from django.contrib.auth.models import User
 from labeling.models import Queue
 from labeling.services import leases, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 queue, person = Queue.objects.get(pk=int(sys.argv[1])), User.objects.get(username=sys.argv[2])
 while (assignment := leases.next_task(queue, person)) is not None:
     print(assignment.task_id, flush=True)

@@ -16,7 +16,7 @@ from labeling.models import Queue, Review, Task
 from labeling.selectors.corrections import Corrections, count, scores_of
 from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, queues, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.test_leases import take
 from tests.labeling.test_reviews import answer_of, score
 from training.domain.judging import parse_score, rationale

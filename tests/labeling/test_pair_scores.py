@@ -13,7 +13,7 @@ from labeling.models import Queue, Task
 from labeling.selectors import corrections
 from labeling.selectors.preview import preview
 from labeling.services import leases, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer, read_answer
 from tests.labeling.test_leases import take
 from training import judges
 from training.config import RunConfig
@@ -36,7 +36,7 @@ def test_both_scores_enter_the_record_and_the_pair_takes_its_margin_from_them(
     assignment = take(make(with_scores=True), annotators[0])
     task = assignment.task
     given = scores_of(task, 1, 4)
-    read = reviews.read_answer(assignment.queue, task, Answer(preferred=task.second_id, scores=given))
+    read = read_answer(assignment.queue, task, Answer(preferred=task.second_id, scores=given))
     promised = preview(task, read.decision, None, read.scores)
     saved = reviews.submit(assignment, Answer(preferred=task.second_id, scores=given, reason="checks its facts"))
     assert saved.review.scores == {"first": 1.0, "second": 4.0}

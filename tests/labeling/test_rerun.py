@@ -13,7 +13,7 @@ from django.urls import reverse
 from alignment_app.models import Checkpoint, Dataset, Iteration, PreferencePair, Run
 from labeling.models import Queue
 from labeling.services import rerun, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.test_leases import take
 from tests.labeling.test_reviews import freeze
 

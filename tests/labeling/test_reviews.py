@@ -25,7 +25,7 @@ from labeling.models import Assignment, Queue, Review, Task
 from labeling.selectors import desk, record
 from labeling.selectors.preview import preview
 from labeling.services import gates, leases, queues, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.test_leases import take
 
 Make = Callable[..., Queue]

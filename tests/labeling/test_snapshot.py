@@ -21,7 +21,7 @@ from alignment_app.services import artifacts, stages
 from labeling.models import Queue, Review
 from labeling.selectors.preview import preview
 from labeling.services import queues, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.test_leases import take
 
 pytestmark = pytest.mark.django_db

@@ -22,7 +22,7 @@ from labeling.models import Queue, Review, Task
 from labeling.selectors import items, record
 from labeling.selectors.preview import preview
 from labeling.services import leases, queues, rerun, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.stories import person
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from alignment_app.processes import gauges
 from alignment_app.processes.tender import Tender
 from alignment_app.services import queues, reaping, stages
 from labeling.services import reviews
+from labeling.services.answers import Answer
 from labeling.services.queues import NewQueue, make_queue
-from labeling.services.reviews import Answer
 from tests.labeling import stories
 from tests.labeling.test_leases import take
 

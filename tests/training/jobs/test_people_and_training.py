@@ -17,7 +17,7 @@ from labeling.models import Queue
 from labeling.selectors import calibration
 from labeling.selectors.preview import preview
 from labeling.services import queues, reviews
-from labeling.services.reviews import Answer
+from labeling.services.answers import Answer
 from tests.labeling.stories import person
 from tests.labeling.test_leases import take
 from tests.little import make_datasets
