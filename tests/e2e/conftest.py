@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -97,6 +98,24 @@ def site() -> Iterator[Site]:
             yield running
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def data(site: Site) -> Site:
+    """Three small data sets, imported as a user would import files."""
+    questions = [f"What is {first} plus {second}?" for first in range(8) for second in range(9)]
+    prompts = _write(site.home / "prompts.jsonl", [{"prompt": text} for text in questions[:64]])
+    site.manage("import_data", prompts, "--name", "training prompts")
+    held_out = _write(site.home / "held-out.jsonl", [{"prompt": text} for text in questions[64:]])
+    site.manage("import_data", held_out, "--name", "held-out prompts")
+    rows = [{"prompt": f"Say {number}.", "response": str(number)} for number in range(40)]
+    site.manage("import_data", _write(site.home / "rows.jsonl", rows), "--name", "seed rows")
+    return site
 
 
 def _read_welcome(server: subprocess.Popen[str]) -> tuple[str, str]:

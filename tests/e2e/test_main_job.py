@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -28,24 +27,6 @@ judging: {{k: 1, max_new_tokens: 8}}
 training: {{batch_size: 8, micro_batch_size: 8, learning_rate: 1.0e-3, final_learning_rate: 1.0e-4}}
 evaluation: {{dataset: held-out prompts, count: 8, max_new_tokens: 16, self_judge_prompts: 2}}
 """
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
-@pytest.fixture(scope="session")
-def data(site: Site) -> Site:
-    """Three small data sets, imported as a user would import files."""
-    questions = [f"What is {first} plus {second}?" for first in range(8) for second in range(9)]
-    prompts = _write(site.home / "prompts.jsonl", [{"prompt": text} for text in questions[:64]])
-    site.manage("import_data", prompts, "--name", "training prompts")
-    held_out = _write(site.home / "held-out.jsonl", [{"prompt": text} for text in questions[64:]])
-    site.manage("import_data", held_out, "--name", "held-out prompts")
-    rows = [{"prompt": f"Say {number}.", "response": str(number)} for number in range(40)]
-    site.manage("import_data", _write(site.home / "rows.jsonl", rows), "--name", "seed rows")
-    return site
 
 
 def launch(page: Page, site: Site, name: str) -> None:
