@@ -136,7 +136,7 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
     found = Response.objects.filter(Q(its_own, prompt__in=prompt_ids, purpose__in=_IN_PAIRS) | Q(pk__in=paired))
     for response in found.order_by("prompt_id", "purpose", "index"):
         responses[response.prompt_id].append(response)
-    judged = judgements_of(row.pk for rows in responses.values() for row in rows)
+    judged = judgements_of((row.pk for rows in responses.values() for row in rows), iteration.run_id)
     outcomes = dict(
         IterationPrompt.objects.filter(
             iteration=iteration, prompt__in=prompt_ids, role=IterationPrompt.Role.TRAIN
@@ -174,11 +174,18 @@ def _mark(response: Response, pair: PreferencePair | None) -> Mark:
     return "rejected" if response.pk == pair.rejected_id else ""
 
 
-def judgements_of(response_ids: Iterable[int]) -> dict[int, list[Judgement]]:
-    """The judgements of each response: self, teacher, person, outside reference."""
+def judgements_of(response_ids: Iterable[int], run_id: int | None = None) -> dict[int, list[Judgement]]:
+    """The judgements of each response: self, teacher, person, outside reference.
+
+    Responses of a data set are shared by runs: of models' judgements only those count that came with the set, and
+    those of the run.
+    """
     order = [Judgement.Source.SELF, Judgement.Source.TEACHER, Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
     found: dict[int, list[Judgement]] = defaultdict(list)
-    for judgement in Judgement.objects.filter(response__in=list(response_ids)).order_by("pk"):
+    theirs = Q(iteration__isnull=True) | Q(source=Judgement.Source.HUMAN)
+    if run_id is not None:
+        theirs |= Q(iteration__run=run_id)
+    for judgement in Judgement.objects.filter(theirs, response__in=list(response_ids)).order_by("pk"):
         found[judgement.response_id].append(judgement)
     for rows in found.values():
         rows.sort(key=lambda row: order.index(Judgement.Source(row.source)))
@@ -246,7 +253,7 @@ def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page
         found = found.filter(outcome=show)
     pages: Page[Any] = Paginator(found, PAGE).get_page(page)
     rows = list(pages.object_list)
-    judged = judgements_of(pk for row in rows for pk in (row.response_id, row.against_id))
+    judged = judgements_of((pk for row in rows for pk in (row.response_id, row.against_id)), iteration.run_id)
     pages.object_list = [ComparisonSample(row, judged[row.response_id], judged[row.against_id]) for row in rows]
     return pages
 
@@ -258,7 +265,7 @@ def answers_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[P
         found = found.filter(prompt__text__icontains=query.strip())
     pages: Page[Any] = Paginator(found.order_by("pk"), PAGE).get_page(page)
     rows = list(pages.object_list)
-    judged = judgements_of(row.pk for row in rows)
+    judged = judgements_of((row.pk for row in rows), iteration.run_id)
     pages.object_list = [
         PromptSample(row.prompt, iteration, [Candidate(row, "", judged[row.pk])], None, "") for row in rows
     ]

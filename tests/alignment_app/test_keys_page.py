@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import ProviderKey, Run
-from alignment_app.services import keys
+from alignment_app.services import keys, queues
 from tests.alignment_app.doors import small_config
 from tests.bad_input.test_launch_form import sent_form
 
@@ -95,7 +95,11 @@ def test_a_name_is_taken_once_and_a_key_is_replaced_and_deleted(admin: Client) -
     assert not ProviderKey.objects.exists()
 
 
-def test_a_test_that_no_queue_takes_says_so_in_its_row(admin: Client) -> None:
+def test_a_test_that_no_queue_takes_says_so_in_its_row(
+    admin: Client, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+    monkeypatch.setattr(queues, "_pool", None)
     admin.post(reverse("keys"), GOOD)
     page = admin.post(reverse("key-act", args=[ProviderKey.objects.get().pk, "test"]), follow=True).content.decode()
     assert "does not work" in page

@@ -6,6 +6,7 @@ is right about some prompts, wrong about others, and that sometimes says nothing
 
 from __future__ import annotations
 
+import html
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -172,7 +173,7 @@ def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str
 
 
 def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
-    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     undisturbed = drive(runs.launch(RunConfig.parse(config)))
     wanted = [(row.prompt.text, row.text) for row in rows_of(undisturbed, "train")]
@@ -194,6 +195,11 @@ def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
     assert disturbed.status == Run.Status.FINISHED, disturbed.status_reason
     assert Judgement.objects.filter(iteration__run=disturbed).count() == 45
     assert [(row.prompt.text, row.text) for row in rows_of(disturbed, "train")] == wanted
+
+    client.force_login(User.objects.create_superuser("ann"))
+    samples = client.get(reverse("run-samples", args=[disturbed.pk]) + "?iteration=0&stage=judgements").content.decode()
+    assert f"IFT of run {disturbed.pk}" in samples
+    assert f"IFT of run {undisturbed.pk}" not in samples  # though both judged the same responses
 
 
 def kill_before_finishing(kind: str) -> Callable[..., Any]:
@@ -289,6 +295,10 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     rows = client.get(reverse("checkpoint-judgements", args=[m1.pk]) + "?on=rankings").content.decode()
     assert rows.count("3 of 3 pairs in people") == len(held_out)
     assert "people&#x27;s no. 1" in rows or "people's no. 1" in rows
+    ranked = Dataset.objects.get(name="ranked")
+    data = html.unescape(client.get(reverse("dataset", args=[ranked.pk])).content.decode())
+    assert "people's rank 1" in data
+    assert f"of run {run.pk}" not in data  # what a run thinks of the rows is shown with the run
     own = client.get(reverse("checkpoint-judgements", args=[m1.pk])).content.decode()
     assert "?on=rankings" in own
 
