@@ -1,13 +1,12 @@
 // The desk: one item after the other by keyboard. Buttons carry their keys; app.js presses them.
 
 import { toast } from "./app.js";
+import { hideJudge, line, showJudge, showPreview } from "./desk-judge.js";
 import { ask, Drafts } from "./desk-store.js";
 
 const $ = (id) => document.getElementById(id);
 const settings = JSON.parse($("desk-settings").textContent);
 const { kind, with_scores: withScores } = settings;
-const SIDES = ["Left", "Right"];
-const CHOSEN_BY = { judge: "the judge's choice", people: "people's choice so far" };
 const fields = ["reason", "edit", ...(withScores ? ["why-0", "why-1"] : [])];
 
 let item = null; // the item on the screen
@@ -69,7 +68,7 @@ function draw() {
   $("edit").value = draft.text ?? "";
   $("draft-state").textContent = item.draft || draft.reason ? "Draft restored" : " ";
   hideJudge();
-  if (item.judge) showJudge(item.judge);
+  if (item.judge) showJudge(item.judge, item, kind);
   paint();
   if (hasAnswer()) reveal();
   seenAt = Date.now();
@@ -112,66 +111,6 @@ function paint() {
 
 /** The score that stands: the item's, or with a side that of its response. */
 const scoreOf = (side) => (side === undefined ? answer.score : answer.scores?.[item.items[side].id]);
-
-function hideJudge() {
-  $("judge").hidden = $("change-text").hidden = true;
-  $("change-none").hidden = false;
-  for (const side of [0, 1]) if ($(`mark-${side}`)) $(`mark-${side}`).textContent = "";
-}
-
-function bar(source, share) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", `bar ${source}`);
-  svg.setAttribute("viewBox", "0 0 100 8");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  rect.setAttribute("width", String(Math.max(0, Math.min(100, 100 * share))));
-  rect.setAttribute("height", "8");
-  svg.append(rect);
-  return svg;
-}
-
-const short = (value) => String(Math.round(value * 100) / 100);
-
-function line(tag, className, text) {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
-}
-
-function showJudge(judge) {
-  const rows = judge.responses.flatMap((response, side) =>
-    response.judgements.flatMap((judgement) => {
-      const row = line("div", "score", "");
-      const label = kind === "score" ? "score" : SIDES[side].toLowerCase();
-      row.append(line("span", `src ${judgement.source}`, label));
-      if (judgement.score === null) {
-        row.className = "score unparsed";
-        row.append(line("span", "", "no score in its reply"));
-      } else row.append(bar(judgement.source, judgement.score / 5), line("span", "", short(judgement.score)));
-      const samples = judgement.samples.map((score) => (score === null ? "unparsed" : short(score))).join(", ");
-      const said = judgement.rationale ? `“${judgement.rationale}” ` : "";
-      return [row, line("p", "mute small judge-said", `${said}${judgement.judge}${samples ? ` · samples ${samples}` : ""}`)];
-    }),
-  );
-  if (judge.chosen !== null)
-    item.items.forEach((response, side) => {
-      $(`mark-${side}`).textContent = response.id === judge.chosen ? CHOSEN_BY[judge.chosen_by] : "";
-    });
-  $("judge-title").textContent = item.blind ? "The judge, shown after your answer" : "The judge";
-  $("judge-rows").replaceChildren(...rows);
-  $("judge").hidden = !rows.length;
-}
-
-function showPreview(preview) {
-  $("change-none").hidden = true;
-  $("change-text").hidden = false;
-  $("change-text").dataset.kind = preview.kind;
-  $("change-sentence").textContent = preview.sentence;
-  $("change-note").textContent = preview.note;
-}
 
 function showProgress(progress) {
   allDone = progress.done === progress.total;
@@ -318,7 +257,7 @@ async function reveal() {
   try {
     const found = await ask("POST", `tasks/${here}/reveal`, soFar);
     if (mine !== asked || item?.id !== here) return;
-    if (found.judge) showJudge(found.judge);
+    if (found.judge) showJudge(found.judge, item, kind);
     showPreview(found.preview);
   } catch (refusal) {
     if (mine === asked && refusal.status) trouble(refusal.message);
