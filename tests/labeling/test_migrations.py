@@ -1,0 +1,55 @@
+"""A database from before stand-ins belonged to their pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+pytestmark = pytest.mark.django_db(transaction=True)
+BEFORE = [("labeling", "0002_scores_of_pairs")]
+
+
+@pytest.fixture
+def earlier() -> Iterator[Any]:
+    """The models as they were, on tables as they were; the newest tables afterwards."""
+    executor = MigrationExecutor(connection)
+    executor.migrate(BEFORE)
+    yield executor.loader.project_state([*BEFORE, ("alignment_app", "0013_stands_for")]).apps
+    newest = MigrationExecutor(connection)
+    newest.migrate(newest.loader.graph.leaf_nodes())
+
+
+def test_items_come_to_name_the_pair_as_it_was_made_and_stand_ins_whom_they_stand_for(earlier: Any) -> None:
+    record, people = (lambda name, app=app: earlier.get_model(app, name) for app in ("alignment_app", "labeling"))
+    dataset = record("Dataset").objects.create(name="old", kind="prompts")
+    prompt = record("Prompt").objects.create(
+        dataset=dataset, source="imported", messages=[], text="Why?", position=0, content_hash="h"
+    )
+    one, other = (
+        record("Response").objects.create(
+            prompt=prompt, source="imported", purpose="candidate", index=index, text=str(index)
+        )
+        for index in range(2)
+    )
+    pairs = record("PreferencePair").objects
+    made = pairs.create(prompt=prompt, chosen=one, rejected=other, origin="self", state="excluded")
+    stands = pairs.create(prompt=prompt, chosen=other, rejected=one, origin="self", state="overridden")
+    queue = people("Queue").objects.create(name="old", kind="pair", dataset=dataset)
+    # One item over the pair, whose flip made the stand-in, and one over the stand-in, flipped back.
+    for rank, (pair, replacement) in enumerate([(made, stands), (stands, made)]):
+        people("Task").objects.create(
+            queue=queue, rank=rank, prompt=prompt, first=pair.chosen, second=pair.rejected, pair=pair,
+            replacement=replacement,
+        )  # fmt: skip
+    newest = MigrationExecutor(connection)
+    newest.migrate(newest.loader.graph.leaf_nodes())
+
+    from alignment_app.models import PreferencePair
+    from labeling.models import Task
+
+    assert dict(PreferencePair.objects.values_list("pk", "stands_for")) == {made.pk: None, stands.pk: made.pk}
+    assert list(Task.objects.order_by("rank").values_list("pair", "first")) == [(made.pk, one.pk), (made.pk, other.pk)]
