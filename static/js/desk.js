@@ -122,6 +122,15 @@ function showProgress(progress) {
   $("progress").textContent = parts.join(" · ");
 }
 
+/** The bar above says how many items wait for the reader: one less with each that leaves the desk, one more with undo. */
+function waiting(change) {
+  const badge = document.querySelector(".top .badge");
+  if (!badge) return;
+  const left = Math.max(0, Number(badge.textContent.replace(/\D/g, "")) + change);
+  badge.textContent = left.toLocaleString("en-GB");
+  badge.hidden = !left;
+}
+
 function trouble(text) {
   $("trouble").hidden = !text;
   $("trouble").textContent = text;
@@ -288,6 +297,7 @@ async function save() {
   lock(true);
   try {
     const saved = await ask("POST", `tasks/${here.id}/submit`, body());
+    waiting(-1);
     await drafts.drop(here.id);
     trouble("");
     showProgress(saved.progress);
@@ -311,6 +321,7 @@ async function skip() {
   lock(true);
   try {
     const saved = await ask("POST", `tasks/${here.id}/skip`, { reason: $("reason").value });
+    waiting(-1);
     await drafts.drop(here.id);
     showProgress(saved.progress);
     await goOn();
@@ -332,6 +343,7 @@ async function undo() {
       toast("Taken back. Somebody else has that item now.");
       return;
     }
+    waiting(1);
     item = found;
     draw();
     showProgress(found.progress);

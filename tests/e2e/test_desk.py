@@ -221,11 +221,13 @@ def test_after_a_reason_the_next_key_is_for_the_next_item_and_arrows_scroll_long
     Response.objects.update(text="A long sentence of a long response. " * 200)
     page = open_desk(queue, crew[1])
     task = ready(page)
+    expect(page.locator(".top .badge")).to_have_text("2")
     page.keyboard.press("b")
     page.keyboard.press("r")
     page.keyboard.type("shorter")
     page.keyboard.press("Control+Enter")
     ready(page, not_task=task)
+    expect(page.locator(".top .badge")).to_have_text("1")
     page.keyboard.press("ArrowDown")
     for side in (0, 1):
         assert page.locator(f"#response-{side}").evaluate("pane => pane.scrollTop") > 0
