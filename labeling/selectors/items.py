@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
+from alignment_app.models import PreferencePair
 from labeling.models import Queue, Review, Task
 from labeling.selectors.standing import decided, score_of, scores_on, words_on
 from labeling.selectors.verdicts import Verdict
@@ -41,6 +42,17 @@ class ItemPage:
     before: str | None = None
     after: str | None = None
 
+    @property
+    def lines(self) -> list[tuple[Task, str]]:
+        """Each item with how its pair stands in the record, whichever row shows it now; "" where it has none."""
+        roots = {task.pair_id for task in self.rows} - {None}
+        found = PreferencePair.objects.filter(
+            Q(pk__in=roots) | Q(stands_for__in=roots), state__in=PreferencePair.TRAINABLE
+        )
+        live = {row.stands_for_id or row.pk: row.get_state_display().lower() for row in found}
+        out = str(PreferencePair.State.EXCLUDED.label).lower()
+        return [(task, live.get(task.pair_id, out) if task.pair_id else "") for task in self.rows]
+
 
 def items_page(
     queue: Queue, show: str, page: str | None, *, after: str | None = None, before: str | None = None
@@ -50,7 +62,7 @@ def items_page(
     A list of some of them goes on ``after`` or ``before`` an item, so that none is passed over when those on the page
     have left the list meanwhile; ``page`` is its number then, and without them the page to begin at.
     """
-    found = Task.objects.filter(queue=queue).select_related("prompt", "pair")
+    found = Task.objects.filter(queue=queue).select_related("prompt")
     wanted = int(page) if page and page.isascii() and page.isdigit() and len(page) < 9 else 1
     if show not in FILTERS or not show:
         pages = max(1, -(-queue.task_count // PAGE))

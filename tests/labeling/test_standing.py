@@ -249,6 +249,13 @@ def test_the_preview_and_the_history_say_which_queue_s_decision_gives_way(story:
     assert shown == [("pair queue 1", "Second response", False), ("pair queue 2", "First response", True)]
     story.answer(first, "tie", by_lead=True)
     story.check()
+    assert [state for _, state in items.items_page(story.queues[0], "", None).lines] == ["excluded"]
+    story.freeze()
+    flipped = story.answer(first, "flip", by_lead=True)
+    story.words = {line: word for line, word in story.words.items() if line == flipped.pk or not word[0]}
+    story.check()
+    assert [state for _, state in items.items_page(story.queues[0], "", None).lines] == ["overridden"]
+    story.answer(first, "tie", by_lead=True)
     reviews.take_back(line, by=story.lead)
     promised = preview(Task.objects.select_related("queue").get(pk=second.pk), "flip")
     assert promised.sentence.endswith("in the queue “pair queue 1”, and that counts over every answer.")
