@@ -69,7 +69,14 @@ class BudgetReached(EngineError):
 
 
 class PromptTooLong(EngineError):
-    """A prompt does not fit the model's context with the completion asked for. Never cut silently."""
+    """A prompt does not fit the model's context with the completion asked for. Never cut silently.
+
+    ``keys`` are those of all the requests that do not fit; it is raised before anything is generated.
+    """
+
+    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = frozenset(keys)
 
 
 class Engine(Protocol):

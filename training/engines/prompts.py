@@ -45,9 +45,12 @@ def encode(tokenizer: Any, requests: Sequence[Request], sampling: Sampling, *, m
     texts = {key: render(tokenizer, request) for key, request in first.items()}
     tokens = tokenizer(list(texts.values()), add_special_tokens=False)["input_ids"]
     known = {key: list(ids) for key, ids in zip(texts, tokens, strict=True)}
-    for key, ids in known.items():
-        if len(ids) + sampling.max_new_tokens > max_length:
-            raise PromptTooLong(_too_long(first[key], len(ids), sampling, max_length))
+    room = max_length - sampling.max_new_tokens
+    if long := [key for key, ids in known.items() if len(ids) > room]:
+        said = _too_long(first[long[0]], len(known[long[0]]), sampling, max_length)
+        more = f" So it is with {len(long) - 1} more." if len(long) > 1 else ""
+        none_fit = set(long)
+        raise PromptTooLong(said + more, [r.key for r, key in zip(requests, words, strict=True) if key in none_fit])
     return [known[key] for key in words]
 
 

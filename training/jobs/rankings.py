@@ -10,13 +10,13 @@ from django.db.models import QuerySet
 from alignment_app.models import Checkpoint, Iteration, Judgement, Response
 from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
-from alignment_app.services import rows
+from alignment_app.services import events, rows
 from alignment_app.services.keeping import Progress
 from training.domain.ranking import Ranked, gained, held_to_rankings
-from training.engines.base import Engine
+from training.engines.base import Engine, PromptTooLong
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
-from training.stages.judgements import JudgeItem, judge_responses
+from training.stages.judgements import JudgeItem, judge_responses, places_of
 
 IFT = "IFT"  # the model that was fine-tuned on IFT alone: the judge before it is taught
 
@@ -35,25 +35,44 @@ def judge_ranked(
     checkpoint: Checkpoint | None,
     progress: Progress,
 ) -> None:
-    """Save the judgements that are missing on these ranked responses, ``eft.k`` replies each."""
+    """Save the judgements that are missing on these ranked responses, ``eft.k`` replies each.
+
+    A response that does not fit the model's context with the judge's prompt is left out, and the log says so.
+    """
     form, source = job.judge_of("judging.template"), Judgement.Source.SELF
     todo = work.unjudged(responses, source=source, judge=judge)
     items = [JudgeItem(response, prompt, seeds(job, prompt.words, response.index)) for response, prompt in todo]
     prompt_of = {response.id: prompt.id for response, prompt in todo}
-    progress.save_as_they_come(
-        judge_responses(items, WatchedEngine(engine, progress), form, job.sampling(job.config.judging)),
-        lambda drafts: rows.save_judgements(
-            job.attempt,
-            job.iteration,
-            drafts,
-            source=source,
-            judge=judge,
-            checkpoint=checkpoint,
-            template=form.name,
-            template_version=str(form.version),
-        ),
-        prompt_of=lambda draft: prompt_of[draft.response_id],
-    )
+
+    def ask(asked: list[JudgeItem]) -> None:
+        progress.save_as_they_come(
+            judge_responses(asked, WatchedEngine(engine, progress), form, job.sampling(job.config.judging)),
+            lambda drafts: rows.save_judgements(
+                job.attempt,
+                job.iteration,
+                drafts,
+                source=source,
+                judge=judge,
+                checkpoint=checkpoint,
+                template=form.name,
+                template_version=str(form.version),
+            ),
+            prompt_of=lambda draft: prompt_of[draft.response_id],
+        )
+
+    try:
+        ask(items)
+    except PromptTooLong as error:
+        too_long = places_of(error.keys)
+        if len(too_long) == responses.count():
+            raise
+        events.log(
+            job.run.pk,
+            f"{len(too_long)} of {responses.count()} ranked responses are too long to be judged and left out. {error}",
+            "warning",
+        )
+        if fitting := [item for place, item in enumerate(items) if place not in too_long]:
+            ask(fitting)
 
 
 def held_out(job: StageWork) -> QuerySet[Response]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from training.domain.judges import Judge
@@ -48,6 +48,11 @@ def judge_as_they_come(
         return None if items is None else judging.requests(items)
 
     return judging.drafts(engine.follow(requests, sampling))
+
+
+def places_of(keys: Iterable[str]) -> set[int]:
+    """Which of the items given the requests with these keys are about."""
+    return {int(key.split(":")[0]) for key in keys}
 
 
 class _Judging:

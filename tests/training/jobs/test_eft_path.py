@@ -66,6 +66,32 @@ def config(little_student: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = {"prompt": "Name all.", "responses": [{"text": "One.", "rank": 1}, {"text": "Two and " * 40, "rank": 2}]}
+    import_rows("ranked", "scored", [long])
+    run = runs.launch(RunConfig.parse(config | {"evaluation": {"enabled": False}}))
+    with monkeypatch.context() as disturbed:  # where everything else is judged, too, it goes on
+        disturbed.setattr("training.jobs.eft.look_at", kill_9)
+        drive_until_killed(run)
+    drive(run)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert run.iterations.get().stages.get(kind="judgements").attempts.count() == 2
+    assert run.iterations.get().stages.get(kind="eft").detail["eft"]["asked"] == (RANKED * 2 + 1) * 3
+    said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
+    assert any("1 of 50 ranked responses are too long to be judged" in text for text in said), said
+    outcome = IterationPrompt.objects.get(iteration__run=run, prompt__text="Name all.").outcome
+    assert outcome == "Too few replies held a score to rank."
+
+
+def test_nothing_that_fits_fails_the_run_with_what_to_do(config: dict[str, Any]) -> None:
+    config["judging"] |= {"max_new_tokens": 240}
+    run = drive(runs.launch(RunConfig.parse(config)))
+    assert run.status == Run.Status.FAILED
+    assert "raise student.max_length" in run.status_reason
+
+
 def left_by(run: Run) -> dict[str, Any]:
     """Everything that EFT left, without record ids."""
     start, m1 = run.iterations.get(), run.checkpoints.get(number=1)
