@@ -58,9 +58,9 @@ class TeacherMeanwhile:
     def __exit__(self, failure: object, *_: object) -> None:
         if self._thread is None or self._teacher is None:
             return
+        self._enough.set()
         if failure is not None:
             self._teacher.engine.should_stop = lambda: True
-        self._enough.set()
         self._thread.join()
         self._teacher.engine.has_enough = lambda: False
 
