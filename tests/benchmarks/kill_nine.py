@@ -51,6 +51,7 @@ def main() -> int:
         action="store_true",
         help="a run that builds judging rows and writes its own prompts",
     )
+    parser.add_argument("--during", nargs="+", default=[], metavar="STAGE", help="kill in these kinds of stages alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         os.environ.update(PLUMBLINE_HOME=folder, CANCEL_GRACE_SECONDS="5")
@@ -270,6 +271,8 @@ def measure(system: System, config: dict[str, Any], options: argparse.Namespace)
 
         while not page.is_finished():
             if len(kills) < options.times and time.monotonic() >= next_kill:
+                if options.during and working_on(run_id) not in options.during:
+                    continue
                 if kill := kill_once(system, page, options.target[len(kills) % len(options.target)]):
                     kills.append(kill)
                     print(f"  kill {len(kills)}: {kill}", flush=True)
@@ -288,16 +291,23 @@ def launch(config: dict[str, Any]) -> int:
     return runs.launch(RunConfig.parse(config)).pk
 
 
+def working_on(run_id: int) -> str:
+    """The kind of the stage at work."""
+    from alignment_app.models import Stage
+
+    working = Stage.objects.filter(iteration__run=run_id, status="running").first()
+    return str(working.kind) if working else "between stages"
+
+
 def kill_once(system: System, page: Followed, target: str) -> Kill | None:
     """Kill the target, and watch until the served state is true and the work goes on."""
-    from alignment_app.models import Stage, StageAttempt
+    from alignment_app.models import StageAttempt
 
     pid = system.pid_of(target, page.run_id)
     attempts = StageAttempt.objects.filter(stage__iteration__run=page.run_id)
     if pid is None or not attempts.filter(outcome="open").exists():
         return None
-    working = Stage.objects.filter(iteration__run=page.run_id, status="running").first()
-    before, stage = attempts.count(), str(working.kind) if working else "between stages"
+    before, stage = attempts.count(), working_on(page.run_id)
     doomed = [pid]
     if target in ("worker", "up"):
         doomed += attempts.filter(outcome="open").values_list("pid", flat=True)
