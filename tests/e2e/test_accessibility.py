@@ -78,8 +78,22 @@ def addresses(world: dict[str, Queue]) -> list[str]:
         ("review-again", [pairs.iteration_id]),
         ("review-task", [task.pk]),
     ]
-    extra = ["/runs/new/?preset=miniature-self-reward"]
+    names += [("keys", []), ("judge", ["additive_5"])]
+    extra = ["/runs/new/?preset=miniature-self-reward", "/studies/new/?preset=no", "/compare/?run=999"]
     return [reverse(name, args=arguments) for name, arguments in names] + extra
+
+
+def stored_keys() -> None:
+    """A key that works, one that does not, and one that nobody tried."""
+    from django.contrib.auth.models import User
+
+    from alignment_app.services import keys
+
+    admin = User.objects.create_superuser("keeper")
+    for name, passed in (("works", True), ("refused", False), ("untried", None)):
+        key = keys.store(name, "gemini", "", f"a-key-that-{name}", by=admin)
+        if passed is not None:
+            keys.say_tested(key.pk, passed, "The provider says so.")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -94,6 +108,7 @@ def test_axe_finds_nothing_serious_on_any_page(
 ) -> None:
     crew[0].is_staff = crew[0].is_superuser = True
     crew[0].save()
+    stored_keys()
     page = open_desk("/review/", crew[0], width=width, theme=theme)
     grave: list[str] = []
     for address in addresses(world):
