@@ -84,6 +84,22 @@ def start(
     return go
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Any]:
+    """What a test made and later ones compare with."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(start: Callable[..., Run], student: Student, kept: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a run that nothing happened to; made once."""
+    if not kept:
+        student.let_go.set()
+        kept.update(rows_of(drive(start())))
+        student.let_go.clear()
+    return kept
+
+
 @contextmanager
 def once_ahead(made: Callable[[], bool], then: Callable[[], object]) -> Iterator[None]:
     """Somebody else, who does something as soon as rows of the later stage are there while the student still writes."""
@@ -108,11 +124,12 @@ def once_ahead(made: Callable[[], bool], then: Callable[[], object]) -> Iterator
 
 
 def judged() -> bool:
-    return Judgement.objects.count() >= 8
+    return Judgement.objects.filter(iteration__run=Run.objects.latest("pk")).count() >= 8
 
 
 def demonstrated() -> bool:
-    return Response.objects.filter(purpose=Response.Purpose.DEMONSTRATION).count() >= 8
+    made = Response.objects.filter(iteration__run=Run.objects.latest("pk"), purpose=Response.Purpose.DEMONSTRATION)
+    return made.count() >= 8
 
 
 def ended_early(run: Run) -> bool:
@@ -199,11 +216,8 @@ def test_a_judge_that_gives_no_scores_ends_its_work_ahead_and_pauses_the_run_in_
 
 
 def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_the_teachers_turn(
-    start: Callable[..., Run], teacher: Teacher, student: Student
+    start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
-    student.let_go.set()
-    wanted = rows_of(drive(start()))
-    student.let_go.clear()
     run = start(paid={"budget_tokens": 12_000})
     with once_ahead(lambda: ended_early(run), student.let_go.set):
         run = drive(run)
@@ -215,7 +229,7 @@ def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_t
     runs.resume(run)
     run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
-    assert rows_of(run) == wanted
+    assert rows_of(run) == undisturbed
     # Replies of a judgement that was not whole when the money ran out were kept: nothing was asked twice.
     assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * N * K
 
@@ -233,7 +247,7 @@ def test_a_refused_key_lets_the_student_end_and_fails_the_stage_that_needs_it(
 
 
 def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
-    start: Callable[..., Run], teacher: Teacher, student: Student
+    start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start()
 
@@ -248,35 +262,33 @@ def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
     assert run.status == Run.Status.PAUSED
     ahead = stage_of(run, "judgements")
     assert (ahead.status, ahead.rate) == (Stage.Status.PENDING, None)
-    kept = Judgement.objects.count()
-    assert kept >= 8
+    assert judged()
     runs.resume(run)
     run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * N * K
-    assert rows_of(run) == rows_of(drive(start()))
+    assert rows_of(run) == undisturbed
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing_more_from_either_and_its_heir_makes_no_row_twice(
-    start: Callable[..., Run], teacher: Teacher, student: Student
+    start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start()
-    kept: list[int] = []
+    judged_by_then: list[int] = []
 
     def take_away() -> None:
         (attempt,) = StageAttempt.objects.filter(stage__iteration__run=run, outcome="open")
         stages.crash(attempt, "taken away")
-        kept.append(Judgement.objects.count())
+        judged_by_then.append(Judgement.objects.count())
         Run.objects.filter(pk=run.pk).update(status=Run.Status.PAUSED)  # no heir yet
         student.let_go.set()
 
     work(run.pk, "light")
     with once_ahead(judged, take_away):
         work(run.pk, "generation")
-    assert Judgement.objects.count() == kept[0]
+    assert Judgement.objects.count() == judged_by_then[0]
     assert stage_of(run, "judgements").rate is None
     Run.objects.filter(pk=run.pk).update(status=Run.Status.QUEUED)
     run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
-    assert Judgement.objects.filter(iteration__run=run).count() == PROMPTS * N
-    assert rows_of(run) == rows_of(drive(start()))
+    assert rows_of(run) == undisturbed
