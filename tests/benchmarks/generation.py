@@ -136,14 +136,16 @@ def compare(config: dict[str, Any], engines: Any, engine: Any, rounds: int) -> N
         for name in list(found) if number % 2 else list(found)[::-1]:
             found[name].append(run_stage(config, engines) if name == "stage" else run_bare(config, engine))
             print(f"  {name}: {found[name][-1]}", flush=True)
-        ours, bare = found["stage"][-1].texts, found["LLM.chat"][-1].texts
-        same = sum(text == bare.get(key) for key, text in ours.items())
-        print(f"  the same text in {same} of {len(ours)}", flush=True)
+        texts, wanted = (found[name][-1].texts for name in ("stage", "LLM.chat"))
+        same = sum(text == wanted.get(key) for key, text in texts.items())
+        print(f"  the same text in {same} of {len(texts)}", flush=True)
     speed, cpu = (
         [statistics.median(getattr(one, what) for one in found[name]) for name in found] for what in ("speed", "cpu")
     )
     print(f"stage / LLM.chat, medians of {rounds}: {speed[0] / speed[1]:.3f} of its tokens/s", flush=True)
-    print(f"LLM.chat / stage, medians of {rounds}: {cpu[1] / cpu[0]:.3f} of its CPU time", flush=True)
+    own = sorted(ours.speed / bare.speed for ours, bare in zip(found["stage"], found["LLM.chat"], strict=True))
+    print(f"the rounds' own ratios: {own[0]:.2f} to {own[-1]:.2f}, median {statistics.median(own):.3f}", flush=True)
+    print(f"stage / LLM.chat, medians of {rounds}: {cpu[0] / cpu[1]:.3f} of its CPU time", flush=True)
 
 
 def judge(config: dict[str, Any], engines: Any, engine: Any, options: argparse.Namespace) -> None:

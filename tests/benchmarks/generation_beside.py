@@ -4,9 +4,9 @@
 
 The server is vLLM's own, a process of its own on this machine, its prefix cache emptied before each pass. Ours is the
 stage of a real run through the engine ``openai_compatible``, rows saved and events told; each sample is a request with
-the seed of its row. Theirs is ``TextGeneration`` with ``OpenAILLM`` up to its Distiset, a request for the n samples of
-a prompt, in batches of 50 prompts, its default, and in one batch of all. What their processes take to start is timed
-with one prompt and told apart.
+the seed of its row. Theirs is ``TextGeneration`` with ``OpenAILLM`` up to its Distiset, which knows no seeds: a request
+for the n samples of a prompt in batches of 50 prompts, its default, and in one batch of all; and, as ours asks, a
+request for each sample. What their processes take to start is timed with one prompt and told apart.
 """
 
 from __future__ import annotations
@@ -46,16 +46,18 @@ def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace,
             "engine": {"kind": "openai_compatible", "base_url": f"{address}/v1", "batch_size": OURS_AT_ONCE}
         }
 
-        def theirs(prompts: list[str], batch: int) -> Found:
-            return run_distilabel(options.distilabel, address, config, prompts, batch, tokenizer)
+        def theirs(prompts: list[str], batch: int, n: int = options.n) -> Found:
+            return run_distilabel(options.distilabel, address, config, prompts, batch, n, tokenizer)
 
         theirs(texts[:64], 64)  # warms the server
         empty = statistics.median(theirs(texts[:1], 1).seconds for _ in range(3))
+        repeated = [text for text in texts for _ in range(options.n)]
         print(f"distilabel with one prompt, mostly the start of its processes: {empty:.1f} s", flush=True)
         passes = {
             OURS: lambda: run_stage(ours, engines),
             f"distilabel, batches of {THEIR_BATCH}": lambda: theirs(texts, THEIR_BATCH),
             "distilabel, one batch": lambda: theirs(texts, len(texts)),
+            "distilabel, a request a sample": lambda: theirs(repeated, THEIR_BATCH * options.n, 1),
         }
         found: dict[str, list[Found]] = {name: [] for name in passes}
         for number in range(options.rounds):
@@ -76,7 +78,7 @@ def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace,
 
 
 def run_distilabel(
-    python: str, address: str, config: dict[str, Any], prompts: list[str], batch: int, tokenizer: Any
+    python: str, address: str, config: dict[str, Any], prompts: list[str], batch: int, n: int, tokenizer: Any
 ) -> Found:
     """One pipeline in a process of its own; its seconds are its own figure. CPU time is that of all its processes."""
     section = config["candidates"]
@@ -84,14 +86,14 @@ def run_distilabel(
     before = os.times()
     made = subprocess.run(
         [python, Path(__file__).with_name("distilabel_pipeline.py"), f"{address}/v1", config["student"]["model"]],
-        input=json.dumps({"prompts": prompts, "n": section["n"], "sampling": sampling, "batch": batch}),
+        input=json.dumps({"prompts": prompts, "n": n, "sampling": sampling, "batch": batch}),
         env=os.environ | {"PYTHONWARNINGS": "ignore"}, stdout=subprocess.PIPE, text=True, check=True,
         timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     after = os.times()
     told = json.loads(made.stdout.splitlines()[-1])
-    if len(told["texts"]) != len(prompts) * section["n"] or None in told["texts"]:
-        raise SystemExit(f"distilabel brought {len(told['texts'])} texts of {len(prompts) * section['n']}")
+    if len(told["texts"]) != len(prompts) * n or None in told["texts"]:
+        raise SystemExit(f"distilabel brought {len(told['texts'])} texts of {len(prompts) * n}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     # Counted as ours are, the end token included: its statistics give each row the sum of its request.
     limit = section["max_new_tokens"]

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--new-tokens", type=int, default=64, help="of a response")
     parser.add_argument("--k", type=int, default=2, help="replies a judgement")
     parser.add_argument("--judge-tokens", type=int, default=48, help="of a judge's reply")
-    parser.add_argument("--batch-size", type=int, default=8, help="of the transformers engine")
+    parser.add_argument("--batch-size", type=int, default=8, help="of the student; requests in flight to a server")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder, server() as address:
         os.environ.update(
@@ -117,7 +117,7 @@ def config_of(kind: str, student: str, address: str, options: argparse.Namespace
         "evaluation": {"enabled": False},
     }
     if kind == "openai_compatible":
-        made["engine"] = {"kind": kind, "base_url": remote["base_url"]}
+        made["engine"] = {"kind": kind, "base_url": remote["base_url"], "batch_size": options.batch_size}
         made["teacher"] = {"kind": kind, **remote}
     elif kind == "gemini":
         made["teacher"] = {"kind": kind, **remote}
