@@ -35,6 +35,7 @@ from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TURN = 20
+IDLE_SECONDS = 2.0
 CONFIG = """\
 port: {port}
 annotation_task_name: bench
@@ -60,6 +61,7 @@ class Connection:
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         self.cookies: dict[str, str] = {}
+        self.used_at = 0.0
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, float]:
         """Status, text and seconds of one request; a redirect is not followed."""
@@ -68,10 +70,13 @@ class Connection:
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         began = time.perf_counter()
+        if began - self.used_at > IDLE_SECONDS:  # the server may have closed it by now; it is opened again
+            self.connection.close()
         self.connection.request(method, path, body, headers)
         reply = self.connection.getresponse()
         text = reply.read().decode()
-        seconds = time.perf_counter() - began
+        self.used_at = time.perf_counter()
+        seconds = self.used_at - began
         for line in reply.headers.get_all("Set-Cookie") or []:
             self.cookies |= {name: morsel.value for name, morsel in http.cookies.SimpleCookie(line).items()}
         return reply.status, text, seconds

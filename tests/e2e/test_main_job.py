@@ -82,8 +82,9 @@ def test_launch_watch_cancel_resume_compare_and_chat(page: Page, data: Site) -> 
     expect(page.get_by_text("The teacher's response against the student's.").first).to_be_visible()
 
     page.goto(f"{data.url}/compare/")
-    page.get_by_label("M1", exact=True).check()
-    page.get_by_label("M2", exact=True).check()
+    ours = page.get_by_role("group", name="A browser's run")
+    for name in ("M1", "M2"):
+        ours.get_by_label(name, exact=True).check()
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("heading", name="The same prompts, answered by each")).to_be_visible()
     expect(page.locator("article.same-prompt")).to_have_count(8)
