@@ -20,7 +20,7 @@ LINT = [
     ("types", [str(BIN / "mypy")]),
     ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
 ]
-PYTEST = [PYTHON, "-m", "pytest", "-q"]
+PYTEST = [PYTHON, "-m", "pytest", "-q", "--durations=20"]
 # A file stays on one core, so that what its tests share is made once.
 ON_EVERY_CORE = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 TESTS = [
