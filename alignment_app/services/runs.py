@@ -230,7 +230,7 @@ def cancel(run: Run, *, user: Any = None) -> Run:
 @transaction.atomic
 def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
     """Let a run that waits for review train on the pairs as they stand."""
-    review_counts_due.send(sender=Stage)
+    review_counts_due.send(sender=Stage, iteration=iteration)
     run = _locked(iteration.run)
     stage = iteration.stages.select_related("iteration").filter(kind=Stage.Kind.REVIEW).first()
     if stage is None or stage.status != Stage.Status.WAITING or run.status != Run.Status.WAITING:

@@ -8,18 +8,23 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery, Sum
 from django.dispatch import receiver
 
-from alignment_app.models import Stage
+from alignment_app.models import Iteration, Stage
 from alignment_app.services import events
 from alignment_app.signals import review_counts_due
 from labeling.models import Queue
 
 
 @receiver(review_counts_due)
-def count_settled(**kwargs: Any) -> None:
-    """Write on every waiting review stage how many of its pairs people have settled, and tell its page what changed."""
+def count_settled(iteration: Iteration | None = None, **kwargs: Any) -> None:
+    """Write on every waiting review stage, or the iteration's, how many of its pairs people have settled.
+
+    Its page is told what changed.
+    """
     queues = Queue.objects.filter(iteration=OuterRef("iteration"), kind=Queue.Kind.PAIR, held_out=False).order_by()
     settled = queues.values("iteration").annotate(done=Sum("done_count")).values("done")
     waiting = Stage.objects.filter(kind=Stage.Kind.REVIEW, status=Stage.Status.WAITING)
+    if iteration is not None:
+        waiting = waiting.filter(iteration=iteration)
     for stage in waiting.select_related("iteration").annotate(settled=Subquery(settled)):
         done = min(stage.total, stage.settled or 0)
         if done == stage.done:

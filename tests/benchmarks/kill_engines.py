@@ -23,8 +23,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -128,31 +127,18 @@ def config_of(kind: str, student: str, address: str, options: argparse.Namespace
     return made
 
 
-@contextmanager
-def server() -> Iterator[str]:
+def server() -> AbstractContextManager[str]:
     """A provider in a process of its own; what it says follows from the text and the seed alone."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        from tests.providers import candidate, chat, serving
+    from tests.providers import Answer, candidate, chat, serving_apart
 
-        def answer(text: str, number: int, body: dict[str, Any]) -> Any:
-            seed = body.get("seed") or body.get("generationConfig", {}).get("seed")
-            drawn = hashlib.sha256(f"{seed} {text}".encode()).hexdigest()
-            time.sleep(0.02 + int(drawn[:2], 16) / 5000)
-            reply = f"{drawn}\nScore: {int(drawn[-1], 16) % 6}"
-            return chat(reply) if "messages" in body else candidate(reply)
+    def answer(text: str, number: int, body: dict[str, Any]) -> Answer:
+        seed = body.get("seed") or body.get("generationConfig", {}).get("seed")
+        drawn = hashlib.sha256(f"{seed} {text}".encode()).hexdigest()
+        time.sleep(0.02 + int(drawn[:2], 16) / 5000)
+        reply = f"{drawn}\nScore: {int(drawn[-1], 16) % 6}"
+        return chat(reply) if "messages" in body else candidate(reply)
 
-        with serving(answer) as provider:
-            os.write(writer, provider.address.encode())
-            os.close(writer)
-            signal.pause()
-    os.close(writer)
-    try:
-        yield os.read(reader, 200).decode()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    return serving_apart(answer)
 
 
 def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> int:

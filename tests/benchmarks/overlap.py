@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,28 +120,15 @@ def go_through(config: dict[str, Any]) -> Pass:
     return Pass(written - began, ended - written, ahead, list(said))
 
 
-@contextmanager
-def server(delay: float) -> Iterator[str]:
+def server(delay: float) -> AbstractContextManager[str]:
     """A provider in a process of its own; what it says follows from the seed alone."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        from tests.providers import candidate, serving
+    from tests.providers import Answer, candidate, serving_apart
 
-        def answer(text: str, number: int, body: dict[str, Any]) -> Any:
-            time.sleep(delay)
-            return candidate(f"It is as it is.\nScore: {body['generationConfig']['seed'] % 6}")
+    def answer(text: str, number: int, body: dict[str, Any]) -> Answer:
+        time.sleep(delay)
+        return candidate(f"It is as it is.\nScore: {body['generationConfig']['seed'] % 6}")
 
-        with serving(answer) as provider:
-            os.write(writer, provider.address.encode())
-            os.close(writer)
-            signal.pause()
-    os.close(writer)
-    try:
-        yield os.read(reader, 200).decode()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    return serving_apart(answer)
 
 
 if __name__ == "__main__":

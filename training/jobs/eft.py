@@ -9,7 +9,7 @@ from django.conf import settings
 
 from alignment_app.models import Dataset, Judgement, Response
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, eft_rows, events, rows, stages
+from alignment_app.services import eft_rows, events, rows, stages
 from alignment_app.services.eft_rows import EFTRow
 from training.domain.eft import Part, RankedJudgement, overlapping, select_eft
 from training.engines.base import Engine
@@ -17,8 +17,7 @@ from training.jobs import rankings
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.rankings import IFT
 from training.jobs.stage_work import CannotGoOn, StageWork
-from training.jobs.start_training import start_training
-from training.jobs.tracking import Tracking
+from training.jobs.start_training import start_fine_tuning
 
 
 def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
@@ -26,20 +25,7 @@ def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
     data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
     if not data:
         raise CannotGoOn("The data sets of sft.datasets hold no rows. Import some, then resume.")
-    folder = artifacts.run_folder(job.run.pk) / IFT
-    with Tracking(job, folder, job.config.sft, IFT) as tracking:
-        result = start_training(
-            job,
-            "sft",
-            data,
-            job.config.sft,
-            section="sft",
-            model=artifacts.resolve(job.start.location),
-            output_dir=folder,
-            seed=job.seed("ift"),
-            report=tracking.report,
-            should_stop=job.keeper.should_stop,
-        )
+    result = start_fine_tuning(job, data, IFT, seed=job.seed("ift"), series=IFT)
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
     location = str(result.model_dir.relative_to(settings.HOME))

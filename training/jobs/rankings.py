@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from alignment_app.models import Checkpoint, Iteration, Judgement, Response
 from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
-from alignment_app.services import events, rows
+from alignment_app.services import events
 from alignment_app.services.keeping import Progress
 from training.domain.ranking import Ranked, gained, held_to_rankings
 from training.engines.base import Engine, PromptTooLong
@@ -45,20 +45,8 @@ def judge_ranked(
     prompt_of = {response.id: prompt.id for response, prompt in todo}
 
     def ask(asked: list[JudgeItem]) -> None:
-        progress.save_as_they_come(
-            judge_responses(asked, WatchedEngine(engine, progress), form, job.sampling(job.config.judging)),
-            lambda drafts: rows.save_judgements(
-                job.attempt,
-                job.iteration,
-                drafts,
-                source=source,
-                judge=judge,
-                checkpoint=checkpoint,
-                template=form.name,
-                template_version=str(form.version),
-            ),
-            prompt_of=lambda draft: prompt_of[draft.response_id],
-        )
+        drafts = judge_responses(asked, WatchedEngine(engine, progress), form, job.sampling(job.config.judging))
+        job.save_judgements(drafts, prompt_of, source=source, judge=judge, checkpoint=checkpoint, progress=progress)
 
     try:
         ask(items)

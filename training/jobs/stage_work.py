@@ -201,7 +201,8 @@ class StageWork:
     ) -> str:
         """Save the judgements that are missing on these responses; returns the judge's name."""
         judge = checkpoint.name if checkpoint else self.teacher_name
-        todo = selectors.unjudged(responses, source=source, judge=self.judge_label(judge))
+        label = self.judge_label(judge)
+        todo = selectors.unjudged(responses, source=source, judge=label)
         if not todo:
             return judge
         engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
@@ -209,12 +210,12 @@ class StageWork:
         items = self._judge_items(todo, source)
         prompt_of = {response.id: prompt.id for response, prompt in todo}
         drafts = judge_responses(items, engine, form, sampling)
-        self._save_judgements(drafts, prompt_of, source=source, judge=judge, checkpoint=checkpoint, progress=progress)
+        self.save_judgements(drafts, prompt_of, source=source, judge=label, checkpoint=checkpoint, progress=progress)
         return judge
 
     def judge_as_they_come(self, responses: QuerySet[Response], *, progress: Progress) -> None:
         """Save the remote teacher's judgements on these responses while more are written, until it is stopped."""
-        judge, source = self.teacher_name, Judgement.Source.TEACHER
+        label, source = self.judge_label(self.teacher_name), Judgement.Source.TEACHER
         teacher = self.teacher()
         assert isinstance(teacher, PaidEngine)
         prompt_of: dict[int, int] = {}
@@ -224,7 +225,7 @@ class StageWork:
             nonlocal seen, look_at
             if time.monotonic() < look_at:
                 return []
-            todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=self.judge_label(judge))
+            todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=label)
             seen = max((response.id for response, _ in todo), default=seen)
             look_at = time.monotonic() + LOOK_SECONDS
             prompt_of.update((response.id, prompt.id) for response, prompt in todo)
@@ -232,7 +233,7 @@ class StageWork:
 
         form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
         drafts = judge_as_they_come(arrivals, WatchedFollower(teacher, progress), form, sampling)
-        self._save_judgements(drafts, prompt_of, source=source, judge=judge, checkpoint=None, progress=progress)
+        self.save_judgements(drafts, prompt_of, source=source, judge=label, checkpoint=None, progress=progress)
 
     def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str) -> list[JudgeItem]:
         draws = range(self.config.judging.k)
@@ -245,7 +246,7 @@ class StageWork:
             for response, prompt in todo
         ]
 
-    def _save_judgements(
+    def save_judgements(
         self,
         drafts: Iterator[JudgementDraft],
         prompt_of: Mapping[int, int],
@@ -255,6 +256,7 @@ class StageWork:
         checkpoint: Checkpoint | None,
         progress: Progress,
     ) -> None:
+        """Save judgements by the run's judge as they come; ``judge`` is who gave them, as the record names it."""
         form = self.judge_of("judging.template")
         progress.save_as_they_come(
             drafts,
@@ -263,7 +265,7 @@ class StageWork:
                 self.iteration,
                 some,
                 source=source,
-                judge=self.judge_label(judge),
+                judge=judge,
                 checkpoint=checkpoint,
                 template=form.name,
                 template_version=str(form.version),

@@ -14,6 +14,7 @@ from training import fitting
 from training.config import PreferenceConfig, SFTConfig
 from training.hardware import Hardware
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.tracking import Tracking
 from training.trainers import launch
 from training.trainers.preference import train_preference
 from training.trainers.results import OutOfMemory, TrainingError, TrainResult
@@ -53,3 +54,23 @@ def start_training(
     except OutOfMemory as error:
         remedy = fitting.settings_that_fit(job.config, section, model, Hardware.detect(settings.HOME))
         raise TrainingError(f"{error} {remedy}") from error
+
+
+def start_fine_tuning(
+    job: StageWork, rows: Sequence[Mapping[str, Any]], name: str, *, seed: int, series: str = ""
+) -> TrainResult:
+    """Fine-tune the iteration's model on these rows by the settings of ``sft``, into the run's folder ``name``."""
+    folder, config = artifacts.run_folder(job.run.pk) / name, job.config.sft
+    with Tracking(job, folder, config, series) as tracking:
+        return start_training(
+            job,
+            "sft",
+            rows,
+            config,
+            section="sft",
+            model=artifacts.resolve(job.start.location),
+            output_dir=folder,
+            seed=seed,
+            report=tracking.report,
+            should_stop=job.keeper.should_stop,
+        )

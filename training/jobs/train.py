@@ -18,7 +18,7 @@ from training.jobs.choose_lambda import train_with_best_lambda
 from training.jobs.early_stopping import train_with_early_stopping
 from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
-from training.jobs.start_training import start_training
+from training.jobs.start_training import start_fine_tuning, start_training
 from training.jobs.tracking import Tracking
 from training.trainers.log_ratios import measure_pairs
 from training.trainers.results import TrainResult
@@ -74,20 +74,7 @@ def _why_empty(job: StageWork, found: dict[str, Any]) -> str:
 def fine_tune(job: StageWork) -> dict[str, Any]:
     """M0 to M1."""
     data = artifacts.read_snapshot(job.iteration.snapshot)
-    folder = artifacts.run_folder(job.run.pk) / "M1"
-    with Tracking(job, folder, job.config.sft) as tracking:
-        result = start_training(
-            job,
-            "sft",
-            data,
-            job.config.sft,
-            section="sft",
-            model=artifacts.resolve(job.start.location),
-            output_dir=folder,
-            seed=job.seed("sft"),
-            report=tracking.report,
-            should_stop=job.keeper.should_stop,
-        )
+    result = start_fine_tuning(job, data, "M1", seed=job.seed("sft"))
     _register(job, result, {}, kind=Checkpoint.Kind.SFT, reference=None)
     return _told(result)
 
