@@ -15,7 +15,7 @@ from django.http import QueryDict
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from alignment_app.form_words import (
+from alignment_app.pages.form_words import (
     DATASET_FIELDS,
     ESSENTIAL,
     FIELD_KINDS,
@@ -25,7 +25,7 @@ from alignment_app.form_words import (
     label_of,
     label_of_choice,
 )
-from alignment_app.selectors.launching import DatasetChoice
+from alignment_app.pages.launching import DatasetChoice
 from training.config import RunConfig
 
 Choices = Sequence[tuple[str, str]]

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from alignment_app.form_words import TITLES
 from alignment_app.forms import LaunchField, LaunchForm
+from alignment_app.pages.form_words import TITLES
 from training.config import ConfigError, Point, RunConfig, preset_data, preset_names, read_yaml
 
 #: Fields that studies are usually made of, first in the list.

@@ -16,8 +16,9 @@ from rest_framework.views import APIView
 from alignment_app.services import people
 from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue
-from labeling.selectors import desk, queues
-from labeling.selectors.preview import preview
+from labeling.pages import desk
+from labeling.pages.preview import preview
+from labeling.selectors import queues
 from labeling.services import leases, reviews
 from labeling.services.access import can_annotate, require_worker
 from labeling.services.answers import MAX_CHARACTERS, Answer, read_answer

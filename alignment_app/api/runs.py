@@ -25,7 +25,8 @@ from alignment_app.api.serializers import (
 )
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, Stage
-from alignment_app.selectors import events, launching, metrics, samples
+from alignment_app.pages import launching
+from alignment_app.selectors import events, metrics, samples
 from alignment_app.services import runs, spending
 from alignment_app.services.configs import build_config
 from training.config import RunConfig

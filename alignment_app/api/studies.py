@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from alignment_app.api.base import Part
 from alignment_app.models import Study
-from alignment_app.selectors import studies as selectors
+from alignment_app.pages import studies as selectors
 from alignment_app.services import studies
 
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from alignment_app.pages.wording import MISSING, duration, finite, number, percent, rate, short_hash, size, time_left
 from alignment_app.services import people
-from alignment_app.wording import MISSING, duration, finite, number, percent, rate, short_hash, size, time_left
 
 register = template.Library()
 register.filter("number", number)

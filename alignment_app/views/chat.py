@@ -13,8 +13,8 @@ from django.utils.html import escape
 from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.models import Checkpoint
-from alignment_app.selectors import compare
-from alignment_app.selectors.checkpoints import checkpoints_of_runs
+from alignment_app.pages import compare
+from alignment_app.pages.checkpoints import checkpoints_of_runs
 from alignment_app.services import chat as service
 from alignment_app.services import people
 from alignment_app.services.errors import Refused

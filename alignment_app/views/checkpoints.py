@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from alignment_app.downloads import csv_file
 from alignment_app.models import Checkpoint, Comparison, PairMargin, PreferencePair
-from alignment_app.selectors import checkpoints as selectors
+from alignment_app.pages import checkpoints as selectors
 from alignment_app.selectors import curves, margins, metrics, rankings
 
 

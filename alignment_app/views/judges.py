@@ -14,7 +14,7 @@ from django.utils.html import escape
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment_app.models import Response
-from alignment_app.selectors import judge_trials
+from alignment_app.pages import judge_trials
 from alignment_app.selectors import judges as selectors
 from alignment_app.services import chat, people
 from alignment_app.services import judges as services

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from alignment_app.forms import LaunchForm
 from alignment_app.models import Run
-from alignment_app.selectors import judges, launching
+from alignment_app.pages import launching
+from alignment_app.selectors import judges
 from alignment_app.services import people, runs
 from alignment_app.services.configs import MAX_YAML, build_config
 from alignment_app.services.errors import Refused

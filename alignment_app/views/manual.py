@@ -6,7 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from alignment_app.selectors import manual as selectors
+from alignment_app.pages import manual as selectors
 
 
 @require_GET

@@ -11,8 +11,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, StepCheck
-from alignment_app.selectors import choices, curves, eft, health, loop, metrics, samples, spending
-from alignment_app.selectors import runs as selectors
+from alignment_app.pages import eft, health, loop
+from alignment_app.pages import runs as selectors
+from alignment_app.selectors import choices, curves, metrics, samples, spending
+from alignment_app.selectors.runs import load
 from alignment_app.services import people
 from alignment_app.services import runs as services
 from alignment_app.services.errors import Refused
@@ -49,7 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _run(run_id: int) -> Run:
     try:
-        return loop.load(run_id)
+        return load(run_id)
     except Run.DoesNotExist:
         raise Http404(f"There is no run {run_id}. It may have been removed.") from None
 

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from alignment_app import study_form
 from alignment_app.models import Study
-from alignment_app.selectors import launching
-from alignment_app.selectors import studies as selectors
+from alignment_app.pages import launching
+from alignment_app.pages import studies as selectors
 from alignment_app.services import people
 from alignment_app.services import studies as services
 from alignment_app.services.errors import Refused

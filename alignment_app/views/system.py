@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from alignment_app.selectors import system as selectors
+from alignment_app.pages import system as selectors
 
 
 @require_GET

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from alignment_app.models import Checkpoint, Dataset, DatasetSnapshot, Iteration, Run
-from alignment_app.selectors.runs import training_name
 from alignment_app.selectors.work import preference_rows
 from alignment_app.services import runs
 from alignment_app.services.errors import Refused
@@ -21,13 +20,12 @@ from training.config import ConfigError, RunConfig
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """What one click would start. ``begins_with`` and ``training``: what it trains and how, in words."""
+    """What one click would start. ``begins_with``: the model that it trains, in words."""
 
     name: str
     dataset: str
     pairs: int
     begins_with: str
-    training: str
     stale: str
     config: dict[str, Any]
 
@@ -57,8 +55,7 @@ def planned(iteration: Iteration | None) -> Rerun | None:
     else:
         begins_with = f"{config['student']['model']}, fine-tuned anew" if config["sft"]["enabled"] else (
             str(config["student"]["model"]))  # fmt: skip
-    how = training_name(run.config)
-    return Rerun(config["name"], dataset, pairs, begins_with, how, snapshot.stale_reason, config)
+    return Rerun(config["name"], dataset, pairs, begins_with, snapshot.stale_reason, config)
 
 
 def start(iteration: Iteration, *, by: User) -> Run:

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_GET, require_POST
 from alignment_app.models import Run
 from alignment_app.services import runs
 from alignment_app.services.errors import Refused
-from labeling.selectors import calibration, judge_pictures
+from labeling.pages import judge_pictures
+from labeling.selectors import calibration
 from labeling.selectors import corrections as correction_selectors
 from labeling.services.access import can_lead
 from labeling.views.access import for_leads, person_of

@@ -10,15 +10,17 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment_app.models import Iteration
+from alignment_app.pages.runs import training_name
 from alignment_app.services import runs
 from alignment_app.services.errors import Refused
 from labeling.forms import QueueForm, sources, workers
 from labeling.models import Queue, Review, Task
-from labeling.selectors import calibration, judge_pictures, over_time, quality
+from labeling.pages import items as item_selectors
+from labeling.pages import judge_pictures
+from labeling.pages.markdown import safe_html
+from labeling.selectors import calibration, over_time, quality
 from labeling.selectors import corrections as correction_selectors
-from labeling.selectors import items as item_selectors
 from labeling.selectors import queues as queue_selectors
-from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, gates, rerun, reviews
 from labeling.services import queues as services
 from labeling.services.answers import COMPARISON_DECISIONS, PAIR_DECISIONS, Answer
@@ -165,7 +167,8 @@ def again(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("run", run.pk)
         except Refused as problem:
             refusal = problem
-    context = {"iteration": iteration, "planned": rerun.planned(iteration), "refusal": refusal}
+    training = training_name(iteration.run.config)
+    context = {"iteration": iteration, "planned": rerun.planned(iteration), "training": training, "refusal": refusal}
     return render(request, "labeling/again.html", context, status=refusal.status if refusal else 200)
 
 

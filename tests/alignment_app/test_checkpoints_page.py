@@ -15,8 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
-from alignment_app.selectors import checkpoints as selectors
-from alignment_app.selectors.lineage import lineage
+from alignment_app.pages import checkpoints as selectors
+from alignment_app.pages.lineage import lineage
 from alignment_app.services import events
 from tests.alignment_app.stories import Story
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Dataset, JudgeVersion, Prompt, Response, Run
-from alignment_app.selectors import judge_trials
+from alignment_app.pages import judge_trials
 from alignment_app.selectors import judges as selectors
 from alignment_app.services import chat, runs
 from alignment_app.services import judges as services

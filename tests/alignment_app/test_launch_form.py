@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from alignment_app.forms import LaunchForm
 from alignment_app.models import Dataset, Run
-from alignment_app.selectors import launching
+from alignment_app.pages import launching
 from tests.alignment_app.stories import Story, config, data_sets, person
 from training.config import RunConfig, preset_data, preset_names, with_overrides
 

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Run, Study
-from alignment_app.selectors import studies as selectors
+from alignment_app.pages import studies as selectors
 from alignment_app.services import runs, studies
 from alignment_app.services.errors import Refused
 from tests.alignment_app.stories import Story, config, data_sets, person

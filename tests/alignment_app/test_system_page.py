@@ -16,7 +16,7 @@ from django.utils import timezone
 from rq import Queue, Worker
 
 from alignment_app.models import Iteration, Run, Stage, StageAttempt
-from alignment_app.selectors import system as selectors
+from alignment_app.pages import system as selectors
 from alignment_app.services import queues
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from alignment_app.models import Run, Stage
+from alignment_app.pages.time_left import TimeLeft, time_left
 from alignment_app.selectors.runs import stages_of
-from alignment_app.selectors.time_left import TimeLeft, time_left
 from tests.alignment_app.stories import Story
 
 pytestmark = pytest.mark.django_db

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from alignment_app.pages.wording import duration, number, percent, rate, short_hash, size, time_left
 from alignment_app.templatetags.plumbline import bar, split_bar
-from alignment_app.wording import duration, number, percent, rate, short_hash, size, time_left
 
 
 def plain(text: str) -> str:

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from alignment_app.forms import LaunchForm
 from alignment_app.models import Run
-from alignment_app.selectors.launching import dataset_choices
+from alignment_app.pages.launching import dataset_choices
 from tests.bad_input.documents import DOCUMENTS
 from training.config import RunConfig
 

@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from alignment_app.models import Checkpoint, Comparison, Evaluation, Iteration, PreferencePair, Response
 from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
-from labeling.selectors import desk, quality
+from labeling.pages import desk
+from labeling.selectors import quality
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
 from tests.labeling.test_leases import take

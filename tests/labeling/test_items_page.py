@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from alignment_app.models import Iteration
 from labeling.models import Queue, Task
-from labeling.selectors import items
+from labeling.pages import items
 from labeling.services import queues
 
 pytestmark = pytest.mark.django_db

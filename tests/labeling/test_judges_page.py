@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Iteration, Judgement
 from labeling.models import Queue
-from labeling.selectors import calibration, judge_pictures
+from labeling.pages import judge_pictures
+from labeling.selectors import calibration
 from labeling.selectors import corrections as correction_selectors
 from labeling.services import reviews
 from labeling.services.answers import Answer

@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from alignment_app.models import Dataset, Iteration, Prompt, Response, Run
 from labeling.models import Queue, Review, Task
+from labeling.pages.markdown import safe_html
 from labeling.selectors.corrections import Corrections, count, scores_of
-from labeling.selectors.markdown import safe_html
 from labeling.services import corrections, queues, reviews
 from labeling.services.answers import Answer
 from tests.labeling.test_leases import take

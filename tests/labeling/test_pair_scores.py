@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from alignment_app.models import Iteration, Judgement, PreferencePair
 from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
+from labeling.pages.preview import preview
 from labeling.selectors import corrections
-from labeling.selectors.preview import preview
 from labeling.services import leases, reviews
 from labeling.services.answers import Answer, read_answer
 from tests.labeling.test_leases import take

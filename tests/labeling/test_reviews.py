@@ -22,8 +22,9 @@ from alignment_app.selectors import work
 from alignment_app.services.errors import Refused
 from alignment_app.signals import review_counts_due
 from labeling.models import Assignment, Queue, Review, Task
-from labeling.selectors import desk, record
-from labeling.selectors.preview import preview
+from labeling.pages import desk
+from labeling.pages.preview import preview
+from labeling.selectors import record
 from labeling.services import gates, leases, queues, reviews
 from labeling.services.answers import Answer
 from tests.labeling.test_leases import take

@@ -19,7 +19,7 @@ from alignment_app.models import (
 from alignment_app.selectors import work
 from alignment_app.services import artifacts, stages
 from labeling.models import Queue, Review
-from labeling.selectors.preview import preview
+from labeling.pages.preview import preview
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
 from tests.labeling.test_leases import take

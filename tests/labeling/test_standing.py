@@ -19,8 +19,9 @@ from django.db import connections
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response, SnapshotItem
 from alignment_app.selectors import work
 from labeling.models import Queue, Review, Task
-from labeling.selectors import items, record
-from labeling.selectors.preview import preview
+from labeling.pages import items
+from labeling.pages.preview import preview
+from labeling.selectors import record
 from labeling.services import leases, queues, rerun, reviews
 from labeling.services.answers import Answer
 from tests.labeling.stories import person

@@ -13,8 +13,8 @@ from django.db import connection
 from alignment_app.management.base import NOT_DONE, WRONG_USE, Error, PlainCommand, add_user_option, user_of
 from alignment_app.management.commands.launch import LOOK_SECONDS, read_config
 from alignment_app.models import Run, Study
-from alignment_app.selectors import launching
-from alignment_app.selectors import studies as selectors
+from alignment_app.pages import launching
+from alignment_app.pages import studies as selectors
 from alignment_app.services import studies
 from alignment_app.study_form import read_changes
 from training.config import read_values, read_yaml

@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Judgement, PreferencePair, Run, RunEvent, Stage
-from alignment_app.selectors import health, loop
+from alignment_app.pages import health, loop
+from alignment_app.selectors.runs import load
 from alignment_app.services import judges as services
 from alignment_app.services import runs
 from alignment_app.services.imports import import_rows
@@ -110,7 +111,7 @@ def test_a_judge_that_scores_all_alike_is_said_to_in_the_log_and_on_the_page(jud
     assert stage.status == Stage.Status.DONE
     warnings = [event.payload["text"] for event in RunEvent.objects.filter(run=run, kind="log")]
     assert any("gave one score, 5, in 97% of 32 replies" in text for text in warnings)
-    (found,) = health.of_run(loop.load(run.pk))
+    (found,) = health.of_run(load(run.pk))
     (figure,) = found.alarms
     assert figure.url.endswith("&stage=judgements&show=alike")
     assert figure.value == "5 in 96.9\u00a0%"
@@ -121,7 +122,7 @@ def test_a_run_that_pauses_for_its_parse_rate_shows_replies_and_why(judged: Judg
     run = judged(rows, paradigm="self_reward")  # the little student writes noise
     assert run.status == Run.Status.PAUSED
     assert "replies held a score" in run.status_reason
-    head = loop.head(loop.load(run.pk))
+    head = loop.head(load(run.pk))
     assert len(head.unparsed) == 3
     assert 'no "Score" is followed by a number' in head.unparsed[0].why
     client.force_login(User.objects.create_superuser("ann"))

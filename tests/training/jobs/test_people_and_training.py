@@ -14,8 +14,8 @@ from django.urls import reverse
 from alignment_app.models import Checkpoint, Judgement, PreferencePair, Response, Run, Stage
 from alignment_app.services import artifacts, runs
 from labeling.models import Queue
+from labeling.pages.preview import preview
 from labeling.selectors import calibration
-from labeling.selectors.preview import preview
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
 from tests.labeling.stories import person

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from alignment_app.models import Iteration, Judgement, PreferencePair, Response
 from labeling.models import Assignment, Queue, Review
+from labeling.pages.markdown import safe_html
 from labeling.selectors import record
-from labeling.selectors.markdown import safe_html
 
 #: A pause longer than this between two answers is not time at work (s).
 LONGEST_SITTING = 300

@@ -20,8 +20,8 @@ from alignment_app.models import (
     Run,
     SnapshotItem,
 )
+from alignment_app.pages.lineage import Lineage, lineage
 from alignment_app.selectors.choices import Choice, choice_of
-from alignment_app.selectors.lineage import Lineage, lineage
 from alignment_app.services import artifacts
 from training.domain.metrics import pairwise_accuracy
 

@@ -9,7 +9,7 @@ from typing import Final
 from django.db.models import Count
 
 from alignment_app.models import Checkpoint, Dataset, Prompt, Response, Run
-from alignment_app.selectors.runs import short_model
+from alignment_app.pages.runs import short_model
 
 SHOWN: Final = 10
 LOOKED_AT: Final = 200  # responses, among which those that say the same are shown once

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Count
 
 from alignment_app.models import Dataset, Run, Stage
-from alignment_app.selectors.machine import machine
+from alignment_app.pages.machine import machine
 from training.config import ConfigError, RunConfig
 from training.estimate import estimate
 

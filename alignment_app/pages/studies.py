@@ -10,9 +10,10 @@ from typing import Any, Final
 from django.core.paginator import Page, Paginator
 from django.db.models import Prefetch, QuerySet
 
-from alignment_app.form_words import label_of
 from alignment_app.models import Checkpoint, Run, Stage, Study, StudyRun
-from alignment_app.selectors import runs
+from alignment_app.pages import runs
+from alignment_app.pages.form_words import label_of
+from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, progress, stages_of
 from training.config import RunConfig
 from training.estimate import Estimate
 
@@ -103,7 +104,7 @@ def word(value: Any) -> str:
 def _with_runs(studies: QuerySet[Study]) -> QuerySet[Study]:
     stages = Prefetch("run__iterations__stages", queryset=Stage.objects.order_by("position"))
     made = Prefetch("run__checkpoints", queryset=Checkpoint.objects.select_related("evaluation").order_by("number"))
-    ran = Run.objects.annotate(changed_at=runs.CHANGED_AT)
+    ran = Run.objects.annotate(changed_at=CHANGED_AT)
     places = StudyRun.objects.order_by("position").prefetch_related(Prefetch("run", queryset=ran), stages, made)
     return studies.select_related("created_by").prefetch_related(Prefetch("places", queryset=places))
 
@@ -128,8 +129,8 @@ def view(study: Study) -> StudyView:
 
 def _outcome(place: StudyRun) -> Outcome:
     run = place.run
-    stages = runs.stages_of(run)
-    current = runs.current_stage(stages)
+    stages = stages_of(run)
+    current = current_stage(stages)
     trained = [one for one in run.checkpoints.all() if one.number > 0 and one.kind != Checkpoint.Kind.BASE]
     newest = trained[-1] if trained else None
     return Outcome(
@@ -137,10 +138,10 @@ def _outcome(place: StudyRun) -> Outcome:
         values=[word(value) for value in place.values],
         raw=list(place.values),
         where=f"{current.get_kind_display()}, {runs.round_of(run, current.iteration)}" if current else "",
-        progress=runs.progress(stages),
+        progress=progress(stages),
         checkpoint=newest,
         measures=measures_of(newest) if newest else {},
-        seconds=runs.elapsed(run),
+        seconds=elapsed(run),
     )
 
 

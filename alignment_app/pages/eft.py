@@ -10,9 +10,9 @@ from typing import Any
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Dataset, Run, Stage
-from alignment_app.selectors import runs
+from alignment_app.pages.wording import number, percent
+from alignment_app.selectors.runs import stages_of
 from alignment_app.services.eft_rows import name_of
-from alignment_app.wording import number, percent
 from training.domain.eft import Part
 
 Measured = Callable[[str], Any]  #: a figure by its name in training.domain.ranking
@@ -86,7 +86,7 @@ class EFTSteps:
 
 def eft_of(run: Run) -> EFTSteps | None:
     """The steps of a loaded run that builds such rows, as far as they have come."""
-    stages = {stage.kind: stage for stage in runs.stages_of(run) if stage.iteration.number == 0}
+    stages = {stage.kind: stage for stage in stages_of(run) if stage.iteration.number == 0}
     if Stage.Kind.EFT not in stages or not stages[Stage.Kind.PROMPTS].detail.get("ranked"):
         return None
     chosen, judged = stages[Stage.Kind.PROMPTS], stages[Stage.Kind.JUDGEMENTS].detail.get("health", {}).get("judge")

@@ -9,9 +9,9 @@ from typing import Final
 from django.urls import reverse
 
 from alignment_app.models import Judgement, Run, Stage
-from alignment_app.selectors import runs
+from alignment_app.pages.wording import number, percent
 from alignment_app.selectors.judges import in_run
-from alignment_app.wording import number, percent
+from alignment_app.selectors.runs import stages_of
 from training.domain import alarms
 from training.domain.alarms import Alarm, AlarmKind, Health, OrderHealth
 
@@ -51,7 +51,7 @@ class JudgeHealth:
 
 def of_run(run: Run) -> list[JudgeHealth]:
     """Every judge of a loaded run that has given replies, the newest stage first."""
-    return [one for stage in reversed(runs.stages_of(run)) for one in _of_stage(run, stage)]
+    return [one for stage in reversed(stages_of(run)) for one in _of_stage(run, stage)]
 
 
 def _of_stage(run: Run, stage: Stage) -> Iterator[JudgeHealth]:

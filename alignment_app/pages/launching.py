@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db.models import Count
 
 from alignment_app.models import Dataset
-from alignment_app.selectors.machine import machine
-from alignment_app.selectors.runs import loss_name, preferences_of, short_model
+from alignment_app.pages.machine import machine
+from alignment_app.pages.runs import loss_name, preferences_of, short_model
 from alignment_app.services import keys
 from training.config import PRESETS, ConfigError, RunConfig, as_overrides, preset_data, preset_names
 from training.estimate import Estimate, estimate

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Prefetch
-
-from alignment_app import wording
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
-from alignment_app.selectors import health, runs
-from alignment_app.selectors.time_left import TimeLeft, stage_seconds_left, time_left
+from alignment_app.pages import health, runs, wording
+from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_left
+from alignment_app.pages.wording import NB, number, percent, rate, short_hash
+from alignment_app.selectors.runs import current_stage, elapsed, is_positive_only, share_done, stages_of
 from alignment_app.services.queues import place_in_queue
-from alignment_app.wording import NB, number, percent, rate, short_hash
 
 #: Lines of the log that a page is drawn with.
 LOG_LINES = 200
@@ -100,25 +98,10 @@ class Figures:
     rows: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
-def load(run_id: int) -> Run:
-    """A run with everything its page draws. ``last_seq`` is read first: later events are applied on top."""
-    checkpoints = Checkpoint.objects.select_related("evaluation__against").order_by("number")
-    return (
-        Run.objects.annotate(changed_at=runs.CHANGED_AT)
-        .select_related("created_by", "cloned_from", "study_place__study")
-        .prefetch_related(
-            Prefetch("iterations", queryset=Iteration.objects.select_related("input_checkpoint", "snapshot")),
-            Prefetch("iterations__stages", queryset=Stage.objects.order_by("position")),
-            Prefetch("checkpoints", queryset=checkpoints),
-        )
-        .get(pk=run_id)
-    )
-
-
 def head(run: Run) -> Head:
     """The head of a loaded run."""
-    stages = runs.stages_of(run)
-    current = runs.current_stage(stages)
+    stages = stages_of(run)
+    current = current_stage(stages)
     left = time_left(run, stages) if run.status == Run.Status.RUNNING else None
     return Head(
         run=run,
@@ -126,7 +109,7 @@ def head(run: Run) -> Head:
         model=run.config["student"]["model"],
         facts=recipe_facts(run.config),
         left=left,
-        seconds=runs.elapsed(run),
+        seconds=elapsed(run),
         place=place_in_queue(current) if current and run.status == Run.Status.QUEUED else 0,
         verbs=verbs(run),
         failure=failure(run, current),
@@ -158,7 +141,7 @@ def recipe_facts(config: dict[str, Any]) -> list[str]:
     if teacher["kind"] != "none":
         facts.append(f"teacher {runs.short_model(teacher['model']) if teacher['model'] else teacher['kind']}")
     training = config["training"]
-    if runs.is_positive_only(config):
+    if is_positive_only(config):
         return [*facts, runs.training_name(config)]
     weights = f"β{NB}{training['beta']:g}"
     if training["loss"].startswith("sr_"):
@@ -212,7 +195,7 @@ def models_of(iteration: Iteration) -> tuple[str, str]:
 
 def lines(run: Run) -> list[IterationView]:
     """The loop of a loaded run, an iteration a line."""
-    current = runs.current_stage(runs.stages_of(run))
+    current = current_stage(stages_of(run))
     made = {checkpoint.number: checkpoint for checkpoint in run.checkpoints.all()}
     return [_line(run, iteration, current, made) for iteration in run.iterations.all()]
 
@@ -287,7 +270,7 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
         stage=stage,
         label=stage.get_kind_display(),
         look=_look(run, stage),
-        share=100 * runs.share_done(stage),
+        share=100 * share_done(stage),
         count=count,
         note=note,
         traffic=_traffic(stage)

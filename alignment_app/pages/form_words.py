@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from alignment_app.selectors.runs import LOSSES, PARADIGMS
+from alignment_app.pages.runs import LOSSES, PARADIGMS
 
 #: Fields that stand open; the others of their section are folded away.
 ESSENTIAL: Final = frozenset(

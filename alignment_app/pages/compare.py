@@ -10,7 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
 
 from alignment_app.models import Checkpoint, Comparison, Judgement, Prompt, Response, Run
-from alignment_app.selectors.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
+from alignment_app.pages.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
 from training.config import ConfigError, RunConfig, differences
 from training.domain.metrics import HeadToHead, head_to_head, score_outcome
 

@@ -1,0 +1,132 @@
+"""The list of runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Prefetch, Q
+
+from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, Stage
+from alignment_app.pages.time_left import TimeLeft, time_left
+from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, is_positive_only, progress, stages_of
+from alignment_app.services.queues import place_in_queue
+
+PAGE: Final = 20
+#: Statuses that the list can be narrowed to, as people group them.
+STATUS_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "active": ("At work or queued", tuple(Run.ACTIVE)),
+    "waiting": ("Waiting for people", (Run.Status.WAITING, Run.Status.PAUSED)),
+    "finished": ("Finished", (Run.Status.FINISHED,)),
+    "wrong": ("Failed or crashed", (Run.Status.FAILED, Run.Status.CRASHED)),
+    "cancelled": ("Cancelled", (Run.Status.CANCELLED,)),
+}
+PARADIGMS: Final = {
+    "self_reward": "Self reward",
+    "teacher_reward": "Teacher reward",
+    "teacher_demonstration": "Teacher demonstration",
+}
+LOSSES: Final = {"dpo": "DPO", "ipo": "IPO", "sr_dpo": "Sr-DPO", "sr_ipo": "Sr-IPO"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run in the list."""
+
+    run: Run
+    model: str
+    recipe: str
+    stage: Stage | None  #: the stage at work, or the one that comes next
+    progress: float  #: share of the stages that are done, 0 to 1
+    left: TimeLeft | None
+    place: int  #: in its queue; 0 where it is not queued
+    newest: Checkpoint | None
+    evaluation: Evaluation | None
+    seconds: float | None
+
+    @property
+    def is_over(self) -> bool:
+        return self.run.status in (Run.Status.FINISHED, Run.Status.CANCELLED)
+
+    @property
+    def where(self) -> str:
+        """The stage and its round in words."""
+        if self.stage is None:
+            return ""
+        return f"{self.stage.get_kind_display()}, {round_of(self.run, self.stage.iteration)}"
+
+
+def round_of(run: Run, iteration: Iteration) -> str:
+    """An iteration among the others of its run."""
+    if iteration.number == 0:
+        return "making M1"
+    return f"iteration {iteration.number} of {run.config['iterations']}"
+
+
+def loss_name(name: str) -> str:
+    """The loss as papers write it."""
+    return LOSSES.get(name, name)
+
+
+def training_name(config: dict[str, Any]) -> str:
+    """How a config trains: its loss, or fine-tuning on the chosen responses."""
+    return "Chosen only" if is_positive_only(config) else loss_name(config["training"]["loss"])
+
+
+def short_model(name: str) -> str:
+    """The last part of a path or hub name; with the part before where it says too little alone."""
+    parts = name.rstrip("/").split("/")
+    return parts[-1] if len(parts[-1]) > 4 else "/".join(parts[-2:])
+
+
+def preferences_of(config: dict[str, Any]) -> str:
+    """Where the preferences come from: a paradigm, or ready pairs of a data set."""
+    if config["pairs"]["from_dataset"]:
+        return "Ready pairs"
+    return PARADIGMS.get(config["paradigm"], config["paradigm"])
+
+
+def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
+    """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
+    found = Run.objects.annotate(changed_at=CHANGED_AT).select_related("created_by")
+    words = query.strip()
+    if words:
+        wanted = Q(name__icontains=words) | Q(config__student__model__icontains=words) | Q(preset__icontains=words)
+        if words.lstrip("#").isdecimal() and len(words) < 12:
+            wanted |= Q(pk=int(words.lstrip("#")))
+        found = found.filter(wanted)
+    if status in STATUS_GROUPS:
+        found = found.filter(status__in=STATUS_GROUPS[status][1])
+    if paradigm in PARADIGMS:
+        found = found.filter(paradigm=paradigm)
+    pages: Page[Any] = Paginator(found.prefetch_related(*_RELATED), PAGE).get_page(page)
+    pages.object_list = [run_row(run) for run in pages.object_list]
+    return pages
+
+
+_RELATED = (
+    Prefetch("iterations__stages", queryset=Stage.objects.order_by("position")),
+    Prefetch("checkpoints", queryset=Checkpoint.objects.select_related("evaluation").order_by("number")),
+)
+
+
+def run_row(run: Run) -> RunRow:
+    """A run with prefetched stages and checkpoints, as the list shows it."""
+    stages = stages_of(run)
+    current = current_stage(stages)
+    made = [checkpoint for checkpoint in run.checkpoints.all() if checkpoint.number > 0]
+    measured = [checkpoint for checkpoint in made if hasattr(checkpoint, "evaluation")]
+    config = run.config
+    return RunRow(
+        run=run,
+        model=short_model(config["student"]["model"]),
+        recipe=f"{preferences_of(config)}, {training_name(config)}",
+        stage=current,
+        progress=progress(stages),
+        left=time_left(run, stages) if run.status == Run.Status.RUNNING else None,
+        place=place_in_queue(current) if current and run.status == Run.Status.QUEUED else 0,
+        newest=made[-1] if made else None,
+        evaluation=measured[-1].evaluation if measured else None,
+        seconds=elapsed(run),
+    )

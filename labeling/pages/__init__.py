@@ -1,0 +1,1 @@
+"""What the screens of the review show: view-models and words, built on the selectors."""
