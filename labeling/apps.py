@@ -6,5 +6,9 @@ class LabelingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Listen to what the record asks."""
+        """Register what ``alignment_app`` asks of people's reviews."""
+        from alignment_app import human_feedback
+        from labeling.selectors.feedback import QueueFeedback
         from labeling.services import waiting  # noqa: F401
+
+        human_feedback.register(QueueFeedback())

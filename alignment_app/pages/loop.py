@@ -9,8 +9,8 @@ from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEven
 from alignment_app.pages import health, runs, wording
 from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_left
 from alignment_app.pages.wording import NB, number, percent, rate, short_hash
+from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import current_stage, elapsed, is_positive_only, share_done, stages_of
-from alignment_app.services.queues import place_in_queue
 
 #: Lines of the log that a page is drawn with.
 LOG_LINES = 200

@@ -10,8 +10,8 @@ from django.db.models import Prefetch, Q
 
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, Stage
 from alignment_app.pages.time_left import TimeLeft, time_left
+from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, is_positive_only, progress, stages_of
-from alignment_app.services.queues import place_in_queue
 
 PAGE: Final = 20
 #: Statuses that the list can be narrowed to, as people group them.

@@ -60,14 +60,14 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue: stages by the database, which is the truth; workers and bells by the queue's server, ``None``: away."""
+    """A queue: stages by the database, which is the truth; workers and jobs by the queue's server, ``None``: away."""
 
     name: str
     purpose: str
     workers: int | None
     waiting: int
     running: int
-    bells: int | None
+    jobs: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +179,13 @@ def queue_rows(workers: list[WorkerRow], up: bool) -> list[QueueRow]:
             workers=serving.count(name) if up else None,
             waiting=counts.get(name, {}).get("waiting", 0),
             running=counts.get(name, {}).get("running", 0),
-            bells=_bells(name) if up else None,
+            jobs=_jobs(name) if up else None,
         )
         for name in (*queues.QUEUES, queues.INTERACTIVE)
     ]
 
 
-def _bells(name: str) -> int | None:
+def _jobs(name: str) -> int | None:
     try:
         return int(Queue(name, connection=queues.connection()).count)
     except (RedisError, OSError):

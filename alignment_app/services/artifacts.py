@@ -33,7 +33,7 @@ from alignment_app.models import (
     StepComparison,
 )
 from alignment_app.services.errors import Refused
-from alignment_app.services.stages import held
+from alignment_app.services.stages import leased
 from training.domain.margins import MeasuredPair, margin_figures
 
 
@@ -86,7 +86,7 @@ def freeze(
         raise EmptyTrainingSet("The training set would be empty.")
     final = folder / f"{digest.hexdigest()}.jsonl"
     os.replace(file.name, final)
-    with held(attempt):
+    with leased(attempt):
         snapshot = DatasetSnapshot.objects.create(
             iteration=iteration,
             kind=kind,
@@ -136,7 +136,7 @@ def register_checkpoint(
     """Record the model that a training stage saved into ``folder``."""
     files = file_list(folder)
     run = iteration.run
-    with held(attempt):
+    with leased(attempt):
         checkpoint, _ = Checkpoint.objects.update_or_create(
             run=run,
             number=iteration.number + 1,
@@ -176,7 +176,7 @@ def save_margins(
         for pair_id, pair in pairs
     ]
     figures = {part: asdict(margin_figures([pair for _, pair in pairs])) for part, pairs in measured.items() if pairs}
-    with held(attempt):
+    with leased(attempt):
         checkpoint.pair_margins.all().delete()
         PairMargin.objects.bulk_create(rows, batch_size=500)
         checkpoint.metrics = {**checkpoint.metrics, "margins": figures}

@@ -1,7 +1,7 @@
-"""Talking to a checkpoint outside any run: questions and answers on the queue's server, nothing in the record.
+"""Talking to a checkpoint outside any run: questions and answers on the queue's server, nothing in the database.
 
-A question is pushed on a list, and a bell is rung on the queue ``interactive``. Whoever hears the bell takes questions
-until there are none, so weights stay loaded between the turns of a conversation. Answers are kept for an hour.
+A question is pushed on a list, and a job is enqueued on the queue ``interactive``. The job takes questions until the
+list is empty, so weights stay loaded between the turns of a conversation. Answers are kept for an hour.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def ask(
     of_teacher: bool = False,
     judge: str = "",
 ) -> str:
-    """Put a question and ring the bell. Returns its id. Raises :class:`Refused` where the queue's server is away."""
+    """Enqueue a question. Returns its id. Raises :class:`Refused` where the queue's server is away."""
     question = Question(
         secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed, of_teacher, judge
     )
@@ -81,7 +81,7 @@ def ask(
         client.set(_key(question.id), json.dumps(waiting), ex=PATIENCE_SECONDS)
         client.rpush(QUESTIONS, json.dumps(asdict(question)))
         queue = Queue(queues.INTERACTIVE, connection=client)
-        if ENTRY_POINT not in _waiting(queue):  # a bell that waits to be heard is heard after this question was put
+        if ENTRY_POINT not in _waiting(queue):  # a job that waits runs after this question was put
             queue.enqueue_call(ENTRY_POINT, description="chat", timeout=-1, result_ttl=0, failure_ttl=3600)
     except (RedisError, OSError):
         raise Refused(

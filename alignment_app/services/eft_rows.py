@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alignment_app.models import Dataset, Iteration, IterationPrompt, Prompt, Response, StageAttempt
 from alignment_app.services.rows import BATCH
-from alignment_app.services.stages import held
+from alignment_app.services.stages import leased
 from training.domain.eft import Part
 from training.domain.importing import content_hash
 from training.domain.rows import Message, storable
@@ -37,7 +37,7 @@ def save(
     attempt: StageAttempt, iteration: Iteration, rows: Mapping[Part, Sequence[EFTRow]], outcomes: Mapping[int, str]
 ) -> None:
     """Keep the rows, and of every prompt (by id) what became of it. A run that has its rows keeps them."""
-    with held(attempt):
+    with leased(attempt):
         for part, found in rows.items():
             dataset, is_new = Dataset.objects.get_or_create(
                 name=name_of(iteration.run_id, part),

@@ -1,7 +1,7 @@
-"""The bell: tells a worker that a run may have something to do.
+"""The queues of the workers: enqueues a job that has a worker look for the work of a run.
 
-An RQ job carries no work of its own. It names a run and a kind of work, and whoever hears it looks into the database.
-So a bell may ring twice without harm, and one that is lost with the queue's server is rung again by the tender.
+A job names a run and a queue; the worker reads from the database what is to be done. So a job may be enqueued twice
+without harm, and the monitor enqueues again what was lost with the queue's server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
@@ -55,20 +54,20 @@ def new_pool(*, socket_timeout: float | None) -> ConnectionPool:
     )
 
 
-def ring(run_id: int, queue: str) -> None:
-    """Ask the workers of ``queue`` to look at the run, once the transaction (if any) is committed.
+def enqueue(run_id: int, queue: str) -> None:
+    """Enqueue a job for the run on ``queue``, once the transaction (if any) is committed.
 
-    Does nothing where the same bell waits to be heard already. Never raises: without the queue's server the stage
-    stays queued in the database and the tender rings again.
+    Does nothing where a job for the same run waits on the queue. Never raises: without the queue's server the stage
+    stays queued in the database and the monitor enqueues it again.
     """
-    transaction.on_commit(partial(_ring_now, run_id, queue))
+    transaction.on_commit(partial(_enqueue_now, run_id, queue))
 
 
-def _ring_now(run_id: int, queue: str) -> None:
+def _enqueue_now(run_id: int, queue: str) -> None:
     try:
-        if is_rung(run_id, queue):
+        if is_enqueued(run_id, queue):
             return
-        # A fresh id each time: a bell of the same name that is being answered at this moment must stay as it is.
+        # A new id each time: a job of the same name that runs at this moment must stay as it is.
         Queue(queue, connection=connection()).enqueue_call(
             ENTRY_POINT,
             args=(run_id, queue),
@@ -79,28 +78,17 @@ def _ring_now(run_id: int, queue: str) -> None:
             failure_ttl=3600,
         )
     except (RedisError, OSError) as error:
-        log.warning("could not ring for run %s on %s (%s); the tender rings again", run_id, queue, error)
+        log.warning("could not enqueue run %s on %s (%s); the monitor tries again", run_id, queue, error)
 
 
-def is_rung(run_id: int, queue: str) -> bool:
-    """Whether a bell for this run waits on this queue. Raises ``RedisError`` where the server is away."""
+def is_enqueued(run_id: int, queue: str) -> bool:
+    """Whether a job for this run waits on this queue. Raises ``RedisError`` where the server is away."""
     prefix = _prefix(run_id, queue)
     return any(job_id.startswith(prefix) for job_id in Queue(queue, connection=connection()).job_ids)
 
 
 def _prefix(run_id: int, queue: str) -> str:
     return f"run-{run_id}-{queue}-"
-
-
-def place_in_queue(stage: Stage) -> int:
-    """1 for the stage that a free worker of its queue takes next; 0 for a stage that is not queued.
-
-    Read from the database, so it holds while the queue's server is away.
-    """
-    if stage.status != Stage.Status.QUEUED or stage.queued_at is None:
-        return 0
-    earlier = Q(queued_at__lt=stage.queued_at) | Q(queued_at=stage.queued_at, pk__lt=stage.pk)
-    return 1 + Stage.objects.filter(earlier, status=Stage.Status.QUEUED, queue=stage.queue).count()
 
 
 def is_up() -> bool:

@@ -22,7 +22,7 @@ from alignment_app.models import (
     Response,
     StageAttempt,
 )
-from alignment_app.services.stages import held
+from alignment_app.services.stages import leased
 from training.domain.holding_out import Division
 from training.domain.importing import content_hash
 from training.domain.rows import (
@@ -52,7 +52,7 @@ def use_prompts(
     attempt: StageAttempt, iteration: Iteration, prompt_ids: Sequence[int], role: str = IterationPrompt.Role.TRAIN
 ) -> None:
     """Record which prompts an iteration uses, in this order. Those it uses already stay as they are."""
-    with held(attempt):
+    with leased(attempt):
         used = set(iteration.iteration_prompts.filter(role=role).values_list("prompt_id", flat=True))
         new = [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in used]
         IterationPrompt.objects.bulk_create(
@@ -67,7 +67,7 @@ def use_prompts(
 
 def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[PromptDraft]) -> None:
     """Keep prompts that self-instruct wrote, in the run's own data set, and use them in this iteration."""
-    with held(attempt):
+    with leased(attempt):
         dataset, _ = Dataset.objects.get_or_create(
             name=f"run {iteration.run_id}: generated prompts",
             defaults={"kind": Dataset.Kind.PROMPTS, "run_id": iteration.run_id},
@@ -96,7 +96,7 @@ def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: 
 
 def save_rejected_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[RejectedDraft]) -> None:
     """Keep what self-instruct's filters removed. One that exists already is left as it is."""
-    with held(attempt):
+    with leased(attempt):
         RejectedPrompt.objects.bulk_create(
             (
                 RejectedPrompt(
@@ -127,7 +127,7 @@ def save_responses(
     sampling: dict[str, Any],
 ) -> None:
     """Keep generated responses. One that exists already is left as it is."""
-    with held(attempt):
+    with leased(attempt):
         Response.objects.bulk_create(
             (
                 Response(
@@ -165,7 +165,7 @@ def save_judgements(
     template_version: str,
 ) -> None:
     """Keep judgements with every raw reply. One that exists already is left as it is."""
-    with held(attempt):
+    with leased(attempt):
         Judgement.objects.bulk_create(
             (
                 Judgement(
@@ -200,7 +200,7 @@ def save_pairs(
     have decided on a pair is kept.
     """
     outcomes = list(outcomes)
-    with held(attempt):
+    with leased(attempt):
         drafts = [outcome for outcome in outcomes if isinstance(outcome, PairDraft)]
         PreferencePair.objects.bulk_create(
             (
@@ -232,7 +232,7 @@ def save_pairs(
 def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: Division) -> None:
     """Record which of an iteration's pairs are trained on, held out and left out."""
     parts = PreferencePair.Part
-    with held(attempt):
+    with leased(attempt):
         for part, ids in ((parts.HELD_OUT, division.held_out), (parts.LEFT_OUT, division.left_out)):
             for chunk in _chunks(sorted(ids)):
                 iteration.pairs.filter(pk__in=chunk).update(part=part)
@@ -246,7 +246,7 @@ def start_evaluation(
     attempt: StageAttempt, checkpoint: Checkpoint, *, against: Checkpoint | None, judge: str, prompt_count: int
 ) -> Evaluation:
     """The checkpoint's evaluation, made where it does not exist yet."""
-    with held(attempt):
+    with leased(attempt):
         evaluation, _ = Evaluation.objects.get_or_create(
             checkpoint=checkpoint, defaults={"against": against, "judge": judge, "prompt_count": prompt_count}
         )
@@ -255,7 +255,7 @@ def start_evaluation(
 
 def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequence[ComparisonDraft]) -> None:
     """Keep head-to-head verdicts, one a prompt."""
-    with held(attempt):
+    with leased(attempt):
         Comparison.objects.bulk_create(
             (
                 Comparison(
@@ -277,6 +277,6 @@ def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequ
 
 def save_metrics(attempt: StageAttempt, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
     """What the evaluation found. Every figure follows from the saved rows."""
-    with held(attempt):
+    with leased(attempt):
         evaluation.metrics = metrics
         evaluation.save(update_fields=["metrics"])

@@ -18,7 +18,7 @@ from django.db.models import Count, Q, Sum
 from alignment_app.models import Run, Stage, StageAttempt, TeacherCall
 from alignment_app.services import events
 from alignment_app.services.errors import Refused
-from alignment_app.services.stages import held
+from alignment_app.services.stages import leased
 from training.config import RunConfig
 from training.domain.rows import FinishReason, Message, storable
 from training.domain.spending import Budget, Price, Usage
@@ -122,7 +122,7 @@ class Account:
 
     def _settle_what_others_left(self) -> None:
         """What a dead attempt had set aside counts as used: nobody knows what became of it."""
-        with held(self.attempt):
+        with leased(self.attempt):
             others = StageAttempt.objects.filter(stage__iteration__run=self.run_id).exclude(pk=self.attempt.pk)
             for other in others.filter(Q(held_prompt_tokens__gt=0) | Q(held_completion_tokens__gt=0)):
                 usage = Usage(other.held_prompt_tokens, other.held_completion_tokens)
@@ -192,7 +192,7 @@ class Account:
         self._saved_at = time.monotonic()
         if not self._unsaved and not self._failed and self._held == self.in_flight:
             return
-        with held(self.attempt):
+        with leased(self.attempt):
             TeacherCall.objects.bulk_create(self._unsaved, batch_size=BATCH)
             self._hold(self.in_flight)
             if self._failed:
@@ -202,7 +202,7 @@ class Account:
         self._unsaved, self._failed = [], 0
 
     def _hold(self, usage: Usage) -> None:
-        with held(self.attempt):
+        with leased(self.attempt):
             StageAttempt.objects.filter(pk=self.attempt.pk).update(
                 held_prompt_tokens=usage.prompt_tokens, held_completion_tokens=usage.completion_tokens
             )
@@ -242,6 +242,6 @@ def forget_texts(attempt: StageAttempt) -> None:
     """
     if attempt.stage.kind == Stage.Kind.RESPONSES:
         return
-    with held(attempt):
+    with leased(attempt):
         calls = TeacherCall.objects.filter(attempt__stage__iteration=attempt.stage.iteration_id)
         calls.exclude(finish_reason="").update(text="", finish_reason="")

@@ -33,7 +33,7 @@ def queue_stage(stage: Stage) -> None:
     stage.save(update_fields=["status", "queued_at", "reason"])
     events.stage_changed(stage)
     run_id, queue = stage.iteration.run_id, stage.queue
-    transaction.on_commit(lambda: queues.ring(run_id, queue))
+    transaction.on_commit(lambda: queues.enqueue(run_id, queue))
 
 
 def start_next_stage(run: Run) -> None:
@@ -74,7 +74,7 @@ def _wait_for_review(run: Run, stage: Stage) -> None:
 
 @transaction.atomic
 def claim(run_id: int, queue: str, *, worker: str, host: str, pid: int) -> StageAttempt | None:
-    """Take the run's queued stage of this queue, or ``None`` where there is nothing to do: a bell may ring twice."""
+    """Take the run's queued stage of this queue, or ``None`` where it has none: a job may be enqueued twice."""
     run = Run.objects.select_for_update().filter(pk=run_id, status__in=[Run.Status.QUEUED, Run.Status.RUNNING]).first()
     if run is None:
         return None
@@ -112,7 +112,7 @@ def last_iteration(run: Run) -> int:
 
 
 @contextmanager
-def held(attempt: StageAttempt) -> Iterator[None]:
+def leased(attempt: StageAttempt) -> Iterator[None]:
     """A transaction in which this attempt may write. Raises :class:`LeaseLost` where its lease does not hold.
 
     The conditional update renews the lease and locks the attempt's row, so whoever would take the stage away waits.
@@ -129,7 +129,7 @@ def held(attempt: StageAttempt) -> Iterator[None]:
 
 def heartbeat(attempt: StageAttempt) -> Command:
     """Say that the worker is alive, and hear what people ask of the run. Raises :class:`LeaseLost`."""
-    with held(attempt):
+    with leased(attempt):
         run = Run.objects.only("pause_requested", "cancel_requested_at").get(iterations__stages__pk=attempt.stage_id)
     if run.cancel_requested_at:
         return "cancel"
@@ -150,7 +150,7 @@ def progress(
 
     ``ahead``: a stage still to come, which the attempt does something of beside its own.
     """
-    with held(attempt):
+    with leased(attempt):
         stage = Stage.objects.select_related("iteration").get(pk=ahead.pk if ahead else attempt.stage_id)
         stage.done, stage.total, stage.unit, stage.rate = done, total, unit, rate
         stage.detail = {**stage.detail, **detail}
@@ -160,7 +160,7 @@ def progress(
 
 def rest(attempt: StageAttempt, ahead: Stage) -> None:
     """Tell the page that the attempt has ended what it did of a stage to come."""
-    with held(attempt):
+    with leased(attempt):
         _rest(Stage.objects.select_related("iteration").get(pk=ahead.pk))
 
 
@@ -172,7 +172,7 @@ def _rest(ahead: Stage) -> None:
 
 def note(attempt: StageAttempt, **detail: Any) -> None:
     """Keep what the stage has found so far, and tell the page."""
-    with held(attempt):
+    with leased(attempt):
         stage = Stage.objects.select_related("iteration").get(pk=attempt.stage_id)
         stage.detail = {**stage.detail, **detail}
         stage.save(update_fields=["detail"])
@@ -196,7 +196,7 @@ def _close(attempt: StageAttempt, outcome: str, reason: str = "", traceback: str
 
 def finish(attempt: StageAttempt, **detail: Any) -> None:
     """The stage is done: queue the next one, or obey a pause or a cancel that came meanwhile."""
-    with held(attempt):
+    with leased(attempt):
         stage = _close(attempt, StageAttempt.Outcome.FINISHED)
         stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
         stage.detail = {**stage.detail, **detail}
@@ -213,7 +213,7 @@ def finish(attempt: StageAttempt, **detail: Any) -> None:
 
 def stop(attempt: StageAttempt, command: Command) -> None:
     """The attempt stopped at a safe point because people asked for it."""
-    with held(attempt):
+    with leased(attempt):
         run = _locked_run(attempt)
         # A cancel that came after the pause was heard wins over it.
         cancelled = command == "cancel" or run.cancel_requested_at is not None
@@ -227,7 +227,7 @@ def stop(attempt: StageAttempt, command: Command) -> None:
 
 def pause_with_reason(attempt: StageAttempt, reason: str) -> None:
     """The stage cannot usefully go on until somebody has looked: the run waits with the reason."""
-    with held(attempt):
+    with leased(attempt):
         run = _locked_run(attempt)
         _stop_stage(_close(attempt, StageAttempt.Outcome.PAUSED, reason), reason)
         events.log(run.pk, reason, "warning")
@@ -239,7 +239,7 @@ def pause_with_reason(attempt: StageAttempt, reason: str) -> None:
 
 def fail(attempt: StageAttempt, reason: str, traceback: str = "") -> None:
     """The attempt cannot go on; ``reason`` names the cause and the next step to take."""
-    with held(attempt):
+    with leased(attempt):
         run = _locked_run(attempt)
         _stop_stage(_close(attempt, StageAttempt.Outcome.FAILED, reason, traceback), reason)
         if run.cancel_requested_at:
@@ -330,9 +330,9 @@ def reap_expired() -> int:
 
 
 def enqueue_due() -> None:
-    """Ring again for every stage that may be claimed: bells are lost when the queue's server is."""
+    """Enqueue every stage that may be claimed: jobs are lost with the queue's server."""
     due = Stage.objects.filter(
         status=Stage.Status.QUEUED, iteration__run__status__in=[Run.Status.QUEUED, Run.Status.RUNNING]
     )
     for run_id, queue in due.values_list("iteration__run_id", "queue"):
-        queues.ring(run_id, queue)
+        queues.enqueue(run_id, queue)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from alignment_app.models import Iteration, StageAttempt, StepCheck, StepComparison
 from alignment_app.services import events
 from alignment_app.services.rows import BATCH
-from alignment_app.services.stages import held, note
+from alignment_app.services.stages import leased, note
 from training.domain.early_stopping import Finding
 from training.domain.rows import ComparisonDraft, storable
 
 
 def save_comparisons(attempt: StageAttempt, iteration: Iteration, step: int, drafts: Sequence[ComparisonDraft]) -> None:
     """Keep verdicts on the answers of a step, one a prompt."""
-    with held(attempt):
+    with leased(attempt):
         StepComparison.objects.bulk_create(
             (
                 StepComparison(
@@ -40,7 +40,7 @@ def decide(
     attempt: StageAttempt, iteration: Iteration, *, step: int, against: int | None, judge: str, finding: Finding
 ) -> StepCheck:
     """Keep what was decided on a step, once, and say it in the log."""
-    with held(attempt):
+    with leased(attempt):
         check, is_new = StepCheck.objects.get_or_create(
             iteration=iteration,
             step=step,

@@ -66,7 +66,7 @@ def test_the_page_loads_and_says_so_while_the_queues_server_is_away(as_role: AsR
 def test_while_the_server_is_away_workers_and_bells_are_unknown_and_not_zero(away: None, stage: Stage) -> None:
     rows = {row.name: row for row in selectors.system().queues}
     assert rows["generation"].workers is None
-    assert rows["generation"].bells is None
+    assert rows["generation"].jobs is None
     assert rows["generation"].waiting == 1
 
 
@@ -115,7 +115,7 @@ def test_an_attempt_whose_lease_ran_out_is_warned_about(valkey: Any, stage: Stag
 
 def test_bells_are_counted_by_queue(valkey: Any) -> None:
     Queue("light", connection=queues.connection()).enqueue_call("training.jobs.work", args=(1, "light"))
-    rows = {row.name: row.bells for row in selectors.system().queues}
+    rows = {row.name: row.jobs for row in selectors.system().queues}
     assert rows["light"] == 1
     assert rows["training"] == 0
 

@@ -109,7 +109,7 @@ def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
     """A run's claimed stage of that kind, the stages before it done; not finished by itself."""
     from alignment_app.models import Stage
     from alignment_app.services import runs, stages
-    from alignment_app.services.keeping import Keeper
+    from alignment_app.services.heartbeat import AttemptHeartbeat
     from training.config import RunConfig
     from training.jobs import DO
     from training.jobs.stage_work import StageWork
@@ -119,8 +119,8 @@ def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
         queued = Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).get()
         attempt = stages.claim(run.pk, queued.queue, worker="benchmark", host="here", pid=os.getpid())
         assert attempt
-        with Keeper(attempt) as keeper:
-            job = StageWork(attempt, keeper, engines)
+        with AttemptHeartbeat(attempt) as heartbeat:
+            job = StageWork(attempt, heartbeat, engines)
             if attempt.stage.kind == kind:
                 yield job
                 stages.finish(attempt)

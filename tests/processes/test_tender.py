@@ -32,7 +32,7 @@ def queued_run() -> Run:
 def test_a_lost_bell_is_rung_again(valkey: Any) -> None:
     run = queued_run()
     Tender().tick()
-    assert queues.is_rung(run.pk, "light")
+    assert queues.is_enqueued(run.pk, "light")
 
 
 def test_the_gauges_are_written_for_runs_that_work_on_this_machine_alone(valkey: Any) -> None:
@@ -72,7 +72,7 @@ def test_a_duty_that_fails_keeps_none_of_the_others_from_its_turn(
     monkeypatch.setattr(reaping, "reap_dead", fail)
     run = queued_run()
     Tender().tick()
-    assert queues.is_rung(run.pk, "light")
+    assert queues.is_enqueued(run.pk, "light")
     assert "could not look for dead processes" in caplog.text
 
 

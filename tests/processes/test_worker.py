@@ -118,7 +118,7 @@ def test_an_attempt_whose_process_died_is_ended_before_its_lease_and_its_stage_q
     assert "died" in attempt.reason
     assert attempt.stage.status == Stage.Status.QUEUED
     assert attempt.stage.iteration.run.status == Run.Status.QUEUED
-    assert queues.is_rung(attempt.stage.iteration.run_id, "light")
+    assert queues.is_enqueued(attempt.stage.iteration.run_id, "light")
 
 
 def test_stopping_workers_again_and_again_never_gives_a_run_up(valkey: Any, settings: Any) -> None:

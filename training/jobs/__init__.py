@@ -22,7 +22,7 @@ from alignment_app import logs
 from alignment_app.models import Stage, StageAttempt
 from alignment_app.services import reaping, spending, stages
 from alignment_app.services.errors import LeaseLost
-from alignment_app.services.keeping import Interrupted, Keeper
+from alignment_app.services.heartbeat import AttemptHeartbeat, Interrupted
 from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
 from training.jobs.eft import build_rows, choose_ranked, fine_tune_on_ift, judge_ranked
@@ -72,8 +72,8 @@ def _what_to_do(stage: Stage) -> Callable[[StageWork], dict[str, Any]]:
 def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
     """One attempt from claim to its end, whatever that is."""
     try:
-        with Keeper(attempt) as keeper:
-            job = StageWork(attempt, keeper, engines)
+        with AttemptHeartbeat(attempt) as heartbeat:
+            job = StageWork(attempt, heartbeat, engines)
             try:
                 try:
                     found = _what_to_do(attempt.stage)(job)
@@ -82,8 +82,8 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 spending.forget_texts(attempt)
                 stages.finish(attempt, **found)
             except (Interrupted, Stopped):
-                keeper.should_stop()
-                stages.stop(attempt, keeper.command)
+                heartbeat.should_stop()
+                stages.stop(attempt, heartbeat.command)
             except Halt as halt:
                 stages.pause_with_reason(attempt, str(halt))
             except LeaseLost:

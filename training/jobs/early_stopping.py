@@ -15,7 +15,7 @@ from typing import Any, cast
 from alignment_app.models import Dataset, IterationPrompt, Response, StepCheck
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages, step_checks
-from alignment_app.services.keeping import Progress
+from alignment_app.services.progress import Progress
 from training.config import EarlyStoppingConfig
 from training.domain.early_stopping import FIRST, find
 from training.domain.rows import PromptRow, ResponseRow, Verdict
@@ -174,9 +174,9 @@ class _Quietly(Progress):
 
     def __init__(self, job: StageWork, step: int, *, done: int, total: int, against: int | None = None) -> None:
         self.step, self.against = step, against
-        super().__init__(job.keeper, unit="rows", done=done, total=total)
+        super().__init__(job.heartbeat, unit="rows", done=done, total=total)
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Say which step is looked at, and how far that is."""
         comparing = {"step": self.step, "against": self.against, "done": self.done, "total": self.total}
         stages.note(self.attempt, comparing=comparing)

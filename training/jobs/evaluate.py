@@ -10,7 +10,7 @@ from django.db.models import Avg, Q
 from alignment_app.models import Checkpoint, Dataset, Evaluation, IterationPrompt, Judgement, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import rows
-from alignment_app.services.keeping import Progress
+from alignment_app.services.progress import Progress
 from training.config import CandidatesConfig
 from training.domain import metrics
 from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRow
@@ -39,7 +39,7 @@ def evaluate(job: StageWork) -> dict[str, Any]:
     )
     probed = prompts[: job.config.evaluation.self_judge_prompts] if job.config.evaluation.self_judge else []
     done, total = _counts(job, evaluation, prompts, probed, has_teacher, against)
-    progress = Progress(job.keeper, unit="rows", done=done, total=total)
+    progress = Progress(job.heartbeat, unit="rows", done=done, total=total)
     job.generate(
         prompts,
         purpose=Response.Purpose.EVALUATION,

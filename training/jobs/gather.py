@@ -10,7 +10,7 @@ from django.db.models import Avg, Count, QuerySet, Sum
 from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
-from alignment_app.services.keeping import Progress
+from alignment_app.services.progress import Progress
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.domain.self_instruct import MAX_WORDS, showable
@@ -72,7 +72,7 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
         avoid=selectors.earlier_generated_prompts(job.iteration),
     )
     progress.save_as_they_come(writer, progress.save, units_of=lambda draft: int(isinstance(draft, PromptDraft)))
-    progress.tell()
+    progress.publish()
     if not progress.done:
         raise Halt(
             "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
@@ -93,7 +93,7 @@ class _WritingProgress(Progress):
 
     def __init__(self, job: StageWork, *, done: int, total: int) -> None:
         self.job = job
-        super().__init__(job.keeper, unit="prompts", done=done, total=total)
+        super().__init__(job.heartbeat, unit="prompts", done=done, total=total)
 
     def save(self, drafts: list[PromptDraft | RejectedDraft]) -> None:
         """Keep both kinds."""
@@ -103,10 +103,10 @@ class _WritingProgress(Progress):
         if kept:
             rows.save_generated_prompts(self.job.attempt, self.job.iteration, kept)
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         removed = self.job.iteration.rejected_prompts.values_list("reason").annotate(Count("pk"))
         self.detail = {"removed": dict(removed.order_by("reason"))}
-        super().tell()
+        super().publish()
 
 
 def collect_responses(job: StageWork) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def collect_responses(job: StageWork) -> dict[str, Any]:
         stages.progress(job.attempt, done=found, total=found, unit="responses", rate=None)
         return {"dataset": job.config.candidates.from_dataset}
     n = job.config.candidates.n
-    progress = Progress(job.keeper, unit="responses", done=found, total=len(prompts) * n)
+    progress = Progress(job.heartbeat, unit="responses", done=found, total=len(prompts) * n)
     with TeacherMeanwhile(job, _AHEAD if found < progress.total else {}):
         job.generate(
             prompts,
@@ -134,7 +134,7 @@ def demonstrate(job: StageWork, ahead: Stage | None = None) -> dict[str, Any]:
     """The teacher's own response to every prompt (000 section 3.3)."""
     prompts = selectors.iteration_prompts(job.iteration)
     made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
-    progress = Progress(job.keeper, unit="responses", done=made, total=len(prompts), ahead=ahead)
+    progress = Progress(job.heartbeat, unit="responses", done=made, total=len(prompts), ahead=ahead)
     job.generate(prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress)
     return {"teacher": job.teacher_name}
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Length
 
 from alignment_app.models import Evaluation, Judgement, Stage
 from alignment_app.services import events
-from alignment_app.services.keeping import Progress
+from alignment_app.services.progress import Progress
 from training.domain import alarms
 from training.domain.alarms import Health, OrderHealth
 from training.domain.rows import JudgementDraft, Verdict
@@ -35,14 +35,14 @@ class JudgementProgress(Progress):
         self.job, self.expected = job, expected
         samples = made.values_list("samples", flat=True)
         self.scores = Counter(sample["score"] for row in samples.iterator(chunk_size=2000) for sample in row)
-        super().__init__(job.keeper, unit=unit, done=done, total=total, ahead=ahead)
+        super().__init__(job.heartbeat, unit=unit, done=done, total=total, ahead=ahead)
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         replies, unparsed = self.scores.total(), self.scores[None]
         self.detail = {"parse_rate": (replies - unparsed) / replies if replies else None, "unparsed": unparsed}
         if replies:
             self.detail["health"] = {"judge": alarms.as_data(alarms.health(self.scores.elements()))}
-        super().tell()
+        super().publish()
 
     def saved(self, drafts: list[JudgementDraft]) -> None:
         """Count the new replies."""

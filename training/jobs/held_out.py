@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from alignment_app import human_feedback
 from alignment_app.models import Checkpoint, Judgement, StageAttempt
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events
-from alignment_app.services.keeping import Progress
-from labeling.selectors import calibration
+from alignment_app.services.progress import Progress
 from training.jobs.stage_work import Halt, StageWork
 
 REMEDY: Final = (
@@ -25,7 +25,7 @@ def _judges(job: StageWork, newest: int) -> list[Checkpoint]:
 
 def missing_judgements(job: StageWork, newest: int) -> int:
     """How many judgements :func:`hold_to_people` will make."""
-    responses = calibration.reviewed_blind(job.run)
+    responses = human_feedback.provider().blind_responses(job.run)
     missing = sum(
         len(selectors.unjudged(responses, source=Judgement.Source.SELF, judge=job.judge_label(one.name)))
         for one in _judges(job, newest)
@@ -38,7 +38,7 @@ def missing_judgements(job: StageWork, newest: int) -> int:
 
 def hold_to_people(job: StageWork, checkpoint: Checkpoint, progress: Progress) -> None:
     """Have every checkpoint so far, and the teacher, judge the held-out responses that people scored blind."""
-    responses = calibration.reviewed_blind(job.run)
+    responses = human_feedback.provider().blind_responses(job.run)
     for one in _judges(job, checkpoint.number):
         job.judge(responses, source=Judgement.Source.SELF, checkpoint=one, progress=progress)
     if job.config.teacher.kind != "none":
@@ -52,11 +52,11 @@ def stop_on_drift(job: StageWork) -> None:
     """
     if job.iteration.number == job.config.iterations:
         return
-    found = calibration.judges_of_run(job.run)
-    if found is None or found.drift is None or not found.drift.certain:
+    drift = human_feedback.provider().drift(job.run)
+    if drift is None or not drift.certain:
         return
     told = job.stage.attempts.filter(outcome=StageAttempt.Outcome.PAUSED, reason__startswith=_BEGINS).exists()
     if told:
         events.log(job.run.pk, "The judge drifts; the run goes on because somebody resumed it.", "warning")
         return
-    raise Halt(f"{_BEGINS}{found.drift.sentence} {REMEDY}")
+    raise Halt(f"{_BEGINS}{drift.sentence} {REMEDY}")

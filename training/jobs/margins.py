@@ -27,7 +27,7 @@ def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoin
         model=artifacts.resolve(checkpoint.location),
         reference=artifacts.resolve(reference.location),
         batch_size=2 * job.config.training.micro_batch_size,
-        should_stop=job.keeper.should_stop,
+        should_stop=job.heartbeat.should_stop,
         store=artifacts.reference_store(),
         **job.student_limits,
     )

@@ -17,7 +17,7 @@ from alignment_app import logs
 from alignment_app.models import Stage
 from alignment_app.services import events, stages
 from alignment_app.services.errors import LeaseLost
-from alignment_app.services.keeping import Interrupted
+from alignment_app.services.heartbeat import Interrupted
 from training.engines.base import EngineError
 from training.jobs.paying import PaidEngine
 from training.jobs.stage_work import Halt, StageWork

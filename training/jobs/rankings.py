@@ -11,7 +11,7 @@ from alignment_app.models import Checkpoint, Iteration, Judgement, Response
 from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
 from alignment_app.services import events
-from alignment_app.services.keeping import Progress
+from alignment_app.services.progress import Progress
 from training.domain.ranking import Ranked, gained, held_to_rankings
 from training.engines.base import Engine, PromptTooLong
 from training.jobs.stage_work import StageWork

@@ -13,7 +13,8 @@ from alignment_app.selectors import judges
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, keys, rows
 from alignment_app.services.errors import Refused
-from alignment_app.services.keeping import Keeper, Progress
+from alignment_app.services.heartbeat import AttemptHeartbeat
+from alignment_app.services.progress import Progress
 from alignment_app.services.spending import Account
 from training.config import EngineConfig, RunConfig, TeacherConfig
 from training.domain.judges import Judge
@@ -44,8 +45,8 @@ class CannotGoOn(Exception):
 class StageWork:
     """What every stage needs at hand: its rows of the record, the run's config and the engines."""
 
-    def __init__(self, attempt: StageAttempt, keeper: Keeper, engines: EnginePool) -> None:
-        self.attempt, self.keeper, self.engines = attempt, keeper, engines
+    def __init__(self, attempt: StageAttempt, heartbeat: AttemptHeartbeat, engines: EnginePool) -> None:
+        self.attempt, self.heartbeat, self.engines = attempt, heartbeat, engines
         self.stage = attempt.stage
         self.iteration = self.stage.iteration
         self.run = self.iteration.run
@@ -115,7 +116,7 @@ class StageWork:
             return engine
         if self._paid is None:
             account = Account(self.attempt, self.run, self.config, f"{teacher.kind}: {model}"[:200])
-            engine.should_stop = self.keeper.should_stop
+            engine.should_stop = self.heartbeat.should_stop
             self._paid = PaidEngine(engine, account)
         return self._paid
 

@@ -72,5 +72,5 @@ def start_fine_tuning(
             output_dir=folder,
             seed=seed,
             report=tracking.report,
-            should_stop=job.keeper.should_stop,
+            should_stop=job.heartbeat.should_stop,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from alignment_app.services import events
-from alignment_app.services.keeping import MetricsLog
+from alignment_app.services.progress import TrainingMetricsLog
 from training.config import PreferenceConfig, SFTConfig
 from training.jobs.stage_work import StageWork
 from training.trainers.trackers import Trackers, Training
@@ -17,7 +17,7 @@ class Tracking:
     """Use it as a context: ``report`` takes the points; at the end, whatever that is, all of them are written."""
 
     def __init__(self, job: StageWork, folder: Path, config: SFTConfig | PreferenceConfig, series: str = "") -> None:
-        self._metrics = MetricsLog(job.keeper, series)
+        self._metrics = TrainingMetricsLog(job.heartbeat, series)
         which = f"{folder.name} {series}".strip()
         words = f"{job.run.pk} {job.run.created_at.isoformat()} {which}"  # no other installation has the same
         training = Training(

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from alignment_app.services.keeping import Progress
+from alignment_app.services.progress import Progress
 from training.engines.base import Completion, Engine, FollowingEngine, Inflow, Request, Sampling, TellsOfSilence
 
 WINDOW_SECONDS = 10.0

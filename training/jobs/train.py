@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from alignment_app import human_feedback
 from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, eft_rows, events, rows, stages
-from labeling.selectors import corrections
 from training.config import PreferenceConfig, SFTConfig
 from training.domain.holding_out import divide
 from training.domain.margins import MarginFigures, margin_figures
@@ -33,7 +33,7 @@ def freeze_dataset(job: StageWork) -> dict[str, Any]:
         source: Iterable[tuple[dict[str, Any], dict[str, int]]] = itertools.chain(
             selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit),
             selectors.sft_rows(built, None),
-            corrections.sft_rows(job.config, job.judge_of("judging.template")),
+            human_feedback.provider().training_rows(job.config, job.judge_of("judging.template")),
         )
     else:
         kind = DatasetSnapshot.Kind.PREFERENCE
@@ -120,7 +120,7 @@ class _Training:
                 "seed": job.seed("training"),
                 "section": "training",
                 "report": tracking.report,
-                "should_stop": job.keeper.should_stop,
+                "should_stop": job.heartbeat.should_stop,
                 "pause_at": pause_at,
             }
             if config.method == "positive_only":
@@ -137,7 +137,7 @@ class _Training:
             model=str(model),
             reference=artifacts.resolve(self.reference.location),
             batch_size=2 * self.job.config.training.micro_batch_size,
-            should_stop=self.job.keeper.should_stop,
+            should_stop=self.job.heartbeat.should_stop,
             store=artifacts.reference_store(),
             **self.job.student_limits,
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alignment_app.models import Run, StepCheck, StepComparison
-from alignment_app.services import artifacts, keeping, runs
+from alignment_app.services import artifacts, progress, runs
 from tests.little_runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import ConfigError, RunConfig
 from training.jobs import early_stopping
@@ -119,16 +119,16 @@ def test_what_was_asked_before_a_stop_or_a_kill_is_not_asked_again(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = verdicts(monkeypatch, {4: "win", 6: "lose"})
-    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
-    progress = early_stopping._Quietly.after_save
+    monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
+    after_save = early_stopping._Quietly.after_save
 
     def stop_in_the_middle(self: Any) -> None:
         if self.against == 4 and self.done == 2:
-            self.keeper.command = "pause"
-        progress(self)
+            self.heartbeat.command = "pause"
+        after_save(self)
 
     def be_killed_in_the_middle(self: Any) -> None:
-        progress(self)
+        after_save(self)
         if self.against == 4 and self.done == 3:
             kill_9()
 
@@ -141,7 +141,7 @@ def test_what_was_asked_before_a_stop_or_a_kill_is_not_asked_again(
     runs.resume(run)
     drive_until_killed(run)
     assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 3
-    monkeypatch.setattr(early_stopping._Quietly, "after_save", progress)
+    monkeypatch.setattr(early_stopping._Quietly, "after_save", after_save)
     before = len(asked)
     drive(run)
     assert decisions(run) == [(2, None, "first"), (4, 2, "go_on"), (6, 4, "stop")]

@@ -13,7 +13,7 @@ import pytest
 
 from alignment_app.models import IterationPrompt, Judgement, Response, Run
 from alignment_app.selectors import rankings
-from alignment_app.services import eft_rows, judges, keeping, runs
+from alignment_app.services import eft_rows, judges, progress, runs
 from alignment_app.services.imports import import_rows
 from tests.little import make_datasets
 from tests.little_runs import drive, drive_until_killed, kill_9
@@ -147,21 +147,21 @@ def test_the_students_own_judgements_become_rows_that_train_m1_and_m1_is_measure
 
     # Killed in the middle of the judging, by the first model and then by M1, it ends with the same.
     killed = runs.launch(RunConfig.parse(config))
-    after_save = keeping.Progress.after_save
+    after_save = progress.Progress.after_save
 
     def kill_first(self: JudgementProgress) -> None:
         if 10 <= self.done < RANKED * 2:
             kill_9()
 
-    def kill_m1(self: keeping.Progress) -> None:
+    def kill_m1(self: progress.Progress) -> None:
         judged = Judgement.objects.filter(iteration__run=killed, judge__startswith="M1 on rankings").count()
         if self.unit == "rows" and judged >= 2:
             kill_9()
         after_save(self)
 
-    for place, hook in ((JudgementProgress, kill_first), (keeping.Progress, kill_m1)):
+    for place, hook in ((JudgementProgress, kill_first), (progress.Progress, kill_m1)):
         with monkeypatch.context() as disturbed:
-            disturbed.setattr(keeping, "SAVE_SECONDS", 0.0)
+            disturbed.setattr(progress, "SAVE_SECONDS", 0.0)
             disturbed.setattr(place, "after_save", hook)
             drive_until_killed(killed)
     drive(killed)

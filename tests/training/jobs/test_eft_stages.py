@@ -31,7 +31,7 @@ from alignment_app.models import (
     StageAttempt,
 )
 from alignment_app.selectors import rankings
-from alignment_app.services import eft_rows, keeping, runs, stages
+from alignment_app.services import eft_rows, progress, runs, stages
 from alignment_app.services.imports import import_rows
 from tests.little import make_datasets
 from tests.little_runs import drive, drive_until_killed, kill_9
@@ -177,13 +177,13 @@ def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
 ) -> None:
     undisturbed = drive(runs.launch(RunConfig.parse(config)))
     wanted = [(row.prompt.text, row.text) for row in rows_of(undisturbed, "train")]
-    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
 
-    def pause_in_the_middle(self: keeping.Progress) -> None:
+    def pause_in_the_middle(self: progress.Progress) -> None:
         if self.attempt.stage.kind == "judgements" and 10 <= self.done < 30:
-            self.keeper.command = "pause"
+            self.heartbeat.command = "pause"
 
-    monkeypatch.setattr(keeping.Progress, "after_save", pause_in_the_middle)
+    monkeypatch.setattr(progress.Progress, "after_save", pause_in_the_middle)
     monkeypatch.setattr("training.jobs.health.JudgementProgress.after_save", pause_in_the_middle)
     disturbed = drive(runs.launch(RunConfig.parse(config)))
     assert disturbed.status == Run.Status.PAUSED
@@ -248,7 +248,7 @@ def test_a_run_killed_in_every_stage_of_eft_ends_with_the_rows_of_an_undisturbed
     ]
     for place, name, hook in hooks:
         with monkeypatch.context() as disturbed:
-            disturbed.setattr(keeping, "SAVE_SECONDS", 0.0)
+            disturbed.setattr(progress, "SAVE_SECONDS", 0.0)
             disturbed.setattr(place, name, hook)
             drive_until_killed(run)
             assert run.status == Run.Status.QUEUED

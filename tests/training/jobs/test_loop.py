@@ -102,18 +102,18 @@ def test_a_paused_stage_goes_on_with_exactly_the_rows_that_are_missing(
     wanted = texts_of(undisturbed)
     frozen = undisturbed.iterations.get(number=1).snapshot.content_hash
 
-    from alignment_app.services import keeping
+    from alignment_app.services import progress
 
-    monkeypatch.setattr(keeping, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
     disturbed = launch(paradigm="teacher_demonstration", until_idle=False, engine={"batch_size": 2})
     seen: list[int] = []
 
-    def pause_in_the_middle(self: keeping.Progress) -> None:
+    def pause_in_the_middle(self: progress.Progress) -> None:
         seen.append(self.done)
         if self.attempt.stage.kind == "responses" and 4 <= self.done < 9:
-            self.keeper.command = "pause"
+            self.heartbeat.command = "pause"
 
-    monkeypatch.setattr(keeping.Progress, "after_save", pause_in_the_middle)
+    monkeypatch.setattr(progress.Progress, "after_save", pause_in_the_middle)
     drive(disturbed)
     disturbed.refresh_from_db()
     assert disturbed.status == Run.Status.PAUSED

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Dataset, Run
-from alignment_app.services import keeping, runs
+from alignment_app.services import progress, runs
 from alignment_app.services.imports import import_rows
 from tests.little_runs import drive, drive_until_killed, kill_9
 from tests.providers import Provider, text_of
@@ -78,14 +78,14 @@ def rows_of(run: Run) -> dict[str, Any]:
     }
 
 
-def stop_at(way: str, kept: int) -> Callable[[keeping.Progress], None]:
+def stop_at(way: str, kept: int) -> Callable[[progress.Progress], None]:
     """A hook after each save that ends the work, in this way, once so many prompts are there."""
 
-    def hook(self: keeping.Progress) -> None:
+    def hook(self: progress.Progress) -> None:
         if self.unit == "prompts" and self.done >= kept:
             if way == "kill":
                 kill_9()
-            self.keeper.command = "pause"
+            self.heartbeat.command = "pause"
 
     return hook
 
@@ -106,8 +106,8 @@ def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals
     # takes longer to be answered than LITTLE, and less to be read.
     for number, (pause, kept) in enumerate([(0.0, COUNT // 2), (LITTLE, COUNT // 2 + 1)], 1):
         with monkeypatch.context() as disturbed:
-            disturbed.setattr(keeping, "SAVE_SECONDS", pause)
-            disturbed.setattr(keeping.Progress, "after_save", stop_at(way, kept))
+            disturbed.setattr(progress, "SAVE_SECONDS", pause)
+            disturbed.setattr(progress.Progress, "after_save", stop_at(way, kept))
             if way == "kill":
                 drive_until_killed(run)
                 assert run.status == Run.Status.QUEUED

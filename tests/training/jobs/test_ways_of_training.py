@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alignment_app.models import PreferencePair, Run
-from alignment_app.services import artifacts, keeping, runs
+from alignment_app.services import artifacts, heartbeat, runs
 from tests.little_runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import LAMBDAS
 from training.jobs.train import chosen_rows
@@ -69,13 +69,13 @@ def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_t
     series = {event.payload.get("series") for event in undisturbed.events.filter(kind="metrics")}
     assert series == {f"λ {lam:g}" for lam in LAMBDAS}
 
-    monkeypatch.setattr(keeping.Keeper, "should_stop", _in_the_third_trial)
+    monkeypatch.setattr(heartbeat.AttemptHeartbeat, "should_stop", _in_the_third_trial)
     run = launch(config)
     assert run.status == Run.Status.PAUSED, run.status_reason
     stage = run.iterations.get(number=1).stages.get(kind="training")
     kept = stage.detail["trials"]
     assert len(kept) == 2
-    monkeypatch.setattr(keeping.Keeper, "should_stop", _killed_in_the_fourth_trial)
+    monkeypatch.setattr(heartbeat.AttemptHeartbeat, "should_stop", _killed_in_the_fourth_trial)
     runs.resume(run)
     drive_until_killed(run)
     stage.refresh_from_db()
@@ -91,16 +91,16 @@ def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_t
     assert _weights(m2) == _weights(wanted)
 
 
-def _in_the_third_trial(keeper: keeping.Keeper) -> bool:
-    keeper.attempt.stage.refresh_from_db()
-    if len(keeper.attempt.stage.detail.get("trials", ())) == 2 and keeper.attempt.stage.detail.get("series") == "λ 0.5":
-        keeper.command = "pause"
-    return keeper.command != "go on"
+def _in_the_third_trial(beat: heartbeat.AttemptHeartbeat) -> bool:
+    beat.attempt.stage.refresh_from_db()
+    if len(beat.attempt.stage.detail.get("trials", ())) == 2 and beat.attempt.stage.detail.get("series") == "λ 0.5":
+        beat.command = "pause"
+    return beat.command != "go on"
 
 
-def _killed_in_the_fourth_trial(keeper: keeping.Keeper) -> bool:
-    keeper.attempt.stage.refresh_from_db()
-    if len(keeper.attempt.stage.detail.get("trials", ())) == 3 and keeper.attempt.stage.detail.get("series") == "λ 1":
+def _killed_in_the_fourth_trial(beat: heartbeat.AttemptHeartbeat) -> bool:
+    beat.attempt.stage.refresh_from_db()
+    if len(beat.attempt.stage.detail.get("trials", ())) == 3 and beat.attempt.stage.detail.get("series") == "λ 1":
         kill_9()
     return False
 
