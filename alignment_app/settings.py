@@ -9,7 +9,7 @@ from alignment_app import env
 
 BASE_DIR = env.REPOSITORY
 HOME = env.home()
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.secret_key(HOME)
