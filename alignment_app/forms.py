@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from django.http import QueryDict
@@ -16,9 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from alignment_app.pages.form_words import (
-    DATASET_FIELDS,
     ESSENTIAL,
-    FIELD_KINDS,
     JUDGE_FIELDS,
     OPTIONAL,
     TITLES,
@@ -26,10 +24,12 @@ from alignment_app.pages.form_words import (
     label_of_choice,
 )
 from alignment_app.pages.launching import DatasetChoice
-from training.config import RunConfig
+from training.config import RunConfig, dataset_fields
 
 Choices = Sequence[tuple[str, str]]
 Kind = Literal["text", "number", "switch", "choice", "dataset", "datasets"]
+#: The fields that name data sets.
+DATASETS: Final = dataset_fields(RunConfig)
 
 
 @dataclass
@@ -217,8 +217,8 @@ class LaunchForm:
     def _dataset_choices(self, item: LaunchField) -> list[tuple[str, str]]:
         """The data sets of a fitting kind, and those named that are not here or do not fit."""
         named = item.value if item.kind == "datasets" else [item.value] if item.value else []
-        wanted = FIELD_KINDS.get(item.path)
-        fitting = [one for one in self.datasets if wanted is None or one.kind == wanted]
+        kinds = DATASETS[item.path].kinds
+        fitting = [one for one in self.datasets if not kinds or one.kind in kinds]
         choices = [("", "none")] if item.kind == "dataset" else []
         choices += [(one.name, f"{one.name} ({one.rows:,} rows)") for one in fitting]
         here = {one.name for one in self.datasets}
@@ -230,14 +230,17 @@ class LaunchForm:
 
     def _mark_what_applies(self) -> None:
         known = self.by_path
-        for path, applies in _applies({path: item.value for path, item in known.items()}).items():
+        values = {
+            path: item.value.strip() != "0" if item.kind == "number" else item.value for path, item in known.items()
+        }
+        for path, applies in _applies(values).items():
             known[path].applies = applies
 
 
 def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
-    """Which fields have an effect, given the others."""
+    """Which fields have an effect, given the others: for a number, whether it is another than 0."""
     teacher, sft, evaluation = value["teacher.kind"], value["sft.enabled"], value["evaluation.enabled"]
-    rounds = str(value["iterations"]).strip() != "0"
+    rounds = bool(value["iterations"])
     ready_pairs = bool(value["pairs.from_dataset"])
     ready_responses = bool(value["candidates.from_dataset"])
     makes = rounds and not ready_pairs
@@ -270,7 +273,7 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     found["engine.tensor_parallel"] = value["engine.kind"] == "vllm"
     by_pairs = rounds and value["training.method"] == "preference"
     found["training.loss"] = found["training.lora"] = by_pairs
-    found["training.beta"] = by_pairs or (rounds and str(value["training.held_out_pairs"]).strip() != "0")
+    found["training.beta"] = by_pairs or (rounds and bool(value["training.held_out_pairs"]))
     found["training.lam"] = by_pairs and str(value["training.loss"]).startswith("sr_")
     for path in value:
         if path.startswith("sft.") and path != "sft.enabled":
@@ -283,6 +286,7 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
             found[path] = by_pairs and bool(value["training.lora"])
         elif path.startswith("training.early_stopping."):
             found[path] = rounds and bool(value["training.early_stopping"])
+    found |= {path: ref.applies(value.__getitem__) for path, ref in DATASETS.items()}
     found["evaluation.self_judge_prompts"] = bool(evaluation and value["evaluation.self_judge"])
     return found
 
@@ -328,13 +332,11 @@ def _plain(annotation: Any) -> Any:
 
 
 def _kind(path: str, info: FieldInfo) -> Kind:
-    if path in DATASET_FIELDS:
-        return "dataset"
+    if path in DATASETS:
+        return "datasets" if get_origin(info.annotation) is tuple else "dataset"
     if path in JUDGE_FIELDS:
         return "choice"
     annotation = _plain(info.annotation)
-    if get_origin(annotation) is tuple:
-        return "datasets"
     if annotation is bool or _model(annotation) is not None:
         return "switch"
     if get_origin(annotation) is Literal:

@@ -61,26 +61,6 @@ OPTIONAL: Final = {
     "training.lora": "Train a small update on top of the frozen weights. Off: all weights are trained.",
     "training.early_stopping": "Compare every few steps with the checkpoint before, and stop when it no longer wins.",
 }
-#: Fields that name one data set.
-DATASET_FIELDS: Final = frozenset(
-    {
-        "prompts.dataset",
-        "eft.dataset",
-        "candidates.from_dataset",
-        "pairs.from_dataset",
-        "training.early_stopping.dataset",
-        "evaluation.dataset",
-        "evaluation.pairs",
-    }
-)
-#: The kind of data set that a field needs; the others take prompts of any kind.
-FIELD_KINDS: Final = {
-    "sft.datasets": "demonstrations",
-    "candidates.from_dataset": "scored",
-    "eft.dataset": "scored",
-    "pairs.from_dataset": "preferences",
-    "evaluation.pairs": "preferences",
-}
 #: Fields that name a judge, and the kind that each needs.
 JUDGE_FIELDS: Final = {"judging.template": "score", "evaluation.judge": "comparison"}
 TITLES: Final = {

@@ -15,7 +15,7 @@ from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import loss_name, preferences_of, short_model
 from alignment_app.services import keys
-from training.config import PRESETS, ConfigError, RunConfig, as_overrides, preset_data, preset_names
+from training.config import PRESETS, ConfigError, RunConfig, as_overrides, dataset_names, preset_data, preset_names
 from training.estimate import Estimate, estimate
 
 
@@ -85,7 +85,7 @@ def _card(name: str, here: set[str]) -> PresetCard:
         paradigm=preferences_of(config.to_dict()),
         loss=loss_name(config.training.loss),
         iterations=config.iterations,
-        missing=[dataset for dataset in named_datasets(config) if dataset not in here],
+        missing=[dataset for dataset in dataset_names(config) if dataset not in here],
     )
 
 
@@ -105,20 +105,6 @@ def about_preset(name: str) -> str:
 def has_miniature() -> bool:
     """Whether the miniature's data sets are here."""
     return Dataset.objects.filter(name__startswith="miniature-").exists()
-
-
-def named_datasets(config: RunConfig) -> list[str]:
-    """The data sets that a config needs, each once."""
-    names: list[str] = list(config.sft.datasets) if config.sft.enabled else []
-    if config.eft.enabled:
-        names.append(config.eft.dataset)
-    if config.iterations:
-        names.append(config.pairs.from_dataset or config.candidates.from_dataset or config.prompts.dataset)
-    if config.evaluation.enabled:
-        names += [config.evaluation.dataset, config.evaluation.pairs]
-    if config.iterations and config.training.early_stopping:
-        names.append(config.training.early_stopping.dataset)
-    return [name for name in dict.fromkeys(names) if name]
 
 
 def dataset_choices() -> list[DatasetChoice]:

@@ -13,7 +13,7 @@ from alignment_app.services import events, judges, keys
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from alignment_app.signals import review_counts_due
-from training.config import ConfigError, RunConfig
+from training.config import ConfigError, RunConfig, dataset_names, datasets
 from training.plan import plan_iteration
 
 
@@ -73,32 +73,7 @@ def _base_is_m1(run: Run, base: Checkpoint) -> None:
 
 def check_names(config: RunConfig) -> None:
     """Raise :class:`ConfigError` for each data set, folder and key that the config names and that is not there."""
-    wanted: list[tuple[str, str, tuple[str, ...]]] = []
-    kinds = Dataset.Kind
-    if config.sft.enabled:
-        wanted += [("sft.datasets", name, (kinds.DEMONSTRATIONS,)) for name in config.sft.datasets]
-    if config.eft.enabled:
-        wanted.append(("eft.dataset", config.eft.dataset, (kinds.SCORED,)))
-    if config.iterations and config.pairs.from_dataset:
-        wanted.append(("pairs.from_dataset", config.pairs.from_dataset, (kinds.PREFERENCES,)))
-    elif config.iterations and config.candidates.from_dataset:
-        wanted.append(("candidates.from_dataset", config.candidates.from_dataset, (kinds.SCORED,)))
-    elif config.iterations:
-        wanted.append(("prompts.dataset", config.prompts.dataset, ()))
-    if config.evaluation.enabled:
-        wanted.append(("evaluation.dataset", config.evaluation.dataset, ()))
-    if config.iterations and config.training.early_stopping:
-        wanted.append(("training.early_stopping.dataset", config.training.early_stopping.dataset, ()))
-        if config.evaluation.pairs:
-            wanted.append(("evaluation.pairs", config.evaluation.pairs, (kinds.PREFERENCES,)))
-    found = dict(Dataset.objects.filter(name__in=[name for _, name, _ in wanted]).values_list("name", "kind"))
-    problems = []
-    for field, name, allowed in wanted:
-        if name not in found:
-            problems.append((field, f"there is no data set named {name!r}; import it first"))
-        elif allowed and found[name] not in allowed:
-            labels = " or ".join(kinds(kind).label.lower() for kind in allowed)
-            problems.append((field, f"the data set {name!r} does not hold {labels}; choose another"))
+    problems = _dataset_problems(config)
     try:
         judges.kept_for(config)
     except ConfigError as error:
@@ -107,6 +82,21 @@ def check_names(config: RunConfig) -> None:
     problems += [problem for problem in (_local_model(*pair) for pair in _models_of(config)) if problem]
     if problems:
         raise ConfigError(problems)
+
+
+def _dataset_problems(config: RunConfig) -> list[tuple[str, str]]:
+    """(dotted field, sentence) for each data set that the config needs and that is missing or of another kind."""
+    found = dict(Dataset.objects.filter(name__in=dataset_names(config)).values_list("name", "kind"))
+    problems = []
+    for reference in datasets(config):
+        kinds = reference.ref.kinds
+        for name in reference.names if reference.applies else ():
+            if name not in found:
+                problems.append((reference.field, f"there is no data set named {name!r}; import it first"))
+            elif kinds and found[name] not in kinds:
+                labels = " or ".join(Dataset.Kind(kind).label.lower() for kind in kinds)
+                problems.append((reference.field, f"the data set {name!r} does not hold {labels}; choose another"))
+    return problems
 
 
 def _models_of(config: RunConfig) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ form and in the API's schema. The same config in any of its forms has one ``conf
 """
 
 from training.config.base import ConfigError, Section, read_yaml
+from training.config.datasets import DatasetRef, NamedDatasets, dataset_fields, dataset_names, dataset_ref, datasets
 from training.config.grid import MOST_POINTS, Axis, Point, grid, problems_of, read_values
 from training.config.preference import (
     LAMBDAS,
@@ -42,6 +43,7 @@ __all__ = [
     "Axis",
     "CandidatesConfig",
     "ConfigError",
+    "DatasetRef",
     "EFTConfig",
     "EarlyStoppingConfig",
     "EngineConfig",
@@ -50,6 +52,7 @@ __all__ = [
     "JudgingConfig",
     "LoraConfig",
     "LossName",
+    "NamedDatasets",
     "PairsConfig",
     "Paradigm",
     "Point",
@@ -63,6 +66,10 @@ __all__ = [
     "TeacherConfig",
     "TeacherKind",
     "as_overrides",
+    "dataset_fields",
+    "dataset_names",
+    "dataset_ref",
+    "datasets",
     "differences",
     "grid",
     "preset_data",

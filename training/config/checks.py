@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from training.config.datasets import datasets
 from training.domain.judges import split_reference
 
 if TYPE_CHECKING:
@@ -46,16 +47,12 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
         found.append(("sft.datasets", "name at least one data set, or turn supervised fine-tuning off"))
     if config.eft.enabled and not config.sft.enabled:
         found.append(("eft.enabled", "needs supervised fine-tuning, whose model judges; turn sft.enabled on"))
-    if config.eft.enabled and not config.eft.dataset:
-        found.append(("eft.dataset", "name a data set of prompts with ranked responses, or turn eft.enabled off"))
     for name, section in (("sft", config.sft), ("training", config.training)):
         if section.final_learning_rate > section.learning_rate:
             found.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))
         if section.batch_size % section.micro_batch_size and section.micro_batch_size < section.batch_size:
             found.append((f"{name}.batch_size", "must be a multiple of micro_batch_size, so that steps are equal"))
     if config.iterations > 0 and not config.pairs.from_dataset:
-        if not config.candidates.from_dataset and not config.prompts.dataset:
-            found.append(("prompts.dataset", "name a data set with prompts (for self-instruct: with seed tasks)"))
         makes_pairs_by_score = config.paradigm != "teacher_demonstration" and not config.candidates.from_dataset
         if makes_pairs_by_score and config.candidates.n < 2:
             found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
@@ -73,13 +70,16 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
         if is_used and tokens >= config.student.max_length:
             field = f"{section_name}.max_new_tokens"
             found.append((field, "must be below student.max_length, which the prompt shares"))
-    if config.evaluation.enabled and not config.evaluation.dataset:
-        found.append(("evaluation.dataset", "name a data set with held-out prompts, or turn evaluation off"))
     if config.evaluation.stop_on_drift and not (config.evaluation.self_judge and config.evaluation.held_to_people):
         found.append(("evaluation.stop_on_drift", "needs self_judge and held_to_people, which measure the drift"))
     lora = config.training.lora
     if lora and lora.quantize_4bit and config.student.dtype == "float32":
         found.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))
+    found += [
+        (named.field, named.ref.required)
+        for named in datasets(config)
+        if named.ref.required and named.applies and not named.names
+    ]
     found += _of_training(config)
     return found
 
@@ -97,8 +97,6 @@ def _of_training(config: RunConfig) -> list[tuple[str, str]]:
     stopping, place = training.early_stopping, "training.early_stopping"
     if stopping is None or not config.iterations:
         return found
-    if not stopping.dataset:
-        found.append((f"{place}.dataset", "name a data set with validation prompts"))
     if stopping.judge == "teacher" and config.teacher.kind == "none":
         found.append((f"{place}.judge", "there is no teacher to compare; choose one, or self"))
     if stopping.min_decided > stopping.count:

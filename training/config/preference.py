@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, WrapValidator
 
 from training.config.base import GRADIENT_CHECKPOINTING, Section
+from training.config.datasets import DatasetRef
 
 PAPER_LOSSES = ("dpo", "ipo", "sr_dpo", "sr_ipo")
 TRL_LOSSES = (
@@ -54,7 +55,10 @@ class EarlyStoppingConfig(Section):
     """Stop when a checkpoint no longer wins against the one before (001 section 3.1.3)."""
 
     every: int = Field(200, ge=1, description="Steps from one checkpoint to the next that are compared.")
-    dataset: str = Field("", description="Name of the data set with validation prompts, which nothing else uses.")
+    dataset: Annotated[
+        str,
+        DatasetRef(when=("iterations", "training.early_stopping"), required="name a data set with validation prompts"),
+    ] = Field("", description="Name of the data set with validation prompts, which nothing else uses.")
     count: int = Field(253, ge=1, le=100_000, description="Validation prompts, the first ones; 253 in the paper.")
     judge: Literal["teacher", "self"] = Field(
         "teacher", description="Who compares: the teacher, or the model that the training starts from."

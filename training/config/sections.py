@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
+from training.config.datasets import DatasetRef
 
 KeyName = Annotated[str, Field(max_length=60, pattern=r"^[\w.-]*$")]
 SafetyThreshold = Literal[
@@ -84,7 +85,9 @@ class SFTConfig(Section):
     enabled: bool = Field(
         True, description="Train M1 from M0. Off: the student is M1 as it is, already instruction-tuned."
     )
-    datasets: tuple[str, ...] = Field((), description="Names of data sets with prompt-response rows (IFT, EFT), mixed.")
+    datasets: Annotated[tuple[str, ...], DatasetRef(kinds=("demonstrations",), when=("sft.enabled",))] = Field(
+        (), description="Names of data sets with prompt-response rows (IFT, EFT), mixed."
+    )
     limit: int | None = Field(
         None,
         ge=1,
@@ -118,7 +121,14 @@ class EFTConfig(Section):
         description="M0 is fine-tuned on the data sets above alone and judges the ranked responses; what agrees with "
         "people is added before M1 is trained.",
     )
-    dataset: str = Field("", description="Name of a data set of prompts with ranked responses.")
+    dataset: Annotated[
+        str,
+        DatasetRef(
+            kinds=("scored",),
+            when=("sft.enabled", "eft.enabled"),
+            required="name a data set of prompts with ranked responses, or turn eft.enabled off",
+        ),
+    ] = Field("", description="Name of a data set of prompts with ranked responses.")
     k: int = Field(
         1,
         ge=1,
@@ -139,7 +149,13 @@ class PromptsConfig(Section):
     source: Literal["dataset", "self_instruct"] = Field(
         "dataset", description="From a data set, or new ones written by the model from few-shot demonstrations."
     )
-    dataset: str = Field("", description="Name of the data set with prompts; for self-instruct, the seed tasks.")
+    dataset: Annotated[
+        str,
+        DatasetRef(
+            when=("iterations", "!pairs.from_dataset", "!candidates.from_dataset"),
+            required="name a data set with prompts (for self-instruct: with seed tasks)",
+        ),
+    ] = Field("", description="Name of the data set with prompts; for self-instruct, the seed tasks.")
     writer: Literal["student", "teacher", "model"] = Field(
         "student", description="Self-instruct: who writes. The seed paper takes a fixed model, other than the student."
     )
@@ -166,7 +182,7 @@ class CandidatesConfig(Section):
         False,
         description="The student sees each prompt in a frame that asks for 256 characters at most (000 fig. 3).",
     )
-    from_dataset: str = Field(
+    from_dataset: Annotated[str, DatasetRef(kinds=("scored",), when=("iterations", "!pairs.from_dataset"))] = Field(
         "", description="Take prompts, responses and recorded scores from this data set instead of generating."
     )
 
@@ -199,7 +215,9 @@ class PairsConfig(Section):
         "max_min", description="Highest against lowest is the papers'; the control has the same pairs in a drawn order."
     )
     min_margin: float = Field(0.0, ge=0, le=5, description="Pairs with a smaller score difference are left out.")
-    from_dataset: str = Field("", description="Take ready preference pairs from this data set; nothing is generated.")
+    from_dataset: Annotated[str, DatasetRef(kinds=("preferences",), when=("iterations",))] = Field(
+        "", description="Take ready preference pairs from this data set; nothing is generated."
+    )
 
 
 class ReviewConfig(Section):
@@ -212,9 +230,14 @@ class EvaluationConfig(Section):
     """What is measured on every checkpoint, on prompts that no training sees."""
 
     enabled: bool = Field(True, description="Each model answers held-out prompts and is held against the one before.")
-    dataset: str = Field("", description="Name of the data set with held-out prompts.")
+    dataset: Annotated[
+        str,
+        DatasetRef(
+            when=("evaluation.enabled",), required="name a data set with held-out prompts, or turn evaluation off"
+        ),
+    ] = Field("", description="Name of the data set with held-out prompts.")
     count: int = Field(200, ge=1, le=100_000, description="Held-out prompts answered by each checkpoint.")
-    pairs: str = Field(
+    pairs: Annotated[str, DatasetRef(kinds=("preferences",), when=("iterations", "evaluation.enabled"))] = Field(
         "",
         description="Name of a data set with preference pairs that no training sees: margin and accuracy on as many of "
         "them as count says, and the margin's correlation with their scores. Empty: none.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from training.config import RunConfig
+from training.config import RunConfig, datasets
 
 # In tokens.
 PROMPT_TOKENS: Final = 60  # and an eighth of max_length at most: who sets a short one has short rows
@@ -27,17 +27,18 @@ class Counts:
     def __init__(self, config: RunConfig, rows: dict[str, int]) -> None:
         self.unknown: list[str] = []
         self.rows = rows
-        known = [self._rows(name) for name in config.sft.datasets] if config.sft.enabled else []
-        self.sft = min(sum(known), config.sft.limit or sum(known))
-        self.ranked = self._rows(config.eft.dataset) * RANKED_RESPONSES if config.eft.enabled else 0
+        self._named = {named.field: named.names for named in datasets(config) if named.applies}
+        known = self._rows("sft.datasets")
+        self.sft = min(known, config.sft.limit or known)
+        self.ranked = self._rows("eft.dataset") * RANKED_RESPONSES
         self.judging_rows = round(self.ranked * RANKED_KEPT)
         asked = config.prompts.count
         if config.pairs.from_dataset:
-            self.pairs = min(asked, self._rows(config.pairs.from_dataset))
+            self.pairs = min(asked, self._rows("pairs.from_dataset"))
             self.prompts = self.responses = self.judged = 0
             return
         if config.candidates.from_dataset:
-            self.prompts = min(asked, self._rows(config.candidates.from_dataset))
+            self.prompts = min(asked, self._rows("candidates.from_dataset"))
             self.responses = 0
         else:
             self.prompts = asked
@@ -50,10 +51,11 @@ class Counts:
         self.judged = 0 if demonstrated or recorded else candidates
         self.pairs = self.prompts if demonstrated else math.ceil(self.prompts * PAIRS_KEPT)
 
-    def _rows(self, name: str) -> int:
-        if name not in self.rows:
-            self.unknown.append(name)
-        return self.rows.get(name, ROWS_PER_DATASET)
+    def _rows(self, field: str) -> int:
+        """Rows of the data sets that a field names, where it has an effect; those that are not known are assumed."""
+        names = self._named.get(field, ())
+        self.unknown += [name for name in names if name not in self.rows]
+        return sum(self.rows.get(name, ROWS_PER_DATASET) for name in names)
 
 
 def prompt_tokens(config: RunConfig) -> int:
