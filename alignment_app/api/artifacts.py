@@ -25,6 +25,8 @@ from alignment_app.selectors import metrics
 from alignment_app.selectors.exports import Selection, manifest
 from alignment_app.services import exports, people
 from training.config import ConfigError, RunConfig, preset_data, preset_names
+from training.domain.metric import Metric
+from training.evaluation import registry
 
 MARGIN_FIELDS = (
     "part", "pair", "chosen_log_ratio", "rejected_log_ratio", "margin", "augmented_margin", "score_difference",
@@ -120,6 +122,27 @@ class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     def manifest(self, request: Request, pk: str) -> Response:
         """Who, when, what, how many rows and the hash of their content."""
         return Response(manifest(self.get_object()))
+
+
+class MetricSerializer(serializers.Serializer[Metric]):
+    """What a figure is called, its unit, how it is written, and which way is better."""
+
+    key = serializers.CharField(help_text="The name of its value in evaluations, curves and CSV files.")
+    label = serializers.CharField()  # type: ignore[assignment]
+    unit = serializers.CharField()
+    format = serializers.CharField(help_text="number, percent (a share of one), places1, places2, p, duration, bytes.")
+    better = serializers.CharField(help_text="up, down, or empty where two models are not compared by it.")
+    about = serializers.CharField()
+
+
+class MetricViewSet(Part, viewsets.ViewSet):
+    """Every metric of checkpoints and trainings, in reading order."""
+
+    filter_backends: list[Any] = []
+
+    @extend_schema(responses=inline_serializer("Metrics", {"results": serializers.ListField(child=MetricSerializer())}))
+    def list(self, request: Request) -> Response:
+        return Response({"results": MetricSerializer(registry.metrics(), many=True).data})
 
 
 PresetAnswer = inline_serializer(

@@ -20,10 +20,13 @@ from alignment_app.models import (
     Run,
     SnapshotItem,
 )
+from alignment_app.pages.figures import Figure, figures, values_of
 from alignment_app.pages.lineage import Lineage, lineage
 from alignment_app.selectors.choices import Choice, choice_of
 from alignment_app.services import artifacts
 from training.domain.metrics import pairwise_accuracy
+from training.domain.training_metrics import TRAINING_METRICS
+from training.evaluation.registry import evaluation_metrics
 
 RUNS_A_PAGE = 12
 ROWS_A_PAGE = 20
@@ -52,18 +55,6 @@ def runs_with_checkpoints(query: str, number: str | int | None) -> Page[RunCheck
     page: Page[Any] = Paginator(runs, RUNS_A_PAGE).get_page(number)
     page.object_list = [RunCheckpoints(run, run.made, lineage(run.made)) for run in page.object_list]
     return page
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number of an evaluation: how to show it, and which rows are behind it (a page's name and its filter)."""
-
-    label: str
-    value: Any
-    form: str  # number | percent | places1 | places2 | p
-    rows: str = ""  # answers | comparisons | judgements
-    filter: str = ""
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,40 +101,16 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
         location=location,
         snippet=loading_snippet(checkpoint, location),
         total_bytes=sum(int(file.get("size") or 0) for file in checkpoint.files),
-        training=training_figures(checkpoint.metrics),
-        figures=figures(evaluation.metrics, has_rival=evaluation.against_id is not None) if evaluation else [],
+        training=figures(TRAINING_METRICS, values_of(checkpoint)),
+        figures=figures(evaluation_metrics(has_previous=evaluation.against_id is not None), evaluation.metrics)
+        if evaluation
+        else [],
         data=snapshot_summary(checkpoint.snapshot) if checkpoint.snapshot else None,
         choice=choice_of(checkpoint.iteration, list(checkpoint.iteration.stages.all()))
         if checkpoint.iteration
         else None,
         answers=answers_of(checkpoint).count(),
     )
-
-
-#: The last values of a training in reading order: key, label, form. The rest is the trainer's own bookkeeping.
-TRAINING = (
-    ("loss", "Loss", "number"),
-    ("chosen_reward", "Reward of the chosen", "number"),
-    ("rejected_reward", "Reward of the rejected", "number"),
-    ("margin", "Margin", "number"),
-    ("accuracy", "Pairs with chosen above rejected", "percent"),
-    ("lam", "λ, chosen on held-out pairs", "number"),
-    ("held_out_pairs", "Held-out pairs", "number"),
-    ("held_out_accuracy", "Held-out pairs with chosen above rejected", "percent"),
-    ("held_out_margin", "Margin on held-out pairs, nats", "number"),
-    ("grad_norm", "Gradient norm", "number"),
-    ("learning_rate", "Learning rate", "number"),
-    ("epoch", "Epochs", "number"),
-    ("tokens", "Tokens", "number"),
-    ("tokens_per_second", "Tokens a second", "number"),
-)
-
-
-def training_figures(metrics: dict[str, Any]) -> list[Figure]:
-    """What the last steps of a training measured, and the held-out pairs; what was not measured is left out."""
-    held_out = (metrics.get("margins") or {}).get("held_out") or {}
-    known = metrics | {f"held_out_{name}": value for name, value in held_out.items()}
-    return [Figure(label, known[key], form) for key, label, form in TRAINING if known.get(key) is not None]
 
 
 def loading_snippet(checkpoint: Checkpoint, location: str) -> str:
@@ -166,60 +133,6 @@ inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, ret
 output = model.generate(**inputs, max_new_tokens=128)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 """
-
-
-def figures(metrics: dict[str, Any], *, has_rival: bool) -> list[Figure]:
-    """The numbers of an evaluation in reading order. One that was not measured is left out, never shown as zero."""
-    low, high = metrics.get("win_low"), metrics.get("win_high")
-    span = f"{low * 100:.0f} to {high * 100:.0f} %" if low is not None and high is not None else ""
-    interval = metrics.get("score_interval")
-    score_span = ""
-    if isinstance(interval, list | tuple) and len(interval) == 2 and None not in interval:
-        score_span = f"{interval[0]:.2f} to {interval[1]:.2f}"
-    elif isinstance(interval, int | float):
-        score_span = f"± {interval:.2f}"
-    rows = [
-        Figure("Mean score, 0 to 5", metrics.get("mean_score"), "places2", "answers", "", score_span),
-        Figure("Right answers", metrics.get("right_answers"), "number", "answers", "score=5"),
-    ]
-    if has_rival:
-        rows += [
-            Figure("Wins", metrics.get("win"), "number", "comparisons", "outcome=win"),
-            Figure("Ties", metrics.get("tie"), "number", "comparisons", "outcome=tie"),
-            Figure("Losses", metrics.get("lose"), "number", "comparisons", "outcome=lose"),
-            Figure("Win rate, ties as half", metrics.get("win_rate"), "percent", "comparisons", "", span),
-            Figure("Sign test, p", metrics.get("sign_test_p"), "p", "comparisons", ""),
-        ]
-    rows += [
-        Figure("Mean answer, tokens", metrics.get("response_tokens_mean"), "places1", "answers", "order=long"),
-        Figure("Mean answer, characters", metrics.get("response_characters_mean"), "places1", "answers", "order=long"),
-        Figure("Own judgements that parsed", metrics.get("judge_parse_rate"), "percent", "judgements", "only=unparsed"),
-        Figure(
-            "Pairs its judge orders as the teacher does",
-            metrics.get("judge_pairwise_accuracy"),
-            "percent",
-            "judgements",
-            "",
-            f"of {metrics['judge_pairs']:,} pairs" if metrics.get("judge_pairs") else "",
-        ),
-    ]
-    return [row for row in (*rows, *ranking_figures(metrics)) if row.value is not None]
-
-
-def ranking_figures(metrics: dict[str, Any]) -> list[Figure]:
-    """How the model's judge orders responses that people ranked and that were held out (001 table 4)."""
-
-    def figure(label: str, name: str, form: str, note: str = "") -> Figure:
-        return Figure(label, metrics.get(f"ranking_{name}"), form, "judgements", "on=rankings", note)
-
-    pairs, prompts, fives = (metrics.get(f"ranking_{name}") or 0 for name in ("pairs", "prompts", "fives"))
-    return [
-        figure("Pairs its judge orders as people did, ties as half", "accuracy", "percent", f"of {pairs:,} pairs"),
-        figure("Prompts ordered exactly as people did", "exact", "percent", f"of {prompts:,} prompts"),
-        figure("Responses given a 5 that people put first", "five_best", "percent", f"of {fives:,} responses"),
-        figure("Order held to people's, Spearman", "spearman", "places2"),
-        figure("Order held to people's, Kendall τ", "kendall", "places2"),
-    ]
 
 
 def snapshot_summary(snapshot: DatasetSnapshot) -> SnapshotSummary:

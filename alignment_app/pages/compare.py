@@ -11,50 +11,17 @@ from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
 
 from alignment_app.models import Checkpoint, Comparison, Judgement, Prompt, Response, Run
 from alignment_app.pages.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
+from alignment_app.pages.figures import Figure, note, values_of
 from training.config import ConfigError, RunConfig, differences
+from training.domain.metric import Metric
 from training.domain.metrics import HeadToHead, head_to_head, score_outcome
+from training.domain.training_metrics import PAIR_METRICS
+from training.evaluation.registry import evaluation_metrics
+from training.evaluation.registry import metric as registered
 
 MOST_COLUMNS = 5
 CHOICES = 40
 TURNED = {"win": "lose", "tie": "tie", "lose": "win"}
-
-#: Metrics in reading order: key, label, form, and whether more is better (None: neither).
-METRICS: tuple[tuple[str, str, str, bool | None], ...] = (
-    ("mean_score", "Mean score, 0 to 5", "places2", True),
-    ("right_answers", "Right answers", "number", True),
-    ("n", "Prompts held against the one before", "number", None),
-    ("win_rate", "Win rate against the one before", "percent", None),
-    ("win", "Wins", "number", None),
-    ("tie", "Ties", "number", None),
-    ("lose", "Losses", "number", None),
-    ("sign_test_p", "Sign test, p", "p", None),
-    ("response_tokens_mean", "Mean answer, tokens", "places1", None),
-    ("response_characters_mean", "Mean answer, characters", "places1", None),
-    ("judge_parse_rate", "Own judgements that parsed", "percent", True),
-    ("judge_pairwise_accuracy", "Pairs its judge orders as the teacher does", "percent", True),
-    ("ranking_accuracy", "Pairs its judge orders as people did, ties as half", "percent", True),
-    ("ranking_exact", "Prompts ordered exactly as people did", "percent", True),
-    ("ranking_five_best", "Responses given a 5 that people put first", "percent", True),
-    ("ranking_spearman", "Order held to people's, Spearman", "places2", True),
-    ("ranking_kendall", "Order held to people's, Kendall τ", "places2", True),
-    ("train_seconds", "Training time", "duration", None),
-    *(
-        (f"margins.{part}.{key}", f"{label}, {pairs}", form, more_is_better)
-        for part, pairs in (
-            ("training", "pairs trained on"),
-            ("held_out", "pairs held out"),
-            ("evaluation", "pairs of the evaluation set"),
-        )
-        for key, label, form, more_is_better in (
-            ("accuracy", "Chosen above rejected", "percent", None if part == "training" else True),
-            ("augmented_accuracy", "The same with prompts augmented", "percent", None),
-            ("margin", "Mean margin in nats", "places2", None),
-            ("pearson", "Margin against score, Pearson", "places2", True),
-            ("spearman", "Margin against score, Spearman", "places2", True),
-            ("kendall", "Margin against score, Kendall", "places2", True),
-        )
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +38,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value, whether it is the best of its row, and what it is of."""
+    """A metric's value on one checkpoint, and whether it is the best of its row."""
 
-    value: Any
+    figure: Figure
+    checkpoint: int
     best: bool = False
-    pairs: str = ""  #: the part of the measured pairs that is behind it,
-    checkpoint: int = 0  #: and whose
 
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    label: str
-    form: str
+    """A metric with a cell for each column."""
+
+    metric: Metric
     cells: list[Cell]
 
 
@@ -155,30 +122,23 @@ def numbers(texts: Iterable[str]) -> list[int]:
 
 
 def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
-    """Metrics that at least one column has, the best of each marked where more is better and they differ."""
-    measured = [_metrics(column.checkpoint) for column in chosen]
+    """Metrics that at least one column has, the best of each marked where one way is better and the values differ."""
+    measured = [values_of(column.checkpoint) for column in chosen]
     rows = []
-    for key, label, form, more_is_better in METRICS:
-        values = [metrics.get(key) for metrics in measured]
-        known = [value for value in values if value is not None]
+    for metric in (*evaluation_metrics(), registered("seconds"), *PAIR_METRICS):
+        found = [metric.value(values) for values in measured]
+        known = [value for value in found if value is not None]
         if not known:
             continue
-        top = max(known) if more_is_better and len(known) > 1 and max(known) != min(known) else None
-        pairs = key.split(".")[1] if key.startswith("margins.") else ""
+        best = None
+        if metric.better and len(known) > 1 and max(known) != min(known):
+            best = max(known) if metric.better == "up" else min(known)
         cells = [
-            Cell(value, top is not None and value == top, pairs if value is not None else "", column.checkpoint.pk)
-            for value, column in zip(values, chosen, strict=True)
+            Cell(Figure(metric, value, note(metric, values)), column.checkpoint.pk, best is not None and value == best)
+            for value, values, column in zip(found, measured, chosen, strict=True)
         ]
-        rows.append(MetricRow(label, form, cells))
+        rows.append(MetricRow(metric, cells))
     return rows
-
-
-def _metrics(checkpoint: Checkpoint) -> dict[str, Any]:
-    evaluation = getattr(checkpoint, "evaluation", None)
-    found = {"train_seconds": checkpoint.train_seconds}
-    for part, figures in (checkpoint.metrics.get("margins") or {}).items():
-        found |= {f"margins.{part}.{key}": value for key, value in figures.items()}
-    return found | (evaluation.metrics if evaluation else {})
 
 
 def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:

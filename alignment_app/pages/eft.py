@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Dataset, Run, Stage
-from alignment_app.pages.wording import number, percent
+from alignment_app.pages.wording import number, percent, written
 from alignment_app.selectors.runs import stages_of
 from alignment_app.services.eft_rows import name_of
 from training.domain.eft import Part
-
-Measured = Callable[[str], Any]  #: a figure by its name in training.domain.ranking
-#: Those of 001 table 4, in its order, and what they rest on.
-_MEASURES: tuple[tuple[str, Callable[[Measured], str]], ...] = (
-    ("Responses with a score", lambda of: percent(of("scored") / of("responses"), 1)),
-    ("Pairs in people's order, ties half", lambda of: percent(of("accuracy"), 1)),
-    ("Pairs that it does not tie, in order", lambda of: percent(of("untied_accuracy"), 1)),
-    ("Fives that people put first", lambda of: percent(of("five_best"), 1)),
-    ("Prompts in exactly people's order", lambda of: percent(of("exact"), 1)),
-    ("Spearman", lambda of: number(of("spearman"), 2)),
-    ("Kendall τ", lambda of: number(of("kendall"), 2)),
-)
+from training.evaluation.ranking_agreement import PREFIX, RankingAgreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +38,20 @@ def judges_of(run: Run, before: dict[str, Any] | None) -> Judges | None:
         if hasattr(checkpoint, "evaluation") and "ranking_pairs" in checkpoint.evaluation.metrics
     ]
     columns = [("IFT alone", "")]
-    figures: list[Measured] = [before.get]
+    values: list[dict[str, Any]] = [{f"{PREFIX}{name}": value for name, value in before.items()}]
     for checkpoint, metrics in measured:
         columns.append((checkpoint.name, reverse("checkpoint-judgements", args=[checkpoint.pk]) + "?on=rankings"))
-        figures.append(partial(_figure, metrics))
-    rows = [(label, [show(of) for of in figures]) for label, show in _MEASURES]
+        values.append(metrics)
+    rows = [
+        (metric.name, [written(metric.value(one), metric.format) for one in values])
+        for metric in RankingAgreement.metrics
+    ]
     gains = [_gain(checkpoint.name, metrics) for checkpoint, metrics in measured]
     return Judges(columns, rows, before["prompts"], [gain for gain in gains if gain])
 
 
-def _figure(metrics: dict[str, Any], name: str) -> Any:
-    return metrics.get(f"ranking_{name}")
-
-
 def _gain(name: str, metrics: dict[str, Any]) -> str:
-    gain, low, high = (metrics.get(f"ranking_{key}") for key in ("gain", "gain_low", "gain_high"))
+    gain, low, high = (metrics.get(f"{PREFIX}{key}") for key in ("gain", "gain_low", "gain_high"))
     if gain is None or low is None or high is None:
         return ""
     moved = (

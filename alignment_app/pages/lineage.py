@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alignment_app.models import Checkpoint, DatasetSnapshot
+from alignment_app.pages.figures import figures, values_of
+from training.evaluation.registry import metrics
 
-MODEL_WIDTH, DATA_WIDTH, HEIGHT = 158, 118, 58
+MODEL_WIDTH, DATA_WIDTH, HEIGHT = 200, 118, 58
 GAP, LANE, PAD = 30, 96, 6
 
 
@@ -21,8 +23,7 @@ class Node:
     checkpoint: Checkpoint
     snapshot: DatasetSnapshot | None = None  # set: a box of data, on the way to ``checkpoint``
     here: bool = False
-    score: float | None = None
-    win_rate: float | None = None
+    reached: str = ""  # what it was measured at, in a few words
 
     height: int = HEIGHT
 
@@ -67,6 +68,7 @@ def lineage(checkpoints: Sequence[Checkpoint], *, current: int | None = None) ->
     placed: dict[int, Node] = {}
     lanes_taken = 0
     children: dict[int, int] = {}
+    shown = metrics("lineage")
     for checkpoint in checkpoints:
         parent = placed.get(checkpoint.parent_id or 0)
         if parent is None:
@@ -85,16 +87,13 @@ def lineage(checkpoints: Sequence[Checkpoint], *, current: int | None = None) ->
             if before is not None:
                 edges.append(_arrow(before, data))
             x, before = x + DATA_WIDTH + GAP, data
-        evaluation = getattr(checkpoint, "evaluation", None)
-        metrics = evaluation.metrics if evaluation else {}
         node = Node(
             x,
             y,
             MODEL_WIDTH,
             checkpoint,
             here=checkpoint.pk == current,
-            score=metrics.get("mean_score"),
-            win_rate=metrics.get("win_rate"),
+            reached=" · ".join(one.line for one in figures(shown, values_of(checkpoint))),
         )
         nodes.append(node)
         placed[checkpoint.pk] = node

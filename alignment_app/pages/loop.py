@@ -7,10 +7,12 @@ from typing import Any
 
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
 from alignment_app.pages import health, runs, wording
+from alignment_app.pages.figures import figures as metric_figures
 from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_left
-from alignment_app.pages.wording import NB, number, percent, rate, short_hash
+from alignment_app.pages.wording import NB, number, percent, rate, short_hash, written
 from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import current_stage, elapsed, is_positive_only, share_done, stages_of
+from training.evaluation.registry import metrics
 
 #: Lines of the log that a page is drawn with.
 LOG_LINES = 200
@@ -315,35 +317,31 @@ def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
         steps = number(detail.get("steps", stage.done))  # early stopping may have made more
         return f"{steps} steps", f"loss {number(loss)}" if loss is not None else ""
     if stage.kind == kind.EVALUATION:
-        mean = (detail.get("metrics") or {}).get("mean_score")
-        return checkpoint.name if checkpoint else "measured", f"{number(mean, 2)} of 5" if mean is not None else ""
+        reached = metric_figures(metrics("lineage"), detail.get("metrics") or {})
+        return checkpoint.name if checkpoint else "measured", reached[0].line if reached else ""
     return number(stage.done), ""
 
 
 def outcome(measured: Evaluation, newer: str, older: str) -> Outcome | None:
     """Win, tie and lose as shares; None where nothing was compared."""
-    metrics = measured.metrics
-    counts = [metrics.get(name) for name in ("win", "tie", "lose")]
-    compared = metrics.get("n") or sum(count or 0 for count in counts)
+    values = measured.metrics
+    counts = [values.get(name) for name in ("win", "tie", "lose")]
+    compared = values.get("n") or sum(count or 0 for count in counts)
     if any(count is None for count in counts) or not compared:
         return None
     win, tie, lose = ((count or 0) / compared for count in counts)
     against = measured.against.name if measured.against else older
-    rate_, low, high = (metrics.get(name) for name in ("win_rate", "win_low", "win_high"))
+    rate_, low, high = (values.get(name) for name in ("win_rate", "win_low", "win_high"))
     return Outcome(newer, against, win, tie, lose, compared, rate_, low, high)
 
 
 def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
     """The judge's figures beside a line: of the evaluation where there is one, else of the judgements so far."""
     if measured is not None:
-        metrics = measured.metrics
-        found = []
-        if metrics.get("judge_parse_rate") is not None:
-            found.append(f"self-judge {percent(metrics['judge_parse_rate'], 1)} parsed")
-        if metrics.get("judge_pairwise_accuracy") is not None:
-            right, pairs = percent(metrics["judge_pairwise_accuracy"]), metrics.get("judge_pairs")
-            found.append(f"{right} of {number(pairs)} pairs in order" if pairs else f"{right} of pairs in order")
-        return found
+        return [
+            " ".join(filter(None, (one.metric.label, one.text, one.note)))
+            for one in metric_figures(metrics("loop"), measured.metrics)
+        ]
     judging = next((stage for stage in stages if stage.kind == Stage.Kind.JUDGEMENTS and stage.done), None)
     if judging is None or judging.detail.get("parse_rate") is None:
         return []
@@ -366,24 +364,15 @@ def figures(run: Run) -> Figures | None:
         return None
     columns = list(range(min(measured), run.config["iterations"] + 2))
     table = Figures([f"M{column}" for column in columns])
-    for label, name, show in _ROWS:
-        values = [measured[column].metrics.get(name) if column in measured else None for column in columns]
+    for metric in metrics("models"):
+        values = [metric.value(measured[column].metrics) if column in measured else None for column in columns]
         if any(value is not None for value in values):
             gaps = ["–" if column in measured else "…" for column in columns]
-            cells = [gap if value is None else show(value) for gap, value in zip(gaps, values, strict=True)]
-            table.rows.append((label, cells))
+            cells = [
+                gap if value is None else written(value, metric.format) for gap, value in zip(gaps, values, strict=True)
+            ]
+            table.rows.append((metric.title, cells))
     return table
-
-
-_ROWS = (
-    ("Mean score, of 5", "mean_score", lambda value: number(value, 2)),
-    ("Right answers", "right_answers", number),
-    ("Win rate against the one before, ties half", "win_rate", lambda value: percent(value)),
-    ("Self-judge: replies parsed", "judge_parse_rate", lambda value: percent(value, 1)),
-    ("Self-judge: pairs in the right order", "judge_pairwise_accuracy", lambda value: percent(value, 1)),
-    ("Self-judge: pairs in people's order, ties half", "ranking_accuracy", lambda value: percent(value, 1)),
-    ("Mean response length, tokens", "response_tokens_mean", lambda value: number(value, 0)),
-)
 
 
 def log_lines(run: Run) -> list[RunEvent]:

@@ -9,9 +9,11 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Prefetch, Q
 
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, Stage
+from alignment_app.pages.figures import figures
 from alignment_app.pages.time_left import TimeLeft, time_left
 from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, is_positive_only, progress, stages_of
+from training.evaluation.registry import metrics
 
 PAGE: Final = 20
 #: Statuses that the list can be narrowed to, as people group them.
@@ -48,6 +50,12 @@ class RunRow:
     @property
     def is_over(self) -> bool:
         return self.run.status in (Run.Status.FINISHED, Run.Status.CANCELLED)
+
+    @property
+    def reached(self) -> str:
+        """The first metric of the newest model's evaluation in a few words; empty where none was measured."""
+        found = figures(metrics("lineage"), self.evaluation.metrics) if self.evaluation else []
+        return found[0].line if found else ""
 
     @property
     def where(self) -> str:

@@ -12,26 +12,17 @@ from django.db.models import Prefetch, QuerySet
 
 from alignment_app.models import Checkpoint, Run, Stage, Study, StudyRun
 from alignment_app.pages import runs
+from alignment_app.pages.figures import values_of
 from alignment_app.pages.form_words import label_of
 from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, progress, stages_of
 from training.config import RunConfig
+from training.domain.metric import Metric, Place
 from training.estimate import Estimate
+from training.evaluation.registry import metrics
 
 PAGE: Final = 20
-#: What a study can be held by: key, label, form, what it is.
-MEASURES: Final = (
-    ("held_out_accuracy", "Held-out pairs in order", "percent", "Held-out pairs with the chosen reward above."),
-    ("held_out_margin", "Margin on held-out pairs", "number", "Mean difference of the two log-ratios, in nats."),
-    ("evaluation_accuracy", "Evaluation pairs in order", "percent", "The same share, on evaluation.pairs."),
-    ("evaluation_margin", "Margin on evaluation pairs", "number", "The same margin, on evaluation.pairs, in nats."),
-    ("win_rate", "Win rate against the one before", "percent", "Of the newest model, ties as half."),
-    ("right_answers", "Right answers", "number", "Held-out answers that the miniature's oracle calls right."),
-    ("mean_score", "Mean score", "number", "Of the held-out answers, 0 to 5, by the evaluation's judge."),
-    ("training_accuracy", "Training pairs in order", "percent", "The same share, on pairs that were trained on."),
-    ("training_margin", "Margin on training pairs", "number", "The same margin, on pairs that were trained on."),
-    ("loss", "Loss at the end", "number", "Not comparable between losses of different names."),
-    ("seconds", "Training time, seconds", "number", "Of the newest model's training."),
-)  # fmt: skip
+#: The sets of pairs in the order of importance to a study; what is measured on no such set comes before "training".
+_PARTS: Final = {"margins/held_out": 0, "margins/evaluation": 1, "margins/training": 3}
 STATES: Final = ("finished", "running", "queued", "waiting", "paused", "failed", "crashed", "cancelling", "cancelled")
 
 
@@ -45,7 +36,7 @@ class Outcome:
     where: str  #: the stage it is at
     progress: float  #: 0 to 1
     checkpoint: Checkpoint | None
-    measures: dict[str, float | None]
+    measures: dict[str, Any]  #: value by the key of its metric
     seconds: float | None
 
 
@@ -57,7 +48,7 @@ class StudyView:
     fields: list[tuple[str, str]]  #: dotted field and its label, the x axis first
     outcomes: list[Outcome]
     states: list[tuple[str, str, int]]  #: state, its label, number of runs
-    measures: list[tuple[str, str, str, str]]  #: those that some run has
+    measures: list[Metric]  #: those that some run has
 
     @property
     def progress(self) -> float:
@@ -85,7 +76,7 @@ class StudyView:
         return tuple(asked)
 
     @property
-    def table_measures(self) -> list[tuple[str, str, str, str]]:
+    def table_measures(self) -> list[Metric]:
         """The columns of the table: the first few, the rest is in the file."""
         return self.measures[:6]
 
@@ -123,7 +114,7 @@ def view(study: Study) -> StudyView:
         fields=[(axis["field"], label_of(axis["field"]).partition(",")[0]) for axis in study.axes],
         outcomes=outcomes,
         states=[(state, str(Run.Status(state).label), counted[state]) for state in STATES if counted[state]],
-        measures=[row for row in MEASURES if any(one.measures.get(row[0]) is not None for one in outcomes)],
+        measures=[one for one in studied("study") if any(row.measures.get(one.key) is not None for row in outcomes)],
     )
 
 
@@ -140,23 +131,19 @@ def _outcome(place: StudyRun) -> Outcome:
         where=f"{current.get_kind_display()}, {runs.round_of(run, current.iteration)}" if current else "",
         progress=progress(stages),
         checkpoint=newest,
-        measures=measures_of(newest) if newest else {},
+        measures=_values(newest) if newest else {},
         seconds=elapsed(run),
     )
 
 
-def measures_of(checkpoint: Checkpoint) -> dict[str, float | None]:
-    """What a checkpoint reached, by the keys of :data:`MEASURES`."""
-    evaluation = getattr(checkpoint, "evaluation", None)
-    measured = evaluation.metrics if evaluation else {}
-    margins = checkpoint.metrics.get("margins") or {}
-    found: dict[str, float | None] = {
-        f"{part}_{name}": (margins.get(part) or {}).get(name)
-        for part in ("held_out", "evaluation", "training")
-        for name in ("accuracy", "margin")
-    }
-    found |= {name: measured.get(name) for name in ("win_rate", "right_answers", "mean_score")}
-    return found | {"loss": checkpoint.metrics.get("loss"), "seconds": checkpoint.train_seconds}
+def _values(checkpoint: Checkpoint) -> dict[str, Any]:
+    values = values_of(checkpoint)
+    return {metric.key: metric.value(values) for metric in metrics()}
+
+
+def studied(place: Place | None = None) -> list[Metric]:
+    """The metrics by which runs of a study are compared, the most telling first."""
+    return sorted(metrics(place), key=lambda metric: _PARTS.get(metric.rows, 2))
 
 
 def plot(shown: StudyView) -> dict[str, Any]:
@@ -173,13 +160,13 @@ def plot(shown: StudyView) -> dict[str, Any]:
         "numeric": is_numeric,
         "words": [word(value) for value in numbers],
         "series": [{"label": label, "points": points} for label, points in series.items()],
-        "measures": [{"key": key, "label": label, "form": form} for key, label, form, _ in shown.measures],
+        "measures": [{"key": one.key, "label": one.title, "form": one.format} for one in shown.measures],
     }
 
 
 def table(shown: StudyView) -> Iterator[list[Any]]:
     """The outcomes as rows, a heading first."""
-    keys = [key for key, *_ in MEASURES]
+    keys = [metric.key for metric in studied()]
     yield ["run", "name", "status", *(field for field, _ in shown.fields), "model", *keys]
     for row in shown.outcomes:
         model = row.checkpoint.name if row.checkpoint else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 #: No-break space between a number and its unit.
@@ -101,6 +102,37 @@ def size(value: Any) -> str:
             return f"{found:.0f}{NB}{unit}" if unit == "B" or abs(found) >= 99.95 else f"{found:.1f}{NB}{unit}"
         found /= 1000
     raise AssertionError
+
+
+def p_value(value: Any) -> str:
+    """0.0004 → "0.0004"; smaller than that → "below 0.0001"; nothing → "–"."""
+    found = finite(value)
+    if found is None:
+        return MISSING
+    return "below 0.0001" if found < 1e-4 else f"{found:.4f}" if found < 0.01 else f"{found:.2f}"
+
+
+_WRITTEN: Final[dict[str, Callable[[Any], str]]] = {
+    "number": number,
+    "percent": lambda value: percent(value, 1),
+    "places1": lambda value: number(value, 1),
+    "places2": lambda value: number(value, 2),
+    "p": p_value,
+    "duration": duration,
+    "bytes": size,
+}
+
+
+def written(value: Any, format: str) -> str:
+    """A metric's value in one of the formats of :data:`training.domain.metric.Format`; nothing → "–"."""
+    return _WRITTEN[format](value)
+
+
+def written_interval(low: Any, high: Any, format: str) -> str:
+    """A 95 % interval as "26 to 66 %" or "2.10 to 2.60"."""
+    if format == "percent":
+        return f"{number(100 * low, 0)} to {percent(high)}"
+    return f"{written(low, format)} to {written(high, format)}"
 
 
 def short_hash(value: str) -> str:

@@ -10,12 +10,9 @@ from alignment_app.models import Run, Stage
 from alignment_app.selectors import metrics
 from training.config import ConfigError, PreferenceConfig, RunConfig, SFTConfig
 from training.domain.curve_notes import CurveNote, Setting, curve_notes
+from training.domain.training_metrics import CURVES
 
 MOST_POINTS: Final = 500
-LINES: Final = (
-    "loss", "chosen_reward", "rejected_reward", "margin", "augmented_margin", "accuracy", "augmented_accuracy", "kl",
-    "grad_norm", "learning_rate", "tokens_per_second", "memory_bytes",
-)  # fmt: skip
 Point = tuple[float, float]
 
 
@@ -54,8 +51,8 @@ def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, 
     found = []
     for key, steps in metrics.steps_of(run.pk, up_to=up_to, iteration=iteration).items():
         lines = {
-            name: [(step, point[name]) for step, point in steps.items() if point.get(name) is not None]
-            for name in LINES
+            curve.key: [(step, point[curve.key]) for step, point in steps.items() if point.get(curve.key) is not None]
+            for curve in CURVES
         }
         total = steps[max(steps)].get("total_steps")
         setting = setting_of(run.config, key, total)

@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from alignment_app.models import RunEvent
+from training.domain.training_metrics import CLOCKS, CURVES
 
-COLUMNS: Final = (
-    "model", "stage", "series", "step", "total_steps", "epoch", "seconds", "tokens", "loss", "chosen_reward",
-    "rejected_reward", "margin", "accuracy", "augmented_margin", "augmented_accuracy", "kl", "grad_norm",
-    "learning_rate", "tokens_per_second", "memory_bytes",
-)  # fmt: skip
+COLUMNS: Final = ("model", "stage", "series", "step", "total_steps", *(metric.key for metric in (*CLOCKS, *CURVES)))
 
 
 class Key(NamedTuple):

@@ -5,16 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.urls import reverse
+
+from alignment_app.pages.wording import p_value
+from training.domain.metric import Metric
 
 register = template.Library()
 
 
-@register.filter
-def p_value(value: Any) -> str:
-    """0.0004 → "0.0004"; smaller than that → "below 0.0001"; nothing → "–"."""
-    if not isinstance(value, int | float):
-        return "–"
-    return "below 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
+register.filter("p_value", p_value)
+
+
+@register.simple_tag
+def rows_behind(checkpoint: int, metric: Metric, part: str = "") -> str:
+    """The address of the rows behind a metric of a checkpoint; empty where it has none. ``part``: of which pairs."""
+    rows = f"margins/{part}" if part else metric.rows
+    if not rows:
+        return ""
+    return f"{reverse('checkpoint', args=[checkpoint])}{rows}/" + (f"?{metric.filter}" if metric.filter else "")
 
 
 @register.filter

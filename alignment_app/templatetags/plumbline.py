@@ -12,7 +12,18 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from alignment_app.pages.wording import MISSING, duration, finite, number, percent, rate, short_hash, size, time_left
+from alignment_app.pages.wording import (
+    MISSING,
+    duration,
+    finite,
+    number,
+    percent,
+    rate,
+    short_hash,
+    size,
+    time_left,
+    written,
+)
 from alignment_app.services import people
 
 register = template.Library()
@@ -23,6 +34,7 @@ register.filter("time_left", time_left)
 register.filter("rate", rate)
 register.filter("bytes", size)
 register.filter("short_hash", short_hash)
+register.filter("written", written)
 
 NAVIGATION = (
     ("Runs", "runs"),

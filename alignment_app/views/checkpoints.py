@@ -11,7 +11,8 @@ from django.views.decorators.http import require_GET
 from alignment_app.downloads import csv_file
 from alignment_app.models import Checkpoint, Comparison, PairMargin, PreferencePair
 from alignment_app.pages import checkpoints as selectors
-from alignment_app.selectors import curves, margins, metrics, rankings
+from alignment_app.pages import margins
+from alignment_app.selectors import curves, metrics, rankings
 
 
 def _checkpoint(pk: int) -> Checkpoint:

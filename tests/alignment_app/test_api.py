@@ -28,6 +28,7 @@ from alignment_app.services import events, uploads
 from alignment_app.services.imports import import_rows
 from tests.alignment_app.doors import person, small_config
 from training.config import RunConfig
+from training.evaluation.registry import metrics
 
 pytestmark = pytest.mark.django_db
 
@@ -154,6 +155,13 @@ def test_events_come_after_a_cursor_without_gaps(viewer: APIClient) -> None:
     assert [event["seq"] for event in body["events"]] == [3, 4, 5]
     assert body["last_seq"] == 5
     error_of(viewer.get(f"/api/v1/runs/{run.pk}/events/?after=-1"), 400)
+
+
+def test_every_metric_is_listed_with_its_unit_and_which_way_is_better(viewer: APIClient) -> None:
+    found = {one["key"]: one for one in viewer.get("/api/v1/metrics/").json()["results"]}
+    assert list(found) == [metric.key for metric in metrics()]
+    assert (found["mean_score"]["unit"], found["mean_score"]["better"]) == ("0 to 5", "up")
+    assert (found["win_rate"]["format"], found["win_rate"]["better"]) == ("percent", "")
 
 
 def test_samples_show_each_judgement_and_the_pair(viewer: APIClient, tmp_path: Path) -> None:

@@ -16,9 +16,13 @@ from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
 from alignment_app.pages import checkpoints as selectors
+from alignment_app.pages.figures import figures
 from alignment_app.pages.lineage import lineage
 from alignment_app.services import events
 from tests.alignment_app.stories import Story
+from training.domain.training_metrics import TRAINING_METRICS
+from training.evaluation.ranking_agreement import RankingAgreement
+from training.evaluation.registry import evaluation_metrics, metric
 
 pytestmark = pytest.mark.django_db
 
@@ -143,26 +147,40 @@ def test_a_location_with_quotes_stays_a_string_in_the_snippet(run: Run) -> None:
 def test_every_number_of_the_evaluation_opens_the_rows_behind_it(as_role: AsRole, run: Run) -> None:
     client, checkpoint = as_role("viewer"), run.checkpoints.get(number=3)
     detail = selectors.checkpoint_detail(selectors.checkpoints_of_runs().get(pk=checkpoint.pk))
-    assert {"Wins", "Mean score, 0 to 5", "Own judgements that parsed"} <= {row.label for row in detail.figures}
+    assert {"win", "mean_score", "judge_parse_rate"} <= {row.metric.key for row in detail.figures}
     for row in detail.figures:
-        query = f"?{row.filter}" if row.filter else ""
-        assert f"{reverse(f'checkpoint-{row.rows}', args=[checkpoint.pk])}{query}" in page_of(
+        metric = row.metric
+        query = f"?{metric.filter}" if metric.filter else ""
+        assert f"{reverse(f'checkpoint-{metric.rows}', args=[checkpoint.pk])}{query}" in page_of(
             client, "checkpoint", checkpoint.pk
         )
-        page_of(client, f"checkpoint-{row.rows}", checkpoint.pk, query)
+        page_of(client, f"checkpoint-{metric.rows}", checkpoint.pk, query)
 
 
 def test_what_was_not_measured_is_left_out_and_never_zero() -> None:
-    rows = selectors.figures({"mean_score": None, "win": 0, "judge_parse_rate": 0.5}, has_rival=True)
-    assert [(row.label, row.value) for row in rows] == [("Wins", 0), ("Own judgements that parsed", 0.5)]
+    rows = figures(evaluation_metrics(), {"mean_score": None, "win": 0, "judge_parse_rate": 0.5})
+    assert [(row.metric.key, row.value) for row in rows] == [("win", 0), ("judge_parse_rate", 0.5)]
 
 
 def test_what_training_measured_last_is_shown_in_words_without_its_bookkeeping() -> None:
-    rows = selectors.training_figures({"resumed_from": 0, "accuracy": 0.75, "loss": 0.61, "margin": None})
-    assert [(row.label, row.form) for row in rows] == [
-        ("Loss", "number"),
-        ("Pairs with chosen above rejected", "percent"),
-    ]
+    rows = figures(TRAINING_METRICS, {"resumed_from": 0, "accuracy": 0.75, "loss": 0.61, "margin": None})
+    assert [(row.metric.key, row.text) for row in rows] == [("loss", "0.61"), ("accuracy", "75.0\u00a0%")]
+
+
+def test_an_interval_and_the_number_of_items_stand_beside_a_value() -> None:
+    values = {"mean_score": 3.1, "score_low": 2.9, "score_high": 3.25, "win_rate": 0.5, "win_low": 0.4, "win_high": 0.6}
+    values |= {"judge_pairwise_accuracy": 0.8, "judge_pairs": 1340}
+    notes = {row.metric.key: row.note for row in figures(evaluation_metrics(), values)}
+    assert notes == {
+        "mean_score": "95 % interval 2.90 to 3.25",
+        "win_rate": "95 % interval 40 to 60\u00a0%",
+        "judge_pairwise_accuracy": "of 1,340 pairs",
+    }
+
+
+def test_a_quotient_of_stored_counts_stands_in_for_a_metric_that_old_evaluations_do_not_hold() -> None:
+    (row,) = figures(RankingAgreement.metrics, {"ranking_scored": 3, "ranking_responses": 4})
+    assert (row.metric.key, row.value) == ("ranking_parse_rate", 0.75)
 
 
 def test_comparisons_are_kept_by_outcome_and_show_both_orders_in_words(as_role: AsRole, run: Run) -> None:
@@ -295,7 +313,7 @@ def test_the_compare_page_sets_margins_and_training_time_side_by_side(as_role: A
     m2, m3 = run.checkpoints.get(number=2), run.checkpoints.get(number=3)
     page = lead.get("/compare/", {"checkpoint": [m2.pk, m3.pk]}).content.decode()
     assert "Training time" in page
-    assert "Chosen above rejected, pairs trained on" in page
+    assert metric("training_accuracy").title in page
     assert f'href="/checkpoints/{m3.pk}/margins/training/"' in page
 
 

@@ -103,10 +103,10 @@ def test_the_best_of_a_metric_is_marked_only_where_more_is_better(two_runs: tupl
     two = two_runs[1].checkpoints.get(number=3)
     two.evaluation.metrics |= {"mean_score": 4.2, "response_tokens_mean": 99.0}
     two.evaluation.save()
-    rows = {row.label: row.cells for row in selectors.metric_rows(both(two_runs))}
-    assert [cell.best for cell in rows["Mean score, 0 to 5"]] == [False, True]
-    assert [cell.best for cell in rows["Mean answer, tokens"]] == [False, False]
-    assert "Sign test, p" not in rows  # neither has it
+    rows = {row.metric.key: row.cells for row in selectors.metric_rows(both(two_runs))}
+    assert [cell.best for cell in rows["mean_score"]] == [False, True]
+    assert [cell.best for cell in rows["response_tokens_mean"]] == [False, False]
+    assert "sign_test_p" not in rows  # neither has it
 
 
 def test_the_tally_counts_prompts_where_both_have_a_score(two_runs: tuple[Run, Run]) -> None:

@@ -278,7 +278,12 @@ def test_a_study_of_two_by_two_runs_to_its_end_and_is_plotted_and_exported(lead:
     shown = selectors.view(selectors.load(study.pk))
     assert shown.states == [("finished", "Finished", 4)]
     assert shown.progress == 1
-    assert {key for key, *_ in shown.measures} >= {"held_out_accuracy", "held_out_margin", "training_margin", "loss"}
+    assert {metric.key for metric in shown.measures} >= {
+        "held_out_accuracy",
+        "held_out_margin",
+        "training_margin",
+        "loss",
+    }
     frozen = {row.checkpoint.snapshot.content_hash for row in shown.outcomes if row.checkpoint}
     assert len(frozen) == 1  # the runs of a study on ready pairs train on the same rows
 

@@ -1,1 +1,1 @@
-"""One module a benchmark: takes rows, returns rows and metrics."""
+"""What is measured on checkpoints: a module for each measure, and the registry of all measures and metrics."""

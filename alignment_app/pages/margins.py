@@ -9,6 +9,9 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F
 
 from alignment_app.models import Checkpoint, PairMargin
+from alignment_app.pages.figures import Figure, note
+from training.domain.metric import Metric
+from training.domain.training_metrics import MARGINS
 
 ROWS_A_PAGE = 20
 ORDERS: Final = {
@@ -27,18 +30,40 @@ _SORTING: Final[dict[str, tuple[Any, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class MarginTable:
-    """The figures of one part, as :class:`training.domain.margins.MarginFigures` names them."""
+    """The figures of one set of pairs."""
 
     part: str
     label: str
-    figures: dict[str, Any]
+    figures: list[Figure]  #: every metric of pairs, in order, whether it was measured or not
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs were measured."""
+        return int(self._value("pairs"))
+
+    @property
+    def is_correlated(self) -> bool:
+        """Whether margins and scores have a correlation."""
+        return self._value("pearson") is not None
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metric of each figure."""
+        return [figure.metric for figure in self.figures]
+
+    def _value(self, key: str) -> Any:
+        return next(figure.value for figure in self.figures if figure.metric.key == key)
 
 
 def tables(checkpoint: Checkpoint) -> list[MarginTable]:
     """Pairs trained on, held out, and of the evaluation set, as far as each was measured."""
     found = checkpoint.metrics.get("margins") or {}
     return [
-        MarginTable(str(part.value), str(part.label), found[part.value])
+        MarginTable(
+            str(part.value),
+            str(part.label),
+            [Figure(one, one.value(found[part.value]), note(one, found[part.value])) for one in MARGINS],
+        )
         for part in PairMargin.Part
         if found.get(part.value)
     ]

@@ -1,0 +1,43 @@
+"""Ranking agreement: how well a checkpoint's judge orders responses that people ranked and that were held out."""
+
+from __future__ import annotations
+
+from training.domain.metric import Metric
+from training.evaluation.measure import Measure
+
+PREFIX = "ranking_"
+ROWS, FILTER = "judgements", "on=rankings"
+
+
+class RankingAgreement(Measure):
+    """The figures of Yuan et al. (2024), table 4, on the held-out part of the rankings that EFT rows are built from."""
+
+    key = "ranking_agreement"
+    title = "Self-judge on people's rankings"
+    metrics = (
+        Metric(
+            "ranking_parse_rate", "Responses of people's rankings that the self-judge scores", "", "percent", "up",
+            ROWS, FILTER, short="Responses with a score", ratio=("ranking_scored", "ranking_responses"),
+        ),
+        Metric(
+            "ranking_accuracy", "Self-judge pairwise accuracy on people's rankings, ties as half", "", "percent", "up",
+            ROWS, FILTER, short="Pairwise accuracy, ties as half", low="ranking_accuracy_low",
+            high="ranking_accuracy_high", count=("ranking_pairs", "pairs"), places=("models",),
+        ),
+        Metric(
+            "ranking_untied_accuracy", "Self-judge pairwise accuracy on people's rankings, without ties", "", "percent",
+            "up", ROWS, FILTER, short="Pairwise accuracy, without ties",
+        ),
+        Metric(
+            "ranking_five_best", "Responses scored 5 that people rank first", "", "percent", "up", ROWS, FILTER,
+            short="5-best", count=("ranking_fives", "responses"),
+        ),
+        Metric(
+            "ranking_exact", "Exact match of the self-judge with people's rankings", "", "percent", "up", ROWS, FILTER,
+            short="Exact match", count=("ranking_prompts", "prompts"),
+        ),
+        Metric("ranking_spearman", "Correlation of the self-judge with people's rankings, Spearman", "", "places2",
+               "up", ROWS, FILTER, short="Spearman correlation"),
+        Metric("ranking_kendall", "Correlation of the self-judge with people's rankings, Kendall τ", "", "places2",
+               "up", ROWS, FILTER, short="Kendall τ"),
+    )  # fmt: skip

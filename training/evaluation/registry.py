@@ -1,0 +1,39 @@
+"""The registry of what is measured. Whatever shows, stores or downloads a metric reads it from here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from training.domain.metric import Metric, Place
+from training.domain.training_metrics import PAIR_METRICS, TRAINING_METRICS
+from training.evaluation.answers import Answers
+from training.evaluation.head_to_head import HeadToHead
+from training.evaluation.measure import Measure
+from training.evaluation.ranking_agreement import RankingAgreement
+from training.evaluation.self_judge import SelfJudge
+
+#: The measures in the order in which they run and are shown.
+MEASURES: Final[list[Measure]] = [Answers(), HeadToHead(), SelfJudge(), RankingAgreement()]
+
+
+def evaluation_metrics(*, has_previous: bool = True) -> list[Metric]:
+    """The metrics of all measures; ``has_previous`` is false for the first checkpoint of a run."""
+    return [metric for measure in MEASURES if has_previous or not measure.needs_previous for metric in measure.metrics]
+
+
+def metrics(place: Place | None = None) -> list[Metric]:
+    """Every metric in reading order, or those that ``place`` shows.
+
+    Raises:
+        ValueError: two metrics have the same key.
+    """
+    found = [*evaluation_metrics(), *TRAINING_METRICS, *PAIR_METRICS]
+    keys = [metric.key for metric in found]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"metrics with the same key: {', '.join(twice)}")
+    return [metric for metric in found if place is None or place in metric.places]
+
+
+def metric(key: str) -> Metric:
+    """The metric of this key. Raises ``KeyError`` where there is none."""
+    return {one.key: one for one in metrics()}[key]
