@@ -50,7 +50,7 @@ class StageSerializer(serializers.ModelSerializer[Stage]):
         model = Stage
         fields = (
             "id", "kind", "position", "queue", "status", "reason", "queued_at", "started_at", "finished_at",
-            "done", "total", "unit", "rate", "detail",
+            "done", "total", "unit", "rate", "progress", "result",
         )  # fmt: skip
 
 

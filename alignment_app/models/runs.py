@@ -9,6 +9,9 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from training import plan
+from training.plan.spec import Figures
+
 
 class Run(models.Model):
     """One alignment run: M0 → M1 → … by a config that never changes."""
@@ -71,6 +74,12 @@ class Iteration(models.Model):
     )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    ift_location = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text="The model fine-tuned on instruction rows alone, which judges the ranked responses: a path relative "
+        "to the data folder.",
+    )
 
     class Meta:
         ordering = ("number",)
@@ -80,22 +89,13 @@ class Iteration(models.Model):
         return f"iteration {self.number} of run {self.run_id}"
 
 
+def stage_kinds() -> list[tuple[str, str]]:
+    """The kinds of stages with their titles. A function, so that a new stage needs no migration."""
+    return [(spec.kind, spec.title) for spec in plan.LOOP]
+
+
 class Stage(models.Model):
     """One step of an iteration. The database row, not the queue, says whether it is to be done."""
-
-    class Kind(models.TextChoices):
-        SFT = "sft", "Fine-tuning"
-        IFT = "ift", "Instruction tuning"  # on IFT alone: the model that judges ranked responses
-        EFT = "eft", "Judging rows"
-        PROMPTS = "prompts", "Prompts"
-        RESPONSES = "responses", "Responses"
-        DEMONSTRATIONS = "demonstrations", "Demonstrations"
-        JUDGEMENTS = "judgements", "Judgements"
-        PAIRS = "pairs", "Pairs"
-        REVIEW = "review", "Review"
-        DATASET = "dataset", "Dataset"
-        TRAINING = "training", "Training"
-        EVALUATION = "evaluation", "Evaluation"
 
     class Status(models.TextChoices):
         PENDING = "pending", "Pending"  # an earlier stage is not done
@@ -115,7 +115,7 @@ class Stage(models.Model):
         TRAINING = "training", "Training"
 
     iteration = models.ForeignKey(Iteration, on_delete=models.CASCADE, related_name="stages")
-    kind = models.CharField(max_length=16, choices=Kind)
+    kind = models.CharField(max_length=32, choices=stage_kinds)
     position = models.PositiveSmallIntegerField()
     queue = models.CharField(max_length=16, choices=Queue)
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING, db_index=True)
@@ -127,7 +127,12 @@ class Stage(models.Model):
     total = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) asked for; 0 until known.")
     unit = models.CharField(max_length=24, default="rows")
     rate = models.FloatField(null=True, blank=True, help_text="Units a second, of the attempt at work.")
-    detail = models.JSONField(default=dict, blank=True, help_text="What the stage found, for the screen.")
+    progress = models.JSONField(
+        default=dict, blank=True, help_text="Figures of the stage at work, by the progress model of its kind."
+    )
+    result = models.JSONField(
+        default=dict, blank=True, help_text="What the finished stage gave, by the result model of its kind."
+    )
     forgiven = models.PositiveSmallIntegerField(
         default=0, help_text="Crashes of attempts up to this number no longer count: somebody resumed the run since."
     )
@@ -139,6 +144,15 @@ class Stage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.iteration}"
+
+    @property
+    def spec(self) -> plan.StageSpec:
+        """The declaration of its kind."""
+        return plan.spec_of(self.kind)
+
+    def figures(self) -> Figures:
+        """The newest typed figures: the result where there is one, else those of the work so far."""
+        return self.spec.result.read(self.result) if self.result else self.spec.progress.read(self.progress)
 
 
 class StageAttempt(models.Model):
@@ -170,6 +184,9 @@ class StageAttempt(models.Model):
         default=0, help_text="The most that requests to a paid teacher in flight can use. 0 once they are settled."
     )
     held_completion_tokens = models.PositiveBigIntegerField(default=0)
+    failed_requests = models.PositiveIntegerField(
+        default=0, help_text="Requests to a paid teacher that brought no answer and cost nothing."
+    )
 
     class Meta:
         ordering = ("stage", "number")

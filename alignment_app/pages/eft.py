@@ -7,12 +7,15 @@ from typing import Any
 
 from django.urls import reverse
 
-from alignment_app.models import Checkpoint, Dataset, Run, Stage
+from alignment_app.models import Checkpoint, Dataset, Run
 from alignment_app.pages.wording import number, percent, written
 from alignment_app.selectors.runs import stages_of
 from alignment_app.services.eft_rows import name_of
 from training.domain.eft import Part
 from training.evaluation.ranking_agreement import PREFIX, RankingAgreement
+from training.plan import EFT, RANKED_JUDGEMENTS, RANKED_PROMPTS
+from training.plan.judging_rows import EFTProgress, EFTResult, RankedPromptsResult
+from training.plan.spec import WithHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +76,38 @@ class EFTSteps:
 def eft_of(run: Run) -> EFTSteps | None:
     """The steps of a loaded run that builds such rows, as far as they have come."""
     stages = {stage.kind: stage for stage in stages_of(run) if stage.iteration.number == 0}
-    if Stage.Kind.EFT not in stages or not stages[Stage.Kind.PROMPTS].detail.get("ranked"):
+    if EFT.kind not in stages:
         return None
-    chosen, judged = stages[Stage.Kind.PROMPTS], stages[Stage.Kind.JUDGEMENTS].detail.get("health", {}).get("judge")
-    found = stages[Stage.Kind.EFT].detail.get("eft")
+    prompts = stages[RANKED_PROMPTS.kind]
+    chosen = RankedPromptsResult.read(prompts.result)
+    if not chosen.ranked:
+        return None
+    judging = stages[RANKED_JUDGEMENTS.kind].figures()
+    judged = judging.health.get("judge") if isinstance(judging, WithHealth) else None
+    eft = stages[EFT.kind]
+    found = EFTResult.read(eft.result).selection or EFTProgress.read(eft.progress).selection
     rows = reverse("run-samples", args=[run.pk]) + "?iteration=0&stage="
-    steps = [("Ranked prompts", number(chosen.detail["ranked"]), "")]
-    if chosen.detail.get("overlapping"):
-        steps.append(("Left out, in the IFT data sets too", number(chosen.detail["overlapping"]), ""))
-    steps.append(("Prompts judged", number(chosen.done), rows + "prompts"))
+    judged_rows = rows + RANKED_JUDGEMENTS.kind
+    steps = [("Ranked prompts", number(chosen.ranked), "")]
+    if chosen.overlapping:
+        steps.append(("Left out, in the IFT data sets too", number(chosen.overlapping), ""))
+    steps.append(("Prompts judged", number(prompts.done), rows + RANKED_PROMPTS.kind))
     if judged:
         replies, parsed = judged["replies"], judged["parsed"]
-        steps.append(("Replies asked for, so far" if not found else "Replies", number(replies), rows + "judgements"))
+        steps.append(("Replies asked for, so far" if not found else "Replies", number(replies), judged_rows))
         share = percent(parsed / replies, 1) if replies else ""
-        steps.append(("Replies that held a score", f"{number(parsed)}, {share}", rows + "judgements&show=unparsed"))
+        steps.append(("Replies that held a score", f"{number(parsed)}, {share}", judged_rows + "&show=unparsed"))
     if found:
-        share = percent(found["agreeing_prompts"] / found["prompts"], 1) if found["prompts"] else ""
-        agreeing = f"{number(found['agreeing_prompts'])} prompts, {share}"
-        steps.append(("Rankings that agree with people's", agreeing, rows + "eft&show=agrees"))
-        steps.append(("Judgements in them", number(found["agreeing"]), ""))
-        if found["thinned"]:
-            label = f"Thinned out, of the most common score {number(found['common_score'])}"
-            steps.append((label, number(found["thinned"]), ""))
-        steps.append(("Kept to train on", number(found["train"]), _data_set(run, "train")))
-        steps.append(("Held out to measure on", number(found["eval"]), _data_set(run, "eval")))
-    return EFTSteps(chosen.detail["dataset"], steps, judges_of(run, stages[Stage.Kind.EFT].detail.get("ranking")))
+        share = percent(found.agreeing_prompts / found.prompts, 1) if found.prompts else ""
+        agreeing = f"{number(found.agreeing_prompts)} prompts, {share}"
+        steps.append(("Rankings that agree with people's", agreeing, f"{rows}{EFT.kind}&show=agrees"))
+        steps.append(("Judgements in them", number(found.agreeing), ""))
+        if found.thinned:
+            label = f"Thinned out, of the most common score {number(found.common_score)}"
+            steps.append((label, number(found.thinned), ""))
+        steps.append(("Kept to train on", number(found.train), _data_set(run, "train")))
+        steps.append(("Held out to measure on", number(found.eval), _data_set(run, "eval")))
+    return EFTSteps(chosen.dataset, steps, judges_of(run, EFTResult.read(eft.result).ranking))
 
 
 def _data_set(run: Run, part: Part) -> str:

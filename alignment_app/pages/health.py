@@ -14,6 +14,7 @@ from alignment_app.selectors.judges import in_run
 from alignment_app.selectors.runs import stages_of
 from training.domain import alarms
 from training.domain.alarms import Alarm, AlarmKind, Health, OrderHealth
+from training.plan.spec import Judged, WithHealth
 
 EXAMPLES: Final = 3
 #: Which rows a figure is about: the filter of the page of samples.
@@ -55,7 +56,10 @@ def of_run(run: Run) -> list[JudgeHealth]:
 
 
 def _of_stage(run: Run, stage: Stage) -> Iterator[JudgeHealth]:
-    for role, data in (stage.detail.get("health") or {}).items():
+    figures = stage.figures()
+    if not isinstance(figures, WithHealth):
+        return
+    for role, data in figures.health.items():
         found = alarms.from_data(data)
         crossed = {alarm.kind: alarm for alarm in alarms.alarms(found)}
         rows = _of_orders(found) if isinstance(found, OrderHealth) else _of_scores(found)
@@ -118,9 +122,10 @@ class UnparsedReply:
 
 def unparsed_examples(run: Run, current: Stage | None) -> list[UnparsedReply]:
     """Some of the newest unparsed replies of a run that was paused because there were too many."""
-    if run.status != Run.Status.PAUSED or current is None or current.detail.get("parse_rate") is None:
+    if run.status != Run.Status.PAUSED or current is None:
         return []
-    if not current.reason:
+    figures = current.figures()
+    if not isinstance(figures, Judged) or figures.parse_rate is None or not current.reason:
         return []  # paused by somebody, not for its replies
     judge = in_run(run, "judging.template")
     found = Judgement.objects.filter(iteration=current.iteration_id, score__isnull=True, sample_count__gt=0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
 from alignment_app.pages import health, runs, wording
 from alignment_app.pages.figures import figures as metric_figures
 from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_left
-from alignment_app.pages.wording import NB, number, percent, rate, short_hash, written
+from alignment_app.pages.wording import NB, number, percent, rate, written
 from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import current_stage, elapsed, is_positive_only, share_done, stages_of
 from training.evaluation.registry import metrics
+from training.plan.gathering import JudgementsResult
+from training.plan.spec import Finished, Judged, LiveFigures
 
 #: Lines of the log that a page is drawn with.
 LOG_LINES = 200
@@ -30,6 +33,7 @@ class StageView:
     note: str  #: "38/s, 2 min left", or what it found
     traffic: str  #: of a stage that generates or judges at this moment: "4,440 to go, 64 in flight, 1,400 tokens/s"
     has_samples: bool
+    refreshes: str  #: parts of the page that change while it works
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class IterationView:
     stages: list[StageView]
     outcome: Outcome | None
     facts: list[str]
+    gaps: range = range(0)  #: columns that longer lines have beyond this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,9 @@ def lines(run: Run) -> list[IterationView]:
     """The loop of a loaded run, an iteration a line."""
     current = current_stage(stages_of(run))
     made = {checkpoint.number: checkpoint for checkpoint in run.checkpoints.all()}
-    return [_line(run, iteration, current, made) for iteration in run.iterations.all()]
+    found = [_line(run, iteration, current, made) for iteration in run.iterations.all()]
+    width = max(len(line.stages) for line in found)
+    return [replace(line, gaps=range(width - len(line.stages))) for line in found]
 
 
 def _line(run: Run, iteration: Iteration, current: Stage | None, made: dict[int, Checkpoint]) -> IterationView:
@@ -278,48 +285,44 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
         traffic=_traffic(stage)
         if stage.status == status.RUNNING or (stage.status == status.PENDING and stage.rate)
         else "",
-        has_samples=stage.kind not in (Stage.Kind.SFT, Stage.Kind.IFT, Stage.Kind.TRAINING)
-        and (stage.done > 0 or stage.status in (status.DONE, status.WAITING)),
+        has_samples=bool(stage.spec.samples) and (stage.done > 0 or stage.status in (status.DONE, status.WAITING)),
+        refreshes=" ".join(stage.spec.refreshes),
     )
 
 
 def _traffic(stage: Stage) -> str:
     """Rows still missing, requests in flight and tokens a second, where an engine is at work."""
-    speed = stage.detail.get("tokens_per_second")
+    live = LiveFigures.read(stage.progress)
+    speed = live.tokens_per_second
     if speed is None or stage.done >= stage.total:
         return ""
     told = [f"{number(stage.total - stage.done)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}go"]
-    if flying := stage.detail.get("in_flight"):
-        told.append(f"{number(flying)}\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}flight")
+    if live.in_flight:
+        told.append(f"{number(live.in_flight)}\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}flight")
     if speed >= 1:
         told.append(f"{number(round(speed))}\N{NO-BREAK SPACE}tokens/s")
     return ", ".join(told)
 
 
+class SummaryWords:
+    """How the summary of a finished stage is written; see :class:`training.plan.spec.Words`."""
+
+    number = staticmethod(wording.number)
+    percent = staticmethod(wording.percent)
+    short_hash = staticmethod(wording.short_hash)
+
+    @staticmethod
+    def headline(values: Mapping[str, Any]) -> str:
+        """The first metric of an evaluation, with its value."""
+        reached = metric_figures(metrics("lineage"), values)
+        return reached[0].line if reached else ""
+
+
 def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
     """What a finished stage shows: a count and what is worth knowing about it."""
-    detail, kind = stage.detail, Stage.Kind
-    if stage.kind == kind.JUDGEMENTS and detail.get("parse_rate") is not None:
-        return number(stage.done), f"{percent(detail['parse_rate'], 1)} parsed"
-    if stage.kind == kind.PROMPTS and detail.get("removed"):
-        return number(stage.done), f"{number(sum(detail['removed'].values()))} removed"
-    if stage.kind == kind.PAIRS:
-        none = detail.get("none")
-        return number(detail.get("pairs", stage.done)), f"{number(none)} made none" if none else ""
-    if stage.kind == kind.DATASET:
-        rows = detail.get("rows", stage.done)
-        return f"{number(rows)} rows", short_hash(detail["hash"]) if detail.get("hash") else ""
-    if stage.kind == kind.EFT:
-        numbers = detail.get("eft", {})
-        return f"{number(numbers.get('train'))} rows", f"and {number(numbers.get('eval'))} held out"
-    if stage.kind in (kind.SFT, kind.IFT, kind.TRAINING):
-        loss = detail.get("loss")
-        steps = number(detail.get("steps", stage.done))  # early stopping may have made more
-        return f"{steps} steps", f"loss {number(loss)}" if loss is not None else ""
-    if stage.kind == kind.EVALUATION:
-        reached = metric_figures(metrics("lineage"), detail.get("metrics") or {})
-        return checkpoint.name if checkpoint else "measured", reached[0].line if reached else ""
-    return number(stage.done), ""
+    spec = stage.spec
+    finished = Finished(stage.done, checkpoint.name if checkpoint else "")
+    return spec.summary(spec.result.read(stage.result), finished, SummaryWords())
 
 
 def outcome(measured: Evaluation, newer: str, older: str) -> Outcome | None:
@@ -342,14 +345,14 @@ def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
             " ".join(filter(None, (one.metric.label, one.text, one.note)))
             for one in metric_figures(metrics("loop"), measured.metrics)
         ]
-    judging = next((stage for stage in stages if stage.kind == Stage.Kind.JUDGEMENTS and stage.done), None)
-    if judging is None or judging.detail.get("parse_rate") is None:
+    judging = next((stage.figures() for stage in stages if stage.done and isinstance(stage.figures(), Judged)), None)
+    if not isinstance(judging, Judged) or judging.parse_rate is None:
         return []
-    found = [f"judge {percent(judging.detail['parse_rate'], 1)} parsed"]
-    if judging.detail.get("mean") is not None:
-        found.append(f"mean {number(judging.detail['mean'], 2)}")
-    if judging.detail.get("spread") is not None:
-        found.append(f"spread {number(judging.detail['spread'], 2)}")
+    found = [f"judge {percent(judging.parse_rate, 1)} parsed"]
+    if isinstance(judging, JudgementsResult) and judging.mean is not None:
+        found.append(f"mean {number(judging.mean, 2)}")
+    if isinstance(judging, JudgementsResult) and judging.spread is not None:
+        found.append(f"spread {number(judging.spread, 2)}")
     return found
 
 

@@ -15,8 +15,7 @@ from alignment_app.pages.machine import machine
 from training.config import ConfigError, RunConfig
 from training.estimate import estimate
 
-#: Stages that take no time worth foretelling: database work.
-QUICK: Final = (Stage.Kind.PROMPTS, Stage.Kind.PAIRS, Stage.Kind.DATASET)
+#: What a stage of database work is taken to last.
 QUICK_SECONDS: Final = 1.0
 #: The estimate is corrected by what the run's own stages took, within these limits.
 LEAST_FACTOR, MOST_FACTOR = 0.2, 20.0
@@ -59,7 +58,7 @@ def time_left(run: Run, stages: Sequence[Stage]) -> TimeLeft | None:
     total = now or 0.0
     foresee = _foresight(run, stages)
     for stage in ahead if now is None else ahead[1:]:
-        if stage.kind == Stage.Kind.REVIEW:
+        if stage.spec.waits_for_people:
             break
         seconds = _left_after(now or 0.0, stage)
         if seconds is None:
@@ -91,7 +90,7 @@ def _foresight(run: Run, stages: Sequence[Stage]) -> Callable[[Stage], float | N
         nonlocal elsewhere, estimated
         if stage.kind in here:
             return here[stage.kind]
-        if stage.kind in QUICK:
+        if stage.queue == Stage.Queue.LIGHT:
             return QUICK_SECONDS
         place = (stage.iteration.number, str(stage.kind))
         if elsewhere is None:
@@ -125,17 +124,10 @@ def _estimated(run: Run, stages: Sequence[Stage]) -> dict[tuple[int, str], float
     except ConfigError:
         return {}
     rows = dict(Dataset.objects.annotate(rows=Count("prompts")).values_list("name", "rows"))
-    parts = estimate(config, machine(), rows=rows, folders=(Path(settings.HOME),)).parts
-    if not parts:
+    expected_seconds = estimate(config, machine(), rows=rows, folders=(Path(settings.HOME),)).by_stage
+    if not expected_seconds:
         return {}
-    kinds = {label.lower(): value for value, label in Stage.Kind.choices}
-    # A part is called "M2: responses"; one that it leaves out takes no time of its own.
-    named = {}
-    for what, seconds in parts:
-        model, _, label = what.partition(": ")
-        if label in kinds:
-            named[int(model.removeprefix("M")) - 1, kinds[label]] = seconds
-    found = {(stage.iteration.number, str(stage.kind)): 0.0 for stage in stages} | named
+    found = {(stage.iteration.number, str(stage.kind)): 0.0 for stage in stages} | expected_seconds
     taken = [(stage_seconds(stage) or 0.0, found[stage.iteration.number, str(stage.kind)]) for stage in stages]
     current = next((stage for stage in stages if stage.status == Stage.Status.RUNNING), None)
     if current is not None and current.rate and current.total:

@@ -8,6 +8,8 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 
 from alignment_app.models import Iteration, Run, Stage, StepCheck, StepComparison
+from training.plan import TRAINING
+from training.plan.training import LambdaTrial, PreferenceProgress, PreferenceResult, StepComparing
 
 ROWS_A_PAGE = 20
 
@@ -17,10 +19,10 @@ class Choice:
     """What one iteration's training chose among, newest knowledge."""
 
     iteration: Iteration
-    trials: list[dict[str, Any]] = field(default_factory=list)  #: of λ, with their figures on the held-out pairs
+    trials: tuple[LambdaTrial, ...] = ()  #: of λ, with their figures on the held-out pairs
     chosen: float | None = None  #: the λ that was taken, when the training is done
     checks: list[StepCheck] = field(default_factory=list)  #: of early stopping, a checkpoint each
-    comparing: dict[str, Any] | None = None  #: the step that is looked at now, and how far that is
+    comparing: StepComparing | None = None  #: the step that is looked at now, and how far that is
 
     @property
     def model(self) -> str:
@@ -41,14 +43,16 @@ def choices(run: Run) -> list[Choice]:
 
 def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
     """What the training of an iteration chose among, as far as it is; ``None`` where there was no choice."""
-    training = next((stage for stage in stages if stage.kind == Stage.Kind.TRAINING), None)
+    training = next((stage for stage in stages if stage.kind == TRAINING.kind), None)
     if training is None:
         return None
-    detail = training.detail
-    checks = list(iteration.step_checks.order_by("step")) if "steps_checked" in detail or "comparing" in detail else []
-    if not (detail.get("trials") or checks or detail.get("comparing")):
+    progress = PreferenceProgress.read(training.progress)
+    has_checks = progress.steps_checked is not None or progress.comparing is not None
+    checks = list(iteration.step_checks.order_by("step")) if has_checks else []
+    if not (progress.trials or checks or progress.comparing):
         return None
-    return Choice(iteration, detail.get("trials") or [], detail.get("lam"), checks, detail.get("comparing"))
+    chosen = PreferenceResult.read(training.result).lam
+    return Choice(iteration, progress.trials, chosen, checks, progress.comparing)
 
 
 def step_comparisons(check: StepCheck, outcome: str, number: Any) -> Page[StepComparison]:

@@ -11,6 +11,8 @@ from alignment_app.selectors import metrics
 from training.config import ConfigError, PreferenceConfig, RunConfig, SFTConfig
 from training.domain.curve_notes import CurveNote, Setting, curve_notes
 from training.domain.training_metrics import CURVES
+from training.plan import TRAINING
+from training.plan.training import PreferenceResult
 
 MOST_POINTS: Final = 500
 Point = tuple[float, float]
@@ -67,8 +69,12 @@ def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, 
                 notes=curve_notes(lines, setting) if setting else [],
             )
         )
-    taken = Stage.objects.filter(iteration__run=run, kind=Stage.Kind.TRAINING, detail__lam__isnull=False)
-    names = {number: f"λ {lam:g}" for number, lam in taken.values_list("iteration__number", "detail__lam")}
+    trainings = Stage.objects.filter(iteration__run=run, kind=TRAINING.kind)
+    chosen = {
+        number: PreferenceResult.read(result).lam
+        for number, result in trainings.values_list("iteration__number", "result")
+    }
+    names = {number: f"λ {lam:g}" for number, lam in chosen.items() if lam is not None}
     return sorted(found, key=lambda curve: (curve.iteration, curve.series == names.get(curve.iteration)))
 
 

@@ -43,8 +43,6 @@ COMPARISON_FILTERS: Final = {
     "lose": "Lost",
     "changed": "Changed with the order",
 }
-#: Stages whose samples are prompts with all that became of them.
-PROMPT_STAGES: Final = ("prompts", "responses", "demonstrations", "judgements", "eft", "pairs", "review")
 Mark = Literal["chosen", "rejected", ""]
 
 
@@ -326,9 +324,8 @@ def _removed_by(rows: QuerySet[RejectedPrompt]) -> list[RemovedExample]:
 
 def stages_with_samples(iteration: Iteration) -> list[Stage]:
     """The stages of an iteration that have rows to show, in order."""
-    hidden = (Stage.Kind.SFT, Stage.Kind.IFT, Stage.Kind.TRAINING)
     return [
         stage
         for stage in iteration.stages.exclude(status=Stage.Status.SKIPPED).order_by("position")
-        if stage.kind not in hidden and (stage.done or stage.status in (Stage.Status.DONE, Stage.Status.WAITING))
+        if stage.spec.samples and (stage.done or stage.status in (Stage.Status.DONE, Stage.Status.WAITING))
     ]

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
 
-from alignment_app.models import Run, TeacherCall
-from alignment_app.models.runs import Stage
+from alignment_app.models import Run, StageAttempt, TeacherCall
 from alignment_app.services import spending
 from alignment_app.services.keys import ADDRESSES
 from training.config import RunConfig
 from training.domain.spending import Budget, Price
+from training.plan import plan_iteration, spec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,18 @@ def costs(run: Run) -> Costs | None:
     price = spending.price_of(config)
     is_priced = None not in (price.prompt, price.completion)
     # What a teacher does while the student writes, it does for its own stage.
-    demonstrates = config.paradigm == "teacher_demonstration"
-    for_stage = {Stage.Kind.RESPONSES: Stage.Kind.DEMONSTRATIONS if demonstrates else Stage.Kind.JUDGEMENTS}
+    overlapping = next((stage.spec for stage in plan_iteration(config, 1) if stage.spec.overlap), None)
     rows: dict[str, StageCosts] = {}
     for row in found:
-        kind = Stage.Kind(row["attempt__stage__kind"])
-        where = f"M{row['attempt__stage__iteration__number'] + 1}: {for_stage.get(kind, kind).label.lower()}"
+        spec = spec_of(row["attempt__stage__kind"])
+        if spec.overlaps_teacher and overlapping:
+            spec = overlapping
+        where = f"M{row['attempt__stage__iteration__number'] + 1}: {spec.title.lower()}"
         usd = row["usd"] if is_priced else None
         one = StageCosts(where, row["calls"], row["prompt"], row["completion"], usd)
         rows[where] = rows[where].plus(one) if where in rows else one
     stages = list(rows.values())
-    details = Stage.objects.filter(iteration__run=run).values_list("detail", flat=True)
+    failed = StageAttempt.objects.filter(stage__iteration__run=run).aggregate(failed=Sum("failed_requests"))
     outcomes = TeacherCall.objects.filter(run=run).aggregate(
         lost=Count("pk", filter=Q(outcome="lost")),
         fruitless=Count("pk", filter=Q(outcome__in=["empty", "blocked"])),
@@ -101,6 +102,6 @@ def costs(run: Run) -> Costs | None:
         budget=spending.allowance(run, config),
         price=price,
         may_set_usd=is_priced,
-        failed=sum(detail.get("failed_requests", 0) for detail in details),
+        failed=failed["failed"] or 0,
         **outcomes,
     )

@@ -122,6 +122,13 @@ def file_list(folder: Path) -> list[dict[str, Any]]:
     return listed
 
 
+def keep_ift_model(attempt: StageAttempt, iteration: Iteration, folder: Path) -> None:
+    """Record where the model fine-tuned on instruction rows alone is. It is no checkpoint of the loop."""
+    with leased(attempt):
+        iteration.ift_location = str(folder.relative_to(settings.HOME))
+        iteration.save(update_fields=["ift_location"])
+
+
 def register_checkpoint(
     attempt: StageAttempt,
     iteration: Iteration,

@@ -54,6 +54,7 @@ def stage_changed(stage: Stage) -> int:
             "unit": stage.unit,
             "rate": stage.rate,
             "seconds_left": left,
-            "detail": stage.detail,
+            "progress": stage.progress,
+            "result": stage.result,
         },
     )

@@ -25,12 +25,11 @@ class Progress:
     The stage is the attempt's own, or one ``ahead`` of which the attempt does something meanwhile.
     """
 
-    def __init__(
-        self, heartbeat: AttemptHeartbeat, *, unit: str, done: int, total: int, ahead: Stage | None = None
-    ) -> None:
+    def __init__(self, heartbeat: AttemptHeartbeat, *, done: int, total: int, ahead: Stage | None = None) -> None:
         self.heartbeat, self.attempt, self.ahead = heartbeat, heartbeat.attempt, ahead
-        self.unit, self.done, self.total = unit, done, total
-        self.detail: dict[str, Any] = {}
+        self.done, self.total = done, total
+        #: Fields of the stage's progress model that this progress counts.
+        self.figures: dict[str, Any] = {}
         #: Figures of this moment, which are published with the counts: tokens a second, requests in flight.
         self.live: Callable[[], dict[str, Any]] = dict
         self._save_rest: Callable[[], None] = lambda: None
@@ -51,10 +50,9 @@ class Progress:
             self.attempt,
             done=self.done,
             total=self.total,
-            unit=self.unit,
             rate=self.rate,
             ahead=self.ahead,
-            **self.detail,
+            **self.figures,
             **self.live(),
         )
 
@@ -167,7 +165,7 @@ class TrainingMetricsLog:
                 some = points[start : start + POINTS_AN_EVENT]
                 events.append(stage.iteration.run_id, RunEvent.Kind.METRICS, {**about, **which, "points": some})
             found = _headline(points[-1]) | which
-            stages.progress(attempt, done=step, total=max(total, step), unit="steps", rate=rate, **found)
+            stages.progress(attempt, done=step, total=max(total, step), rate=rate, **found)
             StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=step)
         self._flushed = time.monotonic()
 

@@ -14,7 +14,7 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from alignment_app.signals import review_counts_due
 from training.config import ConfigError, RunConfig, dataset_names, datasets
-from training.plan import plan_iteration
+from training.plan import EVALUATION, REVIEW, plan_iteration
 
 
 @transaction.atomic
@@ -44,6 +44,7 @@ def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from
             Stage(
                 iteration=iteration,
                 kind=planned.kind,
+                unit=planned.spec.unit,
                 queue=planned.queue,
                 position=position,
                 status=Stage.Status.SKIPPED if planned.skipped else Stage.Status.PENDING,
@@ -187,7 +188,7 @@ def measure_again(run: Run, *, user: Any = None) -> Run:
         state = run.get_status_display().lower()
         raise Refused("not_finished", f"This run is {state}: the evaluation of its next model does that by itself.")
     done = Stage.objects.select_related("iteration").filter(
-        iteration__run=run, kind=Stage.Kind.EVALUATION, status=Stage.Status.DONE
+        iteration__run=run, kind=EVALUATION.kind, status=Stage.Status.DONE
     )
     stage = done.order_by("-iteration__number").first()
     if stage is None:
@@ -222,7 +223,7 @@ def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
     """Let a run that waits for review train on the pairs as they stand."""
     review_counts_due.send(sender=Stage, iteration=iteration)
     run = _locked(iteration.run)
-    stage = iteration.stages.select_related("iteration").filter(kind=Stage.Kind.REVIEW).first()
+    stage = iteration.stages.select_related("iteration").filter(kind=REVIEW.kind).first()
     if stage is None or stage.status != Stage.Status.WAITING or run.status != Run.Status.WAITING:
         raise Refused("not_waiting", "This iteration is not waiting for review.")
     stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 
-from alignment_app.models import Run, Stage, StageAttempt, TeacherCall
+from alignment_app.models import Run, StageAttempt, TeacherCall
 from alignment_app.services import events
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import leased
@@ -196,9 +196,9 @@ class Account:
             TeacherCall.objects.bulk_create(self._unsaved, batch_size=BATCH)
             self._hold(self.in_flight)
             if self._failed:
-                stage = Stage.objects.get(pk=self.attempt.stage_id)
-                stage.detail["failed_requests"] = stage.detail.get("failed_requests", 0) + self._failed
-                stage.save(update_fields=["detail"])
+                StageAttempt.objects.filter(pk=self.attempt.pk).update(
+                    failed_requests=F("failed_requests") + self._failed
+                )
         self._unsaved, self._failed = [], 0
 
     def _hold(self, usage: Usage) -> None:
@@ -240,7 +240,7 @@ def forget_texts(attempt: StageAttempt) -> None:
 
     What came while the student wrote was asked for a later stage, and stays until that one is done.
     """
-    if attempt.stage.kind == Stage.Kind.RESPONSES:
+    if attempt.stage.spec.overlaps_teacher:
         return
     with leased(attempt):
         calls = TeacherCall.objects.filter(attempt__stage__iteration=attempt.stage.iteration_id)

@@ -18,6 +18,7 @@ from django.utils import timezone
 from alignment_app.models import Checkpoint, Iteration, Run, RunEvent, Stage, StageAttempt
 from alignment_app.services import events, queues
 from alignment_app.services.errors import LeaseLost
+from training.plan.spec import Figures
 
 Command = Literal["go on", "pause", "cancel"]
 
@@ -53,7 +54,7 @@ def start_next_stage(run: Run) -> None:
         Iteration.objects.filter(run=run, number__lt=iteration.number, finished_at__isnull=True).update(
             finished_at=timezone.now()
         )
-    if stage.kind == Stage.Kind.REVIEW:
+    if stage.spec.waits_for_people:
         _wait_for_review(run, stage)
     else:
         queue_stage(stage)
@@ -63,8 +64,7 @@ def _wait_for_review(run: Run, stage: Stage) -> None:
     now = timezone.now()
     stage.status, stage.started_at = Stage.Status.WAITING, stage.started_at or now
     stage.total = stage.iteration.pairs.count()
-    stage.unit = "pairs"
-    stage.save(update_fields=["status", "started_at", "total", "unit"])
+    stage.save(update_fields=["status", "started_at", "total"])
     events.stage_changed(stage)
     run.status = Run.Status.WAITING
     run.status_reason = f"{stage.total} pairs wait for people. Let the run train when they are reviewed."
@@ -141,20 +141,25 @@ def progress(
     *,
     done: int,
     total: int,
-    unit: str,
     rate: float | None,
     ahead: Stage | None = None,
-    **detail: Any,
+    **figures: Any,
 ) -> None:
-    """Write how far the stage is, and tell the page. ``rate`` is in units a second.
+    """Write how far the stage is, and publish it.
 
-    ``ahead``: a stage still to come, which the attempt does something of beside its own.
+    Args:
+        attempt: the attempt at work.
+        done: rows (or steps) made so far, of ``total``.
+        total: rows (or steps) asked for; 0 until known.
+        rate: units per second; ``None`` until known.
+        ahead: a later stage, part of whose work the attempt does beside its own.
+        **figures: fields of the stage's progress model that changed.
     """
     with leased(attempt):
         stage = Stage.objects.select_related("iteration").get(pk=ahead.pk if ahead else attempt.stage_id)
-        stage.done, stage.total, stage.unit, stage.rate = done, total, unit, rate
-        stage.detail = {**stage.detail, **detail}
-        stage.save(update_fields=["done", "total", "unit", "rate", "detail"])
+        stage.done, stage.total, stage.rate = done, total, rate
+        stage.progress = _changed(stage, figures)
+        stage.save(update_fields=["done", "total", "rate", "progress"])
         events.stage_changed(stage)
 
 
@@ -165,18 +170,23 @@ def rest(attempt: StageAttempt, ahead: Stage) -> None:
 
 
 def _rest(ahead: Stage) -> None:
-    ahead.rate, ahead.detail = None, ahead.detail | {"in_flight": 0}
-    ahead.save(update_fields=["rate", "detail"])
+    ahead.rate, ahead.progress = None, _changed(ahead, {"in_flight": 0})
+    ahead.save(update_fields=["rate", "progress"])
     events.stage_changed(ahead)
 
 
-def note(attempt: StageAttempt, **detail: Any) -> None:
-    """Keep what the stage has found so far, and tell the page."""
+def note(attempt: StageAttempt, **figures: Any) -> None:
+    """Change fields of the stage's progress model, and publish them."""
     with leased(attempt):
         stage = Stage.objects.select_related("iteration").get(pk=attempt.stage_id)
-        stage.detail = {**stage.detail, **detail}
-        stage.save(update_fields=["detail"])
+        stage.progress = _changed(stage, figures)
+        stage.save(update_fields=["progress"])
         events.stage_changed(stage)
+
+
+def _changed(stage: Stage, figures: dict[str, Any]) -> dict[str, Any]:
+    """The stage's progress with changed fields. Raises :class:`pydantic.ValidationError` for an undeclared field."""
+    return stage.spec.progress.read(stage.progress).changed(figures).as_data()
 
 
 def _locked_run(attempt: StageAttempt) -> Run:
@@ -194,13 +204,20 @@ def _close(attempt: StageAttempt, outcome: str, reason: str = "", traceback: str
     return Stage.objects.select_related("iteration__run").get(pk=attempt.stage_id)
 
 
-def finish(attempt: StageAttempt, **detail: Any) -> None:
-    """The stage is done: queue the next one, or obey a pause or a cancel that came meanwhile."""
+def finish(attempt: StageAttempt, result: Figures | None = None) -> None:
+    """Store the stage's result; then queue the next stage, or obey a pause or a cancel that was asked for.
+
+    Raises :class:`TypeError` where the result is not of the stage's result model. ``None``: one without figures.
+    """
+    expected = attempt.stage.spec.result
+    result = expected() if result is None else result
+    if type(result) is not expected:
+        raise TypeError(f"{attempt.stage} gave {type(result).__name__}; declared is {expected.__name__}")
     with leased(attempt):
         stage = _close(attempt, StageAttempt.Outcome.FINISHED)
         stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
-        stage.detail = {**stage.detail, **detail}
-        stage.save(update_fields=["status", "finished_at", "detail"])
+        stage.result = result.as_data()
+        stage.save(update_fields=["status", "finished_at", "result"])
         events.stage_changed(stage)
         run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)
         if run.cancel_requested_at:

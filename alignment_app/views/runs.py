@@ -21,6 +21,7 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.spending import set_budget
 from alignment_app.views.access import requires
 from training.config import RunConfig
+from training.plan import PROMPTS
 
 only_leads = requires(people.can_launch, "Your role reads runs and changes none. Ask an admin for the lead role.")
 
@@ -66,8 +67,7 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
             "config_text": config.to_yaml(),
         }
     if part == "loop":
-        lines = loop.lines(run)
-        return {"lines": lines, "width": max(len(line.stages) for line in lines)}
+        return {"lines": loop.lines(run)}
     if part == "health":
         found = health.of_run(run)
         crossed = [(one.where, figure) for one in found for figure in one.alarms]
@@ -115,30 +115,29 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
     run = _run(run_id)
     iteration = _iteration(run, request.GET.get("iteration", ""))
     stages = samples.stages_with_samples(iteration)
-    kinds = [stage.kind for stage in stages]
-    kind = request.GET.get("stage", "")
-    if kind not in kinds:
-        kind = kinds[0] if kinds else ""
+    wanted = request.GET.get("stage", "")
+    stage = next((stage for stage in stages if stage.kind == wanted), stages[0] if stages else None)
+    look = stage.spec.samples if stage else ""
     query, show, page = (request.GET.get(name, "") for name in ("q", "show", "page"))
     context: dict[str, Any] = {
         "run": run,
         "iteration": iteration,
         "iterations": [line for line in run.iterations.all() if samples.stages_with_samples(line)],
         "stages": stages,
-        "kind": kind,
+        "kind": stage.kind if stage else "",
         "q": query,
         "show": show,
         "filters": {},
     }
-    if kind in samples.PROMPT_STAGES:
+    if look == "prompts":
         context |= {"look": "prompts", "filters": samples.PROMPT_FILTERS}
         context["page"] = samples.prompts_page(iteration, query, show, page)
-        if kind == "prompts":
+        if stage and stage.kind == PROMPTS.kind:
             removed = samples.removed_prompts(iteration)
             context |= {"removed": removed, "removed_count": sum(view.count for view in removed)}
-    elif kind == "dataset":
+    elif look == "snapshot":
         context |= {"look": "snapshot", "page": samples.snapshot_page(iteration, query, page)}
-    elif kind == "evaluation":
+    elif look == "comparisons":
         comparisons = samples.comparisons_page(iteration, query, show, page)
         if comparisons.paginator.count or iteration.number:
             context |= {"look": "comparisons", "page": comparisons, "filters": samples.COMPARISON_FILTERS}

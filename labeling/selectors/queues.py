@@ -11,6 +11,7 @@ from django.utils import timezone
 from alignment_app.models import DatasetSnapshot, Stage
 from labeling.models import Assignment, Queue
 from labeling.services.access import can_annotate, can_lead
+from training.plan import REVIEW
 
 
 def queues_of(person: User) -> QuerySet[Queue]:
@@ -40,7 +41,7 @@ def waiting_for(person: User) -> int:
 def is_awaited(queue: Queue) -> bool:
     """Whether the queue's iteration has a review gate that is not open yet."""
     ahead = (Stage.Status.PENDING, Stage.Status.WAITING, Stage.Status.STOPPED)
-    return Stage.objects.filter(iteration=queue.iteration_id, kind=Stage.Kind.REVIEW, status__in=ahead).exists()
+    return Stage.objects.filter(iteration=queue.iteration_id, kind=REVIEW.kind, status__in=ahead).exists()
 
 
 def is_stale(queue: Queue) -> bool:

@@ -8,6 +8,7 @@ from alignment_app.models import Iteration, Stage
 from alignment_app.services import runs
 from alignment_app.services.errors import Refused
 from labeling.models import Queue
+from training.plan import REVIEW
 
 
 def needed(queue: Queue) -> int | None:
@@ -40,9 +41,7 @@ def open_if_due(queue: Queue) -> bool:
     """
     if not queue.iteration_id or not queue.changes_pairs or queue.gate == Queue.Gate.LEAD:
         return False
-    waiting = Stage.objects.filter(
-        iteration=queue.iteration_id, kind=Stage.Kind.REVIEW, status=Stage.Status.WAITING
-    ).exists()
+    waiting = Stage.objects.filter(iteration=queue.iteration_id, kind=REVIEW.kind, status=Stage.Status.WAITING).exists()
     if not waiting:
         return False
     gates = [each for each in Queue.objects.filter(iteration=queue.iteration_id) if each.changes_pairs]

@@ -12,6 +12,7 @@ from alignment_app.models import Iteration, Stage
 from alignment_app.services import events
 from alignment_app.signals import review_counts_due
 from labeling.models import Queue
+from training.plan import REVIEW
 
 
 @receiver(review_counts_due)
@@ -22,7 +23,7 @@ def count_settled(iteration: Iteration | None = None, **kwargs: Any) -> None:
     """
     queues = Queue.objects.filter(iteration=OuterRef("iteration"), kind=Queue.Kind.PAIR, held_out=False).order_by()
     settled = queues.values("iteration").annotate(done=Sum("done_count")).values("done")
-    waiting = Stage.objects.filter(kind=Stage.Kind.REVIEW, status=Stage.Status.WAITING)
+    waiting = Stage.objects.filter(kind=REVIEW.kind, status=Stage.Status.WAITING)
     if iteration is not None:
         waiting = waiting.filter(iteration=iteration)
     for stage in waiting.select_related("iteration").annotate(settled=Subquery(settled)):

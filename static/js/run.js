@@ -21,8 +21,8 @@ function speed(rate) {
 }
 
 function traffic(stage) {
-  const { tokens_per_second: tokens, in_flight: flying } = stage.detail ?? {};
-  if (tokens === undefined || stage.done >= stage.total) return "";
+  const { tokens_per_second: tokens, in_flight: flying } = stage.progress ?? {};
+  if (tokens === undefined || tokens === null || stage.done >= stage.total) return "";
   const told = [`${count(stage.total - stage.done)}\u00a0to\u00a0go`];
   if (flying) told.push(`${count(flying)}\u00a0in\u00a0flight`);
   if (tokens >= 1) told.push(`${count(Math.round(tokens))}\u00a0tokens/s`);
@@ -111,11 +111,11 @@ function swap(part, html) {
 
 // ------------------------------------------------------------------ stages
 
-const SAMPLED = new Set(["responses", "demonstrations", "judgements", "pairs"]);
 const LOOKS = { done: "done", running: "now", queued: "next", waiting: "ask", pending: "wait", stopped: "ask" };
 
 function onStage(stage) {
   const item = document.querySelector(`[data-stage="${stage.stage}"]`);
+  const parts = (item?.dataset.refreshes ?? "").split(" ").filter((part) => part && (part !== "sample" || following));
   if (!item || item.dataset.status !== stage.status) {
     if (item) {
       item.dataset.status = stage.status;
@@ -123,19 +123,17 @@ function onStage(stage) {
     }
     refresh("loop", 250);
     refresh("head", 250);
-    if (following && SAMPLED.has(stage.kind)) refresh("sample", 500);
-    if (stage.kind === "evaluation" || stage.status === "done") refresh("figures", 400);
-    if (stage.kind === "training") refresh("choices", 400);
+    for (const part of parts) refresh(part, 500);
+    refresh("figures", 400);
     refresh("health", 500);
     refresh("costs", 400);
     return;
   }
   const isAhead = stage.status === "pending" && stage.total > 0; // a remote teacher works on it before its turn
   if (stage.status !== "running" && !isAhead) return;
-  if (stage.kind === "training") refresh("choices", 3000);
-  if (stage.detail?.health) refresh("health", 3000);
+  if (stage.progress?.health) refresh("health", 3000);
   if (!at("costs").hidden) refresh("costs", 1500);
-  if (following && SAMPLED.has(stage.kind)) refresh("sample", 1500);
+  for (const part of parts) refresh(part, 1500);
   const share = stage.total ? Math.min(100, (100 * stage.done) / stage.total) : 0;
   item.querySelector(".pie").setAttribute("stroke-dasharray", `${share.toFixed(1)} 200`);
   setText(item.querySelector("[data-count]"), stage.total ? `${count(stage.done)} of ${count(stage.total)}` : count(stage.done));
@@ -143,7 +141,7 @@ function onStage(stage) {
   const note = isAhead ? [pace && "meanwhile", pace] : [pace, left(stage.seconds_left)];
   setText(item.querySelector("[data-note]"), note.filter(Boolean).join(", "));
   setText(item.querySelector("[data-traffic]"), isAhead && !pace ? "" : traffic(stage));
-  if (stage.done && SAMPLED.has(stage.kind) && !item.querySelector("a")) refresh("loop", 1000); // with a link to them
+  if (stage.done && "samples" in item.dataset && !item.querySelector("a")) refresh("loop", 1000); // with a link to them
   refresh("head", 5000); // the time left of the whole run
 }
 

@@ -224,7 +224,8 @@ class Story:
                 score=None if lost else mean, spread=None if lost else 0.3, rationale="Answers what was asked.",
             )  # fmt: skip
         judged = max(1, len(rows[: stage.done]))
-        stage.detail = {"parse_rate": 1 - unparsed / judged, "unparsed": unparsed, "mean": 2.6, "spread": 0.31}
+        stage.progress = {"parse_rate": 1 - unparsed / judged, "unparsed": unparsed}
+        stage.result = stage.progress | {"mean": 2.6, "spread": 0.31}
         if rows[: stage.done]:
             last = rows[stage.done - 1].prompt_id
             events.append(
@@ -253,7 +254,7 @@ class Story:
                     rejected_score=0.5, margin=4.17, origin="teacher", reason=use.outcome,
                 )  # fmt: skip
             use.save(update_fields=["outcome"])
-        stage.detail = {"pairs": made, "none": none, "reasons": {"All candidates have the same score.": none}}
+        stage.result = {"pairs": made, "none": none, "reasons": {"All candidates have the same score.": none}}
 
     def _review(self, stage: Stage) -> None:
         stage.reason = "Let through by admin."
@@ -271,7 +272,7 @@ class Story:
             + [SnapshotItem(snapshot=snapshot, position=place, response=row) for place, row in enumerate(targets)]
         )
         stage.total = stage.done = len(pairs) or len(targets)
-        stage.detail = {"hash": snapshot.content_hash, "rows": stage.total}
+        stage.result = {"hash": snapshot.content_hash, "rows": stage.total}
 
     def _train(self, stage: Stage, points: list[dict[str, float]], kind: str) -> None:
         number = stage.iteration.number
@@ -281,13 +282,14 @@ class Story:
                 "metrics",
                 {"iteration": number, "stage": stage.kind, "points": points[start : start + 10]},
             )
-        stage.detail = {"loss": points[-1]["loss"], "steps": len(points)} if points else {}
+        stage.progress = {"loss": points[-1]["loss"]} if points else {}
+        stage.result = stage.progress | {"steps": len(points)} if points else {}
         if stage.done == stage.total:
             Checkpoint.objects.create(
                 run=self.run, iteration=stage.iteration, number=number + 1, kind=kind, config_hash=self.run.config_hash,
                 parent=self.run.checkpoints.get(number=number), location=f"checkpoints/{self.run.pk}/M{number + 1}",
                 files=[{"name": "model.safetensors", "size": 3_600_000, "sha256": "0" * 64}],
-                metrics=stage.detail, steps=stage.total, train_seconds=60,
+                metrics=stage.result, steps=stage.total, train_seconds=60,
             )  # fmt: skip
 
     def _sft(self, stage: Stage) -> None:
@@ -354,7 +356,7 @@ class Story:
         evaluation = Evaluation.objects.create(
             checkpoint=checkpoint, against=against, judge="oracle", prompt_count=stage.total, metrics=metrics
         )
-        stage.detail = {"metrics": metrics}
+        stage.result = {"metrics": metrics}
         prompts = list(Prompt.objects.filter(dataset__name="story-test")[: stage.total])
         for place, prompt in enumerate(prompts):
             answer = Response.objects.create(

@@ -22,10 +22,11 @@ def lead(client: Client) -> Client:
     return client
 
 
-def iteration_with(story: Story, **detail: Any) -> Iteration:
-    """Iteration 1 of the story, whose training found this."""
+def iteration_with(story: Story, *, lam: float | None = None, **progress: Any) -> Iteration:
+    """Iteration 1 of the story, whose training has this progress and chose this λ."""
     iteration = story.run.iterations.get(number=1)
-    Stage.objects.filter(iteration=iteration, kind="training").update(detail=detail)
+    result = {} if lam is None else {"lam": lam}
+    Stage.objects.filter(iteration=iteration, kind="training").update(progress=progress, result=result)
     return iteration
 
 

@@ -61,7 +61,7 @@ def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_s
     run = Story.launch(name="plain one").until(2, "judgements", 0.5).run
     stage = Stage.objects.get(iteration__run=run, status=Stage.Status.RUNNING)
     assert "in flight" not in page(lead, run)
-    stage.detail = {"tokens_per_second": 1432.6, "in_flight": 64}
+    stage.progress = {"tokens_per_second": 1432.6, "in_flight": 64}
     stage.save(update_fields=["detail"])
     text = page(lead, run)
     assert "80 to go, 64 in flight, 1,433 tokens/s" in text.replace("\N{NO-BREAK SPACE}", " ")
@@ -71,7 +71,7 @@ def test_a_stage_that_a_remote_teacher_works_on_before_its_turn_shows_how_far_it
     run = Story.launch(name="ahead").until(1, "responses", 0.5).run
     ahead = Stage.objects.get(iteration__run=run, kind="judgements", iteration__number=1)
     ahead.done, ahead.total, ahead.unit, ahead.rate = 31, 159, "judgements", 4.0
-    ahead.detail = {"tokens_per_second": 66.0, "in_flight": 16}
+    ahead.progress = {"tokens_per_second": 66.0, "in_flight": 16}
     ahead.save()
     text = page(lead, run).replace("\N{NO-BREAK SPACE}", " ")
     assert "31 of 159" in text

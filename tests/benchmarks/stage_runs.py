@@ -111,7 +111,7 @@ def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
     from alignment_app.services import runs, stages
     from alignment_app.services.heartbeat import AttemptHeartbeat
     from training.config import RunConfig
-    from training.jobs import DO
+    from training.jobs import job_of
     from training.jobs.stage_work import StageWork
 
     run = runs.launch(RunConfig.parse(config))
@@ -125,7 +125,7 @@ def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
                 yield job
                 stages.finish(attempt)
                 return
-            stages.finish(attempt, **DO[Stage.Kind(attempt.stage.kind)](job))
+            stages.finish(attempt, job_of(attempt.stage.spec)(job))
 
 
 def run_stage(config: dict[str, Any], engines: Any) -> Found:

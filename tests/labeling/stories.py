@@ -20,6 +20,7 @@ from alignment_app.models import (
 from alignment_app.services import runs
 from training.config import RunConfig
 from training.domain.importing import content_hash
+from training.plan import REVIEW
 
 #: The judge's scores of each prompt's four candidates.
 SCORES = ((1.0, 4.0, 2.0, 3.0), (5.0, 4.5, 4.0, 3.5), (2.0, 2.0, 2.0, 2.0), (0.0, 5.0, 1.0, 1.0))
@@ -53,7 +54,7 @@ def waiting_run(scores: Any = SCORES, *, name: str = "waiting") -> Iteration:
     for position, row in enumerate(scores):
         _candidates(dataset, iteration, position, row, judge)
     Stage.objects.filter(iteration=iteration, position__lt=_position(iteration)).update(status=Stage.Status.DONE)
-    Stage.objects.filter(iteration=iteration, kind=Stage.Kind.REVIEW).update(
+    Stage.objects.filter(iteration=iteration, kind=REVIEW.kind).update(
         status=Stage.Status.WAITING, total=iteration.pairs.count(), unit="pairs"
     )
     Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING)
@@ -61,7 +62,7 @@ def waiting_run(scores: Any = SCORES, *, name: str = "waiting") -> Iteration:
 
 
 def _position(iteration: Iteration) -> int:
-    return int(iteration.stages.get(kind=Stage.Kind.REVIEW).position)
+    return int(iteration.stages.get(kind=REVIEW.kind).position)
 
 
 def _candidates(dataset: Dataset, iteration: Iteration, position: int, row: Any, judge: str) -> None:

@@ -15,7 +15,7 @@ from training.config import LAMBDAS, RunConfig
 from training.domain.spending import Price
 from training.estimate.counts import ROWS_PER_DATASET, Counts, prompt_tokens
 from training.estimate.room import disk_bytes, memory_bytes, training_bytes, training_disk_bytes
-from training.estimate.seconds import parts_of
+from training.estimate.seconds import Workload, seconds_of_stages
 from training.estimate.teacher import teacher_notes, teacher_use
 from training.hardware import Hardware
 from training.model_size import ModelSize, model_size
@@ -28,7 +28,8 @@ __all__ = ["Estimate", "estimate", "training_bytes", "training_disk_bytes"]
 class Estimate:
     """Seconds, peak memory (of the GPU where there is one) and disk, in bytes; ``None``: it cannot be said.
 
-    ``parts`` are (what, seconds) in order of the run; ``notes`` are sentences: what was assumed, what will not fit.
+    ``parts`` are (what, seconds) in order of the run, ``by_stage`` the seconds of a stage by its iteration's number and
+    its kind; ``notes`` are sentences: what was assumed, what will not fit.
     ``teacher_tokens`` and ``teacher_usd`` are what a remote teacher takes; ``None``: there is none, or no price known.
     ``fits`` is false where the machine has less memory or disk than the run needs.
     """
@@ -38,6 +39,7 @@ class Estimate:
     disk_bytes: int | None
     notes: list[str] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
+    by_stage: dict[tuple[int, str], float] = field(default_factory=dict)
     fits: bool = True
     teacher_tokens: int | None = None
     teacher_usd: float | None = None
@@ -79,13 +81,15 @@ def estimate(
         )
     teacher = model_size(config.teacher.model, folders) if config.teacher.kind == "checkpoint" else None
     speed = speed_of(config, hardware)
-    parts = parts_of(config, counts, size, teacher, speed)
+    stages = seconds_of_stages(Workload(config, counts, size, teacher, speed))
+    parts = [(f"M{stage.iteration + 1}: {what}", seconds) for stage in stages for what, seconds in stage.parts.items()]
     memory = memory_bytes(config, size, teacher, speed)
     disk = disk_bytes(config, counts, size)
     notes = _notes(config, counts, size, teacher, speed, hardware)
     problems = _problems(hardware, speed, memory, disk)
     seconds = sum(part for _, part in parts)
-    return Estimate(seconds, memory, disk, problems + notes + bill_notes, parts, fits=not problems, **bill)
+    by_stage = {(stage.iteration, stage.spec.kind): stage.seconds for stage in stages}
+    return Estimate(seconds, memory, disk, problems + notes + bill_notes, parts, by_stage, fits=not problems, **bill)
 
 
 def _notes(

@@ -7,6 +7,7 @@ them), plus a fixed cost a step, which is what decides for small models.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from training.config import LAMBDAS, RunConfig
 from training.estimate.counts import (
@@ -22,65 +23,129 @@ from training.estimate.counts import (
 )
 from training.estimate.teacher import REMOTE_SECONDS
 from training.model_size import ModelSize
-from training.plan import REMOTE_TEACHERS
+from training.plan import REMOTE_TEACHERS, StageSpec, import_function, plan_iteration
 from training.speed import Speed
 
 
-def parts_of(
-    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
-) -> list[tuple[str, float]]:
-    """(what, seconds) of every step, iterations one after another."""
-    evaluation = _evaluation(config, counts, size, teacher, speed)
-    parts: list[tuple[str, float]] = []
-    if config.sft.enabled:
-        limit = min(config.student.max_length, prompt_tokens(config) + config.candidates.max_new_tokens)
-        tokens = prompt_tokens(config) + response_tokens(limit - prompt_tokens(config))
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the functions below are asked about: a config, its counts, the sizes of the models, the machine's speed.
 
-        def tuned(rows: int) -> float:
-            steps = math.ceil(rows * config.sft.epochs / config.sft.micro_batch_size)
-            return speed.training(size, rows * config.sft.epochs * tokens, steps)
+    ``teacher`` is the size of a teacher that is a local checkpoint, where it is known.
+    """
 
-        if config.eft.enabled:
-            parts.append(("M1: instruction tuning", tuned(counts.sft)))
-            prompt = judge_prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
-            replies, shared = counts.ranked * config.eft.k, config.eft.k
-            seconds = speed.generation(size, replies, prompt, judgement_tokens(config), shared=shared)
-            parts.append(("M1: judgements", seconds))
-        parts.append(("M1: fine-tuning", tuned(counts.sft + counts.judging_rows)))
-    if config.evaluation.enabled:
-        parts.append(("M1: evaluation", evaluation[0]))
-    for number in range(2, config.iterations + 2):
-        name = f"M{number}"
-        parts += [
-            (f"{name}: {what}", seconds) for what, seconds in _towards_pairs(config, counts, size, teacher, speed)
-        ]
-        parts.append((f"{name}: training", _preference(config, counts, size, speed)))
-        parts.append((f"{name}: early stopping", _early_stopping(config, counts, size, teacher, speed)))
-        if config.evaluation.enabled:
-            parts.append((f"{name}: evaluation", evaluation[1]))
-    return [(what, seconds) for what, seconds in parts if seconds > 0]
+    config: RunConfig
+    counts: Counts
+    size: ModelSize
+    teacher: ModelSize | None
+    speed: Speed
 
 
-def _towards_pairs(
-    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
-) -> list[tuple[str, float]]:
+@dataclass(frozen=True, slots=True)
+class StageSeconds:
+    """Seconds of one stage, by what is done in it."""
+
+    iteration: int
+    spec: StageSpec
+    parts: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return sum(self.parts.values())
+
+
+def seconds_of_stages(work: Workload) -> list[StageSeconds]:
+    """The seconds of every stage that takes some, iterations one after another."""
+    found = []
+    for number in range(work.config.iterations + 1):
+        for stage in plan_iteration(work.config, number):
+            if stage.skipped or stage.spec.estimate is None:
+                continue
+            taken = import_function(stage.spec.estimate)(work, number)
+            parts = taken if isinstance(taken, dict) else {stage.spec.title.lower(): taken}
+            parts = {what: seconds for what, seconds in parts.items() if seconds > 0}
+            if parts:
+                found.append(StageSeconds(number, stage.spec, parts))
+    return found
+
+
+def instruction_tuning(work: Workload, number: int) -> float:
+    """M0 on the instruction rows alone."""
+    return _tuned(work, work.counts.sft)
+
+
+def fine_tuning(work: Workload, number: int) -> float:
+    """M0 on the instruction rows and the rows that teach judging."""
+    return _tuned(work, work.counts.sft + work.counts.judging_rows)
+
+
+def _tuned(work: Workload, rows: int) -> float:
+    config = work.config
+    limit = min(config.student.max_length, prompt_tokens(config) + config.candidates.max_new_tokens)
+    tokens = prompt_tokens(config) + response_tokens(limit - prompt_tokens(config))
+    steps = math.ceil(rows * config.sft.epochs / config.sft.micro_batch_size)
+    return work.speed.training(work.size, rows * config.sft.epochs * tokens, steps)
+
+
+def ranked_judgements(work: Workload, number: int) -> float:
+    """``eft.k`` replies on every ranked response."""
+    config = work.config
+    prompt = judge_prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
+    replies, shared = work.counts.ranked * config.eft.k, config.eft.k
+    return work.speed.generation(work.size, replies, prompt, judgement_tokens(config), shared=shared)
+
+
+def prompts(work: Workload, number: int) -> float:
+    """New prompts by self-instruct; prompts of a data set take no time worth counting."""
+    config, counts = work.config, work.counts
+    if config.prompts.source != "self_instruct" or not counts.responses:
+        return 0.0
+    return work.speed.generation(work.size, counts.prompts, SHOT_TOKENS, prompt_tokens(config))
+
+
+def responses(work: Workload, number: int) -> float:
+    """The student's candidates."""
+    config = work.config
     length = response_tokens(config.candidates.max_new_tokens)
-    steps: list[tuple[str, float]] = []
-    if config.prompts.source == "self_instruct" and counts.responses:
-        steps.append(("prompts", speed.generation(size, counts.prompts, SHOT_TOKENS, prompt_tokens(config))))
-    written = speed.generation(size, counts.responses, prompt_tokens(config), length)
-    steps.append(("responses", written))
-    if config.paradigm == "teacher_demonstration" and counts.prompts:
-        shown = _by_teacher(config, counts.prompts, prompt_tokens(config), length, teacher, speed)
-        steps.append(("demonstrations", _after(written, shown, config)))
-    replies = counts.judged * config.judging.k
-    prompt, reply = judge_prompt_tokens(config) + length, judgement_tokens(config)
+    return work.speed.generation(work.size, work.counts.responses, prompt_tokens(config), length)
+
+
+def demonstrations(work: Workload, number: int) -> float:
+    """The teacher's responses, less what a remote one writes while the student does."""
+    config = work.config
+    if not work.counts.prompts:
+        return 0.0
+    length = response_tokens(config.candidates.max_new_tokens)
+    shown = _by_teacher(config, work.counts.prompts, prompt_tokens(config), length, work.teacher, work.speed)
+    return _after(responses(work, number), shown, config)
+
+
+def judgements(work: Workload, number: int) -> float:
+    """The scores of the candidates, less what a remote teacher judges while the student writes."""
+    config = work.config
+    replies = work.counts.judged * config.judging.k
+    prompt = judge_prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
+    reply = judgement_tokens(config)
     if config.paradigm == "self_reward":
-        steps.append(("judgements", speed.generation(size, replies, prompt, reply, shared=config.judging.k)))
-    else:
-        judged = _by_teacher(config, replies, prompt, reply, teacher, speed)
-        steps.append(("judgements", _after(written, judged, config)))
-    return steps
+        return work.speed.generation(work.size, replies, prompt, reply, shared=config.judging.k)
+    judged = _by_teacher(config, replies, prompt, reply, work.teacher, work.speed)
+    return _after(responses(work, number), judged, config)
+
+
+def preference_training(work: Workload, number: int) -> dict[str, float]:
+    """One preference training, and the checks of early stopping in it."""
+    args = (work.config, work.counts, work.size)
+    return {
+        "training": _preference(*args, work.speed),
+        "early stopping": _early_stopping(*args, work.teacher, work.speed),
+    }
+
+
+def evaluation(work: Workload, number: int) -> float:
+    """The evaluation of the iteration's checkpoint: each but M1 is also compared with the one before."""
+    first, later = _evaluation(work.config, work.counts, work.size, work.teacher, work.speed)
+    return later if number else first
 
 
 def _after(written: float, seconds: float, config: RunConfig) -> float:

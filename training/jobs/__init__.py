@@ -9,7 +9,6 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import django
 from django.apps import apps
@@ -19,39 +18,18 @@ if not apps.ready:  # a spawned worker does not set Django up by itself
     django.setup()
 
 from alignment_app import logs
-from alignment_app.models import Stage, StageAttempt
+from alignment_app.models import StageAttempt
 from alignment_app.services import reaping, spending, stages
 from alignment_app.services.errors import LeaseLost
 from alignment_app.services.heartbeat import AttemptHeartbeat, Interrupted
 from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
-from training.jobs.eft import build_rows, choose_ranked, fine_tune_on_ift, judge_ranked
-from training.jobs.evaluate import evaluate
-from training.jobs.gather import collect_responses, demonstrate, gather_prompts, judge_candidates, make_pairs
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
-from training.jobs.train import fine_tune, freeze_dataset, train_on_preferences
+from training.plan import StageSpec, import_function
+from training.plan.spec import Figures
 from training.trainers.results import Stopped, TrainingError
 
 log = logging.getLogger(__name__)
-
-DO = {
-    Stage.Kind.PROMPTS: gather_prompts,
-    Stage.Kind.RESPONSES: collect_responses,
-    Stage.Kind.DEMONSTRATIONS: demonstrate,
-    Stage.Kind.JUDGEMENTS: judge_candidates,
-    Stage.Kind.PAIRS: make_pairs,
-    Stage.Kind.DATASET: freeze_dataset,
-    Stage.Kind.SFT: fine_tune,
-    Stage.Kind.TRAINING: train_on_preferences,
-    Stage.Kind.EVALUATION: evaluate,
-}
-#: What iteration 0 does otherwise: it makes the rows that teach judging, where the config asks for them.
-DO_AT_START = {
-    Stage.Kind.IFT: fine_tune_on_ift,
-    Stage.Kind.PROMPTS: choose_ranked,
-    Stage.Kind.JUDGEMENTS: judge_ranked,
-    Stage.Kind.EFT: build_rows,
-}
 
 
 def work(run_id: int, queue: str) -> None:
@@ -63,10 +41,12 @@ def work(run_id: int, queue: str) -> None:
             _perform(attempt, engines)
 
 
-def _what_to_do(stage: Stage) -> Callable[[StageWork], dict[str, Any]]:
-    kind = Stage.Kind(stage.kind)
-    at_start = DO_AT_START.get(kind) if stage.iteration.number == 0 else None
-    return at_start or DO[kind]
+def job_of(spec: StageSpec) -> Callable[[StageWork], Figures]:
+    """The function that does a stage's work. Raises :class:`ValueError` for a stage that waits for people."""
+    if spec.job is None:
+        raise ValueError(f"{spec.title} is done by people; no worker can do it")
+    job: Callable[[StageWork], Figures] = import_function(spec.job)
+    return job
 
 
 def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
@@ -76,11 +56,11 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
             job = StageWork(attempt, heartbeat, engines)
             try:
                 try:
-                    found = _what_to_do(attempt.stage)(job)
+                    result = job_of(attempt.stage.spec)(job)
                 finally:
                     job.settle()
                 spending.forget_texts(attempt)
-                stages.finish(attempt, **found)
+                stages.finish(attempt, result)
             except (Interrupted, Stopped):
                 heartbeat.should_stop()
                 stages.stop(attempt, heartbeat.command)

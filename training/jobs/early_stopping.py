@@ -20,6 +20,7 @@ from training.config import EarlyStoppingConfig
 from training.domain.early_stopping import FIRST, find
 from training.domain.rows import PromptRow, ResponseRow, Verdict
 from training.jobs.stage_work import CannotGoOn, StageWork
+from training.plan.training import StepComparing
 from training.stages.evaluation import ComparisonItem, compare_responses
 from training.stages.responses import ResponseRequest, generate_responses
 from training.trainers import checkpoints
@@ -174,9 +175,9 @@ class _Quietly(Progress):
 
     def __init__(self, job: StageWork, step: int, *, done: int, total: int, against: int | None = None) -> None:
         self.step, self.against = step, against
-        super().__init__(job.heartbeat, unit="rows", done=done, total=total)
+        super().__init__(job.heartbeat, done=done, total=total)
 
     def publish(self) -> None:
         """Say which step is looked at, and how far that is."""
-        comparing = {"step": self.step, "against": self.against, "done": self.done, "total": self.total}
+        comparing = StepComparing(step=self.step, against=self.against, done=self.done, total=self.total)
         stages.note(self.attempt, comparing=comparing)

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from alignment_app.models import Dataset, Judgement, Response
 from alignment_app.selectors import work as selectors
-from alignment_app.services import eft_rows, events, rows, stages
+from alignment_app.services import artifacts, eft_rows, events, rows, stages
 from alignment_app.services.eft_rows import EFTRow
 from training.domain.eft import Part, RankedJudgement, overlapping, select_eft
 from training.engines.base import Engine
@@ -18,9 +18,11 @@ from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.rankings import IFT
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.jobs.start_training import start_fine_tuning
+from training.plan.judging_rows import EFTResult, EFTSelection, RankedJudgementsResult, RankedPromptsResult
+from training.plan.training import TrainingResult
 
 
-def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
+def fine_tune_on_ift(job: StageWork) -> TrainingResult:
     """M0 on the instruction rows alone: the model that judges the ranked responses. It is no checkpoint of the loop."""
     data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
     if not data:
@@ -28,18 +30,18 @@ def fine_tune_on_ift(job: StageWork) -> dict[str, Any]:
     result = start_fine_tuning(job, data, IFT, seed=job.seed("ift"), series=IFT)
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
-    location = str(result.model_dir.relative_to(settings.HOME))
-    return {"steps": result.steps, "seconds": result.seconds, "loss": result.loss, "location": location}
+    artifacts.keep_ift_model(job.attempt, job.iteration, result.model_dir)
+    return TrainingResult(steps=result.steps, seconds=result.seconds, loss=result.loss)
 
 
 def _ift_model(job: StageWork) -> Engine:
-    location = job.iteration.stages.get(kind="ift").detail["location"]
+    location = job.iteration.ift_location
     if not (Path(settings.HOME) / location).is_dir():
         raise CannotGoOn(f"The model fine-tuned on IFT, {location}, is gone. Clone the run and start again.")
     return job.student_at(location)
 
 
-def choose_ranked(job: StageWork) -> dict[str, Any]:
+def choose_ranked(job: StageWork) -> RankedPromptsResult:
     """The ranked prompts, without those that the IFT data sets hold: EFT must not overlap IFT."""
     name = job.config.eft.dataset
     dataset = Dataset.objects.get(name=name)
@@ -58,25 +60,29 @@ def choose_ranked(job: StageWork) -> dict[str, Any]:
             f"Every ranked prompt of {name!r} is in the IFT data sets too. Hold some prompts out of those."
         )
     rows.use_prompts(job.attempt, job.iteration, [prompt.pk for prompt in kept])
-    stages.progress(job.attempt, done=len(kept), total=len(kept), unit="prompts", rate=None)
-    return {"dataset": name, "ranked": len(ranked), "overlapping": len(ranked) - len(kept)}
+    stages.progress(job.attempt, done=len(kept), total=len(kept), rate=None)
+    return RankedPromptsResult(dataset=name, ranked=len(ranked), overlapping=len(ranked) - len(kept))
 
 
-def judge_ranked(job: StageWork) -> dict[str, Any]:
+def judge_ranked(job: StageWork) -> RankedJudgementsResult:
     """k replies of the IFT model on every ranked response."""
     responses, label = selectors.ranked_responses(job.iteration), job.judge_label(IFT)
     made = Judgement.objects.filter(source=Judgement.Source.SELF, judge=label, response__in=responses.values("pk"))
     total = responses.count()
-    progress = JudgementProgress(
-        job, made, unit="judgements", done=made.count(), total=total, expected=total * job.config.eft.k
-    )
+    progress = JudgementProgress(job, made, done=made.count(), total=total, expected=total * job.config.eft.k)
     if made.count() < total:
         rankings.judge_ranked(job, responses, _ift_model(job), judge=label, checkpoint=None, progress=progress)
     progress.after_save()
-    return {"judge": IFT, **look_at(job, {"judge": health_of(made)})}
+    health = health_of(made)
+    return RankedJudgementsResult(
+        judge=IFT,
+        health=look_at(job, {"judge": health}),
+        parse_rate=health.parsed / health.replies if health.replies else None,
+        unparsed=health.replies - health.parsed,
+    )
 
 
-def build_rows(job: StageWork) -> dict[str, Any]:
+def build_rows(job: StageWork) -> EFTResult:
     """Keep the judgements that agree with people, divide them, thin out the most common score, and say how many."""
     config, form = job.config.eft, job.judge_of("judging.template")
     judged = Judgement.objects.filter(
@@ -102,18 +108,19 @@ def build_rows(job: StageWork) -> dict[str, Any]:
     chosen = select_eft(
         found, run_seed=job.config.seed, eval_share=config.eval_share, most_common_share=config.most_common_share
     )
-    numbers: dict[str, Any] = {
-        "asked": chosen.asked,
-        "parsed": chosen.parsed,
-        "prompts": chosen.prompts,
-        "agreeing_prompts": chosen.agreeing_prompts,
-        "agreeing": chosen.agreeing,
-        "common_score": chosen.common_score,
-        "thinned": chosen.thinned,
-        "train": len(chosen.train),
-        "eval": len(chosen.evaluation),
-    }
-    stages.progress(job.attempt, done=len(chosen.train), total=len(chosen.train), unit="rows", rate=None, eft=numbers)
+    selection = EFTSelection(
+        asked=chosen.asked,
+        parsed=chosen.parsed,
+        prompts=chosen.prompts,
+        agreeing_prompts=chosen.agreeing_prompts,
+        agreeing=chosen.agreeing,
+        common_score=chosen.common_score,
+        thinned=chosen.thinned,
+        train=len(chosen.train),
+        eval=len(chosen.evaluation),
+    )
+    made = len(chosen.train)
+    stages.progress(job.attempt, done=made, total=made, rate=None, selection=selection)
     if not chosen.train:
         raise CannotGoOn(
             f"No judgement to train on is left: of {chosen.asked} replies {chosen.parsed} held a score, and "
@@ -133,4 +140,4 @@ def build_rows(job: StageWork) -> dict[str, Any]:
     ids = {response.prompt.content_hash: response.prompt_id for response, _ in replies}
     outcomes = {ids[key]: text for key, text in chosen.outcomes.items()}
     eft_rows.save(job.attempt, job.iteration, parts, outcomes)
-    return {"eft": numbers, "ranking": rankings.figures(job)}
+    return EFTResult(selection=selection, ranking=rankings.figures(job))

@@ -19,12 +19,13 @@ from training.jobs.health import evaluation_health
 from training.jobs.held_out import hold_to_people, missing_judgements, stop_on_drift
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.jobs.traffic import WatchedEngine
+from training.plan.training import EvaluationResult
 from training.stages.evaluation import ComparisonItem, compare_responses
 
 ROLE = IterationPrompt.Role.EVALUATION
 
 
-def evaluate(job: StageWork) -> dict[str, Any]:
+def evaluate(job: StageWork) -> EvaluationResult:
     """Everything that the config asks to be measured on the iteration's checkpoint, from rows that can be looked at."""
     checkpoint = selectors.checkpoint(job.run.pk, job.iteration.number + 1)
     against = checkpoint.parent if checkpoint.number > 1 else None
@@ -39,7 +40,7 @@ def evaluate(job: StageWork) -> dict[str, Any]:
     )
     probed = prompts[: job.config.evaluation.self_judge_prompts] if job.config.evaluation.self_judge else []
     done, total = _counts(job, evaluation, prompts, probed, has_teacher, against)
-    progress = Progress(job.heartbeat, unit="rows", done=done, total=total)
+    progress = Progress(job.heartbeat, done=done, total=total)
     job.generate(
         prompts,
         purpose=Response.Purpose.EVALUATION,
@@ -63,7 +64,7 @@ def evaluate(job: StageWork) -> dict[str, Any]:
     if job.config.evaluation.stop_on_drift:
         stop_on_drift(job)
     probes = job.iteration.responses.filter(purpose=Response.Purpose.PROBE)
-    return {"metrics": found, **evaluation_health(job, evaluation, probes)}
+    return EvaluationResult(metrics=found, health=evaluation_health(job, evaluation, probes))
 
 
 def _held_out_prompts(job: StageWork) -> list[PromptRow]:

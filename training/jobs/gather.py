@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from django.db.models import Avg, Count, QuerySet, Sum
@@ -19,10 +19,11 @@ from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.overlap import TeacherMeanwhile
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.jobs.traffic import WatchedEngine
+from training.plan.gathering import DemonstrationsResult, JudgementsResult, PairsResult, PromptsResult, ResponsesResult
 from training.stages.prompts import FRUITLESS_ROUNDS, write_prompts
 
 
-def gather_prompts(job: StageWork) -> dict[str, Any]:
+def gather_prompts(job: StageWork) -> PromptsResult:
     """The prompts of the iteration: from a data set, or new ones by self-instruct."""
     config = job.config.prompts
     name = job.config.candidates.from_dataset or config.dataset
@@ -43,11 +44,11 @@ def gather_prompts(job: StageWork) -> dict[str, Any]:
             f"{name} holds {have} prompts, fewer than the {config.count} asked for; all are used.",
             "warning",
         )
-    stages.progress(job.attempt, done=have, total=have, unit="prompts", rate=None)
-    return {"source": "dataset", "dataset": name}
+    stages.progress(job.attempt, done=have, total=have, rate=None)
+    return PromptsResult(source="dataset", dataset=name)
 
 
-def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
+def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
     config = job.config.prompts
     generated = selectors.generated_prompts(job.iteration)
     # The newest round is made again, since it may have been cut off; its prompts that are there stay as they are.
@@ -85,7 +86,7 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> dict[str, Any]:
             f"{FRUITLESS_ROUNDS} rounds in a row added none. All are used; what was removed stands under Samples.",
             "warning",
         )
-    return {"source": "self_instruct", "dataset": seeds.name}
+    return PromptsResult(source="self_instruct", dataset=seeds.name, removed=_removed(job))
 
 
 class _WritingProgress(Progress):
@@ -93,7 +94,7 @@ class _WritingProgress(Progress):
 
     def __init__(self, job: StageWork, *, done: int, total: int) -> None:
         self.job = job
-        super().__init__(job.heartbeat, unit="prompts", done=done, total=total)
+        super().__init__(job.heartbeat, done=done, total=total)
 
     def save(self, drafts: list[PromptDraft | RejectedDraft]) -> None:
         """Keep both kinds."""
@@ -104,21 +105,26 @@ class _WritingProgress(Progress):
             rows.save_generated_prompts(self.job.attempt, self.job.iteration, kept)
 
     def publish(self) -> None:
-        removed = self.job.iteration.rejected_prompts.values_list("reason").annotate(Count("pk"))
-        self.detail = {"removed": dict(removed.order_by("reason"))}
+        self.figures = {"removed": _removed(self.job)}
         super().publish()
 
 
-def collect_responses(job: StageWork) -> dict[str, Any]:
+def _removed(job: StageWork) -> dict[str, int]:
+    """How many drafts the filters have removed, by reason."""
+    removed = job.iteration.rejected_prompts.values_list("reason").annotate(Count("pk"))
+    return dict(removed.order_by("reason"))
+
+
+def collect_responses(job: StageWork) -> ResponsesResult:
     """N candidates a prompt by the student, or those that the data set brought."""
     prompts = selectors.iteration_prompts(job.iteration)
     found = job.candidates().count()
     if job.recorded:
-        stages.progress(job.attempt, done=found, total=found, unit="responses", rate=None)
-        return {"dataset": job.config.candidates.from_dataset}
+        stages.progress(job.attempt, done=found, total=found, rate=None)
+        return ResponsesResult(dataset=job.config.candidates.from_dataset)
     n = job.config.candidates.n
-    progress = Progress(job.heartbeat, unit="responses", done=found, total=len(prompts) * n)
-    with TeacherMeanwhile(job, _AHEAD if found < progress.total else {}):
+    progress = Progress(job.heartbeat, done=found, total=len(prompts) * n)
+    with TeacherMeanwhile(job) if found < progress.total else nullcontext():
         job.generate(
             prompts,
             purpose=Response.Purpose.CANDIDATE,
@@ -127,46 +133,40 @@ def collect_responses(job: StageWork) -> dict[str, Any]:
             progress=progress,
             checkpoint=job.start,
         )
-    return {}
+    return ResponsesResult()
 
 
-def demonstrate(job: StageWork, ahead: Stage | None = None) -> dict[str, Any]:
+def demonstrate(job: StageWork, ahead: Stage | None = None) -> DemonstrationsResult:
     """The teacher's own response to every prompt (000 section 3.3)."""
     prompts = selectors.iteration_prompts(job.iteration)
     made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
-    progress = Progress(job.heartbeat, unit="responses", done=made, total=len(prompts), ahead=ahead)
+    progress = Progress(job.heartbeat, done=made, total=len(prompts), ahead=ahead)
     job.generate(prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress)
-    return {"teacher": job.teacher_name}
+    return DemonstrationsResult(teacher=job.teacher_name)
 
 
-def judge_candidates(job: StageWork) -> dict[str, Any]:
+def judge_candidates(job: StageWork) -> JudgementsResult:
     """Scores for every candidate: by the student, by the teacher, or as the data set recorded them."""
     source, responses = job.judging_source, job.candidates()
     total = responses.count()
     if job.config.judging.recorded_scores:
         found = Judgement.objects.filter(response__in=responses.values("pk"), source=source, iteration__isnull=True)
-        stages.progress(job.attempt, done=found.count(), total=total, unit="judgements", rate=None)
-        return _judgement_figures(found)
+        stages.progress(job.attempt, done=found.count(), total=total, rate=None)
+        return JudgementsResult(**_judgement_figures(found))
     checkpoint = job.start if source == Judgement.Source.SELF else None
     made = _judgements_in_force(job)
     progress = _judging_progress(job, made, total)
     judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)
     progress.after_save()
-    return {"judge": judge, **_judgement_figures(made), **look_at(job, {"judge": health_of(made)})}
+    health = look_at(job, {"judge": health_of(made)})
+    return JudgementsResult(judge=judge, health=health, **_judgement_figures(made))
 
 
-def _judge_ahead(job: StageWork, ahead: Stage) -> None:
+def judge_overlapping(job: StageWork, ahead: Stage) -> None:
     """The remote teacher's scores for candidates while more of them are written."""
     total = len(selectors.iteration_prompts(job.iteration)) * job.config.candidates.n
     progress = _judging_progress(job, _judgements_in_force(job), total, ahead)
     job.judge_as_they_come(job.candidates(), progress=progress)
-
-
-#: What a remote teacher can do of a stage while the student writes.
-_AHEAD: dict[str, Callable[[StageWork, Stage], object]] = {
-    Stage.Kind.JUDGEMENTS: _judge_ahead,
-    Stage.Kind.DEMONSTRATIONS: demonstrate,
-}
 
 
 def _judgements_in_force(job: StageWork) -> QuerySet[Judgement]:
@@ -179,9 +179,7 @@ def _judging_progress(
     job: StageWork, made: QuerySet[Judgement], total: int, ahead: Stage | None = None
 ) -> JudgementProgress:
     expected = total * job.config.judging.k
-    return JudgementProgress(
-        job, made, unit="judgements", done=made.count(), total=total, expected=expected, ahead=ahead
-    )
+    return JudgementProgress(job, made, done=made.count(), total=total, expected=expected, ahead=ahead)
 
 
 def _parsed(judgements: QuerySet[Judgement]) -> tuple[int, int]:
@@ -195,7 +193,7 @@ def _judgement_figures(judgements: QuerySet[Judgement]) -> dict[str, Any]:
     return {"parse_rate": parsed / replies if replies else None, "unparsed": replies - parsed, **means}
 
 
-def make_pairs(job: StageWork) -> dict[str, Any]:
+def make_pairs(job: StageWork) -> PairsResult:
     """Preference pairs, and for every prompt why it made one or none."""
     outcomes, origin = _pair_outcomes(job)
     count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
@@ -210,8 +208,8 @@ def make_pairs(job: StageWork) -> dict[str, Any]:
             "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
             "candidates, another judge or a smaller min_margin."
         )
-    stages.progress(job.attempt, done=count, total=count, unit="pairs", rate=None)
-    return {"pairs": count, "none": len(outcomes) - count, "reasons": reasons}
+    stages.progress(job.attempt, done=count, total=count, rate=None)
+    return PairsResult(pairs=count, none=len(outcomes) - count, reasons=reasons)
 
 
 def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:

@@ -25,7 +25,6 @@ class JudgementProgress(Progress):
         job: StageWork,
         made: QuerySet[Judgement],
         *,
-        unit: str,
         done: int,
         total: int,
         expected: int,
@@ -35,13 +34,13 @@ class JudgementProgress(Progress):
         self.job, self.expected = job, expected
         samples = made.values_list("samples", flat=True)
         self.scores = Counter(sample["score"] for row in samples.iterator(chunk_size=2000) for sample in row)
-        super().__init__(job.heartbeat, unit=unit, done=done, total=total, ahead=ahead)
+        super().__init__(job.heartbeat, done=done, total=total, ahead=ahead)
 
     def publish(self) -> None:
         replies, unparsed = self.scores.total(), self.scores[None]
-        self.detail = {"parse_rate": (replies - unparsed) / replies if replies else None, "unparsed": unparsed}
+        self.figures = {"parse_rate": (replies - unparsed) / replies if replies else None, "unparsed": unparsed}
         if replies:
-            self.detail["health"] = {"judge": alarms.as_data(alarms.health(self.scores.elements()))}
+            self.figures["health"] = {"judge": alarms.as_data(alarms.health(self.scores.elements()))}
         super().publish()
 
     def saved(self, drafts: list[JudgementDraft]) -> None:
@@ -83,15 +82,15 @@ def order_health_of(evaluation: Evaluation) -> OrderHealth:
     return alarms.order_health((cast(Verdict, one), cast(Verdict, other)) for one, other in verdicts)
 
 
-def look_at(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, Any]:
+def look_at(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, dict[str, Any]]:
     """The figures as a stage keeps them, by the judge's role; every line that is crossed is said in the log."""
     for role, found in figures.items():
         for alarm in alarms.alarms(found):
             events.log(job.run.pk, f"{job.stage.get_kind_display()}, {role}: {alarm.text}", "warning")
-    return {"health": {role: alarms.as_data(found) for role, found in figures.items()}}
+    return {role: alarms.as_data(found) for role, found in figures.items()}
 
 
-def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, Any]:
+def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, dict[str, Any]]:
     """The judges of an evaluation: the student and the teacher on the same responses, and whoever compared."""
     figures: dict[str, Health | OrderHealth] = {}
     judged = Judgement.objects.filter(response__in=probes.values("pk"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
 
 from django.db import Error, connections
 
@@ -21,6 +20,7 @@ from alignment_app.services.heartbeat import Interrupted
 from training.engines.base import EngineError
 from training.jobs.paying import PaidEngine
 from training.jobs.stage_work import Halt, StageWork
+from training.plan import import_function
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +32,15 @@ class TeacherMeanwhile:
     few seconds. A pause or a cancel ends both alike.
     """
 
-    def __init__(self, job: StageWork, do: Mapping[str, Callable[[StageWork, Stage], object]]) -> None:
-        """``do``: what is done ahead of a stage, by its kind; the function works until it is through or stopped."""
-        self.job, self.do = job, do
+    def __init__(self, job: StageWork) -> None:
+        self.job = job
         self._enough = threading.Event()
         self._teacher: PaidEngine | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> None:
-        waiting = self.job.iteration.stages.filter(queue=Stage.Queue.TEACHER, status=Stage.Status.PENDING)
-        stage = waiting.select_related("iteration").filter(kind__in=self.do).first()
+        pending = self.job.iteration.stages.filter(queue=Stage.Queue.TEACHER, status=Stage.Status.PENDING)
+        stage = next((stage for stage in pending.select_related("iteration") if stage.spec.overlap), None)
         if stage is None:
             return
         try:
@@ -73,7 +72,8 @@ class TeacherMeanwhile:
     def _do(self, stage: Stage) -> None:
         try:
             try:
-                self.do[stage.kind](self.job, stage)
+                assert stage.spec.overlap is not None
+                import_function(stage.spec.overlap)(self.job, stage)
             finally:
                 self.job.settle()
                 stages.rest(self.job.attempt, stage)

@@ -20,13 +20,14 @@ from training.jobs.margins import measure_margins
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.jobs.start_training import start_fine_tuning, start_training
 from training.jobs.tracking import Tracking
+from training.plan.training import DatasetResult, PreferenceResult, TrainingResult
 from training.trainers.log_ratios import measure_pairs
 from training.trainers.results import TrainResult
 
 
-def freeze_dataset(job: StageWork) -> dict[str, Any]:
+def freeze_dataset(job: StageWork) -> DatasetResult:
     """Freeze the training set: IFT + EFT rows for M1, trainable pairs for every other model."""
-    found: dict[str, Any] = {}
+    apart: dict[str, int] = {}
     if job.iteration.number == 0:
         kind = DatasetSnapshot.Kind.SFT
         built = [eft_rows.name_of(job.run.pk, "train")] if job.config.eft.enabled else []
@@ -37,19 +38,19 @@ def freeze_dataset(job: StageWork) -> dict[str, Any]:
         )
     else:
         kind = DatasetSnapshot.Kind.PREFERENCE
-        found = _divide_pairs(job)
+        apart = _divide_pairs(job)
         source = selectors.preference_rows(
             job.run.pk, job.iteration.number, mix_previous=job.config.training.mix_previous
         )
     try:
         snapshot = artifacts.freeze(job.attempt, job.iteration, kind, source)
     except artifacts.EmptyTrainingSet:
-        raise CannotGoOn(f"The training set would be empty: {_why_empty(job, found)}, then resume.") from None
-    stages.progress(job.attempt, done=snapshot.row_count, total=snapshot.row_count, unit="rows", rate=None)
-    return {"hash": snapshot.content_hash, "rows": snapshot.row_count, **found}
+        raise CannotGoOn(f"The training set would be empty: {_why_empty(job)}, then resume.") from None
+    stages.progress(job.attempt, done=snapshot.row_count, total=snapshot.row_count, rate=None)
+    return DatasetResult(hash=snapshot.content_hash, rows=snapshot.row_count, **apart)
 
 
-def _divide_pairs(job: StageWork) -> dict[str, Any]:
+def _divide_pairs(job: StageWork) -> dict[str, int]:
     """Set the held-out pairs aside and keep as many others as asked, unless that has been frozen already."""
     config = job.config.training
     if not DatasetSnapshot.objects.filter(iteration=job.iteration).exists():
@@ -65,21 +66,21 @@ def _divide_pairs(job: StageWork) -> dict[str, Any]:
     return {name: counts[name] for name in ("held_out", "left_out") if counts.get(name)}
 
 
-def _why_empty(job: StageWork, found: dict[str, Any]) -> str:
+def _why_empty(job: StageWork) -> str:
     if not job.iteration.number:
         return "the data sets hold no rows, and no score of people can be used. Import some"
     return "every pair is excluded. Restore some pairs"
 
 
-def fine_tune(job: StageWork) -> dict[str, Any]:
+def fine_tune(job: StageWork) -> TrainingResult:
     """M0 to M1."""
     data = artifacts.read_snapshot(job.iteration.snapshot)
     result = start_fine_tuning(job, data, "M1", seed=job.seed("sft"))
     _register(job, result, {}, kind=Checkpoint.Kind.SFT, reference=None)
-    return _told(result)
+    return TrainingResult(steps=result.steps, seconds=result.seconds, loss=result.loss)
 
 
-def train_on_preferences(job: StageWork) -> dict[str, Any]:
+def train_on_preferences(job: StageWork) -> PreferenceResult:
     """M_t to M_t+1: by preference training, or by fine-tuning on the chosen responses alone."""
     training = _Training(job)
     chosen: dict[str, Any] = {}
@@ -94,7 +95,8 @@ def train_on_preferences(job: StageWork) -> dict[str, Any]:
         result = training.train(config, folder, "")
     checkpoint = _register(job, result, chosen, kind=Checkpoint.Kind.PREFERENCE, reference=training.reference)
     measure_margins(job, checkpoint, training.reference, training.data)
-    return _told(result) | {name: chosen[name] for name in ("lam",) if name in chosen}
+    lam = chosen.get("lam")
+    return PreferenceResult(steps=result.steps, seconds=result.seconds, loss=result.loss, lam=lam)
 
 
 class _Training:
@@ -180,7 +182,3 @@ def _register(
             "resumed_from": result.resumed_from,
         },
     )
-
-
-def _told(result: TrainResult) -> dict[str, Any]:
-    return {"steps": result.steps, "seconds": result.seconds, "loss": result.loss}

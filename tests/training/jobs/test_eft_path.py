@@ -77,8 +77,8 @@ def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
         drive_until_killed(run)
     drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
-    assert run.iterations.get().stages.get(kind="judgements").attempts.count() == 2
-    assert run.iterations.get().stages.get(kind="eft").detail["eft"]["asked"] == (RANKED * 2 + 1) * 3
+    assert run.iterations.get().stages.get(kind="ranked_judgements").attempts.count() == 2
+    assert run.iterations.get().stages.get(kind="eft").result["selection"]["asked"] == (RANKED * 2 + 1) * 3
     said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
     assert any("1 of 50 ranked responses are too long to be judged" in text for text in said), said
     outcome = IterationPrompt.objects.get(iteration__run=run, prompt__text="Name all.").outcome
@@ -105,7 +105,7 @@ def left_by(run: Run) -> dict[str, Any]:
         ),
         "rows": [(row.prompt.dataset.name.partition(":")[2], row.prompt.text, row.text) for row in rows],
         "outcomes": sorted(IterationPrompt.objects.filter(iteration=start).values_list("prompt__text", "outcome")),
-        "numbers": start.stages.get(kind="eft").detail,
+        "numbers": start.stages.get(kind="eft").result,
         "m1": [file["sha256"] for file in m1.files if file["name"] == "model.safetensors"],
         "frozen": start.snapshot.content_hash,
         "measured": {name: value for name, value in metrics.items() if name.startswith("ranking")},
@@ -114,7 +114,7 @@ def left_by(run: Run) -> dict[str, Any]:
 
 def check(left: dict[str, Any], judge: Judge) -> None:
     """The rows are what they claim to be, whoever made them."""
-    numbers, outcomes = left["numbers"]["eft"], [text for _, text in left["outcomes"]]
+    numbers, outcomes = left["numbers"]["selection"], [text for _, text in left["outcomes"]]
     assert numbers["asked"] == RANKED * 2 * 3
     assert 0 < numbers["agreeing_prompts"] < RANKED
     assert any("The ranking differs" in text for text in outcomes)

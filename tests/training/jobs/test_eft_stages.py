@@ -127,11 +127,11 @@ def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str
     run = drive(runs.launch(RunConfig.parse(config)))
     assert run.status == Run.Status.FINISHED, run.status_reason
     kinds = run.iterations.get().stages.exclude(status="skipped").order_by("position").values_list("kind", flat=True)
-    assert list(kinds) == ["ift", "prompts", "judgements", "eft", "dataset", "sft"]
+    assert list(kinds) == ["ift", "ranked_prompts", "ranked_judgements", "eft", "dataset", "sft"]
 
-    chosen = Stage.objects.get(kind="prompts").detail
+    chosen = Stage.objects.get(kind="ranked_prompts").result
     assert (chosen["ranked"], chosen["overlapping"]) == (16, 1)  # "say 3" is an IFT prompt; one has no ranks
-    numbers = Stage.objects.get(kind="eft").detail["eft"]
+    numbers = Stage.objects.get(kind="eft").result["selection"]
     assert numbers["asked"] == 15 * 3 * 2
     silent = sum(sample["score"] is None for row in Judgement.objects.all() for sample in row.samples)
     assert silent > 0
@@ -166,7 +166,7 @@ def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str
     page = client.get(reverse("run", args=[run.pk])).content.decode()
     assert "rankings that agree with people" in page.lower()
     assert f"{len(train)} rows" in page
-    for stage in ("judgements", "eft", "prompts"):
+    for stage in ("ranked_judgements", "eft", "ranked_prompts"):
         samples = client.get(reverse("run-samples", args=[run.pk]) + f"?iteration=0&stage={stage}").content.decode()
         assert "What says" in samples
     assert "The ranking differs" in samples or "Agrees with people" in samples
@@ -180,7 +180,7 @@ def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
     monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
 
     def pause_in_the_middle(self: progress.Progress) -> None:
-        if self.attempt.stage.kind == "judgements" and 10 <= self.done < 30:
+        if self.attempt.stage.kind == "ranked_judgements" and 10 <= self.done < 30:
             self.heartbeat.command = "pause"
 
     monkeypatch.setattr(progress.Progress, "after_save", pause_in_the_middle)
@@ -197,7 +197,9 @@ def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
     assert [(row.prompt.text, row.text) for row in rows_of(disturbed, "train")] == wanted
 
     client.force_login(User.objects.create_superuser("ann"))
-    samples = client.get(reverse("run-samples", args=[disturbed.pk]) + "?iteration=0&stage=judgements").content.decode()
+    samples = client.get(
+        reverse("run-samples", args=[disturbed.pk]) + "?iteration=0&stage=ranked_judgements"
+    ).content.decode()
     assert f"IFT of run {disturbed.pk}" in samples
     assert f"IFT of run {undisturbed.pk}" not in samples  # though both judged the same responses
 
@@ -206,10 +208,10 @@ def kill_before_finishing(kind: str) -> Callable[..., Any]:
     """A stage's end, before which the process dies: what it made is saved, and nobody was told."""
     finish = stages.finish
 
-    def hook(attempt: StageAttempt, **found: Any) -> None:
+    def hook(attempt: StageAttempt, result: Any) -> None:
         if attempt.stage.kind == kind:
             kill_9()
-        finish(attempt, **found)
+        finish(attempt, result)
 
     return hook
 
@@ -221,7 +223,7 @@ def test_a_run_killed_in_every_stage_of_eft_ends_with_the_rows_of_an_undisturbed
         parts = [[(row.prompt.text, row.text) for row in rows_of(run, part)] for part in ("train", "eval")]
         outcomes = IterationPrompt.objects.filter(iteration__run=run).values_list("position", "prompt__text", "outcome")
         m1 = run.checkpoints.get(number=1)
-        numbers = run.iterations.get().stages.get(kind="eft").detail
+        numbers = run.iterations.get().stages.get(kind="eft").result
         weights = [file["sha256"] for file in m1.files if file["name"] == "model.safetensors"]
         return parts, sorted(outcomes), numbers, m1.snapshot.content_hash, weights
 
@@ -242,7 +244,7 @@ def test_a_run_killed_in_every_stage_of_eft_ends_with_the_rows_of_an_undisturbed
     hooks = [
         (stages, "finish", kill_before_finishing("ift")),
         (JudgementProgress, "after_save", kill_in_the_middle),
-        (stages, "finish", kill_before_finishing("judgements")),
+        (stages, "finish", kill_before_finishing("ranked_judgements")),
         (eft_rows, "_fill", kill_between_the_parts),
         (stages, "finish", kill_before_finishing("eft")),
     ]
@@ -255,7 +257,7 @@ def test_a_run_killed_in_every_stage_of_eft_ends_with_the_rows_of_an_undisturbed
     drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     attempts = {stage.kind: stage.attempts.count() for stage in run.iterations.get().stages.all()}
-    assert (attempts["ift"], attempts["judgements"], attempts["eft"]) == (2, 3, 3)
+    assert (attempts["ift"], attempts["ranked_judgements"], attempts["eft"]) == (2, 3, 3)
     assert rows_and_models(run) == wanted
 
 
@@ -275,7 +277,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     wrong = sum(f"What says {foe}?" in held_out for foe in FOES)
     assert (wrong, len(held_out)) == (1, 5)  # the two judges can be told apart
 
-    before, after = start.stages.get(kind="eft").detail["ranking"], m1.evaluation.metrics
+    before, after = start.stages.get(kind="eft").result["ranking"], m1.evaluation.metrics
     assert before["prompts"] == after["ranking_prompts"] == len(held_out)
     assert before["pairs"] == 3 * len(held_out)
     assert before["accuracy"] == before["exact"] == pytest.approx(1 - wrong / len(held_out))
@@ -312,7 +314,7 @@ def test_a_limit_on_the_data_sets_leaves_the_judging_rows_whole_and_holding_none
     run = drive(runs.launch(RunConfig.parse(config | {"evaluation": evaluation})))
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert run.iterations.get().snapshot.row_count == 2 + len(rows_of(run, "train"))
-    assert run.iterations.get().stages.get(kind="eft").detail["ranking"] == {}
+    assert run.iterations.get().stages.get(kind="eft").result["ranking"] == {}
     assert not any(name.startswith("ranking") for name in run.checkpoints.get(number=1).evaluation.metrics)
 
 
@@ -321,7 +323,7 @@ def test_nothing_that_agrees_fails_the_run_with_the_numbers(config: dict[str, An
     run = drive(runs.launch(RunConfig.parse(config)))
     assert run.status == Run.Status.FAILED
     assert "the ranking of 0 of 2 prompts agrees with people's" in run.status_reason
-    assert Stage.objects.get(kind="eft").detail["eft"]["parsed"] == 12
+    assert Stage.objects.get(kind="eft").progress["selection"]["parsed"] == 12
 
 
 def test_a_data_set_without_ranks_fails_with_what_to_do(config: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from tests.little import make_datasets
 from tests.training.jobs.test_loop import drive
 from training.config import RunConfig
 from training.jobs import work
+from training.plan import EVALUATION
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -198,7 +199,7 @@ def test_judges_of_a_finished_run_judge_what_people_scored_since_once(
 def to_the_evaluation_of(run: Run, number: int) -> Stage:
     """Work until the evaluation of that iteration is the next thing to do."""
     while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
-        if (stage.kind, stage.iteration.number) == (Stage.Kind.EVALUATION, number):
+        if (stage.kind, stage.iteration.number) == (EVALUATION.kind, number):
             return stage
         work(run.pk, stage.queue)
     raise AssertionError("the evaluation was never queued")

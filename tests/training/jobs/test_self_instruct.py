@@ -73,7 +73,7 @@ def rows_of(run: Run) -> dict[str, Any]:
                 "round", "place", "text", "reason", "detail", "rouge_l"
             )
         ),
-        "counts": iteration.stages.get(kind="prompts").detail["removed"],
+        "counts": iteration.stages.get(kind="prompts").result["removed"],
         "pairs": sorted(iteration.pairs.values_list("prompt__text", "chosen__text", "rejected__text")),
     }
 

@@ -73,14 +73,14 @@ def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_t
     run = launch(config)
     assert run.status == Run.Status.PAUSED, run.status_reason
     stage = run.iterations.get(number=1).stages.get(kind="training")
-    kept = stage.detail["trials"]
+    kept = stage.progress["trials"]
     assert len(kept) == 2
     monkeypatch.setattr(heartbeat.AttemptHeartbeat, "should_stop", _killed_in_the_fourth_trial)
     runs.resume(run)
     drive_until_killed(run)
     stage.refresh_from_db()
-    assert stage.detail["trials"][:2] == kept
-    kept = stage.detail["trials"]
+    assert stage.progress["trials"][:2] == kept
+    kept = stage.progress["trials"]
     assert len(kept) == 3
     monkeypatch.undo()
     drive(run)
@@ -93,14 +93,14 @@ def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_t
 
 def _in_the_third_trial(beat: heartbeat.AttemptHeartbeat) -> bool:
     beat.attempt.stage.refresh_from_db()
-    if len(beat.attempt.stage.detail.get("trials", ())) == 2 and beat.attempt.stage.detail.get("series") == "λ 0.5":
+    if len(beat.attempt.stage.progress.get("trials", ())) == 2 and beat.attempt.stage.progress.get("series") == "λ 0.5":
         beat.command = "pause"
     return beat.command != "go on"
 
 
 def _killed_in_the_fourth_trial(beat: heartbeat.AttemptHeartbeat) -> bool:
     beat.attempt.stage.refresh_from_db()
-    if len(beat.attempt.stage.detail.get("trials", ())) == 3 and beat.attempt.stage.detail.get("series") == "λ 1":
+    if len(beat.attempt.stage.progress.get("trials", ())) == 3 and beat.attempt.stage.progress.get("series") == "λ 1":
         kill_9()
     return False
 

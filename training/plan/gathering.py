@@ -1,0 +1,183 @@
+"""The stages that make the pairs of an iteration t ≥ 1: prompts, responses, scores or demonstrations, pairs, review."""
+
+from __future__ import annotations
+
+from training.config import RunConfig
+from training.plan.spec import (
+    Figures,
+    Finished,
+    Judged,
+    LiveFigures,
+    LiveJudged,
+    Queue,
+    StageSpec,
+    Words,
+    teacher_queue,
+)
+
+
+def _gathers(config: RunConfig, iteration: int) -> bool:
+    return iteration > 0 and not config.pairs.from_dataset
+
+
+def _makes_pairs(config: RunConfig, iteration: int) -> bool:
+    return iteration > 0
+
+
+def _demonstrates(config: RunConfig, iteration: int) -> bool:
+    return _gathers(config, iteration) and config.paradigm == "teacher_demonstration"
+
+
+def _judges(config: RunConfig, iteration: int) -> bool:
+    return _gathers(config, iteration) and config.paradigm != "teacher_demonstration"
+
+
+def _prompts_queue(config: RunConfig) -> Queue:
+    writes = config.prompts.source == "self_instruct" and not config.candidates.from_dataset
+    return "generation" if writes else "light"
+
+
+def _responses_queue(config: RunConfig) -> Queue:
+    return "light" if config.candidates.from_dataset else "generation"
+
+
+def _judgements_queue(config: RunConfig) -> Queue:
+    if config.judging.recorded_scores:
+        return "light"
+    return "generation" if config.paradigm == "self_reward" else teacher_queue(config)
+
+
+class PromptsResult(Figures):
+    """Where the prompts come from, and what the filters of self-instruct removed."""
+
+    source: str = "dataset"
+    dataset: str = ""
+    removed: dict[str, int] = {}  #: by reason
+
+
+class PromptsProgress(LiveFigures):
+    """What the filters have removed so far."""
+
+    removed: dict[str, int] = {}
+
+
+class ResponsesResult(Figures):
+    """The data set that brought the candidates; empty where the student wrote them."""
+
+    dataset: str = ""
+
+
+class DemonstrationsResult(Figures):
+    """Who wrote the demonstrations."""
+
+    teacher: str = ""
+
+
+class JudgementsResult(Judged):
+    """Who judged, and how."""
+
+    judge: str = ""
+    mean: float | None = None
+    spread: float | None = None
+
+
+class PairsResult(Figures):
+    """How many prompts made a pair, and why the others made none."""
+
+    pairs: int | None = None
+    none: int = 0
+    reasons: dict[str, int] = {}
+
+
+def _prompts(result: PromptsResult, stage: Finished, words: Words) -> tuple[str, str]:
+    return words.number(stage.done), f"{words.number(sum(result.removed.values()))} removed" if result.removed else ""
+
+
+def judged_summary(result: Judged, stage: Finished, words: Words) -> tuple[str, str]:
+    """The number of judgements, and the share of replies that held a score."""
+    return words.number(
+        stage.done
+    ), f"{words.percent(result.parse_rate, 1)} parsed" if result.parse_rate is not None else ""
+
+
+def _pairs(result: PairsResult, stage: Finished, words: Words) -> tuple[str, str]:
+    count = stage.done if result.pairs is None else result.pairs
+    return words.number(count), f"{words.number(result.none)} made none" if result.none else ""
+
+
+PROMPTS = StageSpec(
+    kind="prompts",
+    title="Prompts",
+    unit="prompts",
+    queue=_prompts_queue,
+    applies=_gathers,
+    job="training.jobs.gather:gather_prompts",
+    result=PromptsResult,
+    progress=PromptsProgress,
+    summary=_prompts,
+    samples="prompts",
+    estimate="training.estimate.seconds:prompts",
+)
+RESPONSES = StageSpec(
+    kind="responses",
+    title="Responses",
+    unit="responses",
+    queue=_responses_queue,
+    applies=_gathers,
+    job="training.jobs.gather:collect_responses",
+    result=ResponsesResult,
+    samples="prompts",
+    refreshes=("sample",),
+    overlaps_teacher=True,
+    estimate="training.estimate.seconds:responses",
+)
+DEMONSTRATIONS = StageSpec(
+    kind="demonstrations",
+    title="Demonstrations",
+    unit="responses",
+    queue=teacher_queue,
+    applies=_demonstrates,
+    job="training.jobs.gather:demonstrate",
+    overlap="training.jobs.gather:demonstrate",
+    result=DemonstrationsResult,
+    samples="prompts",
+    refreshes=("sample",),
+    estimate="training.estimate.seconds:demonstrations",
+)
+JUDGEMENTS = StageSpec(
+    kind="judgements",
+    title="Judgements",
+    unit="judgements",
+    queue=_judgements_queue,
+    applies=_judges,
+    job="training.jobs.gather:judge_candidates",
+    overlap="training.jobs.gather:judge_overlapping",
+    result=JudgementsResult,
+    progress=LiveJudged,
+    summary=judged_summary,
+    samples="prompts",
+    refreshes=("sample",),
+    estimate="training.estimate.seconds:judgements",
+)
+PAIRS = StageSpec(
+    kind="pairs",
+    title="Pairs",
+    unit="pairs",
+    queue="light",
+    applies=_makes_pairs,
+    job="training.jobs.gather:make_pairs",
+    result=PairsResult,
+    summary=_pairs,
+    samples="prompts",
+    refreshes=("sample",),
+)
+REVIEW = StageSpec(
+    kind="review",
+    title="Review",
+    unit="pairs",
+    queue="light",
+    applies=_makes_pairs,
+    skipped=lambda config, _: not config.review.enabled,
+    job=None,
+    samples="prompts",
+)

@@ -1,0 +1,111 @@
+"""The stages of iteration 0 that make the rows which teach M1 to judge (Self-Rewarding LM, section 3.1.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.config import RunConfig
+from training.plan.gathering import judged_summary
+from training.plan.spec import Figures, Finished, Judged, LiveFigures, LiveJudged, StageSpec, Words
+from training.plan.training import TrainingProgress, TrainingResult, training_summary
+
+
+def _teaches_judging(config: RunConfig, iteration: int) -> bool:
+    return iteration == 0 and config.eft.enabled
+
+
+class RankedPromptsResult(Figures):
+    """How many prompts have ranked responses, and how many of them the IFT data sets hold too."""
+
+    dataset: str = ""
+    ranked: int = 0
+    overlapping: int = 0
+
+
+class RankedJudgementsResult(Judged):
+    """Who judged the ranked responses, and how."""
+
+    judge: str = ""
+
+
+class EFTSelection(Figures):
+    """How many replies became rows, step by step; see :func:`training.domain.eft.select_eft`."""
+
+    asked: int = 0
+    parsed: int = 0
+    prompts: int = 0
+    agreeing_prompts: int = 0
+    agreeing: int = 0
+    common_score: float | None = None
+    thinned: int = 0
+    train: int = 0
+    eval: int = 0
+
+
+class EFTResult(Figures):
+    """The selection, and how well the model before EFT orders the held-out ranked responses."""
+
+    selection: EFTSelection | None = None
+    ranking: dict[str, Any] = {}  #: figures of :mod:`training.domain.ranking`
+
+
+class EFTProgress(LiveFigures):
+    """The selection, also where no row is left to train on."""
+
+    selection: EFTSelection | None = None
+
+
+def _eft(result: EFTResult, stage: Finished, words: Words) -> tuple[str, str]:
+    if result.selection is None:
+        return words.number(stage.done), ""
+    return f"{words.number(result.selection.train)} rows", f"and {words.number(result.selection.eval)} held out"
+
+
+IFT = StageSpec(
+    kind="ift",
+    title="Instruction tuning",
+    unit="steps",
+    queue="training",
+    applies=_teaches_judging,
+    job="training.jobs.eft:fine_tune_on_ift",
+    result=TrainingResult,
+    progress=TrainingProgress,
+    summary=training_summary,
+    estimate="training.estimate.seconds:instruction_tuning",
+)
+RANKED_PROMPTS = StageSpec(
+    kind="ranked_prompts",
+    title="Ranked prompts",
+    unit="prompts",
+    queue="light",
+    applies=_teaches_judging,
+    job="training.jobs.eft:choose_ranked",
+    result=RankedPromptsResult,
+    samples="prompts",
+)
+RANKED_JUDGEMENTS = StageSpec(
+    kind="ranked_judgements",
+    title="Ranked judgements",
+    unit="judgements",
+    queue="generation",
+    applies=_teaches_judging,
+    job="training.jobs.eft:judge_ranked",
+    result=RankedJudgementsResult,
+    progress=LiveJudged,
+    summary=judged_summary,
+    samples="prompts",
+    refreshes=("sample",),
+    estimate="training.estimate.seconds:ranked_judgements",
+)
+EFT = StageSpec(
+    kind="eft",
+    title="Judging rows",
+    unit="rows",
+    queue="light",
+    applies=_teaches_judging,
+    job="training.jobs.eft:build_rows",
+    result=EFTResult,
+    progress=EFTProgress,
+    summary=_eft,
+    samples="prompts",
+)

@@ -1,0 +1,156 @@
+"""The stages that freeze a training set, train on it, and evaluate the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.config import RunConfig
+from training.plan.spec import Figures, Finished, LiveFigures, StageSpec, WithHealth, Words
+
+
+def _makes_m1_from_m0(config: RunConfig, iteration: int) -> bool:
+    return iteration == 0
+
+
+def _trains_on_pairs(config: RunConfig, iteration: int) -> bool:
+    return iteration > 0
+
+
+def _no_fine_tuning(config: RunConfig, iteration: int) -> bool:
+    return iteration == 0 and not config.sft.enabled
+
+
+class DatasetResult(Figures):
+    """The frozen training set, and the pairs that are not in it."""
+
+    hash: str = ""
+    rows: int | None = None
+    held_out: int = 0
+    left_out: int = 0
+
+
+class TrainingResult(Figures):
+    """A training that came to its end."""
+
+    steps: int | None = None
+    seconds: float | None = None
+    loss: float | None = None
+
+
+class PreferenceResult(TrainingResult):
+    """The same, with the λ that was chosen where the config lets it be chosen."""
+
+    lam: float | None = None
+
+
+class TrainingProgress(LiveFigures):
+    """The newest point of the curves."""
+
+    loss: float | None = None
+    accuracy: float | None = None
+    margin: float | None = None
+    series: str = ""  #: which of several trainings of the stage
+
+
+class LambdaTrial(Figures):
+    """A whole training with one λ, and how its model orders the held-out pairs."""
+
+    lam: float
+    steps: int = 0
+    loss: float | None = None
+    seconds: float = 0.0
+    tokens: int = 0
+    notes: tuple[str, ...] = ()
+    last: dict[str, Any] = {}  #: the newest point of the curves
+    pairs: int = 0
+    accuracy: float = 0.0
+    margin: float = 0.0
+
+
+class StepComparing(Figures):
+    """The step whose model early stopping looks at, and how far that is. ``against`` is empty while it answers."""
+
+    step: int
+    against: int | None = None
+    done: int = 0
+    total: int = 0
+
+
+class PreferenceProgress(TrainingProgress):
+    """The same, with the trials of λ and the checks of early stopping so far. A trial in it is not trained again."""
+
+    trials: tuple[LambdaTrial, ...] = ()
+    comparing: StepComparing | None = None
+    steps_checked: int | None = None
+
+
+class EvaluationResult(WithHealth):
+    """The checkpoint's metrics, and the health of the judges that took part."""
+
+    metrics: dict[str, Any] = {}
+
+
+def _dataset(result: DatasetResult, stage: Finished, words: Words) -> tuple[str, str]:
+    rows = stage.done if result.rows is None else result.rows
+    return f"{words.number(rows)} rows", words.short_hash(result.hash) if result.hash else ""
+
+
+def training_summary(result: TrainingResult, stage: Finished, words: Words) -> tuple[str, str]:
+    """The steps, of which early stopping may have made more than it published, and the loss."""
+    steps = stage.done if result.steps is None else result.steps
+    return f"{words.number(steps)} steps", f"loss {words.number(result.loss)}" if result.loss is not None else ""
+
+
+def _evaluation(result: EvaluationResult, stage: Finished, words: Words) -> tuple[str, str]:
+    return stage.model or "measured", words.headline(result.metrics)
+
+
+DATASET = StageSpec(
+    kind="dataset",
+    title="Dataset",
+    unit="rows",
+    queue="light",
+    skipped=_no_fine_tuning,
+    job="training.jobs.train:freeze_dataset",
+    result=DatasetResult,
+    summary=_dataset,
+    samples="snapshot",
+)
+SFT = StageSpec(
+    kind="sft",
+    title="Fine-tuning",
+    unit="steps",
+    queue="training",
+    applies=_makes_m1_from_m0,
+    skipped=_no_fine_tuning,
+    job="training.jobs.train:fine_tune",
+    result=TrainingResult,
+    progress=TrainingProgress,
+    summary=training_summary,
+    estimate="training.estimate.seconds:fine_tuning",
+)
+TRAINING = StageSpec(
+    kind="training",
+    title="Training",
+    unit="steps",
+    queue="training",
+    applies=_trains_on_pairs,
+    job="training.jobs.train:train_on_preferences",
+    result=PreferenceResult,
+    progress=PreferenceProgress,
+    summary=training_summary,
+    refreshes=("choices",),
+    estimate="training.estimate.seconds:preference_training",
+)
+EVALUATION = StageSpec(
+    kind="evaluation",
+    title="Evaluation",
+    unit="rows",
+    queue="generation",
+    skipped=lambda config, _: not config.evaluation.enabled,
+    job="training.jobs.evaluate:evaluate",
+    result=EvaluationResult,
+    summary=_evaluation,
+    samples="comparisons",
+    estimate="training.estimate.seconds:evaluation",
+)
