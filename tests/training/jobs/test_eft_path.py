@@ -155,7 +155,7 @@ def test_the_students_own_judgements_become_rows_that_train_m1_and_m1_is_measure
 
     def kill_m1(self: progress.Progress) -> None:
         judged = Judgement.objects.filter(iteration__run=killed, judge__startswith="M1 on rankings").count()
-        if self.unit == "rows" and judged >= 2:
+        if self.attempt.stage.kind == "evaluation" and judged >= 2:
             kill_9()
         after_save(self)
 

@@ -82,7 +82,7 @@ def stop_at(way: str, kept: int) -> Callable[[progress.Progress], None]:
     """A hook after each save that ends the work, in this way, once so many prompts are there."""
 
     def hook(self: progress.Progress) -> None:
-        if self.unit == "prompts" and self.done >= kept:
+        if self.attempt.stage.kind == "prompts" and self.done >= kept:
             if way == "kill":
                 kill_9()
             self.heartbeat.command = "pause"
