@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -176,10 +176,10 @@ def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_come
     ]
     assert told[-1]["done"] >= 8
     assert told[-1]["total"] == rows
-    assert (told[-1]["rate"], told[-1]["detail"]["in_flight"]) == (None, 0)
+    assert (told[-1]["rate"], told[-1]["progress"]["in_flight"]) == (None, 0)
     assert stage_of(run, kind).done == rows
 
-    monkeypatch.setattr(gather, "_AHEAD", {})
+    monkeypatch.setattr(gather, "TeacherMeanwhile", lambda job: nullcontext())
     after = drive(start(paradigm=paradigm))
     assert not TeacherCall.objects.filter(run=after, attempt__stage__kind="responses").exists()
     assert rows_of(run) == rows_of(after)
