@@ -30,7 +30,7 @@ TESTS = [
         [
             PYTHON,
             "-m",
-            "tests.postgres",
+            "tests.support.postgres",
             *PYTEST,
             *ON_EVERY_CORE,
             "-m",

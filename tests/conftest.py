@@ -2,7 +2,7 @@
 
 Set before Django loads, so this file and not pyproject.toml names the settings module:
 
-- ``PLUMBLINE_TEST_DATABASE_URL`` runs the database tests on PostgreSQL (``python -m tests.postgres`` starts one).
+- ``PLUMBLINE_TEST_DATABASE_URL`` runs the database tests on PostgreSQL (``tests.support.postgres`` starts one).
 - ``PLUMBLINE_TEST_DATA`` and ``PLUMBLINE_TEST_MODELS`` name folders with real data and a real model.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.paths import ROOT
 
 # Short, because a Unix socket's path may have 107 characters at most.
 HOME = Path(tempfile.mkdtemp(prefix="plumbline-"))

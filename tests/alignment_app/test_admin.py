@@ -18,7 +18,7 @@ from django.urls import reverse
 from alignment_app.admin.base import MOST_COUNTED, QuickPaginator
 from alignment_app.models import Dataset, Export, Judgement, Prompt, Response, Run
 from alignment_app.services.imports import import_rows
-from tests.alignment_app.doors import person
+from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
 MODELS = list(apps.get_app_config("alignment_app").get_models())

@@ -26,7 +26,8 @@ from alignment_app.models import (
 )
 from alignment_app.services import events, uploads
 from alignment_app.services.imports import import_rows
-from tests.alignment_app.doors import person, small_config
+from tests.support.launchable import small_config
+from tests.support.people import person
 from training.config import RunConfig
 from training.evaluation.registry import metrics
 

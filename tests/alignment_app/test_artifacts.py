@@ -7,14 +7,14 @@ from django.conf import settings
 
 from alignment_app.models import Dataset, DatasetSnapshot, IterationPrompt, Prompt, Run
 from alignment_app.services import artifacts, rows, runs, stages
-from tests.alignment_app.test_stage_life import claim, config
-from tests.alignment_app.test_stage_life import run as run
+from tests.support.stages import claim, launch_queued, queued_config
 from training.domain.rows import PromptDraft
 
 pytestmark = pytest.mark.django_db
 
 
-def test_a_run_that_wrote_its_own_prompts_can_be_removed(run: Run) -> None:
+def test_a_run_that_wrote_its_own_prompts_can_be_removed() -> None:
+    run = launch_queued()
     attempt = claim(run)
     iteration = run.iterations.get(number=1)
     rows.save_generated_prompts(attempt, iteration, [PromptDraft("Name a fish that swims upstream.")])
@@ -28,7 +28,7 @@ def test_a_run_that_wrote_its_own_prompts_can_be_removed(run: Run) -> None:
 
 def test_an_empty_training_set_is_not_frozen_so_that_a_later_try_can_hold_rows() -> None:
     Dataset.objects.create(name="pairs", kind=Dataset.Kind.PREFERENCES)
-    run = runs.launch(config(pairs={"from_dataset": "pairs"}))
+    run = runs.launch(queued_config(pairs={"from_dataset": "pairs"}))
     stages.finish(claim(run))
     attempt = claim(run)
     iteration = run.iterations.get(number=1)

@@ -19,7 +19,7 @@ from rq import Queue
 from alignment_app.models import Checkpoint, ProviderKey, Run
 from alignment_app.services import chat, keys, queues
 from alignment_app.services.chat import Answer
-from tests.alignment_app.stories import config
+from tests.support.stories import config
 
 AsRole = Callable[[str], Client]
 

@@ -19,7 +19,7 @@ from alignment_app.pages import checkpoints as selectors
 from alignment_app.pages.figures import figures
 from alignment_app.pages.lineage import lineage
 from alignment_app.services import events
-from tests.alignment_app.stories import Story
+from tests.support.stories import Story
 from training.domain.training_metrics import TRAINING_METRICS
 from training.evaluation.ranking_agreement import RankingAgreement
 from training.evaluation.registry import evaluation_metrics, metric

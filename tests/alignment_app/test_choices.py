@@ -11,7 +11,8 @@ from django.urls import reverse
 from alignment_app.models import Checkpoint, Iteration, Prompt, Response, Stage, StepCheck, StepComparison
 from alignment_app.selectors.curves import curves
 from alignment_app.services import events
-from tests.alignment_app.stories import Story, person
+from tests.support.people import person
+from tests.support.stories import Story
 
 pytestmark = pytest.mark.django_db
 

@@ -21,8 +21,9 @@ from alignment_app.management.base import Error
 from alignment_app.management.commands import launch
 from alignment_app.models import Dataset, Export, Prompt, Run
 from alignment_app.services import runs
-from tests.alignment_app.doors import person, small_config
-from tests.conftest import ROOT
+from tests.support.launchable import small_config
+from tests.support.paths import ROOT
+from tests.support.people import person
 from training.config import RunConfig
 
 pytestmark = pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.urls import reverse
 from alignment_app.models import Checkpoint, Judgement, Prompt, Run
 from alignment_app.pages import compare as selectors
 from alignment_app.pages.checkpoints import answers_of
-from tests.alignment_app.stories import Story
+from tests.support.stories import Story
 
 pytestmark = pytest.mark.django_db
 

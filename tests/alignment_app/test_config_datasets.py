@@ -10,7 +10,7 @@ from alignment_app.forms import LaunchForm
 from alignment_app.models import Dataset, Run
 from alignment_app.pages.launching import DatasetChoice
 from alignment_app.services import runs
-from tests.alignment_app import stories
+from tests.support import stories
 from training.config import ConfigError, RunConfig, dataset_fields, dataset_names, datasets
 from training.domain.importing import KINDS
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from alignment_app.models import Dataset, Export, Judgement, Prompt
 from alignment_app.services.imports import import_rows
-from tests.alignment_app.doors import person
+from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
 SCORED = {

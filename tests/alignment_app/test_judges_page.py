@@ -16,8 +16,8 @@ from alignment_app.services import chat, runs
 from alignment_app.services import judges as services
 from alignment_app.services.chat import Answer
 from alignment_app.services.rows import content_hash
-from tests.alignment_app.stories import Story, config
-from tests.little import make_datasets
+from tests.support.datasets import make_datasets
+from tests.support.stories import Story, config
 from training import judges
 from training.config import ConfigError, RunConfig
 

@@ -12,8 +12,7 @@ from django.urls import reverse
 
 from alignment_app.models import ProviderKey, Run
 from alignment_app.services import keys, queues
-from tests.alignment_app.doors import small_config
-from tests.bad_input.test_launch_form import sent_form
+from tests.support.launchable import sent_form, small_config
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,8 @@ from django.urls import reverse
 from alignment_app.forms import LaunchForm
 from alignment_app.models import Dataset, Run
 from alignment_app.pages import launching
-from tests.alignment_app.stories import Story, config, data_sets, person
+from tests.support.people import person
+from tests.support.stories import Story, config, data_sets
 from training.config import RunConfig, preset_data, preset_names, with_overrides
 
 CHANGES: tuple[dict[str, Any], ...] = (
@@ -124,7 +125,7 @@ def test_a_form_launches_a_run_and_leads_to_its_page(lead: Client) -> None:
     assert response.headers["Location"] == reverse("run", args=[run.pk])
     assert RunConfig.parse(run.config) == config(name="from the form")
     assert run.created_by is not None
-    assert run.created_by.get_username() == "lea"
+    assert run.created_by.get_username() == "lead"
 
 
 @pytest.mark.django_db

@@ -18,7 +18,7 @@ from rest_framework.authtoken.models import Token
 
 from alignment_app.models import Run
 from alignment_app.services.imports import import_rows
-from tests.alignment_app.stories import person
+from tests.support.people import person
 from training.config import RunConfig, preset_data, with_overrides
 
 PRESET = "smollm2-135m-first-run"

@@ -13,7 +13,8 @@ from django.urls import reverse
 from alignment_app.models import IterationPrompt, Judgement, Prompt, Response, Run, RunEvent, Stage
 from alignment_app.selectors import curves, samples
 from alignment_app.services import events
-from tests.alignment_app.stories import Story, person
+from tests.support.people import person
+from tests.support.stories import Story
 from training.config import RunConfig
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Run
-from tests.alignment_app.stories import Story, person
+from tests.support.people import person
+from tests.support.stories import Story
 
 pytestmark = pytest.mark.django_db
 

@@ -10,45 +10,16 @@ from django.utils import timezone
 from alignment_app.models import Dataset, Prompt, Response, Run, RunEvent, Stage, StageAttempt
 from alignment_app.services import rows, runs, stages
 from alignment_app.services.errors import LeaseLost, Refused
-from training.config import ConfigError, RunConfig
+from tests.support.stages import claim, launch_queued, queued_config
+from training.config import ConfigError
 from training.domain.rows import ResponseDraft
 
 pytestmark = pytest.mark.django_db
 
 
-def config(**changes: object) -> RunConfig:
-    data = {
-        "name": "A run",
-        "paradigm": "self_reward",
-        "iterations": 1,
-        "student": {"model": "some/model"},
-        "sft": {"enabled": False},
-        "prompts": {"dataset": "questions", "count": 2},
-        "evaluation": {"enabled": False},
-    }
-    return RunConfig.parse({**data, **changes})
-
-
 @pytest.fixture
 def run() -> Run:
-    dataset = Dataset.objects.create(name="questions", kind=Dataset.Kind.PROMPTS)
-    for position, text in enumerate(("What is two plus two?", "Name a bird.")):
-        messages = [{"role": "user", "content": text}]
-        Prompt.objects.create(
-            dataset=dataset,
-            source=Prompt.Source.SEED,
-            messages=messages,
-            text=text,
-            position=position,
-            content_hash=rows.content_hash(messages),
-        )
-    return runs.launch(config())
-
-
-def claim(run: Run, queue: str = "light") -> StageAttempt:
-    attempt = stages.claim(run.pk, queue, worker="w", host="h", pid=1)
-    assert attempt is not None
-    return attempt
+    return launch_queued()
 
 
 def expire(attempt: StageAttempt) -> None:
@@ -70,7 +41,7 @@ def test_a_launched_run_queues_its_first_stage_and_leaves_out_what_the_config_le
 
 def test_a_run_that_names_a_missing_data_set_is_not_recorded_at_all() -> None:
     with pytest.raises(ConfigError) as problem:
-        runs.launch(config())
+        runs.launch(queued_config())
     assert problem.value.problems == [("prompts.dataset", "there is no data set named 'questions'; import it first")]
     assert not Run.objects.exists()
 
@@ -228,7 +199,7 @@ def test_a_removed_run_leaves_no_rows_behind(run: Run) -> None:
 
 def test_a_run_that_waits_for_review_trains_when_it_is_let_through() -> None:
     Dataset.objects.create(name="pairs", kind=Dataset.Kind.PREFERENCES)
-    run = runs.launch(config(pairs={"from_dataset": "pairs"}, review={"enabled": True}))
+    run = runs.launch(queued_config(pairs={"from_dataset": "pairs"}, review={"enabled": True}))
     stages.finish(claim(run))
     assert status_of(run) == Run.Status.WAITING
     runs.cancel(run)

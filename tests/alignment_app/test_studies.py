@@ -18,9 +18,10 @@ from alignment_app.models import Run, Study
 from alignment_app.pages import studies as selectors
 from alignment_app.services import runs, studies
 from alignment_app.services.errors import Refused
-from tests.alignment_app.stories import Story, config, data_sets, person
-from tests.little_runs import drive, pairs_config
-from tests.little_student import save_little_student
+from tests.support.people import person
+from tests.support.runs import drive, pairs_config
+from tests.support.stories import Story, config, data_sets
+from tests.support.students import save_little_student
 from training.config import ConfigError
 
 pytestmark = pytest.mark.django_db

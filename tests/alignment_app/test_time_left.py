@@ -7,7 +7,7 @@ import pytest
 from alignment_app.models import Run, Stage
 from alignment_app.pages.time_left import TimeLeft, time_left
 from alignment_app.selectors.runs import stages_of
-from tests.alignment_app.stories import Story
+from tests.support.stories import Story
 
 pytestmark = pytest.mark.django_db
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def config(tmp_path: Path) -> dict[str, Any]:
-    from tests.alignment_app.doors import small_config
+    from tests.support.launchable import small_config
 
     return small_config(tmp_path)
 
@@ -35,7 +35,7 @@ def nothing_made(config: dict[str, Any]) -> Iterator[None]:
 def lead() -> Client:
     from django.test import Client
 
-    from tests.alignment_app.doors import person
+    from tests.support.people import person
 
     client = Client()
     client.force_login(person("lead"))
@@ -47,7 +47,7 @@ def api() -> APIClient:
     from rest_framework.authtoken.models import Token
     from rest_framework.test import APIClient
 
-    from tests.alignment_app.doors import person
+    from tests.support.people import person
 
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=person('admin')).key}")

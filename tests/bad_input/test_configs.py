@@ -13,7 +13,7 @@ from django.core.management.base import CommandError
 from rest_framework.test import APIClient
 
 from alignment_app.services.configs import build_config
-from tests.bad_input.documents import DOCUMENTS
+from tests.support.documents import DOCUMENTS
 from training.config import ConfigError
 
 pytestmark = pytest.mark.django_db

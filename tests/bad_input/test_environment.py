@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignment_app import env
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.django_db
 

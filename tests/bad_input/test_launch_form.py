@@ -9,11 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.forms import LaunchForm
 from alignment_app.models import Run
-from alignment_app.pages.launching import dataset_choices
-from tests.bad_input.documents import DOCUMENTS
-from training.config import RunConfig
+from tests.support.documents import DOCUMENTS
+from tests.support.launchable import sent_form
 
 pytestmark = pytest.mark.django_db
 NUL = "\x00"
@@ -34,14 +32,6 @@ TYPED = {
     "YAML in a number": {"iterations": "[1, 2]"},
     "an unknown preset and clone": {"name": "", "preset": "../../etc/passwd", "clone": "9" * 30},
 }
-
-
-def sent_form(config: dict[str, Any]) -> dict[str, Any]:
-    """The launch form of a config, as a browser sends it."""
-    form = LaunchForm.from_data(RunConfig.parse(config).to_dict(), dataset_choices())
-    sent = {item.path: item.value for item in form.fields if item.kind != "switch"}
-    switches = {item.path: "on" for item in form.fields if item.kind == "switch" and item.value}
-    return sent | switches | {"preset": "", "clone": ""}
 
 
 @pytest.mark.parametrize("name", TYPED)

@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.kill_nine import compare, counts, rows_of
+from tests.benchmarks.rows import compare, counts, rows_of
 from tests.benchmarks.sockets import setup
 
 ENGINES = ("transformers", "checkpoint", "oracle", "openai_compatible", "gemini", "vllm")
@@ -56,8 +56,8 @@ def main() -> int:
         setup()
         from alignment_app.processes.supervisor import prepare_database
         from alignment_app.processes.valkey import EmbeddedValkey
-        from tests.little import make_datasets
-        from tests.little_student import save_little_student
+        from tests.support.datasets import make_datasets
+        from tests.support.students import save_little_student
 
         prepare_database()
         valkey = EmbeddedValkey(Path(folder))
@@ -129,7 +129,7 @@ def config_of(kind: str, student: str, address: str, options: argparse.Namespace
 
 def server() -> AbstractContextManager[str]:
     """A provider in a process of its own; what it says follows from the text and the seed alone."""
-    from tests.providers import Answer, candidate, chat, serving_apart
+    from tests.support.providers import Answer, candidate, chat, serving_apart
 
     def answer(text: str, number: int, body: dict[str, Any]) -> Answer:
         seed = body.get("seed") or body.get("generationConfig", {}).get("seed")

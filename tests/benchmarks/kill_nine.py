@@ -14,16 +14,12 @@ The student is an untrained model of some ten thousand parameters; the oracle is
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +27,9 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.sockets import COOKIE, ROOT, make_session, setup
+from tests.benchmarks.rows import compare, counts, rows_of
+from tests.benchmarks.sockets import make_session, setup
+from tests.benchmarks.system import System, is_alive
 
 TARGETS = ("horse", "worker", "web", "valkey", "up", "stale")
 TRUE_WITHIN_SECONDS = 60.0
@@ -70,8 +68,8 @@ def main() -> int:
 
 def make_world(home: Path, *, small: bool) -> dict[str, Any]:
     """Data sets and a student; returns the config of the run: a minute of work on two cores, or seconds."""
-    from tests.little import make_datasets
-    from tests.little_student import save_little_student
+    from tests.support.datasets import make_datasets
+    from tests.support.students import save_little_student
 
     train, held_out, seed = (12, 4, 24) if small else (60, 20, 160)
     make_datasets(train=train, held_out=held_out, seed=seed)
@@ -99,7 +97,7 @@ def make_world(home: Path, *, small: bool) -> dict[str, Any]:
 def teaching_itself() -> dict[str, Any]:
     """What makes it a run whose rows come of EFT and self-instruct; a model behind a server here writes all of them."""
     from alignment_app.services.imports import import_rows
-    from tests.writer import SEEDS, serve_writer
+    from tests.support.writer import SEEDS, serve_writer
 
     import_rows("seed tasks", "prompts", [{"prompt": text} for text in SEEDS])
     texts = ("It is so.", "It may be so.", "It is not so.")
@@ -116,82 +114,6 @@ def teaching_itself() -> dict[str, Any]:
         "eft": {"enabled": True, "dataset": "ranked", "k": 2},
         "prompts": {"source": "self_instruct", "dataset": "seed tasks", "count": 60},
     }
-
-
-class System:
-    """``manage.py up`` on a data folder, and its pages as an admin sees them."""
-
-    def __init__(self, home: Path, session: str, *, workers: int) -> None:
-        self.home = home
-        self.session = session
-        self.workers = workers
-        self.port = 0
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Returns when the web process answers."""
-        with (self.home / "up.log").open("ab") as log:
-            command = [sys.executable, "manage.py", "up", f"--port={self.port}", f"--workers={self.workers}"]
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise SystemExit(f"up did not start:\n{(self.home / 'up.log').read_text()}")
-            if self._find_port() and self.get("/runs/1/events/") is not None:
-                return
-            time.sleep(0.2)
-        raise SystemExit("up did not answer within two minutes")
-
-    def _find_port(self) -> bool:
-        from alignment_app.processes.lock import holder
-
-        facts = holder(self.home)
-        if self.process is None or facts.get("pid") != self.process.pid or "url" not in facts:
-            return False
-        self.port = int(facts["url"].rsplit(":", 1)[1].strip("/"))
-        return True
-
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            family = psutil.Process(self.process.pid).children(recursive=True)
-            self.process.terminate()
-            self.process.wait(60)
-            left = [process for process in family if process.is_running()]
-            if left:
-                print(f"left running after a stop: {left}", file=sys.stderr)
-
-    def get(self, path: str) -> dict[str, Any] | None:
-        """What the web process answers within three seconds (404 counts as an empty answer), or ``None``."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", headers={"Cookie": f"{COOKIE}={self.session}"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=3) as answer:
-                return dict(json.load(answer))
-        except urllib.error.HTTPError as error:
-            return {} if error.code == 404 else None
-        except (OSError, ValueError):
-            return None
-
-    def pid_of(self, target: str, run_id: int) -> int | None:
-        """The process to kill, or ``None`` where there is none at this moment."""
-        assert self.process
-        if target == "up":
-            return self.process.pid
-        if target in ("horse", "stale"):
-            from alignment_app.models import StageAttempt
-
-            at_work = StageAttempt.objects.filter(outcome="open", stage__iteration__run=run_id)
-            return at_work.values_list("pid", flat=True).first()
-        marks = {"worker": "light,generation", "web": "alignment_app.processes.web", "valkey": "valkey-server"}
-        for child in psutil.Process(self.process.pid).children():
-            try:
-                if marks[target] in " ".join(child.cmdline()):
-                    return child.pid
-            except psutil.Error:
-                continue
-        return None
 
 
 @dataclass
@@ -356,12 +278,6 @@ def outlive_its_lease(page: Followed, pid: int, stage: str, at: float) -> Kill:
     return Kill(stage, round(untrue, 1), round(back, 1), 0)
 
 
-def is_alive(pid: int) -> bool:
-    from alignment_app.services import reaping
-
-    return reaping.is_alive(pid)
-
-
 def children_end(system: System) -> None:
     """After the supervisor was killed, nothing of it may live on."""
     marks = ("alignment_app.processes.web", "manage.py worker", "manage.py tend", f"{system.home}/valkey.sock")
@@ -397,75 +313,6 @@ def resume_if_needed(page: Followed) -> int:
     runs.resume(Run.objects.get(pk=page.run_id))
     page.look()
     return 1
-
-
-def rows_of(run_id: int) -> dict[str, list[Any]]:
-    """Everything that a run made, as what it says: no record ids, no times."""
-    from alignment_app.models import (
-        Checkpoint,
-        DatasetSnapshot,
-        IterationPrompt,
-        Judgement,
-        PreferencePair,
-        RejectedPrompt,
-        Response,
-        Stage,
-    )
-
-    def rows(queryset: Any, *fields: str) -> list[Any]:
-        return sorted((json.dumps(row, sort_keys=True, default=str) for row in queryset.values_list(*fields)), key=str)
-
-    mine = {"iteration__run": run_id}
-    made_by = ("response__prompt__text", "response__purpose", "response__index", "response__iteration__number")
-    return {
-        "prompts": rows(
-            IterationPrompt.objects.filter(**mine), "iteration__number", "role", "position", "prompt__text", "outcome"
-        ),
-        "removed prompts": rows(
-            RejectedPrompt.objects.filter(**mine), "round", "place", "text", "reason", "detail", "rouge_l"
-        ),
-        "rows of the run": rows(
-            Response.objects.filter(prompt__dataset__run=run_id, iteration__isnull=True),
-            "prompt__position", "prompt__text", "text",
-        ),
-        "responses": rows(
-            Response.objects.filter(**mine),
-            "iteration__number", "prompt__text", "purpose", "source", "checkpoint__number", "index", "text", "seed",
-        ),
-        "judgements": rows(
-            Judgement.objects.filter(**mine),
-            "iteration__number", "source", *made_by, "response__text", "samples", "score",
-        ),
-        "pairs": rows(
-            PreferencePair.objects.filter(**mine),
-            "iteration__number", "prompt__text", "chosen__text", "rejected__text", "margin", "origin", "state",
-        ),
-        "snapshots": rows(DatasetSnapshot.objects.filter(**mine), "iteration__number", "content_hash", "row_count"),
-        "checkpoints": rows(Checkpoint.objects.filter(run=run_id), "number", "kind", "parent__number"),
-        "weights": sorted(
-            f"M{checkpoint.number} {file['name']} {file['sha256']}"
-            for checkpoint in Checkpoint.objects.filter(run=run_id)
-            for file in checkpoint.files
-            if file["name"].endswith(".safetensors")
-        ),
-        "stages": rows(Stage.objects.filter(**mine), "iteration__number", "kind", "status", "done", "total"),
-    }  # fmt: skip
-
-
-def counts(rows: dict[str, list[Any]]) -> str:
-    return ", ".join(f"{len(found)} {name}" for name, found in rows.items())
-
-
-def compare(wanted: dict[str, list[Any]], found: dict[str, list[Any]]) -> list[str]:
-    """What differs, in words; nothing where the two runs hold the same."""
-    lines = []
-    for name, rows in wanted.items():
-        lost = [row for row in rows if row not in found[name]]
-        extra = [row for row in found[name] if row not in rows]
-        if len(rows) != len(found[name]) or lost or extra:
-            example = f"; for example {str((lost or extra)[0])[:300]}" if lost or extra else ""
-            lines.append(f"{name}: {len(rows)} wanted, {len(found[name])} found, {len(lost)} differ{example}")
-    return lines
 
 
 def report(target: str, kills: list[Kill], runs: int, differences: list[str]) -> str:

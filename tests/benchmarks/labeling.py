@@ -55,7 +55,7 @@ def _apart(size: int, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         environment = os.environ | {"PLUMBLINE_HOME": folder, "LOG_LEVEL": "ERROR"}
         if options.postgres:
-            from tests.postgres import temporary_postgres
+            from tests.support.postgres import temporary_postgres
 
             with temporary_postgres() as url:
                 return _run(command, environment | {"DATABASE_URL": url})

@@ -56,8 +56,8 @@ def main() -> int:
         os.environ.update(GEMINI_API_KEY="no-secret-at-all", GOOGLE_GEMINI_BASE_URL=address)
         from google import genai  # noqa: F401  (imported once, as by a worker)
 
-        from tests.little import make_datasets
-        from tests.little_student import save_little_student
+        from tests.support.datasets import make_datasets
+        from tests.support.students import save_little_student
         from training.jobs import gather
 
         make_datasets(train=options.prompts)
@@ -122,7 +122,7 @@ def go_through(config: dict[str, Any]) -> Pass:
 
 def server(delay: float) -> AbstractContextManager[str]:
     """A provider in a process of its own; what it says follows from the seed alone."""
-    from tests.providers import Answer, candidate, serving_apart
+    from tests.support.providers import Answer, candidate, serving_apart
 
     def answer(text: str, number: int, body: dict[str, Any]) -> Answer:
         time.sleep(delay)

@@ -25,7 +25,8 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import ROOT, Site, chromium, find_browser, log_in, new_context, plumbline
+from tests.support.browser import Site, chromium, find_browser, log_in, new_context, plumbline
+from tests.support.paths import ROOT
 
 DATA = Path(os.environ.get("PLUMBLINE_TEST_DATA") or ROOT / ".." / "shared" / "data").resolve()
 MODEL = Path(os.environ.get("PLUMBLINE_TEST_MODELS") or ROOT / ".." / "shared" / "models").resolve() / "tiny-lm"

@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
 def prove(options: argparse.Namespace, folder: Path) -> int:
     """Run undisturbed, then disturbed until all kills have fallen; print what came of it."""
     if not options.model:
-        from tests.little_student import save_little_student
+        from tests.support.students import save_little_student
 
         options.model = str(folder / "model")
         saving = FORK.Process(target=save_little_student, args=(folder / "model",), kwargs={"width": 48})

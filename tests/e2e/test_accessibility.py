@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import ready
+from tests.support.browser import ready
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -39,7 +39,7 @@ def world(make: Callable[..., Queue], crew: list[User]) -> dict[str, Queue]:
     from alignment_app.models import Iteration
     from labeling.services import leases, reviews
     from labeling.services.answers import Answer
-    from tests.labeling.test_reviews import freeze
+    from tests.support.review import freeze
 
     pairs = make(items=4, overlap=2, name="Pairs of two people", with_scores=True)
     for place, person in enumerate(crew[1:]):

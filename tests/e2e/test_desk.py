@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import ITEMS, ready
+from tests.support.browser import ITEMS, ready
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Site, log_in, new_context, watch
-from tests.paid_teacher import Teacher
-from tests.providers import GEMINI_TROUBLES
+from tests.support.browser import Site, log_in, new_context, watch
+from tests.support.paid_teacher import Teacher
+from tests.support.providers import GEMINI_TROUBLES
 
 pytestmark = pytest.mark.e2e
 

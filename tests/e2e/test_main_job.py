@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import Site, log_in, new_context, watch
+from tests.support.browser import Site, log_in, new_context, watch
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Site, ready
+from tests.support.browser import Site, ready
 
 pytestmark = pytest.mark.e2e
 

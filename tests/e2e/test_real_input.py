@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Site
+from tests.support.browser import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import ROOT, Site, log_in, new_context, watch
+from tests.support.browser import Site, log_in, new_context, watch
+from tests.support.paths import ROOT
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT
 from training.miniature.world import families
 

@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lead(db: None) -> User:
-    from tests.labeling.stories import person
+    from tests.support.people import person
 
-    return person("lena", "lead")
+    return person("lead", "lena")
 
 
 @pytest.fixture
 def annotators(db: None) -> list[User]:
-    from tests.labeling.stories import person
+    from tests.support.people import person
 
-    return [person(name, "annotator") for name in ("ana", "ben", "cleo")]
+    return [person("annotator", name) for name in ("ana", "ben", "cleo")]
 
 
 @pytest.fixture
 def viewer(db: None) -> User:
-    from tests.labeling.stories import person
+    from tests.support.people import person
 
-    return person("vic", "viewer")
+    return person("viewer", "vic")
 
 
 @pytest.fixture
 def make_waiting_run(db: None) -> Callable[..., Iteration]:
-    from tests.labeling.stories import waiting_run
+    from tests.support.review import waiting_run
 
     return waiting_run
 

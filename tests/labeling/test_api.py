@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import queues
-from tests.labeling.test_leases import expire
+from tests.support.review import expire
 
 pytestmark = pytest.mark.django_db
 Make = Callable[..., Queue]

@@ -14,7 +14,7 @@ from labeling.pages import desk
 from labeling.selectors import quality
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
-from tests.labeling.test_leases import take
+from tests.support.review import take
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,7 @@ from labeling.selectors import calibration
 from labeling.selectors import corrections as correction_selectors
 from labeling.services import reviews
 from labeling.services.answers import Answer
-from tests.labeling.test_leases import take
+from tests.support.review import take
 from training.config import RunConfig
 
 pytestmark = pytest.mark.django_db

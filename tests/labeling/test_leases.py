@@ -9,7 +9,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -21,18 +20,9 @@ from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import leases, queues, reviews
 from labeling.services.answers import Answer
+from tests.support.review import expire, take
 
 Make = Callable[..., Queue]
-
-
-def expire(assignment: Assignment) -> None:
-    Assignment.objects.filter(pk=assignment.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-
-
-def take(queue: Queue, person: User, **more: Any) -> Assignment:
-    assignment = leases.next_task(queue, person, **more)
-    assert assignment is not None
-    return assignment
 
 
 def test_two_people_are_given_different_items(make: Make, annotators: list[User]) -> None:

@@ -14,7 +14,7 @@ from labeling.models import Queue, Review
 from labeling.selectors.over_time import over_time, trend
 from labeling.services import reviews
 from labeling.services.answers import Answer
-from tests.labeling.test_leases import take
+from tests.support.review import take
 
 Make = Callable[..., Queue]
 

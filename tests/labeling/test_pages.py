@@ -17,8 +17,7 @@ from labeling.pages.markdown import safe_html
 from labeling.selectors.corrections import Corrections, count, scores_of
 from labeling.services import corrections, queues, reviews
 from labeling.services.answers import Answer
-from tests.labeling.test_leases import take
-from tests.labeling.test_reviews import answer_of, score
+from tests.support.review import answer_of, score, take
 from training.domain.judging import parse_score, rationale
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from labeling.pages.preview import preview
 from labeling.selectors import corrections
 from labeling.services import leases, reviews
 from labeling.services.answers import Answer, read_answer
-from tests.labeling.test_leases import take
+from tests.support.review import take
 from training import judges
 from training.config import RunConfig
 

@@ -14,8 +14,7 @@ from alignment_app.models import Checkpoint, Dataset, Iteration, PreferencePair,
 from labeling.models import Queue
 from labeling.services import rerun, reviews
 from labeling.services.answers import Answer
-from tests.labeling.test_leases import take
-from tests.labeling.test_reviews import freeze
+from tests.support.review import freeze, take
 
 Make = Callable[..., Queue]
 

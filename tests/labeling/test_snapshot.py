@@ -22,7 +22,7 @@ from labeling.models import Queue, Review
 from labeling.pages.preview import preview
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
-from tests.labeling.test_leases import take
+from tests.support.review import take
 
 pytestmark = pytest.mark.django_db
 

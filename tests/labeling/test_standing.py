@@ -24,7 +24,7 @@ from labeling.pages.preview import preview
 from labeling.selectors import record
 from labeling.services import leases, queues, rerun, reviews
 from labeling.services.answers import Answer
-from tests.labeling.stories import person
+from tests.support.people import person
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ class Story:
         if by_lead:
             saved = reviews.adjudicate(task, answer, by=self.lead)
         else:
-            who = person(f"person {User.objects.count()}", "annotator")
+            who = person("annotator", f"person {User.objects.count()}")
             assert leases.take_place(task.pk)
             promised = preview(task, decision)
             saved = reviews.submit(leases._lease(task.pk, task.queue, who, task.queue.created_at), answer)
@@ -89,7 +89,7 @@ class Story:
 
     def score(self, task: Task, score: float) -> Review:
         task = Task.objects.select_related("queue", "prompt", "first").get(pk=task.pk)
-        who = person(f"person {User.objects.count()}", "annotator")
+        who = person("annotator", f"person {User.objects.count()}")
         assert leases.take_place(task.pk)
         promised = preview(task, "score", score)
         saved = reviews.submit(leases._lease(task.pk, task.queue, who, task.queue.created_at), Answer(score=score))
@@ -303,7 +303,7 @@ def test_people_who_decide_the_same_pairs_in_several_queues_at_once_leave_what_t
     made = [story.add_queue() for _ in decisions]
     if frozen:
         story.freeze()
-    crew = [person(f"racer {number}", "annotator") for number in range(len(decisions))]
+    crew = [person("annotator", f"racer {number}") for number in range(len(decisions))]
     barrier = threading.Barrier(len(crew))
     problems: list[BaseException] = []
 

@@ -16,8 +16,8 @@ from alignment_app.services import queues, reaping, stages
 from labeling.services import reviews
 from labeling.services.answers import Answer
 from labeling.services.queues import NewQueue, make_queue
-from tests.labeling import stories
-from tests.labeling.test_leases import take
+from tests.support.people import person
+from tests.support.review import take, waiting_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,10 +51,10 @@ def test_the_gauges_are_written_for_runs_that_work_on_this_machine_alone(valkey:
 
 
 def test_what_people_settled_reaches_the_waiting_run_at_the_next_tick_and_is_told_once(valkey: Any) -> None:
-    iteration = stories.waiting_run()
+    iteration = waiting_run()
     new = NewQueue("pairs", "pair", min_seconds=0.0)
-    queue = make_queue(new, by=stories.person("lena", "lead"), iteration=iteration)
-    reviews.submit(take(queue, stories.person("ana", "annotator")), Answer("flip"))
+    queue = make_queue(new, by=person("lead", "lena"), iteration=iteration)
+    reviews.submit(take(queue, person("annotator", "ana")), Answer("flip"))
     told = RunEvent.objects.filter(run=iteration.run_id, kind="stage", payload__done=1)
     assert not told.exists()
     Tender().tick()

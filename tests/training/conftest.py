@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.little_student import save_little_student
+from tests.support.students import save_little_student
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.little_student import save_little_student
+from tests.support.students import save_little_student
 from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
 
 pytestmark = [

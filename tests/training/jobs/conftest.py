@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.little_student import save_little_student
+from tests.support.students import save_little_student
 
 if TYPE_CHECKING:  # Django is set up only after this file is read
     from alignment_app.models import Dataset
@@ -22,6 +22,6 @@ def little_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def questions(db: None) -> dict[str, Dataset]:
     """Three small data sets: training prompts, held-out prompts, and prompt-response rows."""
-    from tests.little import make_datasets
+    from tests.support.datasets import make_datasets
 
     return make_datasets()

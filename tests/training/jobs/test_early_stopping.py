@@ -11,7 +11,7 @@ import pytest
 
 from alignment_app.models import Run, StepCheck, StepComparison
 from alignment_app.services import artifacts, progress, runs
-from tests.little_runs import drive, drive_until_killed, kill_9, launch, pairs_config
+from tests.support.runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import ConfigError, RunConfig
 from training.jobs import early_stopping
 from training.trainers.results import TrainResult

@@ -15,8 +15,8 @@ from alignment_app.models import IterationPrompt, Judgement, Response, Run
 from alignment_app.selectors import rankings
 from alignment_app.services import eft_rows, judges, progress, runs
 from alignment_app.services.imports import import_rows
-from tests.little import make_datasets
-from tests.little_runs import drive, drive_until_killed, kill_9
+from tests.support.datasets import make_datasets
+from tests.support.runs import drive, drive_until_killed, kill_9
 from training.config import RunConfig
 from training.domain.judges import Judge
 from training.domain.ranking import held_to_rankings

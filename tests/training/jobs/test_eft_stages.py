@@ -33,8 +33,8 @@ from alignment_app.models import (
 from alignment_app.selectors import rankings
 from alignment_app.services import eft_rows, progress, runs, stages
 from alignment_app.services.imports import import_rows
-from tests.little import make_datasets
-from tests.little_runs import drive, drive_until_killed, kill_9
+from tests.support.datasets import make_datasets
+from tests.support.runs import drive, drive_until_killed, kill_9
 from training import judges
 from training.config import ConfigError, RunConfig
 from training.domain.judging import parse_score

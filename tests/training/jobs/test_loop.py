@@ -10,8 +10,8 @@ import pytest
 
 from alignment_app.models import Checkpoint, Dataset, Judgement, PreferencePair, Response, Run, Stage
 from alignment_app.services import artifacts, runs
+from tests.support.runs import drive
 from training.config import RunConfig
-from training.jobs import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,12 +44,6 @@ def launch(little_student: Path, questions: dict[str, Dataset]) -> Launch:
         return run
 
     return go
-
-
-def drive(run: Run) -> None:
-    """What the workers of all queues would do, one after the other."""
-    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
-        work(run.pk, stage.queue)
 
 
 def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch) -> None:

@@ -15,9 +15,10 @@ from django.db import connection
 from alignment_app.models import Judgement, Response, Run, RunEvent, Stage, StageAttempt, TeacherCall
 from alignment_app.selectors.spending import costs
 from alignment_app.services import keys, runs, spending, stages
-from tests.little import make_datasets
-from tests.paid_teacher import Teacher, drive, paid_config, rows_of
-from tests.providers import Provider, Reply, as_json, candidate, chat
+from tests.support.datasets import make_datasets
+from tests.support.paid_teacher import Teacher, paid_config, rows_of
+from tests.support.providers import Provider, Reply, as_json, candidate, chat
+from tests.support.runs import drive
 from training.jobs import gather, work
 
 pytestmark = pytest.mark.django_db(transaction=True)

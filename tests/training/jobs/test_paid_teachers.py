@@ -28,9 +28,10 @@ from alignment_app.models import (
 from alignment_app.selectors.spending import costs
 from alignment_app.services import keys, people, runs, spending, stages
 from alignment_app.services.errors import Refused
-from tests.little import make_datasets
-from tests.paid_teacher import Teacher, drive, paid_config, rows_of
-from tests.providers import GEMINI_TROUBLES, Provider, Reply, as_json, candidate, chat
+from tests.support.datasets import make_datasets
+from tests.support.paid_teacher import Teacher, paid_config, rows_of
+from tests.support.providers import GEMINI_TROUBLES, Provider, Reply, as_json, candidate, chat
+from tests.support.runs import drive
 from training.config import ConfigError, RunConfig
 from training.domain.spending import Usage
 
@@ -73,10 +74,10 @@ def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_nev
     size = {} if paradigm == "teacher_reward" else {"prompts": {"dataset": "many", "count": 180}}
     if size:
         dataset = Dataset.objects.create(name="many", kind=Dataset.Kind.PROMPTS)
-        from tests.little import _prompt
+        from tests.support.datasets import add_prompt
 
         for position in range(180):
-            _prompt(dataset, position, f"Count to {position}.")
+            add_prompt(dataset, position, f"Count to {position}.")
         size["candidates"] = {"n": 1, "max_new_tokens": 6, "temperature": 1.0}
     calm = launch(paradigm=paradigm, **size)
     assert calm.status == Run.Status.FINISHED, calm.status_reason

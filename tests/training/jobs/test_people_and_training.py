@@ -18,10 +18,10 @@ from labeling.pages.preview import preview
 from labeling.selectors import calibration
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
-from tests.labeling.stories import person
-from tests.labeling.test_leases import take
-from tests.little import make_datasets
-from tests.training.jobs.test_loop import drive
+from tests.support.datasets import make_datasets
+from tests.support.people import person
+from tests.support.review import take
+from tests.support.runs import drive
 from training.config import RunConfig
 from training.jobs import work
 from training.plan import EVALUATION
@@ -36,12 +36,12 @@ def _no_memory_between_tests() -> None:
 
 @pytest.fixture
 def lead() -> User:
-    return person("lena", "lead")
+    return person("lead", "lena")
 
 
 @pytest.fixture
 def annotators() -> list[User]:
-    return [person(name, "annotator") for name in ("ana", "ben", "cleo")]
+    return [person("annotator", name) for name in ("ana", "ben", "cleo")]
 
 
 def launch(student: Path, **changes: Any) -> Run:

@@ -16,9 +16,9 @@ from django.urls import reverse
 from alignment_app.models import Dataset, Run
 from alignment_app.services import progress, runs
 from alignment_app.services.imports import import_rows
-from tests.little_runs import drive, drive_until_killed, kill_9
-from tests.providers import Provider, text_of
-from tests.writer import COLD, SEEDS, serve_writer
+from tests.support.providers import Provider, text_of
+from tests.support.runs import drive, drive_until_killed, kill_9
+from tests.support.writer import COLD, SEEDS, serve_writer
 from training.config import RunConfig
 from training.domain.self_instruct import MAX_WORDS, PromptFilter
 

@@ -13,7 +13,7 @@ from django.conf import LazySettings
 
 from alignment_app.models import Run, RunEvent
 from alignment_app.services import artifacts
-from tests.little_runs import launch, pairs_config
+from tests.support.runs import launch, pairs_config
 from training import fitting
 from training.trainers import preference
 

@@ -9,7 +9,7 @@ import pytest
 
 from alignment_app.models import PreferencePair, Run
 from alignment_app.services import artifacts, heartbeat, runs
-from tests.little_runs import drive, drive_until_killed, kill_9, launch, pairs_config
+from tests.support.runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import LAMBDAS
 from training.jobs.train import chosen_rows
 

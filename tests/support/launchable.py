@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group, User
-
+from alignment_app.forms import LaunchForm
+from alignment_app.pages.launching import dataset_choices
 from alignment_app.services.imports import import_rows
+from training.config import RunConfig
 
 
 def small_config(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -30,11 +30,9 @@ def small_config(folder: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def person(role: str) -> User:
-    """An account in a role; an admin is a superuser."""
-    users = get_user_model().objects
-    if role == "admin":
-        return users.create_superuser(role, password="a long password")
-    user = users.create_user(role, password="a long password")
-    user.groups.add(Group.objects.get_or_create(name=role)[0])
-    return user
+def sent_form(config: dict[str, Any]) -> dict[str, Any]:
+    """The launch form of a config, as a browser sends it."""
+    form = LaunchForm.from_data(RunConfig.parse(config).to_dict(), dataset_choices())
+    sent = {item.path: item.value for item in form.fields if item.kind != "switch"}
+    switches = {item.path: "on" for item in form.fields if item.kind == "switch" and item.value}
+    return sent | switches | {"preset": "", "clone": ""}

@@ -1,4 +1,4 @@
-"""Runs a command against a PostgreSQL of its own: ``python -m tests.postgres pytest -m django_db``.
+"""Runs a command against a PostgreSQL of its own: ``python -m tests.support.postgres pytest -m django_db``.
 
 The server comes from a wheel, listens on 127.0.0.1 alone and is gone afterwards. PostgreSQL refuses to run as root,
 so where we are root its processes run as ``nobody``: no account is made and no system setting is touched.

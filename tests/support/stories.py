@@ -8,7 +8,6 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from alignment_app.models import (
@@ -382,11 +381,3 @@ class Story:
         )
         self.run.refresh_from_db()
         return self
-
-
-def person(role: str = "lead", name: str = "lea") -> User:
-    """Somebody with a role; "" is nobody's role."""
-    user = User.objects.create_user(name, password="a-long-password")
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    return user

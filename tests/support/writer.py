@@ -9,7 +9,7 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from tests.providers import Provider, Reply, chat
+from tests.support.providers import Provider, Reply, chat
 
 WORDS = "river stone lamp bread cloud winter market garden letter teacher bridge copper window silver valley".split()
 SEEDS = [f"Describe the {one} beside the {other}." for one, other in pairwise(WORDS)]

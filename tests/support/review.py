@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
+from django.utils import timezone
 
 from alignment_app.models import (
     Dataset,
+    DatasetSnapshot,
     Iteration,
     IterationPrompt,
     Judgement,
@@ -15,22 +18,19 @@ from alignment_app.models import (
     Prompt,
     Response,
     Run,
+    SnapshotItem,
     Stage,
 )
 from alignment_app.services import runs
+from labeling.models import Assignment, Queue, Review, Task
+from labeling.services import leases, reviews
+from labeling.services.answers import Answer
 from training.config import RunConfig
 from training.domain.importing import content_hash
 from training.plan import REVIEW
 
 #: The judge's scores of each prompt's four candidates.
 SCORES = ((1.0, 4.0, 2.0, 3.0), (5.0, 4.5, 4.0, 3.5), (2.0, 2.0, 2.0, 2.0), (0.0, 5.0, 1.0, 1.0))
-
-
-def person(name: str, role: str) -> User:
-    user = User.objects.create_user(username=name, password=f"{name}-password")
-    group, _ = Group.objects.get_or_create(name=role)
-    user.groups.add(group)
-    return user
 
 
 def waiting_run(scores: Any = SCORES, *, name: str = "waiting") -> Iteration:
@@ -113,3 +113,39 @@ def _candidates(dataset: Dataset, iteration: Iteration, position: int, row: Any,
             origin="self",
             reason="Highest against lowest.",
         )
+
+
+def take(queue: Queue, person: User, **more: Any) -> Assignment:
+    assignment = leases.next_task(queue, person, **more)
+    assert assignment is not None
+    return assignment
+
+
+def expire(assignment: Assignment) -> None:
+    Assignment.objects.filter(pk=assignment.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def answer_of(queue: Queue, person: User, answer: Answer) -> Review:
+    return reviews.submit(take(queue, person), answer).review
+
+
+def score_task(queue: Queue, prompt: int, index: int) -> Task:
+    return Task.objects.get(queue=queue, prompt__position=prompt, first__index=index)
+
+
+def score(queue: Queue, person: User, prompt: int, index: int, value: float, reason: str = "because") -> Review:
+    task = score_task(queue, prompt, index)
+    assert leases.take_place(task.pk)
+    with_lease = leases._lease(task.pk, queue, person, task.queue.created_at)
+    return reviews.submit(with_lease, Answer(score=value, reason=reason)).review
+
+
+def freeze(iteration: Iteration) -> DatasetSnapshot:
+    """What the dataset stage leaves in the record."""
+    pairs = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
+    snapshot = DatasetSnapshot.objects.create(
+        iteration=iteration, kind="preference", content_hash="0" * 64, path="snapshots/x.jsonl", row_count=len(pairs)
+    )
+    for position, pair in enumerate(pairs):
+        SnapshotItem.objects.create(snapshot=snapshot, position=position, pair=pair)
+    return snapshot

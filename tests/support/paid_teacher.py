@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alignment_app.models import Judgement, PreferencePair, Response, Run, Stage
-from tests.providers import GEMINI_TROUBLES, Provider, Reply, candidate
+from alignment_app.models import Judgement, PreferencePair, Response, Run
+from tests.support.providers import GEMINI_TROUBLES, Provider, Reply, candidate
 from training.config import RunConfig
-from training.jobs import work
 
 
 class Teacher:
@@ -58,14 +57,6 @@ def paid_config(
         "evaluation": {"enabled": False},
     }
     return RunConfig.parse({**data, **changes})
-
-
-def drive(run: Run) -> Run:
-    """What the workers of all queues would do, one after the other."""
-    while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
-        work(run.pk, stage.queue)
-    run.refresh_from_db()
-    return run
 
 
 def rows_of(run: Run) -> dict[str, Any]:

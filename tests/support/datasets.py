@@ -16,15 +16,15 @@ def make_datasets(*, train: int = 6, held_out: int = 3, seed: int = 8) -> dict[s
     for name, prompts in texts.items():
         made[name] = Dataset.objects.create(name=name, kind=Dataset.Kind.PROMPTS)
         for position, text in enumerate(prompts):
-            _prompt(made[name], position, text)
+            add_prompt(made[name], position, text)
     made["seed"] = Dataset.objects.create(name="seed", kind=Dataset.Kind.DEMONSTRATIONS)
     for position in range(seed):
-        prompt = _prompt(made["seed"], position, f"Say {position}.")
+        prompt = add_prompt(made["seed"], position, f"Say {position}.")
         Response.objects.create(prompt=prompt, source="imported", purpose="target", index=0, text=str(position))
     return made
 
 
-def _prompt(dataset: Dataset, position: int, text: str) -> Prompt:
+def add_prompt(dataset: Dataset, position: int, text: str) -> Prompt:
     messages = [{"role": "user", "content": text}]
     return Prompt.objects.create(
         dataset=dataset, source="imported", messages=messages, text=text, position=position,
