@@ -75,9 +75,9 @@ class CheckpointAdmin(RecordAdmin):
 @admin.register(Evaluation)
 class EvaluationAdmin(RecordAdmin):
     list_display = ("id", "checkpoint", "against", "judge", "prompt_count", "created_at")
-    list_select_related = ("checkpoint", "against")
+    list_select_related = ("checkpoint", "against", "judge")
     numbers = {"run": "checkpoint__run", "checkpoint": "checkpoint"}
-    words = ("judge__icontains",)
+    words = ("judge__label__icontains",)
 
 
 @admin.register(Comparison)

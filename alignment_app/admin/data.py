@@ -119,14 +119,15 @@ class JudgementAdmin(RecordAdmin):
         "created_at",
     )
     list_filter = ("source", ("score", admin.EmptyFieldListFilter))
-    list_select_related = ("iteration",)
+    list_select_related = ("iteration", "judge")
     numbers = {
         "response": "response",
         "prompt": "response__prompt",
         "iteration": "iteration",
         "run": "iteration__run",
+        "judge": "judge",
     }
-    words = ("judge__icontains",)
+    words = ("judge__label__icontains",)
     actions = export_actions("judgements")
 
     @admin.display(description="Response")

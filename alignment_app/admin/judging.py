@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from alignment_app.admin.base import RecordAdmin
-from alignment_app.models import JudgeVersion, ProviderKey, TeacherCall
+from alignment_app.models import Judge, JudgeVersion, ProviderKey, TeacherCall
 
 
 @admin.register(JudgeVersion)
@@ -14,6 +14,15 @@ class JudgeVersionAdmin(RecordAdmin):
     list_filter = ("kind",)
     list_select_related = ("created_by",)
     words = ("name__icontains", "content_hash__startswith")
+
+
+@admin.register(Judge)
+class JudgeAdmin(RecordAdmin):
+    list_display = ("id", "label", "kind", "purpose", "run", "checkpoint", "person", "template", "template_version")
+    list_filter = ("kind", "purpose")
+    list_select_related = ("run", "checkpoint", "person")
+    numbers = {"run": "run", "checkpoint": "checkpoint", "person": "person"}
+    words = ("label__icontains", "template__icontains")
 
 
 @admin.register(TeacherCall)

@@ -110,7 +110,7 @@ class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
     @action(detail=True, pagination_class=Follow, filter_backends=[])
     def rows(self, request: Request, pk: str) -> Answer:
         """The rows in their order: prompts with the responses and judgements that came with them."""
-        judged = Response.objects.filter(iteration=None).order_by("index").prefetch_related("judgements")
+        judged = Response.objects.filter(iteration=None).order_by("index").prefetch_related("judgements__judge")
         found: Any = Prompt.objects.filter(dataset=self.get_object()).prefetch_related(
             Prefetch("responses", queryset=judged)
         )
@@ -252,7 +252,7 @@ class ResponseViewSet(_Rows):
 class JudgementViewSet(_Rows):
     """Judgements with every raw reply. ``unparsed=true``: those whose replies held no score."""
 
-    queryset: QuerySet[Any] = Judgement.objects.all()
+    queryset: QuerySet[Any] = Judgement.objects.select_related("judge")
     serializer_class = JudgementSerializer
     filters = {
         "response": ("response", int),
@@ -261,7 +261,8 @@ class JudgementViewSet(_Rows):
         "run": ("iteration__run", int),
         "iteration": ("iteration", int),
         "source": ("source", Judgement.Source.values),
-        "judge": ("judge", str),
+        "judge": ("judge__label", str),
+        "judge_id": ("judge", int),
         "unparsed": ("score__isnull", bool),
     }
 

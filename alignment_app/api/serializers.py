@@ -121,13 +121,18 @@ class ResponseSerializer(serializers.ModelSerializer[Response]):
 
 
 class JudgementSerializer(serializers.ModelSerializer[Judgement]):
+    judge = serializers.CharField(source="judge.label", read_only=True)
+    judge_id = serializers.IntegerField(read_only=True)
+    checkpoint = serializers.IntegerField(source="judge.checkpoint_id", read_only=True, allow_null=True)
+    template = serializers.CharField(source="judge.template", read_only=True)
+    template_version = serializers.CharField(source="judge.template_version", read_only=True)
     unparsed = serializers.BooleanField(source="is_unparsed", read_only=True)
 
     class Meta:
         model = Judgement
         fields = (
-            "id", "response", "iteration", "source", "judge", "checkpoint", "template", "template_version", "score",
-            "unparsed", "spread", "parsed_count", "sample_count", "samples", "rationale", "created_at",
+            "id", "response", "iteration", "source", "judge", "judge_id", "checkpoint", "template", "template_version",
+            "score", "unparsed", "spread", "parsed_count", "sample_count", "samples", "rationale", "created_at",
         )  # fmt: skip
 
 
@@ -165,9 +170,12 @@ class SnapshotSerializer(serializers.ModelSerializer[DatasetSnapshot]):
 
 
 class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    judge = serializers.CharField(source="judge.name", default="none", read_only=True)
+    judge_id = serializers.IntegerField(read_only=True, allow_null=True)
+
     class Meta:
         model = Evaluation
-        fields = ("id", "checkpoint", "against", "judge", "prompt_count", "metrics", "created_at")
+        fields = ("id", "checkpoint", "against", "judge", "judge_id", "prompt_count", "metrics", "created_at")
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):

@@ -20,7 +20,7 @@ from alignment_app.models.data import (
 from alignment_app.models.early_stopping import StepCheck, StepComparison
 from alignment_app.models.events import RunEvent
 from alignment_app.models.exports import Export
-from alignment_app.models.judges import JudgeVersion
+from alignment_app.models.judges import Judge, JudgeVersion
 from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
 from alignment_app.models.spending import ProviderKey, TeacherCall
@@ -35,6 +35,7 @@ __all__ = [
     "Export",
     "Iteration",
     "IterationPrompt",
+    "Judge",
     "JudgeVersion",
     "Judgement",
     "OneTimePassword",

@@ -100,7 +100,14 @@ class Evaluation(models.Model):
 
     checkpoint = models.OneToOneField(Checkpoint, on_delete=models.CASCADE, related_name="evaluation")
     against = models.ForeignKey(Checkpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    judge = models.CharField(max_length=200)
+    judge = models.ForeignKey(
+        "alignment_app.Judge",
+        null=True,
+        blank=True,
+        on_delete=models.RESTRICT,
+        related_name="evaluations",
+        help_text="Who compares its answers with those of the checkpoint before; null: nobody.",
+    )
     prompt_count = models.PositiveIntegerField()
     metrics = models.JSONField(default=dict, help_text="Names and units in training.evaluation; null: not measured.")
     created_at = models.DateTimeField(default=timezone.now)

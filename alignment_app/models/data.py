@@ -172,13 +172,7 @@ class Judgement(models.Model):
         "alignment_app.Iteration", null=True, blank=True, on_delete=models.CASCADE, related_name="judgements"
     )
     source = models.CharField(max_length=12, choices=Source)
-    judge = models.CharField(max_length=200, help_text="Checkpoint, model or person who judged.")
-    checkpoint = models.ForeignKey(
-        "alignment_app.Checkpoint", null=True, blank=True, on_delete=models.PROTECT, related_name="judgements"
-    )
-    person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
-    template = models.CharField(max_length=80, blank=True)
-    template_version = models.CharField(max_length=20, blank=True)
+    judge = models.ForeignKey("alignment_app.Judge", on_delete=models.RESTRICT, related_name="judgements")
     samples = models.JSONField(
         default=list, help_text='[{"raw": "…", "score": 4.0 or null (unparsed), "given": 80.0, "seed": 1}, …]'
     )

@@ -18,7 +18,7 @@ class StepCheck(models.Model):
     iteration = models.ForeignKey("alignment_app.Iteration", on_delete=models.CASCADE, related_name="step_checks")
     step = models.PositiveIntegerField()
     against_step = models.PositiveIntegerField(null=True, blank=True)
-    judge = models.CharField(max_length=200)
+    judge = models.ForeignKey("alignment_app.Judge", on_delete=models.RESTRICT, related_name="step_checks")
     wins = models.PositiveIntegerField(default=0)
     ties = models.PositiveIntegerField(default=0)
     losses = models.PositiveIntegerField(default=0)

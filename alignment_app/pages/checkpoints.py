@@ -144,7 +144,7 @@ def snapshot_summary(snapshot: DatasetSnapshot) -> SnapshotSummary:
     people = (
         Judgement.objects.filter(on_rows, source=Judgement.Source.HUMAN)
         .order_by()
-        .values("person__username", "judge")
+        .values("judge__person__username", "judge__label")
         .annotate(n=Count("id", distinct=True))
     )
     return SnapshotSummary(
@@ -152,7 +152,8 @@ def snapshot_summary(snapshot: DatasetSnapshot) -> SnapshotSummary:
         _counted(pairs, "state", dict(PreferencePair.State.choices)),
         _counted(pairs, "origin", dict(PreferencePair.Origin.choices)),
         sorted(
-            (Decider(row["person__username"] or row["judge"], row["n"]) for row in people), key=lambda one: one.name
+            (Decider(row["judge__person__username"] or row["judge__label"], row["n"]) for row in people),
+            key=lambda one: one.name,
         ),
     )
 
@@ -170,11 +171,11 @@ def snapshot_page(snapshot: DatasetSnapshot, state: str, number: str | int | Non
         "pair__rejected",
         "response__prompt__dataset",
         "judgement__response__prompt",
-        "judgement__person",
+        "judgement__judge__person",
     ).order_by("position")
     if state in PreferencePair.State.values:
         items = items.filter(pair__state=state)
-    judged = Judgement.objects.select_related("person").order_by("source", "id")
+    judged = Judgement.objects.select_related("judge__person").order_by("source", "id")
     return Paginator(
         items.prefetch_related(
             Prefetch("pair__chosen__judgements", queryset=judged),
@@ -203,7 +204,7 @@ def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | i
         answers = answers.distinct()
     if order == "long":
         answers = answers.order_by("-token_count", "prompt_id")
-    judged = Judgement.objects.order_by("source", "id")
+    judged = Judgement.objects.select_related("judge").order_by("source", "id")
     return Paginator(answers.prefetch_related(Prefetch("judgements", queryset=judged)), ROWS_A_PAGE).get_page(number)
 
 
@@ -241,7 +242,7 @@ class ProbedPrompt:
 def judgements_page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[ProbedPrompt]:
     """What the checkpoint's own judging was measured on, by prompt; ``only``: "unparsed", or nothing."""
     own = Judgement.objects.filter(
-        checkpoint=checkpoint, source=Judgement.Source.SELF, response__purpose=Response.Purpose.PROBE
+        judge__checkpoint=checkpoint, source=Judgement.Source.SELF, response__purpose=Response.Purpose.PROBE
     )
     if only == "unparsed":
         own = own.filter(parsed_count__lt=F("sample_count"))
@@ -251,7 +252,7 @@ def judgements_page(checkpoint: Checkpoint, only: str, number: str | int | None)
     responses: dict[int, list[Response]] = defaultdict(list)
     for response in (
         Response.objects.filter(prompt__in=shown, purpose=Response.Purpose.PROBE, checkpoint=checkpoint)
-        .prefetch_related("judgements")
+        .prefetch_related("judgements__judge")
         .order_by("index")
     ):
         responses[response.prompt_id].append(response)
@@ -263,7 +264,8 @@ def _probed(prompt: Prompt, responses: list[Response], checkpoint: Checkpoint) -
     rows = []
     for response in responses:
         judged = list(response.judgements.all())
-        own = next((j for j in judged if j.source == Judgement.Source.SELF and j.checkpoint_id == checkpoint.pk), None)
+        by_itself = (j for j in judged if j.source == Judgement.Source.SELF and j.judge.checkpoint_id == checkpoint.pk)
+        own = next(by_itself, None)
         other = next((j for j in judged if j.source in (Judgement.Source.TEACHER, Judgement.Source.REFERENCE)), None)
         rows.append(ProbedResponse(response, own, other))
     accuracy, pairs = pairwise_accuracy(

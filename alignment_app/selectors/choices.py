@@ -48,7 +48,7 @@ def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
         return None
     progress = PreferenceProgress.read(training.progress)
     has_checks = progress.steps_checked is not None or progress.comparing is not None
-    checks = list(iteration.step_checks.order_by("step")) if has_checks else []
+    checks = list(iteration.step_checks.select_related("judge").order_by("step")) if has_checks else []
     if not (progress.trials or checks or progress.comparing):
         return None
     chosen = PreferenceResult.read(training.result).lam

@@ -97,11 +97,11 @@ def judges(dataset: Dataset) -> list[Judge]:
     found = (
         Judgement.objects.filter(response__prompt__dataset=dataset, iteration=None)
         .order_by()
-        .values("source", "judge")
+        .values("source", "judge__label")
         .annotate(n=Count("pk"), unparsed=Count("pk", filter=Q(score=None)), mean=Avg("score"))
     )
     order = [Judgement.Source.SELF, Judgement.Source.TEACHER, Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
-    rows = [Judge(row["source"], row["judge"], row["n"], row["unparsed"], row["mean"]) for row in found]
+    rows = [Judge(row["source"], row["judge__label"], row["n"], row["unparsed"], row["mean"]) for row in found]
     return sorted(rows, key=lambda row: (order.index(Judgement.Source(row.source)), row.judge))
 
 

@@ -216,7 +216,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
         "prompt": judgement.response.prompt.messages,
         "completion": _assistant(judgement.response.text),
         "source": judgement.source,
-        "judge": judgement.judge,
+        "judge": judgement.judge.label,
         "score": judgement.score,
         "unparsed": judgement.is_unparsed,
         "parsed_count": judgement.parsed_count,
@@ -227,8 +227,9 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
             for sample in judgement.samples
         ],
         "rationale": judgement.rationale,
-        "template": judgement.template,
+        "template": judgement.judge.template,
         "judgement_id": judgement.pk,
+        "judge_id": judgement.judge_id,
         "response_id": judgement.response_id,
         "prompt_id": judgement.response.prompt_id,
         "run": judgement.iteration.run_id if judgement.iteration else None,
@@ -239,5 +240,5 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 _SHAPES: dict[str, tuple[tuple[str, ...], Callable[[Any], dict[str, Any]]]] = {
     "pairs": (("prompt", "chosen", "rejected", "iteration"), _pair),
     "responses": (("prompt", "checkpoint", "iteration"), _response),
-    "judgements": (("response__prompt", "iteration"), _judgement),
+    "judgements": (("response__prompt", "iteration", "judge"), _judgement),
 }

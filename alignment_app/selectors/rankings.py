@@ -9,18 +9,13 @@ from typing import Any
 from django.core.paginator import Page, Paginator
 from django.db.models import F, QuerySet
 
-from alignment_app.models import Checkpoint, Iteration, Judgement, Prompt, Response
+from alignment_app.models import Checkpoint, Iteration, Judge, Judgement, Prompt, Response
 from alignment_app.selectors.work import iteration_prompts, rank_of, ranked_responses
 from training.config import RunConfig
 from training.domain.eft import split_prompts
 from training.domain.ranking import held_to_rankings
 
 ROWS_A_PAGE = 20
-
-
-def judge_name(run_id: int, checkpoint: str) -> str:
-    """A checkpoint as the judge of ranked responses: not the judge that scores candidates, which is asked otherwise."""
-    return f"{checkpoint} on rankings of run {run_id}"
 
 
 def held_out(start: Iteration, config: RunConfig, *, most: int) -> QuerySet[Response]:
@@ -57,8 +52,9 @@ class RankedPrompt:
 
 def judged_by(checkpoint: Checkpoint) -> QuerySet[Judgement]:
     """A checkpoint's judgements of ranked responses."""
-    judge = judge_name(checkpoint.run_id, checkpoint.name)
-    return Judgement.objects.filter(checkpoint=checkpoint, source=Judgement.Source.SELF, judge=judge)
+    return Judgement.objects.filter(
+        judge__checkpoint=checkpoint, judge__purpose=Judge.Purpose.RANKED, source=Judgement.Source.SELF
+    )
 
 
 def page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[RankedPrompt]:

@@ -183,7 +183,9 @@ def judgements_of(response_ids: Iterable[int], run_id: int | None = None) -> dic
     theirs = Q(iteration__isnull=True) | Q(source=Judgement.Source.HUMAN)
     if run_id is not None:
         theirs |= Q(iteration__run=run_id)
-    for judgement in Judgement.objects.filter(theirs, response__in=list(response_ids)).order_by("pk"):
+    for judgement in (
+        Judgement.objects.filter(theirs, response__in=list(response_ids)).select_related("judge").order_by("pk")
+    ):
         found[judgement.response_id].append(judgement)
     for rows in found.values():
         rows.sort(key=lambda row: order.index(Judgement.Source(row.source)))

@@ -13,6 +13,7 @@ from alignment_app.models import (
     Dataset,
     Iteration,
     IterationPrompt,
+    Judge,
     Judgement,
     PreferencePair,
     Prompt,
@@ -95,14 +96,14 @@ def response_rows(responses: QuerySet[Response]) -> list[ResponseRow]:
     return [ResponseRow(*row) for row in found]
 
 
-def unjudged(responses: QuerySet[Response], *, source: str, judge: str) -> list[tuple[ResponseRow, PromptRow]]:
+def unjudged(responses: QuerySet[Response], *, source: str, judge: Judge) -> list[tuple[ResponseRow, PromptRow]]:
     """The responses that this judge has not judged yet, each with its prompt."""
     judged = Judgement.objects.filter(response=OuterRef("pk"), source=source, judge=judge)
     rows = responses.exclude(Exists(judged)).select_related("prompt").order_by("prompt_id", "index")
     return [(ResponseRow(row.pk, row.prompt_id, row.index, row.text), prompt_row(row.prompt)) for row in rows]
 
 
-def scored(responses: QuerySet[Response], *, source: str, judge: str | None) -> list[ScoredResponse]:
+def scored(responses: QuerySet[Response], *, source: str, judge: Judge | int | None) -> list[ScoredResponse]:
     """Responses with the score in force: a person's over the given source's. ``judge`` None: as the data set has it."""
     by_model = Q(source=source) & (Q(judge=judge) if judge else Q(iteration__isnull=True))
     found = Judgement.objects.filter(response__in=responses.values("pk")).filter(

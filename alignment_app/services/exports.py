@@ -184,4 +184,5 @@ def _schema(kind: str) -> Any:
         ("rationale", text),
         ("template", text),
     ]
-    return pa.schema([*columns, ("judgement_id", whole), ("response_id", whole), ("prompt_id", whole), *where])
+    columns += [("judgement_id", whole), ("judge_id", whole), ("response_id", whole), ("prompt_id", whole)]
+    return pa.schema(columns + where)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from django.db.models import Max
 
-from alignment_app.models import Dataset, Judgement, PreferencePair, Prompt, Response
+from alignment_app.models import Dataset, Judge, Judgement, PreferencePair, Prompt, Response
+from alignment_app.services.judge_rows import imported_judge
 from training.domain.importing import ImportedResponse, ImportedRow
 
 BATCH = 1000
@@ -19,6 +20,7 @@ class Writer:
     def __init__(self, dataset: Dataset, judges: dict[str, str], source: Prompt.Source) -> None:
         self.dataset = dataset
         self.sources = {column: Judgement.Source(who) for who, column in judges.items()}
+        self.judges = {column: imported_judge(column) for column in self.sources}
         self.source = source
         top = Prompt.objects.filter(dataset=dataset).aggregate(top=Max("position"))["top"]
         self.position = 0 if top is None else top + 1
@@ -115,7 +117,7 @@ class Writer:
         found = Judgement.objects.filter(
             response__in=[response.pk for response in responses.values()], source__in=self.sources.values()
         )
-        known: set[tuple[int, str, str]] = set(found.values_list("response_id", "source", "judge"))
+        known: set[tuple[int, str, int]] = set(found.values_list("response_id", "source", "judge"))
         new: list[Judgement] = []
         brought: list[bool] = []
         for row, key in zip(rows, hashes, strict=True):
@@ -123,10 +125,10 @@ class Writer:
             for item in row.responses:
                 response = responses[prompts[key].pk, item.text]
                 for score in item.scores:
-                    source = self.sources[score.column]
-                    if (response.pk, source, score.column) not in known:
-                        known.add((response.pk, source, score.column))
-                        new.append(_judgement(response, source, score.column, score.score))
+                    source, judge = self.sources[score.column], self.judges[score.column]
+                    if (response.pk, source, judge.pk) not in known:
+                        known.add((response.pk, source, judge.pk))
+                        new.append(_judgement(response, source, judge, score.score))
             brought.append(len(new) > before)
         Judgement.objects.bulk_create(new, batch_size=BATCH)
         return brought
@@ -167,7 +169,7 @@ class Writer:
         return brought
 
 
-def _judgement(response: Response, source: Judgement.Source, judge: str, score: float | None) -> Judgement:
+def _judgement(response: Response, source: Judgement.Source, judge: Judge, score: float | None) -> Judgement:
     """An imported score: one sample. Without a score it is unparsed, which is a value and never a number."""
     parsed = score is not None
     return Judgement(

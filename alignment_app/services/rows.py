@@ -15,6 +15,7 @@ from alignment_app.models import (
     Evaluation,
     Iteration,
     IterationPrompt,
+    Judge,
     Judgement,
     PreferencePair,
     Prompt,
@@ -159,10 +160,7 @@ def save_judgements(
     drafts: Sequence[JudgementDraft],
     *,
     source: str,
-    judge: str,
-    checkpoint: Checkpoint | None,
-    template: str,
-    template_version: str,
+    judge: Judge,
 ) -> None:
     """Keep judgements with every raw reply. One that exists already is left as it is."""
     with leased(attempt):
@@ -173,9 +171,6 @@ def save_judgements(
                     iteration=iteration,
                     source=source,
                     judge=judge,
-                    checkpoint=checkpoint,
-                    template=template,
-                    template_version=template_version,
                     samples=[asdict(sample) | {"raw": storable(sample.raw)} for sample in draft.samples],
                     parsed_count=sum(sample.score is not None for sample in draft.samples),
                     sample_count=len(draft.samples),
@@ -243,7 +238,7 @@ def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: Division
 
 
 def start_evaluation(
-    attempt: StageAttempt, checkpoint: Checkpoint, *, against: Checkpoint | None, judge: str, prompt_count: int
+    attempt: StageAttempt, checkpoint: Checkpoint, *, against: Checkpoint | None, judge: Judge | None, prompt_count: int
 ) -> Evaluation:
     """The checkpoint's evaluation, made where it does not exist yet."""
     with leased(attempt):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alignment_app.models import Iteration, StageAttempt, StepCheck, StepComparison
+from alignment_app.models import Iteration, Judge, StageAttempt, StepCheck, StepComparison
 from alignment_app.services import events
 from alignment_app.services.rows import BATCH
 from alignment_app.services.stages import leased, note
@@ -37,7 +37,7 @@ def save_comparisons(attempt: StageAttempt, iteration: Iteration, step: int, dra
 
 
 def decide(
-    attempt: StageAttempt, iteration: Iteration, *, step: int, against: int | None, judge: str, finding: Finding
+    attempt: StageAttempt, iteration: Iteration, *, step: int, against: int | None, judge: Judge, finding: Finding
 ) -> StepCheck:
     """Keep what was decided on a step, once, and say it in the log."""
     with leased(attempt):

@@ -16,7 +16,9 @@ from alignment_app.selectors import curves, metrics, rankings
 
 
 def _checkpoint(pk: int) -> Checkpoint:
-    return get_object_or_404(selectors.checkpoints_of_runs().select_related("evaluation__against", "iteration"), pk=pk)
+    return get_object_or_404(
+        selectors.checkpoints_of_runs().select_related("evaluation__against", "evaluation__judge", "iteration"), pk=pk
+    )
 
 
 def _page(request: HttpRequest, template: str, checkpoint: Checkpoint, **context: Any) -> HttpResponse:

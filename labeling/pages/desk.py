@@ -89,7 +89,7 @@ def _iteration(assignment: Assignment) -> Iteration | None:
 def _judgement(judgement: Judgement) -> dict[str, Any]:
     return {
         "source": judgement.source,
-        "judge": judgement.judge,
+        "judge": judgement.judge.label,
         "score": judgement.score,
         "spread": judgement.spread,
         "samples": [sample.get("score") for sample in judgement.samples],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -121,26 +120,22 @@ def _judges_of_run(run: Run, queues: list[Queue]) -> RunJudges:
     people = blind_scores(queues)
     checkpoints = list(run.checkpoints.filter(number__gte=1).order_by("number"))
     own: Scores = defaultdict(dict)
-    teachers: dict[str, dict[int, float | None]] = defaultdict(dict)
+    teachers: dict[int, dict[int, float | None]] = defaultdict(dict)
+    names: dict[int, str] = {}
     ids = list(people)
     for start in range(0, len(ids), PART):
         rows = Judgement.objects.filter(response__in=ids[start : start + PART], iteration__run=run)
-        wanted = ("response", "source", "judge", "checkpoint", "score")
-        for response, source, judge, checkpoint, score in rows.values_list(*wanted):
+        wanted = ("response", "source", "judge", "judge__name", "judge__checkpoint", "score")
+        for response, source, judge, name, checkpoint, score in rows.values_list(*wanted):
             if source == Judgement.Source.SELF and checkpoint:
                 own[checkpoint][response] = score
             elif source == Judgement.Source.TEACHER:
-                teachers[judge][response] = score
+                teachers[judge][response], names[judge] = score, name
     judges = [
         HeldJudge(one.name, "self", one, _held(own[one.pk], people)) for one in checkpoints if own.get(one.pk)
-    ] + [HeldJudge(short_name(name), "teacher", None, _held(scores, people)) for name, scores in teachers.items()]
+    ] + [HeldJudge(names[judge], "teacher", None, _held(scores, people)) for judge, scores in teachers.items()]
     missing = sum(any(response not in own.get(one.pk, {}) for one in checkpoints) for response in people)
     return RunJudges(run, queues, len(people), judges, missing, _drift(checkpoints, people, own))
-
-
-def short_name(judge: str) -> str:
-    """A judge without the run that it belongs to."""
-    return re.sub(r" of run \d+$", "", judge)
 
 
 def _held(scores: Mapping[int, float | None], people: BlindScores) -> Calibration:
@@ -171,12 +166,12 @@ def _self_rewards(checkpoints: list[Checkpoint]) -> dict[int, dict[int, list[flo
     """By checkpoint and held-out prompt: what the checkpoint gave its own sampled answers in its evaluation."""
     found: dict[int, dict[int, list[float]]] = {}
     rows = Judgement.objects.filter(
-        checkpoint__in=checkpoints,
+        judge__checkpoint__in=checkpoints,
         source=Judgement.Source.SELF,
         response__purpose=Response.Purpose.PROBE,
-        response__checkpoint=F("checkpoint"),
+        response__checkpoint=F("judge__checkpoint"),
     )
-    for checkpoint, prompt, score in rows.values_list("checkpoint", "response__prompt", "score"):
+    for checkpoint, prompt, score in rows.values_list("judge__checkpoint", "response__prompt", "score"):
         if checkpoint is not None and score is not None:
             found.setdefault(checkpoint, {}).setdefault(prompt, []).append(score)
     return found
@@ -187,10 +182,10 @@ def runs_held_to(queue: Queue) -> list[RunJudges]:
     if queue.kind != Queue.Kind.SCORE or not queue.held_out:
         return []
     judged = Judgement.objects.filter(
-        response__in=queue.tasks.values("first"), source=Judgement.Source.SELF, checkpoint__isnull=False
+        response__in=queue.tasks.values("first"), source=Judgement.Source.SELF, judge__checkpoint__isnull=False
     )
     runs: dict[Any, set[Any]] = defaultdict(set)
-    for run, checkpoint in judged.order_by().values_list("checkpoint__run", "checkpoint").distinct():
+    for run, checkpoint in judged.order_by().values_list("judge__run", "judge__checkpoint").distinct():
         runs[run].add(checkpoint)
     several = [pk for pk, checkpoints in runs.items() if len(checkpoints) > 1]
     found = (judges_of_run(run) for run in Run.objects.filter(pk__in=several).order_by("-pk")[:10])

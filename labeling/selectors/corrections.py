@@ -8,12 +8,11 @@ from typing import Any
 
 from django.db.models import Max, Q, QuerySet
 
-from alignment_app.models import Dataset, Judgement, Prompt
+from alignment_app.models import Dataset, Judge, Judgement, Prompt
 from labeling.models import Queue, Task
-from labeling.selectors import record
 from training.config import RunConfig
 from training.domain.eft import demonstrated
-from training.domain.judges import Judge
+from training.domain.judges import Judge as JudgePrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Corrections:
 def _scored() -> QuerySet[Judgement]:
     """People's scores in force, the one that counts of each response: in queues of scores, and beside the decisions on
     pairs. The reason of the latter is what was said of that response alone, not of the pair."""
-    given = Judgement.objects.filter(source=Judgement.Source.HUMAN, template=record.PEOPLE)
+    given = Judgement.objects.filter(source=Judgement.Source.HUMAN, judge__kind__in=Judge.PEOPLE)
     newest = given.values("response").order_by().annotate(newest=Max("pk")).values("newest")
     return Judgement.objects.filter(pk__in=newest)
 
@@ -78,7 +77,7 @@ def count(scores: QuerySet[Judgement], config: RunConfig | None = None) -> Corre
     return Corrections(with_reason, all_free - with_reason, scores.count() - all_free)
 
 
-def demonstrations(scores: QuerySet[Judgement], judge: Judge) -> Iterator[tuple[Judgement, str, str]]:
+def demonstrations(scores: QuerySet[Judgement], judge: JudgePrompt) -> Iterator[tuple[Judgement, str, str]]:
     """Each score with the judge prompt and the reply that it teaches (001 section 3.1.1)."""
     for judgement in scores.select_related("response__prompt").iterator(chunk_size=500):
         assert judgement.score is not None
@@ -86,7 +85,7 @@ def demonstrations(scores: QuerySet[Judgement], judge: Judge) -> Iterator[tuple[
         yield judgement, prompt, demonstrated(judge, judgement.rationale, judgement.score)
 
 
-def sft_rows(config: RunConfig, judge: Judge) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
+def sft_rows(config: RunConfig, judge: JudgePrompt) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
     """The corrections that a run trains its judge on, in the trainer's format, each with the score it came from."""
     if config.sft.corrections == "none":
         return

@@ -10,7 +10,6 @@ from django.db.models.functions import Coalesce
 
 from alignment_app.models import Checkpoint, DatasetSnapshot, Judgement
 from labeling.models import Review
-from labeling.selectors.calibration import short_name
 
 #: Decisions that the page of a checkpoint lists, the first ones of each.
 MOST_LISTED = 200
@@ -95,5 +94,5 @@ def of_checkpoint(checkpoint: Checkpoint) -> Decisions | None:
 def _scores(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
     """Whose scores are rows of the snapshot themselves, and how many."""
     rows = Judgement.objects.filter(snapshot_items__snapshot=snapshot).distinct()
-    names = Counter(person or short_name(judge) for person, judge in rows.values_list("person__username", "judge"))
+    names = Counter(person or name for person, name in rows.values_list("judge__person__username", "judge__name"))
     return sorted(names.items())

@@ -172,18 +172,19 @@ def judges(queue: Queue) -> list[HeldJudge]:
     if queue.kind != Queue.Kind.SCORE:
         return []
     people_say = calibration.blind_scores([queue])
-    found: dict[tuple[str, str], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[tuple[str, str, int], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     scored = Judgement.objects.exclude(source=Judgement.Source.HUMAN)
     ids = list(people_say)
     for start in range(0, len(ids), 500):
         part = scored.filter(response__in=ids[start : start + 500])
-        for response, judge, source, value in part.values_list("response", "judge", "source", "score"):
+        wanted = ("response", "judge__label", "source", "judge", "score")
+        for response, label, source, judge, value in part.values_list(*wanted):
             prompt, said = people_say[response]
             if value is not None:
-                found[judge, source][prompt].append((value, said))
+                found[label, source, judge][prompt].append((value, said))
     return [
-        HeldJudge(judge, source, None, calibrate(list(prompts.values())))
-        for (judge, source), prompts in sorted(found.items())
+        HeldJudge(label, source, None, calibrate(list(prompts.values())))
+        for (label, source, _), prompts in sorted(found.items())
     ]
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from django.db.models import Count, Q, QuerySet
 
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response
 from alignment_app.selectors import work
 from training.domain.rows import PairDraft, ScoredResponse
-
-#: What people's scores name in the record in place of a judge's template; imported ones do not.
-PEOPLE: Final = "people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +17,7 @@ class PairingRule:
 
     follows_scores: bool
     source: str
-    judge: str | None
+    judge: int | None
     min_margin: float
     recorded: bool
 
@@ -34,7 +30,7 @@ def pairing_rule(iteration: Iteration) -> PairingRule:
     source = str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
     own = Judgement.objects.filter(iteration=iteration, source=source, response__purpose=Response.Purpose.CANDIDATE)
     # The model that the iteration makes may judge candidates, too, where people have scored them: it makes no pairs.
-    own = own.exclude(checkpoint__number__gt=iteration.number)
+    own = own.exclude(judge__checkpoint__number__gt=iteration.number)
     return PairingRule(
         follows_scores=(
             config["paradigm"] != "teacher_demonstration"
@@ -116,6 +112,7 @@ def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[
         Judgement.objects.filter(response__in=response_ids)
         .exclude(source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE])
         .filter(Q(iteration=iteration) | Q(iteration__isnull=True) if iteration else Q())
+        .select_related("judge")
         .order_by("pk")
     )
     grouped: dict[int, list[Judgement]] = {pk: [] for pk in response_ids}

@@ -13,7 +13,10 @@ from training.domain.consensus import majority, median
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer in force of an item. ``line``: the newest line of the history that it is made of."""
+    """The answer in force of an item. ``line``: the newest line of the history that it is made of.
+
+    ``judge``: the name of the person, or where it is ``of_several`` people, of them together on this item.
+    """
 
     decision: str
     score: float | None
@@ -26,6 +29,7 @@ class Verdict:
     line: float = 0
     by_lead: bool = False
     reasons: tuple[str, str] = ("", "")
+    of_several: bool = False
 
 
 def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None:
@@ -45,7 +49,7 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
         reasons = " ".join(review.reason for review in reviews if review.reason)
         names = f"median of {len(reviews)} people"
         judge = f"{names}, item {task.pk}"
-        return Verdict("score", score, None, reasons, names, judge, None, line=_number(reviews[-1]))
+        return Verdict("score", score, None, reasons, names, judge, None, line=_number(reviews[-1]), of_several=True)
     decision = majority([review.decision for review in reviews])
     if decision is None:
         return None
@@ -61,6 +65,7 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
         _median_scores(those),
         _number(those[-1]),
         reasons=_reasons(those),
+        of_several=True,
     )
 
 

@@ -17,11 +17,13 @@ from django.db.models import Exists, OuterRef, QuerySet
 from alignment_app.models import (
     DatasetSnapshot,
     Iteration,
+    Judge,
     Judgement,
     PreferencePair,
     SnapshotItem,
 )
 from alignment_app.selectors.work import training_pairs
+from alignment_app.services.judge_rows import panel_judge, person_judge
 from labeling.models import Queue, Review, Task
 from labeling.selectors import record
 from labeling.selectors.standing import (
@@ -168,14 +170,13 @@ def _keep_scores(task: Task, found: Verdict | None, response_id: int) -> None:
     """
     if task.queue.kind == Queue.Kind.PAIR and not task.queue.with_scores:
         return
-    people = Judgement.objects.filter(response=response_id, source=Judgement.Source.HUMAN).order_by("pk")
-    rows = [row for row in people if row.template == record.PEOPLE]
-    imported = {row.judge for row in people if row.template != record.PEOPLE}
-    wanted: dict[str, Word] = {}
+    people = Judgement.objects.filter(response=response_id, source=Judgement.Source.HUMAN, judge__kind__in=Judge.PEOPLE)
+    rows = list(people.order_by("pk"))
+    wanted: dict[Judge, Word] = {}
     for item, word in scores_on(response_id, task, found):
-        judge = f"{word.judge}, item {item.pk}" if word.judge in imported else word.judge
-        wanted.pop(judge[:200], None)
-        wanted[judge[:200]] = (item, word)
+        judge = panel_judge(word.judge) if word.of_several else person_judge(word.judge, word.person_id)
+        wanted.pop(judge, None)
+        wanted[judge] = (item, word)
     drafts = [_people_score(judge, *word, response_id) for judge, word in wanted.items()]
     kept = 0
     while kept < min(len(rows), len(drafts)) and _says_the_same(rows[kept], drafts[kept]):
@@ -192,7 +193,7 @@ def _keep_scores(task: Task, found: Verdict | None, response_id: int) -> None:
 
 
 def _says_the_same(one: Judgement, other: Judgement) -> bool:
-    return (one.judge, one.score, one.rationale) == (other.judge, other.score, other.rationale)
+    return (one.judge_id, one.score, one.rationale) == (other.judge_id, other.score, other.rationale)
 
 
 def _slot(task: Task, response_id: int) -> str:
@@ -203,7 +204,7 @@ def _point_at(task: Task, response_id: int, row: Judgement | None) -> None:
     setattr(task, _slot(task, response_id), row)
 
 
-def _people_score(judge: str, item: Task, word: Verdict, response_id: int) -> Judgement:
+def _people_score(judge: Judge, item: Task, word: Verdict, response_id: int) -> Judgement:
     """People's score of a response as a row of the record, not saved yet."""
     score, reason = cast(float, score_of(item, word, response_id)), reason_of(item, word, response_id)
     return Judgement(
@@ -211,8 +212,6 @@ def _people_score(judge: str, item: Task, word: Verdict, response_id: int) -> Ju
         iteration_id=item.pair.iteration_id if item.pair else item.queue.iteration_id,
         source=Judgement.Source.HUMAN,
         judge=judge,
-        person_id=word.person_id,
-        template=record.PEOPLE,
         samples=[{"raw": reason, "score": score, "seed": 0}],
         parsed_count=1,
         sample_count=1,

@@ -26,6 +26,7 @@ from alignment_app.models import (
 )
 from alignment_app.services import events, uploads
 from alignment_app.services.imports import import_rows
+from alignment_app.services.judge_rows import imported_judge
 from tests.support.launchable import small_config
 from tests.support.people import person
 from training.config import RunConfig
@@ -184,7 +185,7 @@ def test_samples_show_each_judgement_and_the_pair(viewer: APIClient, tmp_path: P
         for index in range(2)
     )
     Judgement.objects.create(
-        response=best, iteration=iteration, source="self", judge="M1", samples=[{"raw": "Score: 4"}]
+        response=best, iteration=iteration, source="self", judge=imported_judge("M1"), samples=[{"raw": "Score: 4"}]
     )
     PreferencePair.objects.create(prompt=prompt, iteration=iteration, chosen=best, rejected=worst, origin="self")
     body = viewer.get(f"/api/v1/runs/{run.pk}/samples/").json()

@@ -14,11 +14,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from alignment_app.models import Checkpoint, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
+from alignment_app.models import Checkpoint, Judge, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
 from alignment_app.pages import checkpoints as selectors
 from alignment_app.pages.figures import figures
 from alignment_app.pages.lineage import lineage
 from alignment_app.services import events
+from alignment_app.services.judge_rows import person_judge
+from tests.support.judge_rows import checkpoint_judge, teacher_judge
 from tests.support.stories import Story
 from training.domain.training_metrics import TRAINING_METRICS
 from training.evaluation.ranking_agreement import RankingAgreement
@@ -36,7 +38,7 @@ def run() -> Run:
     told = Story.launch(prompts=FEW).to_the_end().run
     last = told.checkpoints.get(number=3)
     for place, response in enumerate(selectors.answers_of(last)):
-        _judged(response, Judgement.Source.TEACHER, "oracle", None if place == 0 else float(place % 6))
+        _judged(response, Judgement.Source.TEACHER, teacher_judge(told), None if place == 0 else float(place % 6))
     prompt = Prompt.objects.filter(dataset__name="story-test").first()
     assert prompt is not None
     for index, (own, teacher) in enumerate([(5.0, 4.0), (1.0, 2.0), (None, 3.0)]):
@@ -44,16 +46,16 @@ def run() -> Run:
             prompt=prompt, iteration=last.iteration, checkpoint=last, source="student", purpose="probe", index=index,
             text=f"probe {index}",
         )  # fmt: skip
-        _judged(probe, Judgement.Source.SELF, "M3", own, checkpoint=last)
-        _judged(probe, Judgement.Source.TEACHER, "oracle", teacher)
+        _judged(probe, Judgement.Source.SELF, checkpoint_judge(last), own)
+        _judged(probe, Judgement.Source.TEACHER, teacher_judge(told), teacher)
     return told
 
 
-def _judged(response: Response, source: str, judge: str, score: float | None, **more: object) -> Judgement:
+def _judged(response: Response, source: str, judge: Judge, score: float | None) -> Judgement:
     raw = "I would rather not say." if score is None else f"Fine.\nScore: {score}"
     return Judgement.objects.create(
         response=response, source=source, judge=judge, score=score, sample_count=1, parsed_count=int(score is not None),
-        samples=[{"raw": raw, "score": score, "seed": 1}], **more,
+        samples=[{"raw": raw, "score": score, "seed": 1}],
     )  # fmt: skip
 
 
@@ -221,7 +223,7 @@ def test_the_data_page_shows_the_pairs_and_who_decided_on_them(as_role: AsRole, 
     pair.state = "overridden"
     pair.save()
     ana = User.objects.create_user("ana")
-    _judged(pair.chosen, Judgement.Source.HUMAN, "ana", 5.0, person=ana)
+    _judged(pair.chosen, Judgement.Source.HUMAN, person_judge("ana", ana.pk), 5.0)
     assert "ana (1)" in page_of(client, "checkpoint", checkpoint.pk)
     text = page_of(client, "checkpoint-data", checkpoint.pk, "?state=overridden")
     assert "ana" in text

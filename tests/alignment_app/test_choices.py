@@ -11,6 +11,7 @@ from django.urls import reverse
 from alignment_app.models import Checkpoint, Iteration, Prompt, Response, Stage, StepCheck, StepComparison
 from alignment_app.selectors.curves import curves
 from alignment_app.services import events
+from tests.support.judge_rows import teacher_judge
 from tests.support.people import person
 from tests.support.stories import Story
 
@@ -39,7 +40,7 @@ def stopped(iteration: Iteration) -> None:
         {"step": 75, "against_step": 50, "wins": 1, "losses": 2, "unparsed": 1, "decision": "stop", "reason": "Stops."},
     ]
     for fields in told:
-        StepCheck.objects.create(iteration=iteration, judge="oracle", **fields)
+        StepCheck.objects.create(iteration=iteration, judge=teacher_judge(iteration.run), **fields)
     verdicts = [("first", "second"), ("second", "first"), ("second", "first"), ("first", "unparsed")]
     for prompt, (first, second) in zip(Prompt.objects.filter(dataset__name="story-test"), verdicts, strict=False):
         newer, older = (

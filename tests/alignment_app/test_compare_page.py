@@ -11,6 +11,7 @@ from django.urls import reverse
 from alignment_app.models import Checkpoint, Judgement, Prompt, Run
 from alignment_app.pages import compare as selectors
 from alignment_app.pages.checkpoints import answers_of
+from tests.support.judge_rows import teacher_judge
 from tests.support.stories import Story
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,7 @@ def two_runs() -> tuple[Run, Run]:
         scores = (2.0, 4.0) if place < 12 else (4.0, 2.0) if place < 16 else (3.0, 3.0) if place < 19 else (3.0, None)
         for run, score in zip((one, two), scores, strict=True):
             answer = answers_of(run.checkpoints.get(number=3)).get(prompt=prompt)
-            Judgement.objects.create(response=answer, source="teacher", judge="oracle", score=score)
+            Judgement.objects.create(response=answer, source="teacher", judge=teacher_judge(run), score=score)
     return one, two
 
 

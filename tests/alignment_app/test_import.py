@@ -73,7 +73,7 @@ def test_scores_of_several_judges_keep_unparsed_apart_from_missing(real_data: Pa
     report = import_rows("eft", "scored", real_data / "eft_scores_200.jsonl", judges=judges)
     assert report.added == 200
     assert counts()[:2] == (200, 800)
-    own = Judgement.objects.filter(source="self", judge="M2")
+    own = Judgement.objects.filter(source="self", judge__label="M2")
     assert (own.count(), own.filter(score=None).count()) == (800, 627)
     unparsed = own.filter(score=None).first()
     assert unparsed is not None
@@ -155,7 +155,7 @@ def test_a_mapping_names_the_fields_of_an_unknown_shape() -> None:
     mapping = {"prompt": "q.body", "responses": "answers", "text": "said", "scores": "marks"}
     import_rows("own", "scored", rows, mapping=mapping, judges={"human": "anna", "self": "ben"})
     assert Prompt.objects.get().text == "Why?"
-    assert sorted(Judgement.objects.values_list("source", "judge", "score")) == [
+    assert sorted(Judgement.objects.values_list("source", "judge__label", "score")) == [
         ("human", "anna", 4.0),
         ("self", "ben", None),
     ]

@@ -188,7 +188,7 @@ def _figures(run: Any, name: str) -> dict[str, Any]:
 
     checkpoint = run.checkpoints.get(number=int(name[1:]))
     people = blind_scores(Queue.objects.filter(held_out=True))
-    own = Judgement.objects.filter(checkpoint=checkpoint, source="self", response__in=list(people))
+    own = Judgement.objects.filter(judge__checkpoint=checkpoint, source="self", response__in=list(people))
     held: dict[int, list[tuple[float, float]]] = {prompt: [] for prompt, _ in people.values()}
     for response, score in own.order_by("response").values_list("response", "score"):
         prompt, said = people[response]

@@ -101,6 +101,7 @@ def _record(size: int, people: int) -> tuple[Any, list[Any]]:
     from django.contrib.auth.models import Group, User
 
     from alignment_app.models import Dataset, Iteration, Judgement, PreferencePair, Prompt, Response, Run, Stage
+    from alignment_app.services.judge_rows import imported_judge
     from training.config import RunConfig
 
     draw = random.Random(1)
@@ -137,10 +138,11 @@ def _record(size: int, people: int) -> tuple[Any, list[Any]]:
             for prompt in prompts
             for index in (0, 1)
         )  # fmt: skip
+        judge = imported_judge("M1")
         scores = [draw.choice([(4.0, 2.0), (5.0, 1.0), (3.0, 2.5)]) for _ in prompts]
         Judgement.objects.bulk_create(
             Judgement(
-                response=response, iteration=iteration, source="self", judge="M1", score=scores[place // 2][place % 2],
+                response=response, iteration=iteration, source="self", judge=judge, score=scores[place // 2][place % 2],
                 samples=[], parsed_count=3, sample_count=3, spread=0.3,
             )
             for place, response in enumerate(responses)

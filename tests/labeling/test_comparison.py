@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 def queue(iteration: Iteration, lead: User) -> Queue:
     run = iteration.run
     newer = Checkpoint.objects.create(run=run, number=2, kind="preference", config_hash="0", location="m2")
-    evaluation = Evaluation.objects.create(checkpoint=newer, judge="none", prompt_count=3, metrics={})
+    evaluation = Evaluation.objects.create(checkpoint=newer, prompt_count=3, metrics={})
     for prompt in {response.prompt for response in Response.objects.filter(iteration=iteration)}:
         pair = [
             Response.objects.create(

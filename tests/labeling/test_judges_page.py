@@ -18,6 +18,7 @@ from labeling.selectors import calibration
 from labeling.selectors import corrections as correction_selectors
 from labeling.services import reviews
 from labeling.services.answers import Answer
+from tests.support.judge_rows import checkpoint_judge
 from tests.support.review import take
 from training.config import RunConfig
 
@@ -47,8 +48,7 @@ def judge_all(queue: Queue, iteration: Iteration, gives: Callable[[float], float
     Judgement.objects.filter(response__in=people).delete()
     for response, (_, said) in people.items():
         Judgement.objects.create(
-            response_id=response, source="self", judge=f"M1 of run {iteration.run_id}", iteration=iteration,
-            checkpoint=m1, score=gives(said),
+            response_id=response, source="self", judge=checkpoint_judge(m1), iteration=iteration, score=gives(said),
         )  # fmt: skip
     return m1
 
@@ -122,7 +122,7 @@ def test_a_judge_of_the_next_model_makes_no_pairs_of_this_iteration(
     assert first is not None
     Judgement.objects.filter(response=first).delete()
     Judgement.objects.create(
-        response=first, iteration=iteration, source="self", judge="M2", checkpoint=m2, score=5.0
+        response=first, iteration=iteration, source="self", judge=checkpoint_judge(m2), score=5.0
     )  # fmt: skip
     assert record.pairing_rule(iteration) == rule
 

@@ -31,7 +31,7 @@ def test_a_person_s_score_is_the_score_in_force_and_remakes_the_pair(
     queue = make("score")
     review = score(queue, annotators[0], 0, 0, 5.0)
     judgement = Judgement.objects.get(response=review.task.first_id, source="human")
-    assert (judgement.score, judgement.rationale, judgement.judge, judgement.person) == (
+    assert (judgement.score, judgement.rationale, judgement.judge.label, judgement.judge.person) == (
         5.0, "because", "ana", annotators[0],
     )  # fmt: skip
     pair = PreferencePair.objects.get(iteration=iteration, prompt__position=0)
@@ -85,7 +85,8 @@ def test_several_scores_of_one_response_count_by_their_median(make: Make, annota
         score(queue, person, 0, 0, value)
     judgement = Judgement.objects.get(source="human")
     assert judgement.score == 3.5
-    assert "median of 3 people" in judgement.judge
+    assert judgement.judge.kind == "panel"
+    assert "median of 3 people" in judgement.judge.label
 
 
 def test_scores_outside_the_scale_or_between_its_steps_are_refused(make: Make, annotators: list[User]) -> None:

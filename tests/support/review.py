@@ -13,6 +13,7 @@ from alignment_app.models import (
     DatasetSnapshot,
     Iteration,
     IterationPrompt,
+    Judge,
     Judgement,
     PreferencePair,
     Prompt,
@@ -25,6 +26,7 @@ from alignment_app.services import runs
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import leases, reviews
 from labeling.services.answers import Answer
+from tests.support.judge_rows import checkpoint_judge
 from training.config import RunConfig
 from training.domain.importing import content_hash
 from training.plan import REVIEW
@@ -50,7 +52,7 @@ def waiting_run(scores: Any = SCORES, *, name: str = "waiting") -> Iteration:
     )
     run = runs.launch(config)
     iteration = Iteration.objects.get(run=run, number=1)
-    judge = f"M1 of run {run.pk}"
+    judge = checkpoint_judge(run.checkpoints.get(number=1))
     for position, row in enumerate(scores):
         _candidates(dataset, iteration, position, row, judge)
     Stage.objects.filter(iteration=iteration, position__lt=_position(iteration)).update(status=Stage.Status.DONE)
@@ -65,7 +67,7 @@ def _position(iteration: Iteration) -> int:
     return int(iteration.stages.get(kind=REVIEW.kind).position)
 
 
-def _candidates(dataset: Dataset, iteration: Iteration, position: int, row: Any, judge: str) -> None:
+def _candidates(dataset: Dataset, iteration: Iteration, position: int, row: Any, judge: Judge) -> None:
     messages = [{"role": "user", "content": f"Name {position + 1} plants that keep a room's air fresh."}]
     prompt = Prompt.objects.create(
         dataset=dataset,

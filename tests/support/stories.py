@@ -15,7 +15,6 @@ from alignment_app.models import (
     Comparison,
     Dataset,
     DatasetSnapshot,
-    Evaluation,
     IterationPrompt,
     Judgement,
     PairMargin,
@@ -29,6 +28,7 @@ from alignment_app.models import (
     StageAttempt,
 )
 from alignment_app.services import events, runs
+from tests.support.judge_rows import checkpoint_judge, evaluated, teacher_judge
 from training.config import RunConfig
 from training.domain.margins import MeasuredPair, margin_figures
 
@@ -206,14 +206,15 @@ class Story:
     def _judgements(self, stage: Stage) -> None:
         rows = list(Response.objects.filter(iteration=stage.iteration, purpose="candidate").order_by("prompt", "index"))
         source = "self" if self.run.paradigm == "self_reward" else "teacher"
+        start = self.run.checkpoints.get(number=stage.iteration.number)
+        judge = teacher_judge(self.run) if source == "teacher" else checkpoint_judge(start)
         unparsed = 0
         for row in rows[: stage.done]:
             mean = (4.67, 2.5, 2.0, 0.5)[row.index]
             lost = row.index == 2 and row.prompt_id % 5 == 0
             unparsed += lost
             Judgement.objects.create(
-                response=row, iteration=stage.iteration, source=source, judge="oracle" if source == "teacher" else "M1",
-                template="additive_5", template_version="1",
+                response=row, iteration=stage.iteration, source=source, judge=judge,
                 samples=[
                     {"raw": "I cannot say." if lost else f"Answers what was asked.\nScore: {round(mean)}",
                      "score": None if lost else float(round(mean)), "seed": seed}
@@ -352,9 +353,7 @@ class Story:
         }  # fmt: skip
         if against:
             metrics |= {"win": 9, "tie": 7, "lose": 4, "win_rate": 0.45, "win_low": 0.26, "win_high": 0.66}
-        evaluation = Evaluation.objects.create(
-            checkpoint=checkpoint, against=against, judge="oracle", prompt_count=stage.total, metrics=metrics
-        )
+        evaluation = evaluated(checkpoint, against=against, prompt_count=stage.total, metrics=metrics)
         stage.result = {"metrics": metrics}
         prompts = list(Prompt.objects.filter(dataset__name="story-test")[: stage.total])
         for place, prompt in enumerate(prompts):

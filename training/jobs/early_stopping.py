@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from alignment_app.models import Dataset, IterationPrompt, Response, StepCheck
+from alignment_app.models import Dataset, IterationPrompt, Judge, Response, StepCheck
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages, step_checks
 from alignment_app.services.progress import Progress
@@ -92,7 +92,8 @@ class _Checker:
     def __init__(self, job: StageWork, stopping: EarlyStoppingConfig) -> None:
         self.job, self.stopping = job, stopping
         self.prompts = self._prompts()
-        self.judge = job.start.name if stopping.judge == "self" else job.teacher_name
+        by_self = stopping.judge == "self"
+        self.judge = job.judge_row(job.start if by_self else None, purpose=Judge.Purpose.COMPARE)
 
     def _prompts(self) -> list[PromptRow]:
         job, name = self.job, self.stopping.dataset

@@ -66,12 +66,12 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
 
 def judge_ranked(job: StageWork) -> RankedJudgementsResult:
     """k replies of the IFT model on every ranked response."""
-    responses, label = selectors.ranked_responses(job.iteration), job.judge_label(IFT)
-    made = Judgement.objects.filter(source=Judgement.Source.SELF, judge=label, response__in=responses.values("pk"))
+    responses, judge = selectors.ranked_responses(job.iteration), rankings.ift_judge(job)
+    made = Judgement.objects.filter(source=Judgement.Source.SELF, judge=judge, response__in=responses.values("pk"))
     total = responses.count()
     progress = JudgementProgress(job, made, done=made.count(), total=total, expected=total * job.config.eft.k)
     if made.count() < total:
-        rankings.judge_ranked(job, responses, _ift_model(job), judge=label, checkpoint=None, progress=progress)
+        rankings.judge_ranked(job, responses, _ift_model(job), judge=judge, progress=progress)
     progress.after_save()
     health = health_of(made)
     return RankedJudgementsResult(
@@ -87,7 +87,7 @@ def build_rows(job: StageWork) -> EFTResult:
     config, form = job.config.eft, job.judge_of("judging.template")
     judged = Judgement.objects.filter(
         source=Judgement.Source.SELF,
-        judge=job.judge_label(IFT),
+        judge=rankings.ift_judge(job),
         response__in=selectors.ranked_responses(job.iteration).values("pk"),
     ).select_related("response__prompt")
     replies: list[tuple[Response, dict[str, Any]]] = []

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django.db.models import Avg, Q
 
-from alignment_app.models import Checkpoint, Dataset, Evaluation, IterationPrompt, Judgement, Response
+from alignment_app.models import Checkpoint, Dataset, Evaluation, IterationPrompt, Judge, Judgement, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import rows
 from alignment_app.services.progress import Progress
@@ -35,7 +35,7 @@ def evaluate(job: StageWork) -> EvaluationResult:
         job.attempt,
         checkpoint,
         against=against,
-        judge=job.teacher_name if has_teacher else "none",
+        judge=job.judge_row(None, purpose=Judge.Purpose.COMPARE) if has_teacher else None,
         prompt_count=len(prompts),
     )
     probed = prompts[: job.config.evaluation.self_judge_prompts] if job.config.evaluation.self_judge else []

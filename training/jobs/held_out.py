@@ -27,13 +27,12 @@ def missing_judgements(job: StageWork, newest: int) -> int:
     """How many judgements :func:`hold_to_people` will make."""
     responses = human_feedback.provider().blind_responses(job.run)
     missing = sum(
-        len(selectors.unjudged(responses, source=Judgement.Source.SELF, judge=job.judge_label(one.name)))
+        len(selectors.unjudged(responses, source=Judgement.Source.SELF, judge=job.judge_row(one)))
         for one in _judges(job, newest)
     )
     if job.config.teacher.kind == "none":
         return missing
-    label = job.judge_label(job.teacher_name)
-    return missing + len(selectors.unjudged(responses, source=Judgement.Source.TEACHER, judge=label))
+    return missing + len(selectors.unjudged(responses, source=Judgement.Source.TEACHER, judge=job.judge_row(None)))
 
 
 def hold_to_people(job: StageWork, checkpoint: Checkpoint, progress: Progress) -> None:

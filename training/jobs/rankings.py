@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from alignment_app.models import Checkpoint, Iteration, Judgement, Response
+from alignment_app.models import Checkpoint, Iteration, Judge, Judgement, Response
 from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
 from alignment_app.services import events
@@ -31,8 +31,7 @@ def judge_ranked(
     responses: QuerySet[Response],
     engine: Engine,
     *,
-    judge: str,
-    checkpoint: Checkpoint | None,
+    judge: Judge,
     progress: Progress,
 ) -> None:
     """Save the judgements that are missing on these ranked responses, ``eft.k`` replies each.
@@ -46,7 +45,7 @@ def judge_ranked(
 
     def ask(asked: list[JudgeItem]) -> None:
         drafts = judge_responses(asked, WatchedEngine(engine, progress), form, job.sampling(job.config.judging))
-        job.save_judgements(drafts, prompt_of, source=source, judge=judge, checkpoint=checkpoint, progress=progress)
+        job.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
 
     try:
         ask(items)
@@ -73,15 +72,24 @@ def held_out(job: StageWork) -> QuerySet[Response]:
 
 def missing(job: StageWork, checkpoint: Checkpoint) -> int:
     """How many judgements :func:`hold_to_rankings` will make."""
-    judge = selectors.judge_name(job.run.pk, checkpoint.name)
-    return len(work.unjudged(held_out(job), source=Judgement.Source.SELF, judge=judge))
+    return len(work.unjudged(held_out(job), source=Judgement.Source.SELF, judge=_judge(job, checkpoint)))
 
 
 def hold_to_rankings(job: StageWork, checkpoint: Checkpoint, progress: Progress) -> None:
     """Have a checkpoint judge the ranked responses that were held out, as the model before EFT did."""
     if missing(job, checkpoint):
-        judge = selectors.judge_name(job.run.pk, checkpoint.name)
-        judge_ranked(job, held_out(job), job.student(checkpoint), judge=judge, checkpoint=checkpoint, progress=progress)
+        judge = _judge(job, checkpoint)
+        judge_ranked(job, held_out(job), job.student(checkpoint), judge=judge, progress=progress)
+
+
+def _judge(job: StageWork, checkpoint: Checkpoint) -> Judge:
+    """A checkpoint as the judge of ranked responses, which it is asked about otherwise than about candidates."""
+    return job.judge_row(checkpoint, purpose=Judge.Purpose.RANKED)
+
+
+def ift_judge(job: StageWork) -> Judge:
+    """The model that was fine-tuned on IFT alone, as the judge of ranked responses."""
+    return job.judge_row(None, purpose=Judge.Purpose.RANKED, name=IFT)
 
 
 def figures(job: StageWork, checkpoint: Checkpoint | None = None) -> dict[str, Any]:
@@ -90,10 +98,10 @@ def figures(job: StageWork, checkpoint: Checkpoint | None = None) -> dict[str, A
     A checkpoint's hold what it gained on the model before EFT too. Empty where nothing is held out.
     """
     responses = held_out(job)
-    before = _ranked(responses, job.judge_label(IFT))
+    before = _ranked(responses, ift_judge(job))
     if checkpoint is None:
         return held_to_rankings(before.values()).as_data() if before else {}
-    after = _ranked(responses, selectors.judge_name(job.run.pk, checkpoint.name))
+    after = _ranked(responses, _judge(job, checkpoint))
     if not after:
         return {}
     common = [prompt for prompt in after if prompt in before]
@@ -105,7 +113,7 @@ def figures(job: StageWork, checkpoint: Checkpoint | None = None) -> dict[str, A
     }
 
 
-def _ranked(responses: QuerySet[Response], judge: str) -> dict[int, Ranked]:
+def _ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:
     """By prompt: the judge's scores beside people's ranks, of the responses that it judged."""
     judged = Judgement.objects.filter(response__in=responses.values("pk"), source=Judgement.Source.SELF, judge=judge)
     found: dict[int, list[tuple[float | None, float]]] = defaultdict(list)

@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from alignment_app.models import Checkpoint, Judgement, Response, StageAttempt
+from alignment_app.models import Checkpoint, Judge, Judgement, Response, StageAttempt
 from alignment_app.selectors import judges
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, keys, rows
+from alignment_app.services import artifacts, judge_rows, keys, rows
 from alignment_app.services.errors import Refused
 from alignment_app.services.heartbeat import AttemptHeartbeat
 from alignment_app.services.progress import Progress
 from alignment_app.services.spending import Account
 from training.config import EngineConfig, RunConfig, TeacherConfig
-from training.domain.judges import Judge
+from training.domain.judges import Judge as JudgePrompt
 from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
 from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
@@ -82,12 +82,11 @@ class StageWork:
         return str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
 
     @property
-    def judge_in_force(self) -> str | None:
+    def judge_in_force(self) -> Judge | None:
         """The judge whose scores make the pairs; ``None``: whoever the data set recorded."""
         if self.config.judging.recorded_scores:
             return None
-        by_self = self.judging_source == Judgement.Source.SELF
-        return self.judge_label(self.start.name if by_self else self.teacher_name)
+        return self.judge_row(self.start if self.judging_source == Judgement.Source.SELF else None)
 
     def candidates(self) -> QuerySet[Response]:
         """The iteration's candidate responses."""
@@ -143,7 +142,7 @@ class StageWork:
         if self._paid is not None:
             self._paid.stop()
 
-    def judge_of(self, field: str) -> Judge:
+    def judge_of(self, field: str) -> JudgePrompt:
         """The judge that a field of the config names, as it was at the launch."""
         return judges.in_run(self.run, field)
 
@@ -201,22 +200,21 @@ class StageWork:
         self, responses: QuerySet[Response], *, source: str, checkpoint: Checkpoint | None, progress: Progress
     ) -> str:
         """Save the judgements that are missing on these responses; returns the judge's name."""
-        judge = checkpoint.name if checkpoint else self.teacher_name
-        label = self.judge_label(judge)
-        todo = selectors.unjudged(responses, source=source, judge=label)
+        judge = self.judge_row(checkpoint)
+        todo = selectors.unjudged(responses, source=source, judge=judge)
         if not todo:
-            return judge
+            return judge.name
         engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
         form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
         items = self._judge_items(todo, source)
         prompt_of = {response.id: prompt.id for response, prompt in todo}
         drafts = judge_responses(items, engine, form, sampling)
-        self.save_judgements(drafts, prompt_of, source=source, judge=label, checkpoint=checkpoint, progress=progress)
-        return judge
+        self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
+        return judge.name
 
     def judge_as_they_come(self, responses: QuerySet[Response], *, progress: Progress) -> None:
         """Save the remote teacher's judgements on these responses while more are written, until it is stopped."""
-        label, source = self.judge_label(self.teacher_name), Judgement.Source.TEACHER
+        judge, source = self.judge_row(None), Judgement.Source.TEACHER
         teacher = self.teacher()
         assert isinstance(teacher, PaidEngine)
         prompt_of: dict[int, int] = {}
@@ -226,7 +224,7 @@ class StageWork:
             nonlocal seen, look_at
             if time.monotonic() < look_at:
                 return []
-            todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=label)
+            todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=judge)
             seen = max((response.id for response, _ in todo), default=seen)
             look_at = time.monotonic() + LOOK_SECONDS
             prompt_of.update((response.id, prompt.id) for response, prompt in todo)
@@ -234,7 +232,7 @@ class StageWork:
 
         form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
         drafts = judge_as_they_come(arrivals, WatchedFollower(teacher, progress), form, sampling)
-        self.save_judgements(drafts, prompt_of, source=source, judge=label, checkpoint=None, progress=progress)
+        self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
 
     def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str) -> list[JudgeItem]:
         draws = range(self.config.judging.k)
@@ -253,12 +251,10 @@ class StageWork:
         prompt_of: Mapping[int, int],
         *,
         source: str,
-        judge: str,
-        checkpoint: Checkpoint | None,
+        judge: Judge,
         progress: Progress,
     ) -> None:
-        """Save judgements by the run's judge as they come; ``judge`` is who gave them, as the record names it."""
-        form = self.judge_of("judging.template")
+        """Save a judge's judgements as they come."""
         progress.save_as_they_come(
             drafts,
             lambda some: rows.save_judgements(
@@ -267,13 +263,13 @@ class StageWork:
                 some,
                 source=source,
                 judge=judge,
-                checkpoint=checkpoint,
-                template=form.name,
-                template_version=str(form.version),
             ),
             prompt_of=lambda draft: prompt_of[draft.response_id],
         )
 
-    def judge_label(self, judge: str) -> str:
-        """A judge's name within the record: recorded responses are shared by runs, their judges are not."""
-        return f"{judge} of run {self.run.pk}"
+    def judge_row(self, checkpoint: Checkpoint | None, *, purpose: str = Judge.Purpose.SCORE, name: str = "") -> Judge:
+        """Who judges: a checkpoint of the run, the model of this ``name``, or without both the teacher."""
+        field = "evaluation.judge" if purpose == Judge.Purpose.COMPARE else "judging.template"
+        name = name or (checkpoint.name if checkpoint else self.teacher_name)
+        prompt = self.judge_of(field)
+        return judge_rows.model_judge(self.attempt, self.run, prompt, name=name, checkpoint=checkpoint, purpose=purpose)

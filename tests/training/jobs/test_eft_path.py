@@ -100,8 +100,8 @@ def left_by(run: Run) -> dict[str, Any]:
     metrics = m1.evaluation.metrics
     return {
         "judgements": sorted(
-            (row.judge.partition(" ")[0], row.response.text, str(row.samples), row.score)
-            for row in judged.select_related("response")
+            (row.judge.name, row.response.text, str(row.samples), row.score)
+            for row in judged.select_related("response", "judge")
         ),
         "rows": [(row.prompt.dataset.name.partition(":")[2], row.prompt.text, row.text) for row in rows],
         "outcomes": sorted(IterationPrompt.objects.filter(iteration=start).values_list("prompt__text", "outcome")),
@@ -154,7 +154,7 @@ def test_the_students_own_judgements_become_rows_that_train_m1_and_m1_is_measure
             kill_9()
 
     def kill_m1(self: progress.Progress) -> None:
-        judged = Judgement.objects.filter(iteration__run=killed, judge__startswith="M1 on rankings").count()
+        judged = Judgement.objects.filter(iteration__run=killed, judge__name="M1", judge__purpose="ranked").count()
         if self.attempt.stage.kind == "evaluation" and judged >= 2:
             kill_9()
         after_save(self)

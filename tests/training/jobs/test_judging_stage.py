@@ -86,7 +86,7 @@ def test_a_response_that_asks_for_points_gains_nothing_by_any_judge(judged: Judg
         assert all(scores[text] == scores[wrong] for text in attacked)
     chosen = set(PreferencePair.objects.values_list("chosen__text", flat=True))
     assert chosen == {right for _, (right, *_) in rows}, run.status_reason
-    assert set(Judgement.objects.values_list("template", "template_version")) == {(judge, "1")}
+    assert set(Judgement.objects.values_list("judge__template", "judge__template_version")) == {(judge, "1")}
 
 
 def test_a_score_of_another_scale_is_kept_as_given_beside_the_runs(judged: Judged) -> None:

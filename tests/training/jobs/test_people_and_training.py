@@ -19,6 +19,7 @@ from labeling.selectors import calibration
 from labeling.services import queues, reviews
 from labeling.services.answers import Answer
 from tests.support.datasets import make_datasets
+from tests.support.judge_rows import checkpoint_judge
 from tests.support.people import person
 from tests.support.review import take
 from tests.support.runs import drive
@@ -177,7 +178,7 @@ def test_judges_of_a_finished_run_judge_what_people_scored_since_once(
     run.refresh_from_db()
     assert run.status == Run.Status.FINISHED
     new = Judgement.objects.exclude(pk__in=before)
-    assert {(row.source, row.judge, row.response_id) for row in new} == {
+    assert {(row.source, row.judge.label, row.response_id) for row in new} == {
         (source, f"{name} of run {run.pk}", response)
         for source, name in (("self", "M1"), ("self", "M2"), ("teacher", "oracle"))
         for response in scored
@@ -210,10 +211,9 @@ def judged(response: Response, checkpoint: Checkpoint, score: float) -> None:
     Judgement.objects.update_or_create(
         response=response,
         source="self",
-        judge=f"{checkpoint.name} of run {checkpoint.run_id}",
+        judge=checkpoint_judge(checkpoint),
         defaults={
             "iteration": checkpoint.iteration,
-            "checkpoint": checkpoint,
             "samples": [{"raw": f"Score: {score}", "score": score, "seed": 1}],
             "parsed_count": 1,
             "sample_count": 1,
