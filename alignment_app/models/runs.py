@@ -72,6 +72,9 @@ class Iteration(models.Model):
     input_checkpoint = models.ForeignKey(
         "alignment_app.Checkpoint", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    score_rule = models.JSONField(
+        default=dict, help_text="A training.domain.score_rule.ScoreRule: which score of a response counts."
+    )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     ift_location = models.CharField(

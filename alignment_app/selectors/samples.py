@@ -24,6 +24,7 @@ from alignment_app.models import (
     SnapshotItem,
     Stage,
 )
+from alignment_app.selectors.scores import by_judge, rule_of
 
 PAGE: Final = 10
 #: What a page of prompts can be narrowed to.
@@ -218,7 +219,8 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
     elif show == "agrees":
         found = found.filter(Exists(uses.filter(prompt=OuterRef("pk"), outcome__startswith="Agrees")))
     elif show in ("alike", "longest"):
-        found = _by_scores(found, judgements.filter(response__purpose__in=_IN_PAIRS, score__isnull=False), show)
+        counting = judgements.filter(by_judge(rule_of(iteration)), response__purpose__in=_IN_PAIRS)
+        found = _by_scores(found, counting.filter(score__isnull=False), show)
     pages: Page[Any] = Paginator(found.values_list("pk", flat=True), PAGE).get_page(page)
     pages.object_list = prompt_samples(iteration, list(pages.object_list))
     return pages
@@ -226,7 +228,7 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
 
 def _by_scores(prompts: QuerySet[Prompt], judgements: QuerySet[Judgement], show: str) -> QuerySet[Prompt]:
     """The prompts all of whose responses have one score, or else whose longest response has the highest."""
-    judgements = judgements.exclude(source=Judgement.Source.HUMAN).annotate(length=Length("response__text"))
+    judgements = judgements.annotate(length=Length("response__text"))
     prompts = prompts.annotate(
         top=Subquery(judgements.order_by("-score").values("score")[:1]),
         bottom=Subquery(judgements.order_by("score").values("score")[:1]),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from alignment_app.models import (
     Checkpoint,
@@ -20,7 +20,7 @@ from alignment_app.models import (
     Response,
 )
 from training.domain.holding_out import PairContent
-from training.domain.rows import PairDraft, PromptRow, ResponseRow, ScoredResponse
+from training.domain.rows import PairDraft, PromptRow, ResponseRow
 from training.domain.seeds import derive_seed
 
 
@@ -101,26 +101,6 @@ def unjudged(responses: QuerySet[Response], *, source: str, judge: Judge) -> lis
     judged = Judgement.objects.filter(response=OuterRef("pk"), source=source, judge=judge)
     rows = responses.exclude(Exists(judged)).select_related("prompt").order_by("prompt_id", "index")
     return [(ResponseRow(row.pk, row.prompt_id, row.index, row.text), prompt_row(row.prompt)) for row in rows]
-
-
-def scored(responses: QuerySet[Response], *, source: str, judge: Judge | int | None) -> list[ScoredResponse]:
-    """Responses with the score in force: a person's over the given source's. ``judge`` None: as the data set has it."""
-    by_model = Q(source=source) & (Q(judge=judge) if judge else Q(iteration__isnull=True))
-    found = Judgement.objects.filter(response__in=responses.values("pk")).filter(
-        Q(source=Judgement.Source.HUMAN) | by_model
-    )
-    scores: dict[int, float | None] = {}
-    people: set[int] = set()
-    for response_id, by, score in found.order_by("pk").values_list("response_id", "source", "score"):
-        if by == Judgement.Source.HUMAN:
-            people.add(response_id)
-        elif response_id in people:
-            continue
-        scores[response_id] = score
-    return [
-        ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk))
-        for row in responses.order_by("prompt_id", "index")
-    ]
 
 
 def imported_pairs(iteration: Iteration, dataset: Dataset, count: int, seed: int) -> list[PairDraft]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.db.models import F
@@ -37,6 +37,7 @@ from training.domain.rows import (
     ResponseDraft,
     storable,
 )
+from training.domain.score_rule import ScoreRule
 
 BATCH = 500
 
@@ -184,6 +185,14 @@ def save_judgements(
             ignore_conflicts=True,
         )
         _count(attempt, len(drafts))
+
+
+def set_judge(attempt: StageAttempt, iteration: Iteration, judge: Judge, *, source: str) -> None:
+    """From now on the scores of this judge count in the iteration."""
+    rule = replace(ScoreRule.from_data(iteration.score_rule), source=str(source), judge=judge.pk)
+    with leased(attempt):
+        iteration.score_rule = rule.as_data()
+        iteration.save(update_fields=["score_rule"])
 
 
 def save_pairs(

@@ -38,8 +38,9 @@ def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from
     base = Checkpoint.objects.create(
         run=run, number=0, kind=Checkpoint.Kind.BASE, config_hash=config.config_hash, location=config.student.model
     )
+    rule = config.judging.score_rule(config.paradigm)
     for number in range(config.iterations + 1):
-        iteration = Iteration.objects.create(run=run, number=number)
+        iteration = Iteration.objects.create(run=run, number=number, score_rule=rule.as_data())
         Stage.objects.bulk_create(
             Stage(
                 iteration=iteration,

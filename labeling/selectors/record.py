@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, QuerySet
 
 from alignment_app.models import DatasetSnapshot, Iteration, Judgement, PreferencePair, Response
-from alignment_app.selectors import work
+from alignment_app.selectors import scores, work
 from training.domain.rows import PairDraft, ScoredResponse
+from training.domain.score_rule import ScoreRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,29 +18,21 @@ class PairingRule:
     """How an iteration makes pairs of scores; ``follows_scores`` false: its pairs come from elsewhere."""
 
     follows_scores: bool
-    source: str
-    judge: int | None
+    scores: ScoreRule
     min_margin: float
     recorded: bool
 
 
 def pairing_rule(iteration: Iteration) -> PairingRule:
-    """The rule that the iteration's run states in its config."""
+    """The rule of an iteration, and what its run's config says of pairs."""
     config = iteration.run.config
-    recorded_scores = config["judging"]["recorded_scores"]
-    by_self = (recorded_scores or config["paradigm"]).startswith("self")
-    source = str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
-    own = Judgement.objects.filter(iteration=iteration, source=source, response__purpose=Response.Purpose.CANDIDATE)
-    # The model that the iteration makes may judge candidates, too, where people have scored them: it makes no pairs.
-    own = own.exclude(judge__checkpoint__number__gt=iteration.number)
     return PairingRule(
         follows_scores=(
             config["paradigm"] != "teacher_demonstration"
             and not config["pairs"]["from_dataset"]
             and config["pairs"]["rule"] == "max_min"
         ),
-        source=source,
-        judge=None if recorded_scores else own.values_list("judge", flat=True).first(),
+        scores=scores.rule_of(iteration),
         min_margin=float(config["pairs"]["min_margin"]),
         recorded=bool(config["candidates"]["from_dataset"]),
     )
@@ -51,19 +45,19 @@ def candidates_of(iteration: Iteration, rule: PairingRule, prompt_id: int | None
 
 
 def scored_responses(
-    iteration: Iteration, prompt_id: int, rule: PairingRule, *, with_people: bool = True
+    iteration: Iteration,
+    prompt_id: int,
+    rule: PairingRule,
+    *,
+    with_people: bool = True,
+    supposed: Mapping[int, float | None] | None = None,
 ) -> list[ScoredResponse]:
-    """One prompt's candidates with the score in force, or as the judge alone has them."""
+    """One prompt's candidates with the score in force, or as the judge alone has them.
+
+    ``supposed``: by response, a score that stands in for people's.
+    """
     responses = candidates_of(iteration, rule, prompt_id)
-    if with_people:
-        return work.scored(responses, source=rule.source, judge=rule.judge)
-    found = Judgement.objects.filter(response__in=responses.values("pk"), source=rule.source)
-    found = found.filter(judge=rule.judge) if rule.judge else found.filter(iteration__isnull=True)
-    scores = dict(found.order_by("pk").values_list("response_id", "score"))
-    return [
-        ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk))
-        for row in responses.order_by("index")
-    ]
+    return scores.scored(responses, rule.scores, with_people=with_people, supposed=supposed)
 
 
 def pair_draft(pair: PreferencePair) -> PairDraft:

@@ -194,8 +194,9 @@ def _by_scores(iteration: Iteration, prompt_id: int, scores: Mapping[int, float 
     if not rule.follows_scores:
         return None
     by_judge = record.scored_responses(iteration, prompt_id, rule, with_people=False)
-    alone = scored_pair(by_judge, {}, min_margin=rule.min_margin)
-    after = scored_pair(record.scored_responses(iteration, prompt_id, rule), scores, min_margin=rule.min_margin)
+    alone = scored_pair(by_judge, min_margin=rule.min_margin)
+    rows = record.scored_responses(iteration, prompt_id, rule, supposed=scores)
+    after = scored_pair(rows, min_margin=rule.min_margin)
     if after is None or alone is None:
         return None
     own = same_sides(alone, after)

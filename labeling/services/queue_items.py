@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
 
+from django.db.models import Case, Value, When
+
 from alignment_app.models import Dataset, Evaluation, Iteration, Judgement, PreferencePair, Response
+from alignment_app.selectors.scores import by_judge, rule_of
 from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
 from labeling.selectors import record
@@ -121,7 +124,7 @@ class _Judges:
     """The judge in force and another one on the responses of a queue's prompts, and how far they are to be trusted."""
 
     def __init__(self, iteration: Iteration | None, some_prompts: Iterable[int]) -> None:
-        self._rule = record.pairing_rule(iteration) if iteration else None
+        self._counts = by_judge(rule_of(iteration)) if iteration else None
         self.trust = learn_trust(
             list(group.values()) for part in _batches(some_prompts) for group in self.groups(set(part)).values()
         )
@@ -131,12 +134,13 @@ class _Judges:
         found = Judgement.objects.filter(response__prompt__in=prompt_ids).exclude(
             source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
         )
-        fields = ("response__prompt_id", "response_id", "source", "judge", "score", "spread")
+        counts = Value(True) if self._counts is None else Case(When(self._counts, then=True), default=False)
+        fields = ("response__prompt_id", "response_id", "counts", "score", "spread")
         force: dict[int, tuple[int, float | None, float | None]] = {}
         other: dict[int, float | None] = {}
-        for prompt_id, pk, source, judge, score, spread in found.order_by("pk").values_list(*fields):
-            rule = self._rule
-            if rule is None or (source == rule.source and (rule.judge is None or judge == rule.judge)):
+        rows = found.annotate(counts=counts).order_by("pk").values_list(*fields)
+        for prompt_id, pk, in_force, score, spread in rows:
+            if in_force:
                 force[pk] = (prompt_id, score, spread)
             else:
                 other[pk] = score

@@ -146,3 +146,39 @@ def test_who_judged_becomes_a_row_whatever_text_named_it(earlier: Any) -> None:
     assert (compared.judge.name, compared.judge.purpose, compared.judge.template) == ("gemini", "compare", "pairwise")
     check = StepCheck.objects.get()
     assert (check.judge.checkpoint_id, check.judge.purpose) == (m1.pk, "compare")
+
+
+def test_which_score_counts_is_stored_with_each_iteration(earlier: Any) -> None:
+    old = Old(earlier)
+    self_judged, taught = old.run(), old.run(paradigm="teacher_reward")
+    recorded = old.run(judging={"recorded_scores": "teacher"}, candidates={"from_dataset": "old"})
+    ids: dict[str, int] = {}
+    for place, (name, run) in enumerate({"self": self_judged, "teacher": taught, "recorded": recorded}.items()):
+        start, first, _ = run.iterations.order_by("number")
+        models = {one.number: one for one in run.checkpoints.all()}
+        of_run = f"of run {run.pk}"
+        own, brought = old.response(first, 0), old.response(None, place)
+        later = old.model("Checkpoint").create(run=run, number=2, kind="preference", config_hash="", location="x")
+        # The model that the iteration makes judges the same responses, to be measured.
+        old.judged(own, "self", f"M2 {of_run}", first, checkpoint=later)
+        ids[f"{name}, self"] = old.judged(own, "self", f"M1 {of_run}", first, checkpoint=models[1])
+        ids[f"{name}, teacher"] = old.judged(own, "teacher", f"gemini {of_run}", first)
+        old.judged(own, "human", "ana", first, template="people")
+        ids[f"{name}, ranked"] = old.judged(brought, "self", f"IFT {of_run}", start)
+        old.judged(brought, "self", f"M1 on rankings {of_run}", start, checkpoint=models[1])
+    _newest()
+
+    from alignment_app.models import Iteration, Judgement
+    from alignment_app.selectors.scores import rule_of
+    from training.domain.score_rule import ScoreRule
+
+    judge = dict(Judgement.objects.values_list("pk", "judge"))
+
+    def rules(run: Any) -> list[ScoreRule]:
+        return [rule_of(row) for row in Iteration.objects.filter(run=run.pk).order_by("number")]
+
+    assert rules(self_judged) == [
+        ScoreRule("self", judge[ids["self, ranked"]]), ScoreRule("self", judge[ids["self, self"]]), ScoreRule("self"),
+    ]  # fmt: skip
+    assert rules(taught)[1:] == [ScoreRule("teacher", judge[ids["teacher, teacher"]]), ScoreRule("teacher")]
+    assert rules(recorded)[1:] == [ScoreRule("teacher"), ScoreRule("teacher")]

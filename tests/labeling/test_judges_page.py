@@ -113,7 +113,6 @@ def test_a_judge_of_the_next_model_makes_no_pairs_of_this_iteration(
 ) -> None:
     from labeling.selectors import record
 
-    rule = record.pairing_rule(iteration)
     m1 = Checkpoint.objects.get(run=iteration.run, number=1)
     m2 = Checkpoint.objects.create(
         run=iteration.run, number=2, kind="preference", parent=m1, iteration=iteration, config_hash="x", location="x"
@@ -124,7 +123,8 @@ def test_a_judge_of_the_next_model_makes_no_pairs_of_this_iteration(
     Judgement.objects.create(
         response=first, iteration=iteration, source="self", judge=checkpoint_judge(m2), score=5.0
     )  # fmt: skip
-    assert record.pairing_rule(iteration) == rule
+    rows = record.scored_responses(iteration, first.prompt_id, record.pairing_rule(iteration))
+    assert {row.id: row.score for row in rows}[first.pk] is None
 
 
 def test_the_launch_form_counts_the_scores_of_the_chosen_data_live(

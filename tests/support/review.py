@@ -29,6 +29,7 @@ from labeling.services.answers import Answer
 from tests.support.judge_rows import checkpoint_judge
 from training.config import RunConfig
 from training.domain.importing import content_hash
+from training.domain.score_rule import ScoreRule
 from training.plan import REVIEW
 
 #: The judge's scores of each prompt's four candidates.
@@ -53,6 +54,8 @@ def waiting_run(scores: Any = SCORES, *, name: str = "waiting") -> Iteration:
     run = runs.launch(config)
     iteration = Iteration.objects.get(run=run, number=1)
     judge = checkpoint_judge(run.checkpoints.get(number=1))
+    iteration.score_rule = ScoreRule("self", judge.pk).as_data()
+    iteration.save()
     for position, row in enumerate(scores):
         _candidates(dataset, iteration, position, row, judge)
     Stage.objects.filter(iteration=iteration, position__lt=_position(iteration)).update(status=Stage.Status.DONE)

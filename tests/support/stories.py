@@ -31,6 +31,7 @@ from alignment_app.services import events, runs
 from tests.support.judge_rows import checkpoint_judge, evaluated, teacher_judge
 from training.config import RunConfig
 from training.domain.margins import MeasuredPair, margin_figures
+from training.domain.score_rule import ScoreRule
 
 PROMPTS = (
     "Name three plants that keep a room's air fresh and say how often each needs water.",
@@ -208,6 +209,8 @@ class Story:
         source = "self" if self.run.paradigm == "self_reward" else "teacher"
         start = self.run.checkpoints.get(number=stage.iteration.number)
         judge = teacher_judge(self.run) if source == "teacher" else checkpoint_judge(start)
+        stage.iteration.score_rule = ScoreRule(source, judge.pk).as_data()
+        stage.iteration.save()
         unparsed = 0
         for row in rows[: stage.done]:
             mean = (4.67, 2.5, 2.0, 0.5)[row.index]

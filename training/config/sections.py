@@ -8,6 +8,7 @@ from pydantic import Field
 
 from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
 from training.config.datasets import DatasetRef
+from training.domain.score_rule import ScoreRule
 
 KeyName = Annotated[str, Field(max_length=60, pattern=r"^[\w.-]*$")]
 SafetyThreshold = Literal[
@@ -206,6 +207,11 @@ class JudgingConfig(Section):
         0.5, ge=0, le=1, description="The run stops with the reason when fewer of the replies hold a score."
     )
     min_replies: int = Field(30, ge=1, description="Replies seen before the parse rate is acted upon.")
+
+    def score_rule(self, paradigm: str) -> ScoreRule:
+        """Whose scores a run's pairs follow. Which row is the judge is known once it judges."""
+        by_self = (self.recorded_scores or paradigm.split("_")[0]) == "self"
+        return ScoreRule("self" if by_self else "teacher")
 
 
 class PairsConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -62,12 +62,9 @@ def decided_pair(
     return NoPair(pair.prompt_id, "People call it a tie." if decision == "tie" else "People call both bad.")
 
 
-def scored_pair(
-    responses: Sequence[ScoredResponse], scores: Mapping[int, float | None], *, min_margin: float = 0.0
-) -> Outcome | None:
-    """The max-min pair of one prompt's responses, these scores in place of their own; ``None`` without responses."""
-    rows = [replace(row, score=scores[row.id]) if row.id in scores else row for row in responses]
-    found = max_min_pairs(rows, min_margin=min_margin)
+def scored_pair(responses: Sequence[ScoredResponse], *, min_margin: float = 0.0) -> Outcome | None:
+    """The max-min pair of one prompt's responses; ``None`` without responses."""
+    found = max_min_pairs(responses, min_margin=min_margin)
     return found[0] if found else None
 
 

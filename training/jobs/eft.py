@@ -67,6 +67,7 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
 def judge_ranked(job: StageWork) -> RankedJudgementsResult:
     """k replies of the IFT model on every ranked response."""
     responses, judge = selectors.ranked_responses(job.iteration), rankings.ift_judge(job)
+    rows.set_judge(job.attempt, job.iteration, judge, source=Judgement.Source.SELF)
     made = Judgement.objects.filter(source=Judgement.Source.SELF, judge=judge, response__in=responses.values("pk"))
     total = responses.count()
     progress = JudgementProgress(job, made, done=made.count(), total=total, expected=total * job.config.eft.k)

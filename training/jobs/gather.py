@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Avg, Count, QuerySet, Sum
 
 from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
+from alignment_app.selectors import scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.progress import Progress
@@ -147,32 +148,27 @@ def demonstrate(job: StageWork, ahead: Stage | None = None) -> DemonstrationsRes
 
 def judge_candidates(job: StageWork) -> JudgementsResult:
     """Scores for every candidate: by the student, by the teacher, or as the data set recorded them."""
-    source, responses = job.judging_source, job.candidates()
+    responses = job.candidates()
     total = responses.count()
     if job.config.judging.recorded_scores:
-        found = Judgement.objects.filter(response__in=responses.values("pk"), source=source, iteration__isnull=True)
+        found = scores.judgements(responses, job.score_rule)
         stages.progress(job.attempt, done=found.count(), total=total, rate=None)
         return JudgementsResult(**_judgement_figures(found))
-    checkpoint = job.start if source == Judgement.Source.SELF else None
-    made = _judgements_in_force(job)
+    judge = job.judge_of_pairs()
+    made = scores.judgements(responses, job.score_rule)
     progress = _judging_progress(job, made, total)
-    judge = job.judge(responses, source=source, checkpoint=checkpoint, progress=progress)
+    job.judge(responses, source=job.score_rule.source, checkpoint=judge.checkpoint, progress=progress)
     progress.after_save()
     health = look_at(job, {"judge": health_of(made)})
-    return JudgementsResult(judge=judge, health=health, **_judgement_figures(made))
+    return JudgementsResult(judge=judge.name, health=health, **_judgement_figures(made))
 
 
 def judge_overlapping(job: StageWork, ahead: Stage) -> None:
     """The remote teacher's scores for candidates while more of them are written."""
     total = len(selectors.iteration_prompts(job.iteration)) * job.config.candidates.n
-    progress = _judging_progress(job, _judgements_in_force(job), total, ahead)
+    job.judge_of_pairs()
+    progress = _judging_progress(job, scores.judgements(job.candidates(), job.score_rule), total, ahead)
     job.judge_as_they_come(job.candidates(), progress=progress)
-
-
-def _judgements_in_force(job: StageWork) -> QuerySet[Judgement]:
-    return Judgement.objects.filter(
-        source=job.judging_source, judge=job.judge_in_force, response__in=job.candidates().values("pk")
-    )
 
 
 def _judging_progress(
@@ -223,10 +219,9 @@ def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
     if config.paradigm == "teacher_demonstration":
         shown = selectors.response_rows(job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION))
         return demonstration_pairs(shown, selectors.response_rows(job.candidates())), origins.DEMONSTRATION
-    source = job.judging_source
-    found = selectors.scored(job.candidates(), source=source, judge=job.judge_in_force)
+    found = scores.scored(job.candidates(), job.score_rule)
     if config.pairs.rule == "random":
         drawn = random_pairs(found, run_seed=job.seed("random pairs"), min_margin=config.pairs.min_margin)
         return drawn, origins.RANDOM
-    origin = origins.SELF if source == Judgement.Source.SELF else origins.TEACHER
+    origin = origins.SELF if job.score_rule.source == Judgement.Source.SELF else origins.TEACHER
     return max_min_pairs(found, min_margin=config.pairs.min_margin), origin

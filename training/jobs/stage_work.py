@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from alignment_app.models import Checkpoint, Judge, Judgement, Response, StageAttempt
-from alignment_app.selectors import judges
+from alignment_app.selectors import judges, scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, judge_rows, keys, rows
 from alignment_app.services.errors import Refused
@@ -19,6 +19,7 @@ from alignment_app.services.spending import Account
 from training.config import EngineConfig, RunConfig, TeacherConfig
 from training.domain.judges import Judge as JudgePrompt
 from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
+from training.domain.score_rule import ScoreRule
 from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
 from training.engines.base import Engine, EngineError, Sampling
@@ -76,17 +77,16 @@ class StageWork:
         }
 
     @property
-    def judging_source(self) -> str:
-        """Whose scores make the pairs: the student's own, or the teacher's."""
-        by_self = (self.config.judging.recorded_scores or self.config.paradigm.split("_")[0]) == "self"
-        return str(Judgement.Source.SELF if by_self else Judgement.Source.TEACHER)
+    def score_rule(self) -> ScoreRule:
+        """Whose scores make the pairs."""
+        return scores.rule_of(self.iteration)
 
-    @property
-    def judge_in_force(self) -> Judge | None:
-        """The judge whose scores make the pairs; ``None``: whoever the data set recorded."""
-        if self.config.judging.recorded_scores:
-            return None
-        return self.judge_row(self.start if self.judging_source == Judgement.Source.SELF else None)
+    def judge_of_pairs(self) -> Judge:
+        """Who scores the candidates; from now on its scores make the pairs."""
+        source = self.score_rule.source
+        judge = self.judge_row(self.start if source == Judgement.Source.SELF else None)
+        rows.set_judge(self.attempt, self.iteration, judge, source=source)
+        return judge
 
     def candidates(self) -> QuerySet[Response]:
         """The iteration's candidate responses."""

@@ -9,7 +9,10 @@ from training.domain.overrides import change_between, decided_pair, scored_pair
 from training.domain.rows import NoPair, PairDraft, ScoredResponse
 
 PAIR = PairDraft(7, 1, 2, 4.0, 2.5, 1.5, "Highest against lowest.")
-RESPONSES = [ScoredResponse(pk, 7, pk, f"text {pk}", score) for pk, score in enumerate((3.0, 4.0, 2.5))]
+
+
+def scored(*scores: float | None) -> list[ScoredResponse]:
+    return [ScoredResponse(pk, 7, pk, f"text {pk}", score) for pk, score in enumerate(scores)]
 
 
 def test_a_flip_taken_twice_is_the_pair_itself() -> None:
@@ -40,22 +43,21 @@ def test_an_edit_puts_the_persons_response_in_the_place_of_the_chosen_one() -> N
 
 
 def test_a_score_makes_pairs_appear_drop_and_change() -> None:
-    before = scored_pair(RESPONSES, {})
+    before = scored_pair(scored(3.0, 4.0, 2.5))
     assert before is not None
-    changed = scored_pair(RESPONSES, {0: 5.0})
+    changed = scored_pair(scored(5.0, 4.0, 2.5))
     assert isinstance(changed, PairDraft)
     assert (changed.chosen_id, changed.margin) == (0, 2.5)
-    level = scored_pair(RESPONSES, {0: 3.0, 1: 3.0, 2: 3.0})
+    level = scored_pair(scored(3.0, 3.0, 3.0))
     assert isinstance(level, NoPair)
     assert change_between(before, level).kind == "drops"
     assert change_between(level, before).kind == "appears"
     assert change_between(level, level).kind == "same"
-    assert scored_pair([], {}) is None
+    assert scored_pair([]) is None
 
 
 def test_an_unparsed_response_is_ranked_once_a_person_has_scored_it() -> None:
-    rows = [*RESPONSES[:2], ScoredResponse(2, 7, 2, "text 2", None)]
-    without, with_score = scored_pair(rows, {}), scored_pair(rows, {2: 0.0})
+    without, with_score = scored_pair(scored(3.0, 4.0, None)), scored_pair(scored(3.0, 4.0, 0.0))
     assert isinstance(without, PairDraft)
     assert isinstance(with_score, PairDraft)
     assert (without.rejected_id, with_score.rejected_id) == (0, 2)
