@@ -25,6 +25,7 @@ from alignment_app.pages.form_words import (
 )
 from alignment_app.pages.launching import DatasetChoice
 from training.config import RunConfig, dataset_fields
+from training.domain.loss_specs import LOSS_FIELDS, LOSSES
 
 Choices = Sequence[tuple[str, str]]
 Kind = Literal["text", "number", "switch", "choice", "dataset", "datasets"]
@@ -273,8 +274,11 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     found["engine.tensor_parallel"] = value["engine.kind"] == "vllm"
     by_pairs = rounds and value["training.method"] == "preference"
     found["training.loss"] = found["training.lora"] = by_pairs
-    found["training.beta"] = by_pairs or (rounds and bool(value["training.held_out_pairs"]))
-    found["training.lam"] = by_pairs and str(value["training.loss"]).startswith("sr_")
+    loss = LOSSES.get(str(value["training.loss"]))
+    for name in LOSS_FIELDS:
+        found[f"training.{name}"] = by_pairs and loss is not None and name in loss.fields
+    measures_margins = rounds and bool(value["training.held_out_pairs"])
+    found["training.beta"] = found["training.beta"] or measures_margins
     for path in value:
         if path.startswith("sft.") and path != "sft.enabled":
             found[path] = bool(sft)

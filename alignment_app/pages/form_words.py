@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from alignment_app.pages.runs import LOSSES, PARADIGMS
+from alignment_app.pages.runs import PARADIGMS
+from training.domain.loss_specs import LOSSES
 
 #: Fields that stand open; the others of their section are folded away.
 ESSENTIAL: Final = frozenset(
@@ -165,7 +166,7 @@ LABELS: Final = {
 }
 CHOICE_LABELS: Final[dict[str, str]] = {
     **PARADIGMS,
-    **LOSSES,
+    **{name: spec.label for name, spec in LOSSES.items()},
     "": "none",
     "none": "none",
     "oracle": "the miniature's oracle",

@@ -13,9 +13,10 @@ from django.db.models import Count
 
 from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
-from alignment_app.pages.runs import loss_name, preferences_of, short_model
+from alignment_app.pages.runs import preferences_of, short_model
 from alignment_app.services import keys
 from training.config import PRESETS, ConfigError, RunConfig, as_overrides, dataset_names, preset_data, preset_names
+from training.domain.loss_specs import loss_label
 from training.estimate import Estimate, estimate
 
 
@@ -83,7 +84,7 @@ def _card(name: str, here: set[str]) -> PresetCard:
         about=about_preset(name),
         model=short_model(config.student.model),
         paradigm=preferences_of(config.to_dict()),
-        loss=loss_name(config.training.loss),
+        loss=loss_label(config.training.loss),
         iterations=config.iterations,
         missing=[dataset for dataset in dataset_names(config) if dataset not in here],
     )

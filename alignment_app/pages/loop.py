@@ -13,6 +13,7 @@ from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_lef
 from alignment_app.pages.wording import NB, number, percent, rate, written
 from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import current_stage, elapsed, is_positive_only, share_done, stages_of
+from training.domain.loss_specs import LOSSES
 from training.evaluation.registry import metrics
 from training.plan.gathering import JudgementsResult
 from training.plan.spec import Finished, Judged, LiveFigures
@@ -151,7 +152,8 @@ def recipe_facts(config: dict[str, Any]) -> list[str]:
     if is_positive_only(config):
         return [*facts, runs.training_name(config)]
     weights = f"β{NB}{training['beta']:g}"
-    if training["loss"].startswith("sr_"):
+    spec = LOSSES.get(training["loss"])
+    if spec is not None and "lam" in spec.fields:
         lam = training["lam"] if training["lam"] == "auto" else f"{training['lam']:g}"
         weights = f"λ{NB}{lam}, {weights}"
     facts.append(f"{runs.training_name(config)} with {weights}")

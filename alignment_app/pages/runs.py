@@ -13,6 +13,7 @@ from alignment_app.pages.figures import figures
 from alignment_app.pages.time_left import TimeLeft, time_left
 from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, is_positive_only, progress, stages_of
+from training.domain.loss_specs import loss_label
 from training.evaluation.registry import metrics
 
 PAGE: Final = 20
@@ -29,7 +30,6 @@ PARADIGMS: Final = {
     "teacher_reward": "Teacher reward",
     "teacher_demonstration": "Teacher demonstration",
 }
-LOSSES: Final = {"dpo": "DPO", "ipo": "IPO", "sr_dpo": "Sr-DPO", "sr_ipo": "Sr-IPO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,9 @@ def round_of(run: Run, iteration: Iteration) -> str:
     return f"iteration {iteration.number} of {run.config['iterations']}"
 
 
-def loss_name(name: str) -> str:
-    """The loss as papers write it."""
-    return LOSSES.get(name, name)
-
-
 def training_name(config: dict[str, Any]) -> str:
     """How a config trains: its loss, or fine-tuning on the chosen responses."""
-    return "Chosen only" if is_positive_only(config) else loss_name(config["training"]["loss"])
+    return "Chosen only" if is_positive_only(config) else loss_label(config["training"]["loss"])
 
 
 def short_model(name: str) -> str:

@@ -16,6 +16,7 @@ from alignment_app.pages.figures import values_of
 from alignment_app.pages.form_words import label_of
 from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, progress, stages_of
 from training.config import RunConfig
+from training.domain.loss_specs import loss_label
 from training.domain.metric import Metric, Place
 from training.estimate import Estimate
 from training.evaluation.registry import metrics
@@ -89,7 +90,7 @@ def word(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:g}"
-    return runs.loss_name(str(value))
+    return loss_label(str(value))
 
 
 def _with_runs(studies: QuerySet[Study]) -> QuerySet[Study]:

@@ -9,8 +9,6 @@ from training.config.datasets import DatasetRef, NamedDatasets, dataset_fields, 
 from training.config.grid import MOST_POINTS, Axis, Point, grid, problems_of, read_values
 from training.config.preference import (
     LAMBDAS,
-    PAPER_LOSSES,
-    TRL_LOSSES,
     EarlyStoppingConfig,
     LoraConfig,
     LossName,
@@ -37,9 +35,7 @@ from training.config.sections import (
 __all__ = [
     "LAMBDAS",
     "MOST_POINTS",
-    "PAPER_LOSSES",
     "PRESETS",
-    "TRL_LOSSES",
     "Axis",
     "CandidatesConfig",
     "ConfigError",

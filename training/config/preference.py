@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, WrapValidator
 
 from training.config.base import GRADIENT_CHECKPOINTING, Section
 from training.config.datasets import DatasetRef
+from training.domain.loss_specs import LOSSES
 
-PAPER_LOSSES = ("dpo", "ipo", "sr_dpo", "sr_ipo")
-TRL_LOSSES = (
-    "trl:sigmoid", "trl:ipo", "trl:hinge", "trl:exo_pair", "trl:nca_pair", "trl:robust", "trl:bco_pair",
-    "trl:sppo_hard", "trl:aot", "trl:aot_unpaired", "trl:apo_zero", "trl:apo_down", "trl:discopop",
-)  # fmt: skip
-LossName = Literal[
-    "dpo", "ipo", "sr_dpo", "sr_ipo",
-    "trl:sigmoid", "trl:ipo", "trl:hinge", "trl:exo_pair", "trl:nca_pair", "trl:robust", "trl:bco_pair",
-    "trl:sppo_hard", "trl:aot", "trl:aot_unpaired", "trl:apo_zero", "trl:apo_down", "trl:discopop",
-]  # fmt: skip
+# A type checker reads a plain string; pydantic, the form and the API's schema read the choices from the entries.
+if TYPE_CHECKING:
+    LossName = str
+else:
+    LossName = Literal[tuple(LOSSES)]
 
 #: What ``lam: auto`` chooses from (003 section 4.1, implementation details).
 LAMBDAS = (0.1, 0.3, 0.5, 1.0)
@@ -77,7 +73,7 @@ class PreferenceConfig(Section):
     )
     loss: LossName = Field(
         "dpo",
-        description="DPO, IPO and their Sr- kin sum log-probabilities as the papers do; trl:ipo averages over tokens.",
+        description="DPO, IPO, Sr-DPO and Sr-IPO sum log-probabilities as the papers do; trl:ipo averages over tokens.",
     )
     beta: float = Field(0.1, gt=0, le=100, description="β: how strongly the policy is held to the reference.")
     lam: Lambda = Field(
@@ -114,7 +110,7 @@ class PreferenceConfig(Section):
     @property
     def refines(self) -> bool:
         """Whether the training has a Δ, and so a λ."""
-        return self.method == "preference" and self.loss.startswith("sr_")
+        return self.method == "preference" and LOSSES[self.loss].is_refined
 
     @property
     def chooses_lambda(self) -> bool:

@@ -6,11 +6,12 @@ begins. Every threshold is a constant here; ``docs/training.md`` has a row under
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
+
+from training.domain.loss_specs import LOSSES, loss_label
 
 Series = Sequence[tuple[float, float]]
 """(step, value), in order of steps."""
@@ -22,7 +23,7 @@ REWARD_MOVED = 0.05  #: nats times β
 ACCURACY_ROSE = 0.05
 MARGIN_LARGE = 5.0  #: β·h at which the sigmoid loss is below 0.007
 LOSS_GONE = 0.05
-IPO_OVERSHOOT = 2.0  #: times 1/2, the β·h that IPO asks for
+OVERSHOOT = 2.0  #: times the β·h at which the loss is least
 EARLY_STEPS = 10
 ALL_RIGHT = 0.98
 COIN = 0.05  #: distance from one half
@@ -32,9 +33,6 @@ JUMP = 0.2  #: mean change from step to step, as a share of the mean loss
 APART = 0.15  #: difference of two accuracies
 BY_HEART = 0.1  #: nats a token
 ROSE = 1.1
-
-_STARTS_AT_LOG_2 = ("dpo", "sr_dpo", "trl:sigmoid")
-_STARTS_AT_SQUARE = ("ipo", "sr_ipo", "trl:ipo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,14 @@ class Setting:
     @property
     def starting_loss(self) -> float | None:
         """The loss of a policy that equals its reference, where that is known."""
-        if self.loss in _STARTS_AT_LOG_2:
-            return math.log(2)
-        return 1 / (4 * self.beta**2) if self.loss in _STARTS_AT_SQUARE else None
+        spec = LOSSES.get(self.loss)
+        return spec.starting_loss(self.beta) if spec and spec.starting_loss else None
+
+    @property
+    def best_margin(self) -> float | None:
+        """The margin β·h at which the loss is least, where there is one."""
+        spec = LOSSES.get(self.loss)
+        return spec.best_margin if spec else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +145,13 @@ def _margin_explodes(curves: _Curves) -> Iterator[CurveNote]:
     loss, before, margin = curves.fifth("loss", -1), curves.fifth("margin", 3), curves.fifth("margin", -1)
     if loss is None or margin is None or before is None:
         return
-    if curves.setting.loss == "ipo":
-        if margin > IPO_OVERSHOOT / 2:
+    best = curves.setting.best_margin
+    if best is not None:
+        if margin > OVERSHOOT * best:
             yield CurveNote(
                 "margin-explodes",
-                "The margin is far past what IPO asks for",
-                f"It is {margin:.2f}, and the loss is least at 0.5.",
+                f"The margin is far past what {loss_label(curves.setting.loss)} asks for",
+                f"It is {margin:.2f}, and the loss is least at {best:g}.",
             )
     elif margin > MARGIN_LARGE and margin > before and loss < LOSS_GONE:
         yield CurveNote(

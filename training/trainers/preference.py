@@ -1,13 +1,13 @@
 """Preference training with the DPO family, on TRL's ``DPOTrainer``.
 
-The papers' four losses are ``training.domain.losses`` themselves, over log-probabilities summed over the response's
-tokens; every ``trl:`` loss is TRL's own. Reference log-probabilities are always computed beforehand, from the very
+A loss that has a function in ``training.domain.losses`` is computed by it, over log-probabilities summed over the
+response's tokens; TRL computes the others. Reference log-probabilities are always computed beforehand, from the very
 tokens that are trained on, so none can be stale and no reference model is held while training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from trl import DPOConfig, DPOTrainer
 
 from training.config import PreferenceConfig
 from training.domain import losses
+from training.domain.loss_specs import LOSSES, LossSpec
 from training.trainers import loading, loop, lora
 from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
@@ -27,10 +28,6 @@ from training.trainers.pair_logps import pair_batch, shared_batch, shares_prompt
 from training.trainers.reference import AskedModel, reference_rows
 from training.trainers.results import Report, Say, ShouldStop, TrainResult, say_nothing
 
-_PLAIN: dict[str, Callable[..., Tensor]] = {"dpo": losses.dpo_loss, "ipo": losses.ipo_loss}
-_REFINED: dict[str, Callable[..., Tensor]] = {"sr_dpo": losses.sr_dpo_loss, "sr_ipo": losses.sr_ipo_loss}
-_LABEL_SMOOTHING = {"exo_pair": 1e-3, "robust": 0.1}  # TRL demands one of exo_pair; robust without one is sigmoid
-
 
 class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
     """TRL's trainer with ready tokens and reference log-probabilities, and with the papers' losses.
@@ -38,9 +35,11 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
     ``Trainer.compute_loss`` is the hook: for the papers' losses it is answered here, for TRL's it is passed on.
     """
 
-    def __init__(self, *args: Any, paper_loss: str, lam: float, **kwargs: Any) -> None:
-        self.paper_loss = paper_loss
-        self.lam = lam
+    def __init__(self, *args: Any, spec: LossSpec, settings: Mapping[str, float], **kwargs: Any) -> None:
+        """``settings`` are the values of the config's fields that the loss uses."""
+        self.spec = spec
+        self.settings = settings
+        self.loss_function = None if spec.is_trl else spec.load()
         self._curves: dict[str, Tensor] = {}
         super().__init__(*args, **kwargs)
 
@@ -63,26 +62,28 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         """Sum of the losses of the pairs in this part, divided by the pairs of the whole step."""
         weights = inputs[WEIGHT]
         total = weights.sum() if num_items_in_batch is None else num_items_in_batch
-        if self.paper_loss:
+        if self.loss_function is not None:
             loss = (self._papers(model, inputs) * weights).sum() / total
         else:
             theirs = {name: inputs[name] for name in _OF_TRL}
             loss = super().compute_loss(model, theirs) * (weights.sum() / total)
         names = ", ".join(str(pair_id) for pair_id in inputs["pair_ids"])
-        return self.guard(loss, self.paper_loss or ", ".join(self.loss_types), f"pairs {names}")
+        return self.guard(loss, self.spec.trl_name or self.spec.name, f"pairs {names}")
 
     def _papers(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """The loss of every pair, (pairs,)."""
         plain, weights = inputs["plain"], inputs[WEIGHT]
         policy = summed_logps(model, plain)
         reference = plain["ref_chosen_logps"], plain["ref_rejected_logps"]
-        if self.paper_loss in _REFINED:
+        assert self.loss_function is not None
+        per_pair: Tensor
+        if self.spec.is_refined:
             delta = self._delta(model, inputs["augmented"])
-            per_pair = _REFINED[self.paper_loss](*policy, *reference, beta=self.beta, delta=delta, lam=self.lam)
+            per_pair = self.loss_function(*policy, *reference, delta=delta, **self.settings)
             curves = {"rewards/augmented_margins": delta, "rewards/augmented_accuracies": (delta > 0).float()}
             self._note(curves, weights)
         else:
-            per_pair = _PLAIN[self.paper_loss](*policy, *reference, beta=self.beta)
+            per_pair = self.loss_function(*policy, *reference, **self.settings)
         rewards = [self.beta * (now.detach() - then) for now, then in zip(policy, reference, strict=True)]
         self._note(
             {
@@ -163,12 +164,12 @@ class _Collate:
 
 
 def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, at_once: int) -> DPOConfig:
-    trl_loss = config.loss.removeprefix("trl:") if config.loss.startswith("trl:") else "sigmoid"
+    spec = LOSSES[config.loss]
     return DPOConfig(
         **loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once),
-        loss_type=[trl_loss],
+        loss_type=[spec.trl_name or "sigmoid"],  # not used where the loss has its own function
         beta=config.beta,
-        label_smoothing=_LABEL_SMOOTHING.get(trl_loss, 0.0),
+        **spec.trl_arguments,
         precompute_ref_log_probs=True,
         max_length=None,  # already cut
         disable_dropout=config.dropout == 0,
@@ -195,8 +196,8 @@ def train_preference(
     """Train ``model`` on preference pairs against ``reference`` and publish the result at ``output_dir/model``.
 
     A pair is ``{"prompt": [messages], "chosen": [message], "rejected": [message], "pair_id": int}``, the last two of
-    the assistant. ``dpo``, ``ipo``, ``sr_dpo`` and ``sr_ipo`` are the papers' losses on summed log-probabilities (003
-    eq. 5, 8, 13, 15); a name with ``trl:`` is TRL's. Rewards are β·log(π/π_ref) for every loss. With LoRA the
+    the assistant. ``training.domain.loss_specs`` says which losses are computed here, on summed log-probabilities, and
+    which by TRL. Rewards are β·log(π/π_ref) for every loss. With LoRA the
     published model has the update merged in. Prompt and response together are cut at ``max_length`` tokens, at the
     response's end; what was cut or left out is counted in the result's notes. ``store`` is the folder in which
     reference log-probabilities are kept and found; ``say`` hears of it.
@@ -221,13 +222,13 @@ def train_preference(
     if done:
         return done
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
-    refined = config.loss in _REFINED
-    paper_loss = config.loss if config.loss in _PLAIN or refined else ""
+    spec = LOSSES[config.loss]
+    refined = spec.is_refined
     encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
     adapter, quantization = lora.settings_of(config)
     # TRL's losses are left the parts that were asked for: some of them look at a part as a whole.
     at_once = config.micro_batch_size
-    if paper_loss:
+    if not spec.is_trl:
         at_once = loop.rows_at_once(config, [pair.shared_tokens for pair in encoded])
     arguments = _arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once)
     torch.manual_seed(seed)
@@ -246,21 +247,21 @@ def train_preference(
         trust_remote_code=trust_remote_code,
         quantization_config=quantization,
     )
-    shares = bool(paper_loss) and shares_prompts(policy, encoded, tokenizer.pad_token_id)
+    shares = not spec.is_trl and shares_prompts(policy, encoded, tokenizer.pad_token_id)
     # With dropout the responses would share the prompt's dropout too, which two rows do not; Δ knows no dropout.
     noisy = config.dropout > 0 or (config.lora is not None and config.lora.dropout > 0)
     trainer = _PreferenceTrainer(
         model=policy,
         args=arguments,
         train_dataset=Dataset.from_dict({"place": range(len(rows))}),  # the rows themselves: see loop.prepare
-        data_collator=_Collate(tokenizer.pad_token_id, not paper_loss, shares and not noisy, shares),
+        data_collator=_Collate(tokenizer.pad_token_id, spec.is_trl, shares and not noisy, shares),
         processing_class=tokenizer,
         peft_config=adapter,
-        paper_loss=paper_loss,
-        lam=0.0 if config.lam == "auto" else config.lam,
+        spec=spec,
+        settings={name: getattr(config, name) for name in spec.fields},
     )
     lengths = [pair.shared_tokens if shares and not noisy else pair.length for pair in encoded]
-    loop.prepare(trainer, config, rows, lengths, by_length=bool(paper_loss))
+    loop.prepare(trainer, config, rows, lengths, by_length=not spec.is_trl)
 
     def save(folder: Path, weights: dict[str, Any] | None) -> None:
         final = trainer.accelerator.unwrap_model(trainer.model)
