@@ -22,7 +22,7 @@ class Download(StreamingHttpResponse):
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        super().__init__(iter(stream), content_type=stream.media_type)
+        super().__init__(iter(stream), content_type=stream.format.media_type)
         self.headers["Content-Disposition"] = f'attachment; filename="{stream.export.file_name}"'
         self.headers["Plumbline-Export"] = str(stream.export.pk)
         self.headers["Cache-Control"] = "no-store"

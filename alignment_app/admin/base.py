@@ -12,6 +12,7 @@ from django.db.models import Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 
 from alignment_app.downloads import Download
+from alignment_app.export_formats import EXPORT_FORMATS
 from alignment_app.selectors.exports import Selection
 from alignment_app.services.errors import Refused
 from alignment_app.services.exports import export
@@ -119,16 +120,15 @@ class RecordAdmin(admin.ModelAdmin):
 
 
 Action = Callable[[Any, HttpRequest, QuerySet[Any]], "HttpResponseBase | None"]
-_NAMES = {"jsonl": "JSON Lines", "parquet": "Parquet"}
 
 
 def export_actions(kind: str, narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None) -> list[Action]:
-    """Two actions: the marked rows, or the rows of ``kind`` that ``narrow`` finds for them, as either format."""
-    return [_export_action(kind, file_format, narrow) for file_format in _NAMES]
+    """An action for each format: the marked rows, or the rows of ``kind`` that ``narrow`` finds for them."""
+    return [_export_action(kind, file_format, narrow) for file_format in EXPORT_FORMATS]
 
 
 def _export_action(kind: str, file_format: str, narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None) -> Action:
-    @admin.action(description=f"Export {kind} as {_NAMES[file_format]}", permissions=["view"])
+    @admin.action(description=f"Export {kind} as {EXPORT_FORMATS[file_format].label}", permissions=["view"])
     def act(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         marked: dict[str, Any] = {"table": model_admin.model._meta.model_name}
         if narrow is not None:

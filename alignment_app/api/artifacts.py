@@ -20,6 +20,7 @@ from alignment_app.api.serializers import (
     SnapshotSerializer,
 )
 from alignment_app.downloads import Download, csv_file
+from alignment_app.export_formats import DEFAULT_FORMAT, format_choices
 from alignment_app.models import Checkpoint, DatasetSnapshot, Evaluation, Export
 from alignment_app.selectors import metrics
 from alignment_app.selectors.exports import Selection, manifest
@@ -89,7 +90,7 @@ class ExportRequest(serializers.Serializer[Any]):
     """Which rows, and as what. Given filters all hold."""
 
     kind = serializers.ChoiceField(Export.Kind.choices)
-    format = serializers.ChoiceField(Export.Format.choices, default="jsonl")
+    format = serializers.ChoiceField(format_choices(), default=DEFAULT_FORMAT)
     snapshot = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     run = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     iteration = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="Its id.")

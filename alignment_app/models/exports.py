@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from alignment_app.export_formats import EXPORT_FORMATS, format_choices
+
 
 class Export(models.Model):
     """One export: its selection, and once it ran to its end the number of rows and the hash of its content."""
@@ -15,18 +17,14 @@ class Export(models.Model):
         RESPONSES = "responses", "Responses"
         JUDGEMENTS = "judgements", "Judgements"
 
-    class Format(models.TextChoices):
-        JSONL = "jsonl", "JSON Lines"
-        PARQUET = "parquet", "Parquet"
-
     kind = models.CharField(max_length=12, choices=Kind)
-    format = models.CharField(max_length=8, choices=Format)
+    format = models.CharField(max_length=8, choices=format_choices)
     selection = models.JSONField(default=dict, help_text="What was asked for, in words that the export command takes.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     author = models.CharField(max_length=150, help_text="Name of the account at that time, or the command line.")
     row_count = models.PositiveIntegerField(null=True, blank=True, help_text="Null: the export did not run to its end.")
     content_hash = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 of the rows as JSON Lines, the same for either format."
+        max_length=64, blank=True, help_text="SHA-256 of the rows as JSON Lines, the same for every format."
     )
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -39,4 +37,6 @@ class Export(models.Model):
 
     @property
     def file_name(self) -> str:
-        return f"plumbline-{self.kind}-{self.pk}.{self.format}"
+        found = EXPORT_FORMATS.get(self.format)
+        extension = found.extension if found else self.format
+        return f"plumbline-{self.kind}-{self.pk}.{extension}"

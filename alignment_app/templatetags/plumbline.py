@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from alignment_app.export_formats import DEFAULT_FORMAT, format_choices
 from alignment_app.pages.wording import (
     MISSING,
     duration,
@@ -35,6 +36,13 @@ register.filter("rate", rate)
 register.filter("bytes", size)
 register.filter("short_hash", short_hash)
 register.filter("written", written)
+
+
+@register.simple_tag
+def export_formats() -> list[tuple[str, str]]:
+    """The formats of exports with their labels, the default one first."""
+    return sorted(format_choices(), key=lambda choice: choice[0] != DEFAULT_FORMAT)
+
 
 NAVIGATION = (
     ("Runs", "runs"),

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment_app.downloads import Download
+from alignment_app.export_formats import DEFAULT_FORMAT
 from alignment_app.models import Dataset, Export
 from alignment_app.selectors import datasets as selectors
 from alignment_app.selectors.exports import Selection, manifest
@@ -222,7 +223,7 @@ def export_rows(request: HttpRequest) -> HttpResponseBase:
             if -1 in number.values():
                 raise Refused("not-found", "That number is none. Give a whole number.", status=400)
             selection = Selection(request.POST.get("kind", ""), source=request.POST.get("source", ""), **number)
-            stream = exports.export(selection, request.POST.get("format", "jsonl"), user=request.user)
+            stream = exports.export(selection, request.POST.get("format", DEFAULT_FORMAT), user=request.user)
         except Refused as refusal:
             messages.error(request, refusal.message)
             return redirect(reverse("data-exports"))

@@ -12,7 +12,10 @@ import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
 
+from alignment_app.export_formats import DEFAULT_FORMAT, EXPORT_FORMATS, ExportFormat, format_of_suffix
 from alignment_app.models import (
     Dataset,
     DatasetSnapshot,
@@ -27,7 +30,7 @@ from alignment_app.models import (
 )
 from alignment_app.selectors.exports import Selection, manifest
 from alignment_app.services.errors import Refused
-from alignment_app.services.exports import ROWS_AT_ONCE, export
+from alignment_app.services.exports import export
 from alignment_app.services.imports import import_rows
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +104,8 @@ def test_an_unparsed_judgement_comes_out_as_null_and_says_so(scored: Dataset) ->
 
 def test_rows_are_read_chunk_by_chunk(django_assert_max_num_queries: Any) -> None:
     rows = [
-        {"prompt": f"p{n}", "response": f"r{n}", "weights": [[0, 1, 2.0]]} for n in range(2 * ROWS_AT_ONCE["jsonl"] + 1)
+        {"prompt": f"p{n}", "response": f"r{n}", "weights": [[0, 1, 2.0]]}
+        for n in range(2 * EXPORT_FORMATS["jsonl"].rows_at_once + 1)
     ]
     dataset = import_rows("many", "demonstrations", rows).dataset
     assert dataset is not None
@@ -195,3 +199,22 @@ def test_judgements_without_any_row_make_an_empty_file_that_still_opens() -> Non
     assert not Judgement.objects.exists()
     file = table(b"".join(export(Selection("judgements"), "parquet")))
     assert (file.metadata.num_rows, "score" in file.schema_arrow.names) == (0, True)
+
+
+@pytest.mark.parametrize("entry", EXPORT_FORMATS.values(), ids=lambda entry: entry.name)
+def test_a_format_is_offered_and_named_after_its_entry(admin_client: Client, entry: ExportFormat) -> None:
+    page = admin_client.get(reverse("data-exports")).content.decode()
+    assert f'name="format" value="{entry.name}">{entry.label}</button>' in page
+    answer = admin_client.post(reverse("data-exports"), {"kind": "pairs", "format": entry.name})
+    assert answer.headers["Content-Type"] == entry.media_type
+    assert answer.headers["Content-Disposition"].endswith(f'.{entry.extension}"')
+    assert b"".join(answer.streaming_content) or entry.name == "jsonl"
+    record = Export.objects.get()
+    assert (record.format, record.get_format_display(), record.row_count) == (entry.name, entry.label, 0)
+    assert record.content_hash == hashlib.sha256(b"").hexdigest()
+    assert format_of_suffix(f".{entry.extension}") == entry.name
+    assert len(entry.name) <= (Export._meta.get_field("format").max_length or 0)
+
+
+def test_a_file_of_another_suffix_has_the_default_format() -> None:
+    assert format_of_suffix(".txt") == format_of_suffix("") == DEFAULT_FORMAT

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from alignment_app.export_formats import DEFAULT_FORMAT, EXPORT_FORMATS, format_of_suffix
 from alignment_app.management.base import WRONG_USE, Error, PlainCommand, add_user_option, user_of
 from alignment_app.models import Dataset, Export
 from alignment_app.selectors.exports import Selection, manifest
@@ -18,14 +19,16 @@ from alignment_app.services import exports
 
 class Command(PlainCommand):
     help = (
-        "Export pairs (TRL's preference format), responses or judgements as JSON Lines or Parquet, with a manifest "
-        "beside the file: who, when, how many rows and the hash of their content."
+        "Export pairs (TRL's preference format), responses or judgements, with a manifest beside the file: who, when, "
+        "how many rows and the hash of their content."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kind", choices=Export.Kind.values)
         parser.add_argument("--output", type=Path, help="File to write; left out: standard output.")
-        parser.add_argument("--format", choices=Export.Format.values, help="Default: by the suffix, else jsonl.")
+        parser.add_argument(
+            "--format", choices=list(EXPORT_FORMATS), help=f"Default: by the suffix, else {DEFAULT_FORMAT}."
+        )
         for name in ("snapshot", "run", "iteration"):
             parser.add_argument(f"--{name}", type=int, help=f"Number of the {name}.")
         parser.add_argument("--dataset", default="", help="Name of the data set.")
@@ -40,7 +43,7 @@ class Command(PlainCommand):
             raise Error(f"{path} is there already; name another file or say --force", returncode=WRONG_USE)
         if path and not path.parent.is_dir():
             raise Error(f"there is no folder {path.parent}", returncode=WRONG_USE)
-        by_suffix = "parquet" if path and path.suffix == ".parquet" else "jsonl"
+        by_suffix = format_of_suffix(path.suffix if path else "")
         stream = exports.export(_selection(options), options["format"] or by_suffix, user=user_of(options["user"]))
         if path is None:
             for piece in stream:
