@@ -25,6 +25,7 @@ from alignment_app.pages.form_words import (
 )
 from alignment_app.pages.launching import DatasetChoice
 from training.config import RunConfig, dataset_fields
+from training.domain.engine_kinds import ENGINE_FIELDS, ENGINES, TEACHER_FIELDS
 from training.domain.loss_specs import LOSS_FIELDS, LOSSES
 
 Choices = Sequence[tuple[str, str]]
@@ -240,7 +241,7 @@ class LaunchForm:
 
 def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     """Which fields have an effect, given the others: for a number, whether it is another than 0."""
-    teacher, sft, evaluation = value["teacher.kind"], value["sft.enabled"], value["evaluation.enabled"]
+    sft, evaluation = value["sft.enabled"], value["evaluation.enabled"]
     rounds = bool(value["iterations"])
     ready_pairs = bool(value["pairs.from_dataset"])
     ready_responses = bool(value["candidates.from_dataset"])
@@ -264,14 +265,11 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
         elif section in ("pairs", "review", "training"):
             applies = rounds and (section != "pairs" or leaf == "from_dataset" or not ready_pairs)
         found[path] = applies
-    found["teacher.model"] = teacher in ("checkpoint", "gemini", "openai_compatible")
-    paid = ("base_url", "key", "concurrency", "timeout", "system", "budget_tokens", "budget_usd", "prompt_price")
-    for leaf in (*paid, "completion_price"):
-        found[f"teacher.{leaf}"] = teacher in ("gemini", "openai_compatible")
-    found["teacher.safety"] = teacher == "gemini"
-    found["engine.key"] = value["engine.kind"] == "openai_compatible"
-    found["engine.base_url"] = value["engine.kind"] == "openai_compatible"
-    found["engine.tensor_parallel"] = value["engine.kind"] == "vllm"
+    teacher, engine = (ENGINES.get(str(value[field])) for field in ("teacher.kind", "engine.kind"))
+    for leaf in TEACHER_FIELDS:
+        found[f"teacher.{leaf}"] = teacher is not None and leaf in teacher.teacher_fields
+    for leaf in ENGINE_FIELDS:
+        found[f"engine.{leaf}"] = engine is not None and leaf in engine.engine_fields
     by_pairs = rounds and value["training.method"] == "preference"
     found["training.loss"] = found["training.lora"] = by_pairs
     loss = LOSSES.get(str(value["training.loss"]))

@@ -23,6 +23,7 @@ from alignment_app.services.chat import Answer, Question
 from alignment_app.services.errors import Refused
 from training import judges
 from training.config import ConfigError, RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
 from training.engines.oracle import OracleEngine
@@ -168,7 +169,7 @@ def _spec(checkpoint: Checkpoint) -> EngineSpec:
     """The run's own engine; but weights made here are loaded by transformers, whose start is the quickest."""
     config = RunConfig.parse(checkpoint.run.config)
     spec = student_spec(config, artifacts.resolve(checkpoint.location))
-    is_remote = spec.kind == "openai_compatible" and checkpoint.kind == Checkpoint.Kind.BASE
+    is_remote = ENGINES[spec.kind].is_remote and checkpoint.kind == Checkpoint.Kind.BASE
     if is_remote:
         return replace(spec, key=keys.open_key(spec.kind, config.engine.key, spec.base_url))
     return replace(spec, kind="transformers", base_url="", batch_size=1)
@@ -178,6 +179,6 @@ def _teacher(checkpoint: Checkpoint) -> EngineSpec:
     """The teacher of the checkpoint's run. What it costs here is on nobody's account: one answer to one question."""
     config = RunConfig.parse(checkpoint.run.config)
     spec = teacher_spec(config)
-    if spec.kind in keys.ADDRESSES:
+    if ENGINES[spec.kind].is_remote:
         return replace(spec, key=keys.open_key(spec.kind, config.teacher.key, spec.base_url))
-    return replace(spec, model=artifacts.resolve(spec.model)) if spec.kind == "checkpoint" else spec
+    return replace(spec, model=artifacts.resolve(spec.model)) if ENGINES[spec.kind].loads_weights else spec

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from training.config import RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.hardware import Hardware
 from training.model_size import ModelSize
 
@@ -29,7 +30,7 @@ GPU_TRAINING_SHARE: Final = 0.3  # of those FLOP/s, for TRL on padded batches
 GPU_PREFILL_SHARE: Final = 0.4
 GPU_BANDWIDTH_SHARE: Final = 0.6
 GPU_LAYER_SECONDS: Final = 0.0006  # a decoding step of transformers: launching a layer's kernels
-VLLM_LAYER_SECONDS: Final = 0.0001
+CONTINUOUS_LAYER_SECONDS: Final = 0.0001  # the same of vLLM
 GPU_TRAINING_STEP_SECONDS: Final = 0.05
 CPU_CORE_FLOPS: Final = 40e9  # float32 of one core; AVX2, measured 30 to 55 on matrices of a thousand
 CPU_BANDWIDTH: Final = 10e9  # bytes a second and core, at most four cores' worth
@@ -110,8 +111,8 @@ def speed_of(config: RunConfig, hardware: Hardware) -> Speed:
         )
     gpu = hardware.gpus[0]
     tera, bandwidth = next((speed for part, speed in GPU_SPEED.items() if part in gpu.name), OTHER_GPU)
-    vllm = config.engine.kind == "vllm"
-    shared = config.engine.tensor_parallel if vllm else 1
+    engine = ENGINES[config.engine.kind]
+    shared = config.engine.tensor_parallel if "tensor_parallel" in engine.engine_fields else 1
     known = any(part in gpu.name for part in GPU_SPEED)
     return Speed(
         on_gpu=True,
@@ -119,10 +120,10 @@ def speed_of(config: RunConfig, hardware: Hardware) -> Speed:
         prefill_flops=tera * 1e12 * GPU_PREFILL_SHARE * shared,
         bandwidth=bandwidth * 1e12 * GPU_BANDWIDTH_SHARE * shared,
         decode_seconds=0.002,
-        decode_layer_seconds=VLLM_LAYER_SECONDS if vllm else GPU_LAYER_SECONDS,
+        decode_layer_seconds=CONTINUOUS_LAYER_SECONDS if engine.batches_continuously else GPU_LAYER_SECONDS,
         step_seconds=GPU_TRAINING_STEP_SECONDS,
         step_layer_seconds=0.0,
-        batch=max(config.engine.batch_size, 256) if vllm else config.engine.batch_size,
+        batch=max(config.engine.batch_size, 256) if engine.batches_continuously else config.engine.batch_size,
         weight_bytes=4 if config.student.dtype == "float32" else 2,
         where=f"counted with one {gpu.name}{'' if known else ', whose speed is guessed'}",
     )

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from training.domain.engine_kinds import provider_choices
+
 
 class TeacherCall(models.Model):
     """One try at one request to a remote teacher: what it used, and its text until the stage is done.
@@ -41,12 +43,8 @@ class TeacherCall(models.Model):
 class ProviderKey(models.Model):
     """A key of a provider, encrypted. It is sent to its own address alone and shown to nobody."""
 
-    class Provider(models.TextChoices):
-        GEMINI = "gemini", "Gemini"
-        OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible server"
-
     name = models.CharField(max_length=60, unique=True, help_text="What a config calls it.")
-    provider = models.CharField(max_length=20, choices=Provider)
+    provider = models.CharField(max_length=20, choices=provider_choices, help_text="The kind of engine that sends it.")
     base_url = models.CharField(max_length=300, help_text="The one address that it may be sent to.")
     secret = models.TextField(help_text="Encrypted by a key that follows from SECRET_KEY.")
     last_four = models.CharField(max_length=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from alignment_app.pages.runs import PARADIGMS
+from training.domain.engine_kinds import ENGINES
 from training.domain.loss_specs import LOSSES
 
 #: Fields that stand open; the others of their section are folded away.
@@ -168,11 +169,7 @@ CHOICE_LABELS: Final[dict[str, str]] = {
     **PARADIGMS,
     **{name: spec.label for name, spec in LOSSES.items()},
     "": "none",
-    "none": "none",
-    "oracle": "the miniature's oracle",
-    "checkpoint": "a model here or on a hub",
-    "openai_compatible": "an OpenAI-compatible server",
-    "gemini": "Gemini",
+    **{name: entry.label for name, entry in ENGINES.items()},
     "student": "the student",
     "model": "a fixed model",
     "few_shot": "six seeds and two new ones",
@@ -182,8 +179,6 @@ CHOICE_LABELS: Final[dict[str, str]] = {
     "block_only_high": "what is surely harmful",
     "block_medium_and_above": "what is probably harmful",
     "block_low_and_above": "what might be harmful",
-    "transformers": "transformers, in process",
-    "vllm": "vLLM",
     "dataset": "from a data set",
     "self_instruct": "self-instruct",
     "previous": "the previous iterate",

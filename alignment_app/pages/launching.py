@@ -16,6 +16,7 @@ from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import preferences_of, short_model
 from alignment_app.services import keys
 from training.config import PRESETS, ConfigError, RunConfig, as_overrides, dataset_names, preset_data, preset_names
+from training.domain.engine_kinds import ENGINES
 from training.domain.loss_specs import loss_label
 from training.estimate import Estimate, estimate
 
@@ -170,12 +171,16 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
             "The model's own code will run on this machine. Only for a model that you trust.",
         )
     teacher = config.teacher
-    if teacher.kind == "gemini" and not teacher.key and not keys.has_environment_key("gemini"):
-        yield "teacher.key", "GEMINI_API_KEY is not set here. Name a stored key, or set it for the workers."
-    if teacher.kind in keys.ADDRESSES and teacher.budget_tokens is None and teacher.budget_usd is None:
+    provider, engine = ENGINES[teacher.kind].provider, ENGINES[config.engine.kind]
+    if provider and provider.needs_key and not teacher.key and not keys.has_environment_key(teacher.kind):
+        yield (
+            "teacher.key",
+            f"{provider.key_variables[0]} is not set here. Name a stored key, or set it for the workers.",
+        )
+    if provider and teacher.budget_tokens is None and teacher.budget_usd is None:
         yield "teacher.budget_tokens", "Without a budget nothing stops the run from spending on its teacher."
-    if config.engine.kind == "vllm" and not machine().gpus:
-        yield "engine.kind", "This machine has no GPU. vLLM on a CPU starts slowly and is no faster for small models."
+    if engine.without_gpu and not machine().gpus:
+        yield "engine.kind", f"This machine has no GPU. {engine.without_gpu}"
     if not config.evaluation.enabled and config.iterations > 0:
         yield "evaluation.enabled", "Without evaluation nothing shows whether a model got better."
     if evaluation.enabled and config.teacher.kind == "none":

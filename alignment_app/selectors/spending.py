@@ -8,8 +8,8 @@ from django.db.models import Count, Q, Sum
 
 from alignment_app.models import Run, StageAttempt, TeacherCall
 from alignment_app.services import spending
-from alignment_app.services.keys import ADDRESSES
 from training.config import RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.domain.spending import Budget, Price
 from training.plan import plan_iteration, spec_of
 
@@ -62,7 +62,7 @@ class Costs:
 def costs(run: Run) -> Costs | None:
     """A run's account; ``None`` where its teacher costs nothing."""
     config = RunConfig.parse(run.config)
-    if config.teacher.kind not in ADDRESSES:
+    if not ENGINES[config.teacher.kind].is_remote:
         return None
     found = (
         TeacherCall.objects.filter(run=run)

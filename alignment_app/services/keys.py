@@ -24,18 +24,9 @@ from alignment_app.models import ProviderKey
 from alignment_app.services import people, queues
 from alignment_app.services.errors import Refused
 from training.config import RunConfig
+from training.domain.engine_kinds import PROVIDERS, provider_choices
 from training.domain.secret import Secret
 
-#: Where each provider is when nobody says otherwise.
-ADDRESSES: Final = {
-    "gemini": "https://generativelanguage.googleapis.com",
-    "openai_compatible": "https://api.openai.com/v1",
-}
-#: The environment's keys, and the variable that names the address which they are bound to.
-ENVIRONMENT: Final = {
-    "gemini": (("GEMINI_API_KEY", "GOOGLE_API_KEY"), "GOOGLE_GEMINI_BASE_URL"),
-    "openai_compatible": (("OPENAI_API_KEY",), "OPENAI_BASE_URL"),
-}
 TEST_ENTRY_POINT: Final = "training.jobs.keys.try_key"
 TEST_SECONDS: Final = 60
 LEAST_LENGTH: Final = 8
@@ -48,9 +39,9 @@ def store(name: str, provider: str, base_url: str, secret: str, *, by: User) -> 
     name, secret = name.strip(), secret.strip()
     if not re.fullmatch(r"[\w.-]{1,60}", name):
         raise Refused("bad-name", "A name has letters, digits and . _ - only, 60 at most.", status=400)
-    if provider not in ADDRESSES:
-        raise Refused("unknown-provider", f"Choose a provider: {' or '.join(ADDRESSES)}.", status=400)
-    address = _address(base_url or ADDRESSES[provider])
+    if provider not in PROVIDERS:
+        raise Refused("unknown-provider", f"Choose a provider: {' or '.join(PROVIDERS)}.", status=400)
+    address = _address(base_url or PROVIDERS[provider].address)
     _check_secret(secret)
     try:
         with transaction.atomic():
@@ -115,7 +106,7 @@ def problem(provider: str, name: str, base_url: str) -> str:
         return f"there is no stored key named {name!r}; an admin adds it under Keys"
     if found.provider != provider:
         return f"the key {name!r} is of another provider ({found.get_provider_display()})"
-    if not _is_at(base_url or ADDRESSES[provider], found.base_url):
+    if not _is_at(base_url or PROVIDERS[provider].address, found.base_url):
         return f"the key {name!r} may be sent to {found.base_url} alone; give that address, or have an admin add a key"
     return ""
 
@@ -124,8 +115,8 @@ def config_problems(config: RunConfig) -> list[tuple[str, str]]:
     """(dotted field, sentence) for every key that a config names and may not use as it does."""
     found = []
     for field, section in (("teacher.key", config.teacher), ("engine.key", config.engine)):
-        if section.key and section.kind not in ADDRESSES:
-            found.append((field, "a key is for gemini or openai_compatible; leave it empty"))
+        if section.key and section.kind not in PROVIDERS:
+            found.append((field, f"a key is for {' or '.join(name for name, _ in provider_choices())}; leave it empty"))
         elif section.key and (text := problem(section.kind, section.key, section.base_url)):
             found.append((field, text))
     return found
@@ -160,17 +151,17 @@ def decrypt(key: ProviderKey) -> str:
 
 
 def _from_environment(provider: str, base_url: str) -> Secret | None:
-    names, address_name = ENVIRONMENT[provider]
-    bound = os.environ.get(address_name) or ADDRESSES[provider]
+    entry = PROVIDERS[provider]
+    bound = os.environ.get(entry.address_variable) or entry.address
     if not _is_at(base_url or bound, bound):
         return None
-    found = next((value for name in names if (value := os.environ.get(name, "").strip())), "")
+    found = next((value for name in entry.key_variables if (value := os.environ.get(name, "").strip())), "")
     return Secret(found) if found else None
 
 
 def has_environment_key(provider: str) -> bool:
     """Whether this process has a key of the provider in its environment. The workers' may differ."""
-    return any(os.environ.get(name) for name in ENVIRONMENT[provider][0])
+    return any(os.environ.get(name) for name in PROVIDERS[provider].key_variables)
 
 
 def _is_at(base_url: str, bound: str) -> bool:

@@ -14,6 +14,7 @@ from alignment_app.models import ProviderKey
 from alignment_app.services import keys, people
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
+from training.domain.engine_kinds import key_variables, provider_choices
 
 only_admins = requires(people.can_manage_keys, "Only an admin looks after keys. Ask one.")
 
@@ -39,8 +40,8 @@ def _page(request: HttpRequest, status: int = 200, **more: str) -> HttpResponse:
     context = {
         "rows": rows,
         "waits": any(waits for _, waits in rows),
-        "providers": ProviderKey.Provider.choices,
-        "addresses": keys.ADDRESSES,
+        "providers": provider_choices(),
+        "variables": key_variables(),
         **more,
     }
     is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")

@@ -13,6 +13,7 @@ from django.urls import reverse
 from alignment_app.models import ProviderKey, Run
 from alignment_app.services import keys, queues
 from tests.support.launchable import sent_form, small_config
+from training.domain.engine_kinds import PROVIDERS
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +41,7 @@ def test_a_key_is_stored_and_from_then_on_shown_by_its_last_four_characters_alon
     page = answer.content.decode()
     assert "gemini-lab is stored" in page
     assert "…d8e7" in page
-    assert keys.ADDRESSES["gemini"] in page  # empty: the provider's own
+    assert PROVIDERS["gemini"].address in page  # empty: the provider's own
     assert PLAIN not in page + everything_shown(admin)
     assert PLAIN[:-4] not in page + everything_shown(admin)
     assert keys.decrypt(ProviderKey.objects.get()) == PLAIN

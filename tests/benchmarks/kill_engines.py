@@ -145,7 +145,7 @@ def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> i
     """0 where the killed run ended with the rows of the undisturbed one."""
     from alignment_app.services import runs
     from training.config import RunConfig
-    from training.plan import REMOTE_TEACHERS
+    from training.domain.engine_kinds import ENGINES as ENTRIES
 
     began = time.monotonic()
     undisturbed = runs.launch(RunConfig.parse(config)).pk
@@ -160,7 +160,7 @@ def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> i
     moments += [
         ("judgements", share) for share in sorted(chance.uniform(0.02, 0.95) for _ in range(options.times - half))
     ]
-    if config.get("teacher", {}).get("kind") in REMOTE_TEACHERS:
+    if ENTRIES[config.get("teacher", {}).get("kind", "none")].is_remote:
         moments.sort(key=lambda moment: moment[1])
     struck = work_until_judged(killed, moments)
     found = what_was_made(killed)

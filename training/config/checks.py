@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from training.config.datasets import datasets
+from training.domain.engine_kinds import ENGINES
 from training.domain.judges import split_reference
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
     needs_teacher = not (recorded or config.pairs.from_dataset)
     if config.paradigm != "self_reward" and teacher.kind == "none" and needs_teacher:
         found.append(("teacher.kind", f"{config.paradigm} needs a teacher: choose one, or take self_reward"))
-    if teacher.kind in ("checkpoint", "gemini", "openai_compatible") and not teacher.model:
+    if "model" in ENGINES[teacher.kind].required and not teacher.model:
         found.append(("teacher.model", f"a teacher of kind {teacher.kind} needs a model name"))
-    if teacher.kind == "openai_compatible" and not teacher.base_url:
-        found.append(("teacher.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
-    if config.engine.kind == "openai_compatible" and not config.engine.base_url:
-        found.append(("engine.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
+    for name, kind, address in (
+        ("teacher", teacher.kind, teacher.base_url),
+        ("engine", config.engine.kind, config.engine.base_url),
+    ):
+        if "base_url" in ENGINES[kind].required and not address:
+            found.append((f"{name}.base_url", "give the address of the server, for example http://127.0.0.1:8001/v1"))
     for name, address in (("teacher", teacher.base_url), ("engine", config.engine.base_url)):
         if problem := _bad_address(address):
             found.append((f"{name}.base_url", problem))
@@ -35,7 +38,7 @@ def contradictions(config: RunConfig) -> list[tuple[str, str]]:
         except ValueError as error:
             found.append((field, str(error)))
     if config.prompts.source == "self_instruct":
-        if config.prompts.writer == "teacher" and teacher.kind in ("none", "oracle"):
+        if config.prompts.writer == "teacher" and not ENGINES[teacher.kind].writes_prompts:
             found.append(("prompts.writer", "this teacher writes no prompts; choose another writer or another teacher"))
         if config.prompts.writer == "model" and not config.prompts.writer_model:
             found.append(("prompts.writer_model", "name the model that writes the prompts, or let the student do it"))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
 from training.config.datasets import DatasetRef
+from training.domain.engine_kinds import STUDENT_ENGINES, TEACHERS, key_variables
 from training.domain.score_rule import ScoreRule
 
 KeyName = Annotated[str, Field(max_length=60, pattern=r"^[\w.-]*$")]
 SafetyThreshold = Literal[
     "", "off", "block_none", "block_only_high", "block_medium_and_above", "block_low_and_above"
 ]  # fmt: skip
-EngineKind = Literal["transformers", "vllm", "openai_compatible"]
 Corrections = Literal["none", "same_data", "all"]
-TeacherKind = Literal["none", "oracle", "checkpoint", "openai_compatible", "gemini"]
+# A type checker reads plain strings; pydantic, the form and the API's schema read the choices from the entries.
+if TYPE_CHECKING:
+    EngineKind = TeacherKind = str
+else:
+    EngineKind = Literal[STUDENT_ENGINES]
+    TeacherKind = Literal[TEACHERS]
 
 
 class StudentConfig(Section):
@@ -54,7 +59,7 @@ class TeacherConfig(Section):
     model: str = Field("", description="Model name or path; empty for oracle.")
     base_url: str = Field("", description="Address of the server, for openai_compatible. Empty for Gemini: Google's.")
     key: KeyName = Field(
-        "", description="Name of a key that an admin stored under Keys; empty: GEMINI_API_KEY or OPENAI_API_KEY."
+        "", description=f"Name of a key that an admin stored under Keys; empty: {' or '.join(key_variables())}."
     )
     concurrency: int = Field(4, ge=1, le=256, description="Requests in flight at once.")
     timeout: float = Field(120, ge=1, le=3600, description="Seconds until a request without an answer is asked again.")

@@ -1,34 +1,27 @@
-"""What generates text: one small interface (``base.Engine``), one module an implementation.
+"""What generates text: one small interface (``base.Engine``), one module per implementation.
 
-:func:`create_engine` imports an implementation only when it is asked for, so a worker needs only what it uses.
+:mod:`training.domain.engine_kinds` has an entry for each kind. :func:`create_engine` imports an implementation only
+when it is asked for, so a worker needs only what it uses.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any
 
 from training.config import RunConfig
+from training.domain.engine_kinds import ENGINES, EngineEntry
 from training.domain.secret import Secret
 from training.engines.base import Engine, EngineError
-
-Kind = Literal["transformers", "vllm", "openai_compatible", "gemini", "checkpoint", "oracle"]
-
-_PACKAGES = {
-    "transformers": ("transformers", "make install"),
-    "checkpoint": ("transformers", "make install"),
-    "vllm": ("vllm", "make install-vllm"),
-    "openai_compatible": ("openai", "make install EXTRAS=openai"),
-    "gemini": ("google.genai", "make install EXTRAS=gemini"),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
     """All that an engine is made from; equal specs make equal engines, so one can be kept for several stages."""
 
-    kind: Kind
+    kind: str
     model: str = ""
     base_url: str = ""
     batch_size: int = 64
@@ -41,6 +34,11 @@ class EngineSpec:
     system: str = ""
     safety: str = ""
     key: Secret | None = None
+
+    @property
+    def name(self) -> str:
+        """The kind, which an engine of several kinds is told apart by."""
+        return self.kind
 
 
 def student_spec(config: RunConfig, model: str) -> EngineSpec:
@@ -78,66 +76,35 @@ def teacher_spec(config: RunConfig) -> EngineSpec:
 
 def create_engine(spec: EngineSpec) -> Engine:
     """Start the engine. Raises :class:`EngineError` naming the remedy where a package, a key or a model is missing."""
-    _require_package(spec.kind)
-    match spec.kind:
-        case "transformers" | "checkpoint":
-            from training.engines.transformers_engine import TransformersEngine
-
-            return TransformersEngine(
-                spec.model,
-                name=spec.kind,
-                batch_size=spec.batch_size,
-                dtype=spec.dtype,
-                max_length=spec.max_length,
-                trust_remote_code=spec.trust_remote_code,
-            )
-        case "vllm":
-            from training.engines.vllm_engine import VLLMEngine
-
-            return VLLMEngine(
-                spec.model,
-                dtype=spec.dtype,
-                max_length=spec.max_length,
-                tensor_parallel=spec.tensor_parallel,
-                trust_remote_code=spec.trust_remote_code,
-            )
-        case "openai_compatible":
-            from training.engines.openai_compatible import OpenAICompatibleEngine
-
-            return OpenAICompatibleEngine(
-                spec.model,
-                spec.base_url,
-                key=spec.key,
-                system=spec.system,
-                timeout=spec.timeout,
-                concurrency=spec.concurrency,
-            )
-        case "gemini":
-            from training.engines.gemini import GeminiEngine
-
-            return GeminiEngine(
-                spec.model,
-                key=spec.key,
-                base_url=spec.base_url,
-                system=spec.system,
-                safety=spec.safety,
-                timeout=spec.timeout,
-                concurrency=spec.concurrency,
-            )
-        case "oracle":
-            from training.engines.oracle import OracleEngine
-
-            return OracleEngine()
-    raise EngineError(f"There is no engine {spec.kind!r}. Choose one of {', '.join([*_PACKAGES, 'oracle'])}.")
+    entry = _entry(spec.kind)
+    engine: Engine = engine_class(spec.kind)(**{name: getattr(spec, name) for name in entry.arguments})
+    return engine
 
 
-def _require_package(kind: str) -> None:
-    if kind not in _PACKAGES:
+def engine_class(kind: str) -> Any:
+    """The class of a kind of engine. Raises :class:`EngineError` where its package is not installed."""
+    entry = _entry(kind)
+    _require_package(entry)
+    module, _, name = entry.implementation.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _entry(kind: str) -> EngineEntry:
+    entry = ENGINES.get(kind)
+    if entry is None or not entry.implementation:
+        known = ", ".join(name for name, one in ENGINES.items() if one.implementation)
+        raise EngineError(f"There is no engine {kind!r}. Choose one of {known}.")
+    return entry
+
+
+def _require_package(entry: EngineEntry) -> None:
+    if not entry.package:
         return
-    package, remedy = _PACKAGES[kind]
     try:
-        found = find_spec(package) is not None
+        found = find_spec(entry.package) is not None
     except ModuleNotFoundError:
         found = False
     if not found:
-        raise EngineError(f"The engine {kind} needs the package {package}, which is not installed. Run: {remedy}")
+        raise EngineError(
+            f"The engine {entry.name} needs the package {entry.package}, which is not installed. Run: {entry.remedy}"
+        )

@@ -69,6 +69,24 @@ class GeminiEngine(RemoteEngine):
             ),
         )
 
+    @classmethod
+    def count_models(cls, key: Secret, base_url: str, timeout: float) -> int:
+        """See :meth:`RemoteEngine.count_models`; at most the 100 of the first page."""
+        from google import genai
+        from google.genai import types
+
+        options = types.HttpOptions(
+            base_url=base_url,
+            timeout=int(timeout * 1000),
+            retry_options=types.HttpRetryOptions(attempts=1),
+            client_args={"follow_redirects": False},
+        )
+        client = genai.Client(api_key=key.reveal(), vertexai=False, http_options=options)
+        try:
+            return len(client.models.list(config={"page_size": 100}).page)
+        finally:
+            client.close()
+
     def ask(self, request: Request, sampling: Sampling) -> Answer:
         """One generated answer."""
         import httpx2  # what google-genai speaks HTTP with

@@ -42,6 +42,17 @@ class OpenAICompatibleEngine(RemoteEngine):
             ),
         )
 
+    @classmethod
+    def count_models(cls, key: Secret, base_url: str, timeout: float) -> int:
+        """See :meth:`RemoteEngine.count_models`."""
+        import openai
+
+        http = openai.DefaultHttpxClient(follow_redirects=False)
+        with openai.OpenAI(
+            base_url=base_url, api_key=key.reveal(), timeout=timeout, max_retries=0, http_client=http
+        ) as client:
+            return len(client.models.list().data)
+
     def ask(self, request: Request, sampling: Sampling) -> Answer:
         """One chat completion."""
         import openai

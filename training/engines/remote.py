@@ -99,6 +99,15 @@ class RemoteEngine(ABC):
     def ask(self, request: Request, sampling: Sampling) -> Answer:
         """Ask once. Raises :class:`TryAgain`, :class:`Refused` or :class:`training.engines.base.EngineError`."""
 
+    @classmethod
+    def count_models(cls, key: Secret, base_url: str, timeout: float) -> int:
+        """How many models the provider at ``base_url`` lists for this key, within ``timeout`` seconds. Costs nothing.
+
+        Raises what the provider's SDK raises where the key is refused or nothing answers, and
+        :class:`training.engines.base.EngineError` where the provider has no such list.
+        """
+        raise EngineError("Keys of this provider cannot be tested.")
+
     @abstractmethod
     def close(self) -> None:
         """Close the connections."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import LAMBDAS, RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.domain.spending import Price
 from training.estimate.counts import ROWS_PER_DATASET, Counts, prompt_tokens
 from training.estimate.room import disk_bytes, memory_bytes, training_bytes, training_disk_bytes
@@ -59,7 +60,7 @@ def estimate(
     counts = Counts(config, dict(rows or {}))
     bill: dict[str, Any] = {}
     bill_notes: list[str] = []
-    if config.teacher.kind in ("gemini", "openai_compatible"):
+    if ENGINES[config.teacher.kind].is_remote:
         requests, used = teacher_use(config, counts)
         price = Price(config.teacher.prompt_price, config.teacher.completion_price)
         bill = {"teacher_tokens": used.tokens, "teacher_usd": price.cost(used)}
@@ -79,7 +80,7 @@ def estimate(
             ],
             **bill,
         )
-    teacher = model_size(config.teacher.model, folders) if config.teacher.kind == "checkpoint" else None
+    teacher = model_size(config.teacher.model, folders) if ENGINES[config.teacher.kind].loads_weights else None
     speed = speed_of(config, hardware)
     stages = seconds_of_stages(Workload(config, counts, size, teacher, speed))
     parts = [(f"M{stage.iteration + 1}: {what}", seconds) for stage in stages for what, seconds in stage.parts.items()]
@@ -101,7 +102,7 @@ def _notes(
     ]
     for name in dict.fromkeys(counts.unknown):
         notes.append(f"The rows of {name!r} are not known here; {ROWS_PER_DATASET:,} are assumed.")
-    if config.teacher.kind == "checkpoint" and teacher is None:
+    if ENGINES[config.teacher.kind].loads_weights and teacher is None:
         notes.append(f"The size of the teacher {config.teacher.model!r} is not known; its time is not counted.")
     if config.iterations and config.training.chooses_lambda:
         notes.append(f"λ is chosen among {len(LAMBDAS)}: each is trained as a whole, one after another.")

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from training.config import LAMBDAS, RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.estimate.counts import (
     COMPARISON_ORDERS,
     RANKED_RESPONSES,
@@ -23,7 +24,7 @@ from training.estimate.counts import (
 )
 from training.estimate.teacher import REMOTE_SECONDS
 from training.model_size import ModelSize
-from training.plan import REMOTE_TEACHERS, StageSpec, import_function, plan_iteration
+from training.plan import StageSpec, import_function, plan_iteration
 from training.speed import Speed
 
 
@@ -150,7 +151,7 @@ def evaluation(work: Workload, number: int) -> float:
 
 def _after(written: float, seconds: float, config: RunConfig) -> float:
     """What is left of a teacher's work when the student has written; a remote one works meanwhile."""
-    if config.teacher.kind not in REMOTE_TEACHERS or not seconds:
+    if not ENGINES[config.teacher.kind].is_remote or not seconds:
         return seconds
     return max(seconds - written, REMOTE_SECONDS)
 
@@ -225,9 +226,7 @@ def _evaluation(
 def _by_teacher(
     config: RunConfig, requests: float, prompt: float, reply: float, teacher: ModelSize | None, speed: Speed
 ) -> float:
-    kind = config.teacher.kind
-    if kind in ("none", "oracle"):
-        return 0.0
-    if kind == "checkpoint":
+    entry = ENGINES[config.teacher.kind]
+    if entry.loads_weights:
         return speed.generation(teacher, requests, prompt, reply) if teacher else 0.0
-    return requests * REMOTE_SECONDS / config.teacher.concurrency
+    return requests * REMOTE_SECONDS / config.teacher.concurrency if entry.is_remote else 0.0

@@ -13,6 +13,7 @@ from alignment_app.services import rows
 from alignment_app.services.progress import Progress
 from training.config import CandidatesConfig
 from training.domain import metrics
+from training.domain.engine_kinds import ENGINES
 from training.domain.rows import ComparisonDraft, Outcome, PromptRow, ResponseRow
 from training.jobs import rankings
 from training.jobs.health import evaluation_health
@@ -155,7 +156,7 @@ def _figures(job: StageWork, evaluation: Evaluation, answers: Any) -> dict[str, 
         **_head_to_head(evaluation),
         **_self_judge(job),
     }
-    if job.config.teacher.kind == "oracle":
+    if ENGINES[job.config.teacher.kind].knows_answers:
         found["right_answers"] = scores.filter(score__gte=5).count()
     return found
 

@@ -17,6 +17,7 @@ from alignment_app.services.heartbeat import AttemptHeartbeat
 from alignment_app.services.progress import Progress
 from alignment_app.services.spending import Account
 from training.config import EngineConfig, RunConfig, TeacherConfig
+from training.domain.engine_kinds import ENGINES
 from training.domain.judges import Judge as JudgePrompt
 from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
 from training.domain.score_rule import ScoreRule
@@ -107,7 +108,7 @@ class StageWork:
     def teacher(self) -> Engine:
         """The teacher's engine. A remote one is paid: what it uses is counted, what it answers is kept at once."""
         teacher = self.config.teacher
-        model = artifacts.resolve(teacher.model) if teacher.kind == "checkpoint" else teacher.model
+        model = artifacts.resolve(teacher.model) if ENGINES[teacher.kind].loads_weights else teacher.model
         engine = self.engines.teacher(self.config, model, self._key(teacher))
         if isinstance(engine, OracleEngine):  # a program fills in only the forms that it knows
             engine.judges = tuple(self.judge_of(field) for field in self.config.judges())
@@ -130,7 +131,7 @@ class StageWork:
 
     def _key(self, section: EngineConfig | TeacherConfig) -> Secret | None:
         """The key that a remote engine sends. Raises :class:`EngineError` where the named one cannot be used."""
-        if section.kind not in keys.ADDRESSES:
+        if not ENGINES[section.kind].is_remote:
             return None
         try:
             return keys.open_key(section.kind, section.key, section.base_url)

@@ -11,7 +11,7 @@ from typing import Final
 from training.config import RunConfig
 from training.plan.gathering import DEMONSTRATIONS, JUDGEMENTS, PAIRS, PROMPTS, RESPONSES, REVIEW
 from training.plan.judging_rows import EFT, IFT, RANKED_JUDGEMENTS, RANKED_PROMPTS
-from training.plan.spec import REMOTE_TEACHERS, PlannedStage, StageSpec, import_function
+from training.plan.spec import PlannedStage, StageSpec, import_function
 from training.plan.training import DATASET, EVALUATION, SFT, TRAINING
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "PROMPTS",
     "RANKED_JUDGEMENTS",
     "RANKED_PROMPTS",
-    "REMOTE_TEACHERS",
     "RESPONSES",
     "REVIEW",
     "SFT",

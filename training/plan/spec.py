@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.config import RunConfig
+from training.domain.engine_kinds import ENGINES
 
 Queue = Literal["light", "generation", "teacher", "training"]
 #: What the page of samples shows of a stage: prompts with their responses, head-to-head comparisons, or frozen rows.
 Samples = Literal["", "prompts", "comparisons", "snapshot"]
-
-REMOTE_TEACHERS: Final = ("openai_compatible", "gemini")
 
 
 class Figures(BaseModel):
@@ -168,4 +167,4 @@ class LiveJudged(LiveFigures, Judged):
 
 def teacher_queue(config: RunConfig) -> Queue:
     """The queue of what the teacher writes."""
-    return "teacher" if config.teacher.kind in REMOTE_TEACHERS else "generation"
+    return ENGINES[config.teacher.kind].queue
