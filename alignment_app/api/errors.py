@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404
-from rest_framework import exceptions, status
+from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -27,7 +27,7 @@ def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
     if isinstance(exc, RecursionError):
         return _answer(400, "invalid", "The request is nested too deep.")
     if isinstance(exc, ObjectDoesNotExist | Http404):
-        exc = exceptions.NotFound()
+        exc = exceptions.NotFound("There is nothing here by that number or name.")
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(*exc.args)
     if isinstance(exc, RequestDataTooBig):
@@ -46,8 +46,6 @@ def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
     if isinstance(exc, exceptions.APIException) and not isinstance(exc, exceptions.ValidationError):
         found = exc.get_codes()
         code = (found if isinstance(found, str) else code).replace("_", "-")
-    if response.status_code == status.HTTP_404_NOT_FOUND and message.startswith(("Not found", "No ")):
-        message = "There is nothing here by that number or name."
     answer = _answer(response.status_code, code, message, fields)
     for name in ("WWW-Authenticate", "Retry-After"):
         if name in response.headers:

@@ -74,6 +74,9 @@ class IterationPrompt(models.Model):
     role = models.CharField(max_length=12, choices=Role, default=Role.TRAIN)
     position = models.PositiveIntegerField()
     outcome = models.CharField(max_length=200, blank=True, help_text="Why it made its pair, or none, in words.")
+    outcome_code = models.CharField(
+        max_length=24, blank=True, help_text="The same as a code: training.domain.rows.PromptOutcome."
+    )
 
     class Meta:
         ordering = ("iteration", "role", "position")

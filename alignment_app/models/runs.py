@@ -169,6 +169,23 @@ class StageAttempt(models.Model):
         FAILED = "failed", "Failed"
         CRASHED = "crashed", "Crashed"  # its lease ran out or its process died
 
+    class Reason(models.TextChoices):
+        """Why an attempt ended before its stage was done."""
+
+        DRIFT = "drift", "The judge drifts"
+        PARSE_RATE = "parse_rate", "Too few replies hold a score"
+        NO_PROMPT = "no_prompt", "No prompt passed the filters"
+        BUDGET = "budget", "The budget is used up"
+        UNANSWERED = "unanswered", "The provider does not answer"
+        NOTHING_TO_DO = "nothing_to_do", "There is nothing to work with"
+        ENGINE = "engine", "An engine cannot be used"
+        TRAINING = "training", "The training cannot go on"
+        ERROR = "error", "An unforeseen error"
+        DATABASE = "database", "The database did not answer"
+        SILENT = "silent", "The lease ran out"
+        DIED = "died", "The process died"
+        WORKER_STOPPED = "worker_stopped", "The worker was stopped"
+
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="attempts")
     token = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     number = models.PositiveSmallIntegerField()
@@ -181,6 +198,7 @@ class StageAttempt(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.OPEN, db_index=True)
     reason = models.TextField(blank=True)
+    reason_code = models.CharField(max_length=16, choices=Reason, blank=True)
     traceback = models.TextField(blank=True)
     rows_written = models.PositiveIntegerField(default=0)
     held_prompt_tokens = models.PositiveBigIntegerField(

@@ -15,7 +15,17 @@ from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import preferences_of, short_model
 from alignment_app.services import keys
-from training.config import PRESETS, ConfigError, RunConfig, as_overrides, dataset_names, preset_data, preset_names
+from training.config import (
+    PRESETS,
+    ConfigError,
+    PresetOrigin,
+    RunConfig,
+    as_overrides,
+    dataset_names,
+    preset_data,
+    preset_names,
+    preset_origin,
+)
 from training.domain.engine_kinds import ENGINES
 from training.domain.loss_specs import loss_label
 from training.estimate import Estimate, estimate
@@ -45,7 +55,7 @@ class PresetCard:
 
     @property
     def is_miniature(self) -> bool:
-        return self.name.startswith("miniature")
+        return preset_origin(self.name) == PresetOrigin.MINIATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +67,27 @@ class PresetGroup:
     cards: list[PresetCard]
 
 
-_GROUPS: Final = (
-    ("Start here", "A tiny model in a small world: minutes on any machine, no account, no download.", ("miniature",)),
-    ("A first real model", "Small enough for one machine.", ("smollm2", "local")),
-    ("From the papers", "Published recipes with their own numbers. They need GPUs and the data they name.", ("",)),
-)
+_GROUPS: Final = {
+    PresetOrigin.MINIATURE: (
+        "Start here",
+        "A tiny model in a small world: minutes on any machine, no account, no download.",
+    ),
+    PresetOrigin.FIRST_MODEL: ("A first real model", "Small enough for one machine."),
+    PresetOrigin.PAPER: (
+        "From the papers",
+        "Published recipes with their own numbers. They need GPUs and the data they name.",
+    ),
+}
 
 
 def preset_groups() -> list[PresetGroup]:
     """Every preset, in groups."""
     here = set(Dataset.objects.values_list("name", flat=True))
-    cards = [_card(name, here) for name in preset_names()]
-    groups = []
-    for title, about, starts in _GROUPS:
-        own = [card for card in cards if card.name.startswith(starts)]
-        cards = [card for card in cards if card not in own]
-        if own:
-            groups.append(PresetGroup(title, about, own))
-    return groups
+    names = preset_names()
+    return [
+        PresetGroup(title, about, [_card(name, here) for name in names if preset_origin(name) == origin])
+        for origin, (title, about) in _GROUPS.items()
+    ]
 
 
 def _card(name: str, here: set[str]) -> PresetCard:
@@ -104,9 +117,12 @@ def about_preset(name: str) -> str:
     return sentence + "." if stop else sentence
 
 
-def has_miniature() -> bool:
-    """Whether the miniature's data sets are here."""
-    return Dataset.objects.filter(name__startswith="miniature-").exists()
+def lacks_miniature(preset: str) -> bool:
+    """Whether a preset is one of the miniature's and names a data set that is not here."""
+    if preset_origin(preset) != PresetOrigin.MINIATURE:
+        return False
+    named = dataset_names(RunConfig.parse(preset_data(preset)))
+    return Dataset.objects.filter(name__in=named).count() < len(named)
 
 
 def dataset_choices() -> list[DatasetChoice]:

@@ -25,6 +25,7 @@ from alignment_app.models import (
     Stage,
 )
 from alignment_app.selectors.scores import by_judge, rule_of
+from training.domain.rows import AGREEING
 
 PAGE: Final = 10
 #: What a page of prompts can be narrowed to.
@@ -210,14 +211,14 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
     if show == "pair":
         found = found.filter(Exists(pairs))
     elif show == "none":
-        without = uses.exclude(outcome="").filter(prompt=OuterRef("pk"))
+        without = uses.exclude(outcome_code="").filter(prompt=OuterRef("pk"))
         found = found.filter(~Exists(pairs), Exists(without))
     elif show == "unparsed":
         found = found.filter(Exists(judgements.filter(score__isnull=True)))
     elif show == "waiting":
         found = found.filter(~Exists(judgements))
     elif show == "agrees":
-        found = found.filter(Exists(uses.filter(prompt=OuterRef("pk"), outcome__startswith="Agrees")))
+        found = found.filter(Exists(uses.filter(prompt=OuterRef("pk"), outcome_code__in=AGREEING)))
     elif show in ("alike", "longest"):
         counting = judgements.filter(by_judge(rule_of(iteration)), response__purpose__in=_IN_PAIRS)
         found = _by_scores(found, counting.filter(score__isnull=False), show)

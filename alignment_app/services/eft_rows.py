@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from alignment_app.models import Dataset, Iteration, IterationPrompt, Prompt, Response, StageAttempt
 from alignment_app.services.rows import BATCH
 from alignment_app.services.stages import leased
-from training.domain.eft import Part
+from training.domain.eft import OUTCOME_WORDS, Part
 from training.domain.importing import content_hash
-from training.domain.rows import Message, storable
+from training.domain.rows import Message, PromptOutcome, storable
 
 _ABOUT = {
     "train": "Judgements that agree with people's rankings; M1 is trained on them.",
@@ -34,7 +34,10 @@ def name_of(run_id: int, part: Part) -> str:
 
 
 def save(
-    attempt: StageAttempt, iteration: Iteration, rows: Mapping[Part, Sequence[EFTRow]], outcomes: Mapping[int, str]
+    attempt: StageAttempt,
+    iteration: Iteration,
+    rows: Mapping[Part, Sequence[EFTRow]],
+    outcomes: Mapping[int, PromptOutcome],
 ) -> None:
     """Keep the rows, and of every prompt (by id) what became of it. A run that has its rows keeps them."""
     with leased(attempt):
@@ -51,8 +54,9 @@ def save(
                 _fill(dataset, found)
         uses = list(iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN))
         for use in uses:
-            use.outcome = outcomes.get(use.prompt_id, "")[:200]
-        IterationPrompt.objects.bulk_update(uses, ["outcome"], batch_size=BATCH)
+            code = outcomes.get(use.prompt_id)
+            use.outcome_code, use.outcome = (code, OUTCOME_WORDS[code]) if code else ("", "")
+        IterationPrompt.objects.bulk_update(uses, ["outcome", "outcome_code"], batch_size=BATCH)
 
 
 def _fill(dataset: Dataset, rows: Sequence[EFTRow]) -> None:

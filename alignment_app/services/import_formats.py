@@ -215,6 +215,10 @@ def _parquet(file: IO[bytes]) -> Iterator[Record]:
         raise ImportRefused(f"the Parquet file cannot be read: {str(error).splitlines()[0][:160]}") from None
 
 
+class _NoJSON(ValueError):
+    """A constant that Python reads and JSON does not have."""
+
+
 def _parsed(line: str) -> dict[str, Any] | BadLine:
     try:
         return checked(json.loads(line, parse_constant=_no_constant))
@@ -222,8 +226,10 @@ def _parsed(line: str) -> dict[str, Any] | BadLine:
         return BadLine(f"is nested more than {MAX_DEPTH} deep")
     except json.JSONDecodeError as error:
         return BadLine(f"is not valid JSON at column {error.colno} ({error.msg[:1].lower()}{error.msg[1:]})")
-    except ValueError as error:
-        return BadLine(str(error) if str(error).startswith("holds") else "holds a number with too many digits")
+    except _NoJSON as error:
+        return BadLine(str(error))
+    except ValueError:  # Python's limit on the digits of a whole number
+        return BadLine("holds a number with too many digits")
 
 
 def checked(item: Any) -> dict[str, Any] | BadLine:
@@ -248,4 +254,4 @@ def _depth_over(item: Any, limit: int) -> bool:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"holds {name}, which is not JSON; write null")
+    raise _NoJSON(f"holds {name}, which is not JSON; write null")

@@ -56,7 +56,7 @@ def reap_dead(host: str, alive: Callable[[int], bool] = is_alive, *, stopped: bo
         stages.crash(
             attempt,
             "The worker was stopped." if stopped else f"The process at work (pid {attempt.pid}) died.",
-            stopped=stopped,
+            StageAttempt.Reason.WORKER_STOPPED if stopped else StageAttempt.Reason.DIED,
         )
         for attempt in attempts
         if not alive(attempt.pid)

@@ -227,8 +227,8 @@ def save_pairs(
         uses = {use.prompt_id: use for use in iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN)}
         for outcome in outcomes:
             if use := uses.get(outcome.prompt_id):
-                use.outcome = outcome.reason[:200]
-        IterationPrompt.objects.bulk_update(uses.values(), ["outcome"], batch_size=BATCH)
+                use.outcome_code, use.outcome = outcome.code, outcome.reason[:200]
+        IterationPrompt.objects.bulk_update(uses.values(), ["outcome", "outcome_code"], batch_size=BATCH)
         _count(attempt, len(drafts))
         return iteration.pairs.count()
 

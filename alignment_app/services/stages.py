@@ -194,10 +194,10 @@ def _locked_run(attempt: StageAttempt) -> Run:
     return Run.objects.select_for_update().get(iterations__stages__pk=attempt.stage_id)
 
 
-def _close(attempt: StageAttempt, outcome: str, reason: str = "", traceback: str = "") -> Stage:
+def _close(attempt: StageAttempt, outcome: str, reason: str = "", *, code: str = "", traceback: str = "") -> Stage:
     """End an open attempt, once. Raises :class:`LeaseLost` where somebody else has ended it."""
     closed = StageAttempt.objects.filter(pk=attempt.pk, outcome=StageAttempt.Outcome.OPEN).update(
-        outcome=outcome, reason=reason, traceback=traceback, finished_at=timezone.now()
+        outcome=outcome, reason=reason, reason_code=code, traceback=traceback, finished_at=timezone.now()
     )
     if closed != 1:
         raise LeaseLost(f"attempt {attempt.pk} has been ended already")
@@ -242,11 +242,11 @@ def stop(attempt: StageAttempt, command: Command) -> None:
             _end(run, Run.Status.PAUSED, "Paused; resume to go on.")
 
 
-def pause_with_reason(attempt: StageAttempt, reason: str) -> None:
+def pause_with_reason(attempt: StageAttempt, reason: str, code: str) -> None:
     """The stage cannot usefully go on until somebody has looked: the run waits with the reason."""
     with leased(attempt):
         run = _locked_run(attempt)
-        _stop_stage(_close(attempt, StageAttempt.Outcome.PAUSED, reason), reason)
+        _stop_stage(_close(attempt, StageAttempt.Outcome.PAUSED, reason, code=code), reason)
         events.log(run.pk, reason, "warning")
         if run.cancel_requested_at:
             _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
@@ -254,11 +254,11 @@ def pause_with_reason(attempt: StageAttempt, reason: str) -> None:
             _end(run, Run.Status.PAUSED, reason)
 
 
-def fail(attempt: StageAttempt, reason: str, traceback: str = "") -> None:
-    """The attempt cannot go on; ``reason`` names the cause and the next step to take."""
+def fail(attempt: StageAttempt, reason: str, code: str, traceback: str = "") -> None:
+    """The attempt cannot go on; ``reason`` names the cause and the next step to take, ``code`` is the cause's."""
     with leased(attempt):
         run = _locked_run(attempt)
-        _stop_stage(_close(attempt, StageAttempt.Outcome.FAILED, reason, traceback), reason)
+        _stop_stage(_close(attempt, StageAttempt.Outcome.FAILED, reason, code=code, traceback=traceback), reason)
         if run.cancel_requested_at:
             _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
         else:
@@ -267,15 +267,17 @@ def fail(attempt: StageAttempt, reason: str, traceback: str = "") -> None:
 
 
 @transaction.atomic
-def crash(attempt: StageAttempt, reason: str, *, stopped: bool = False) -> bool:
+def crash(attempt: StageAttempt, reason: str, code: str) -> bool:
     """The attempt's worker is gone. Queue the stage again, or give up after too many fruitless tries.
 
-    ``stopped``: somebody stopped the worker, which says nothing about the stage and counts as no try.
+    With the code ``worker_stopped`` somebody stopped the worker, which says nothing about the stage: it is not counted
+    as a try.
     Returns whether this call ended the attempt (false: somebody else was first).
     """
     try:
+        stopped = code == StageAttempt.Reason.WORKER_STOPPED
         outcome = StageAttempt.Outcome.PAUSED if stopped else StageAttempt.Outcome.CRASHED
-        stage = _close(attempt, outcome, reason)
+        stage = _close(attempt, outcome, reason, code=code)
     except LeaseLost:
         return False
     run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)
@@ -341,7 +343,11 @@ def reap_expired() -> int:
     """End every attempt whose lease has run out. Returns how many. Cheap, and safe to call from anywhere."""
     expired = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, lease_expires_at__lte=timezone.now())
     return sum(
-        crash(attempt, f"The worker has been silent for {settings.LEASE_SECONDS} seconds: its process or machine died.")
+        crash(
+            attempt,
+            f"The worker has been silent for {settings.LEASE_SECONDS} seconds: its process or machine died.",
+            StageAttempt.Reason.SILENT,
+        )
         for attempt in expired
     )
 

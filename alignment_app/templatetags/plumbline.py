@@ -175,7 +175,7 @@ def theme_attribute(context: Context) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def navigation(context: Context) -> list[dict[str, Any]]:
-    """The pages of the bar that this installation has: label, url and whether the reader is there."""
+    """The pages of the bar that this installation has: name, label, url and whether the reader is there."""
     request = context.get("request")
     path = request.path if request else ""
     reads = request is None or not hasattr(request, "user") or people.can_read(request.user)
@@ -187,5 +187,5 @@ def navigation(context: Context) -> list[dict[str, Any]]:
             url = reverse(name)
         except NoReverseMatch:
             continue
-        links.append({"label": label, "url": url, "here": path.startswith(url)})
+        links.append({"name": name, "label": label, "url": url, "here": path.startswith(url)})
     return links

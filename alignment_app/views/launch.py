@@ -65,7 +65,7 @@ def _form_page(
     refusal: str = "",
 ) -> HttpResponse:
     context = {"form": form, "preset": preset, "clone": clone, "refusal": refusal, "is_sent": status != 200}
-    context["miniature_missing"] = preset.startswith("miniature") and not launching.has_miniature()
+    context["miniature_missing"] = launching.lacks_miniature(preset)
     return render(request, "launch/form.html", context | _side(form, preset), status=status)
 
 

@@ -18,7 +18,7 @@ from labeling.models import Queue, Review, Task
 from labeling.selectors import record
 from labeling.selectors.verdicts import Verdict, verdict
 from training.domain.overrides import Change, Outcome, PairDecision, change_between, decided_pair, scored_pair
-from training.domain.rows import NoPair, PairDraft
+from training.domain.rows import NoPair, PairDraft, PromptOutcome
 
 STATES = PreferencePair.State
 #: An item and the answer in force of it.
@@ -59,7 +59,9 @@ def is_used(row: PreferencePair) -> bool:
 def present(prompt_id: int, rows: Sequence[PreferencePair]) -> Outcome:
     """What the record holds now of a pair and what stands in for it."""
     live = next((row for row in rows if row.state in PreferencePair.TRAINABLE), None)
-    return record.pair_draft(live) if live else NoPair(prompt_id, rows[0].reason if rows else "")
+    return (
+        record.pair_draft(live) if live else NoPair(prompt_id, PromptOutcome.EXCLUDED, rows[0].reason if rows else "")
+    )
 
 
 def pair_of(iteration: Iteration, prompt_id: int) -> PreferencePair | None:

@@ -19,6 +19,7 @@ let seenAt = 0;
 let activeAt = Date.now();
 let marked = false;
 let allDone = false;
+let waitsForOthers = false; // the page says that what is left is with others
 let asked = 0; // number of the newest reveal: an older answer to come late is dropped
 
 const drafts = new Drafts(settings.person, (state) => {
@@ -114,7 +115,7 @@ const scoreOf = (side) => (side === undefined ? answer.score : answer.scores?.[i
 
 function showProgress(progress) {
   allDone = progress.done === progress.total;
-  if (!item && !$("done").hidden && $("done-text").textContent === NONE_FREE && allDone) $("done-text").textContent = ALL_ANSWERED;
+  if (!item && waitsForOthers && allDone) finish();
   const minutes = Math.round(progress.seconds_today / 60);
   const parts = [`${progress.done} of ${progress.total}`, `${progress.today} today`];
   if (minutes) parts.push(`${minutes} min`);
@@ -180,6 +181,7 @@ const NONE_FREE = "What is left is with somebody else right now, or waits for ot
 
 function finish(title, text) {
   item = null;
+  waitsForOthers = text === undefined && !allDone;
   $("item").hidden = $("bar").hidden = true;
   $("done").hidden = false;
   $("done-title").textContent = title ?? "Nothing left for you here";

@@ -14,7 +14,15 @@ from training.config.preference import (
     LossName,
     PreferenceConfig,
 )
-from training.config.presets import PRESETS, as_overrides, preset_data, preset_names, with_overrides
+from training.config.presets import (
+    PRESETS,
+    PresetOrigin,
+    as_overrides,
+    preset_data,
+    preset_names,
+    preset_origin,
+    with_overrides,
+)
 from training.config.run import Paradigm, RunConfig, differences
 from training.config.sections import (
     CandidatesConfig,
@@ -53,6 +61,7 @@ __all__ = [
     "Paradigm",
     "Point",
     "PreferenceConfig",
+    "PresetOrigin",
     "PromptsConfig",
     "ReviewConfig",
     "RunConfig",
@@ -70,6 +79,7 @@ __all__ = [
     "grid",
     "preset_data",
     "preset_names",
+    "preset_origin",
     "problems_of",
     "read_values",
     "read_yaml",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.config.base import ConfigError, read_yaml
 from training.config.run import RunConfig, differences
@@ -12,9 +13,33 @@ from training.config.run import RunConfig, differences
 PRESETS = Path(__file__).parent.parent / "presets"
 
 
+class PresetOrigin(StrEnum):
+    """What a preset is for: the miniature, a first real model, or the recipe of a paper."""
+
+    MINIATURE = "miniature"
+    FIRST_MODEL = "first_model"
+    PAPER = "paper"
+
+
+#: Presets that are not the recipe of a paper.
+_ORIGINS: Final = {
+    "miniature-self-reward": PresetOrigin.MINIATURE,
+    "miniature-teacher-demonstration": PresetOrigin.MINIATURE,
+    "miniature-teacher-reward": PresetOrigin.MINIATURE,
+    "local-recorded-scores": PresetOrigin.FIRST_MODEL,
+    "smollm2-135m-first-run": PresetOrigin.FIRST_MODEL,
+}
+
+
+def preset_origin(name: str) -> PresetOrigin:
+    """What the preset of this name is for."""
+    return _ORIGINS.get(name, PresetOrigin.PAPER)
+
+
 def preset_names() -> list[str]:
     """Names of the published recipes, sorted; the miniature's first."""
-    return sorted((path.stem for path in PRESETS.glob("*.yaml")), key=lambda name: ("miniature" not in name, name))
+    names = (path.stem for path in PRESETS.glob("*.yaml"))
+    return sorted(names, key=lambda name: (preset_origin(name) != PresetOrigin.MINIATURE, name))
 
 
 def preset_data(name: str) -> dict[str, Any]:

@@ -115,19 +115,22 @@ def alarms(figures: Health | OrderHealth) -> list[Alarm]:
 
 
 def _of_scores(figures: Health) -> list[Alarm | None]:
-    return [_unparsed(figures.replies, figures.parsed, "a score"), _one_score(figures), _follows_length(figures)]
+    return [
+        _unparsed(figures.replies, figures.parsed, "replies", "score"),
+        _one_score(figures),
+        _follows_length(figures),
+    ]
 
 
 def _of_orders(figures: OrderHealth) -> list[Alarm | None]:
-    return [_unparsed(figures.asked, figures.n, "a verdict in both orders"), _changes_mind(figures)]
+    return [_unparsed(figures.asked, figures.n, "comparisons", "verdict in both orders"), _changes_mind(figures)]
 
 
-def _unparsed(asked: int, parsed: int, what: str) -> Alarm | None:
+def _unparsed(asked: int, parsed: int, noun: str, what: str) -> Alarm | None:
     if asked < ENOUGH or asked - parsed <= UNPARSED * asked:
         return None
     share = (asked - parsed) / asked
-    noun = "replies" if what == "a score" else "comparisons"
-    held = f"{asked - parsed:,} of {asked:,} {noun} held no {what.removeprefix('a ')} ({share:.0%})"
+    held = f"{asked - parsed:,} of {asked:,} {noun} held no {what} ({share:.0%})"
     text = f"{held}. They count for nothing."
     return Alarm("unparsed", share, UNPARSED, asked, text)
 

@@ -10,12 +10,20 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from training.domain.judges import Judge
+from training.domain.rows import AGREEING, PromptOutcome
 from training.domain.seeds import derive_seed
 
 Part = Literal["train", "eval"]
+#: The outcomes in words for the screen.
+OUTCOME_WORDS: Final = {
+    PromptOutcome.RANKING_TRAINS: "Agrees with people: trains the judge.",
+    PromptOutcome.RANKING_HELD_OUT: "Agrees with people: held out to measure on.",
+    PromptOutcome.RANKING_DIFFERS: "The ranking differs from people's.",
+    PromptOutcome.RANKING_UNKNOWN: "Too few replies held a score to rank.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class EFTSelection:
     agreeing: int  #: replies of the draws that agree
     thinned: int
     common_score: float | None  #: the score that was thinned out
-    outcomes: dict[str, str]
+    outcomes: dict[str, PromptOutcome]
 
 
 def agrees_with_people(group: Sequence[RankedJudgement]) -> bool:
@@ -91,16 +99,16 @@ def select_eft(
             group.append(row)
     train_keys, _ = split_prompts(list(draws), run_seed=run_seed, eval_share=eval_share)
     parts: dict[Part, list[RankedJudgement]] = {"train": [], "eval": []}
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, PromptOutcome] = {}
     for key, by_draw in draws.items():
         agreeing = next((by_draw[draw] for draw in sorted(by_draw) if agrees_with_people(by_draw[draw])), None)
         if agreeing is None:
             ranked = any(len({row.rank for row in group}) >= 2 for group in by_draw.values())
-            outcomes[key] = "The ranking differs from people's." if ranked else "Too few replies held a score to rank."
+            outcomes[key] = PromptOutcome.RANKING_DIFFERS if ranked else PromptOutcome.RANKING_UNKNOWN
             continue
         part: Part = "train" if key in train_keys else "eval"
         parts[part] += agreeing
-        outcomes[key] = "Agrees with people: " + ("trains the judge." if part == "train" else "held out to measure on.")
+        outcomes[key] = PromptOutcome.RANKING_TRAINS if part == "train" else PromptOutcome.RANKING_HELD_OUT
     kept, common = _thin(parts["train"], run_seed, most_common_share)
     agreeing_count = len(parts["train"]) + len(parts["eval"])
     return EFTSelection(
@@ -109,7 +117,7 @@ def select_eft(
         asked=asked,
         parsed=parsed,
         prompts=len(draws),
-        agreeing_prompts=sum(text.startswith("Agrees") for text in outcomes.values()),
+        agreeing_prompts=sum(outcome in AGREEING for outcome in outcomes.values()),
         agreeing=agreeing_count,
         thinned=len(parts["train"]) - len(kept),
         common_score=common,

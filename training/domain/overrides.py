@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from training.domain.pairing import max_min_pairs
-from training.domain.rows import NoPair, PairDraft, ScoredResponse
+from training.domain.rows import NoPair, PairDraft, PromptOutcome, ScoredResponse
 
 PairDecision = Literal["confirm", "flip", "tie", "both_bad", "edit"]
 Kind = Literal["same", "confirms", "flips", "drops", "appears", "changes"]
@@ -59,7 +59,9 @@ def decided_pair(
         if edited_id is None:
             raise ValueError("an edit needs the response that the person wrote")
         return replace(pair, chosen_id=edited_id, chosen_score=None, margin=None)
-    return NoPair(pair.prompt_id, "People call it a tie." if decision == "tie" else "People call both bad.")
+    if decision == "tie":
+        return NoPair(pair.prompt_id, PromptOutcome.TIE, "People call it a tie.")
+    return NoPair(pair.prompt_id, PromptOutcome.BOTH_BAD, "People call both bad.")
 
 
 def scored_pair(responses: Sequence[ScoredResponse], *, min_margin: float = 0.0) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""Preference pairs from scored responses, or the reason in words why a prompt made none."""
+"""Preference pairs from scored responses, or the reason why a prompt made none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from training.domain.rows import NoPair, PairDraft, ResponseRow, ScoredResponse
+from training.domain.rows import NoPair, PairDraft, PromptOutcome, ResponseRow, ScoredResponse
 from training.domain.seeds import derive_seed
 
 
@@ -36,16 +36,20 @@ def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float)
     if len(scored) < 2:
         return NoPair(
             prompt_id,
+            PromptOutcome.TOO_FEW_SCORES,
             f"{len(scored)} of {len(group)} responses hold a score; a pair needs two. Unparsed is never ranked.",
         )
     chosen, high = max(scored, key=lambda item: item[1])
     rejected, low = min(scored, key=lambda item: item[1])
     if high == low:
-        return NoPair(prompt_id, f"All {len(scored)} scored responses have the same score, {_score(high)}.")
+        reason = f"All {len(scored)} scored responses have the same score, {_score(high)}."
+        return NoPair(prompt_id, PromptOutcome.SAME_SCORE, reason)
     if chosen.text.strip() == rejected.text.strip():
-        return NoPair(prompt_id, "The highest and the lowest scored response have the same text.")
+        reason = "The highest and the lowest scored response have the same text."
+        return NoPair(prompt_id, PromptOutcome.SAME_TEXT, reason)
     if high - low < min_margin:
-        return NoPair(prompt_id, f"The margin {_score(high - low)} is below the asked {_score(min_margin)}.")
+        reason = f"The margin {_score(high - low)} is below the asked {_score(min_margin)}."
+        return NoPair(prompt_id, PromptOutcome.BELOW_MARGIN, reason)
     reason = f"Highest score {_score(high)} against lowest {_score(low)} of {len(scored)} scored responses"
     reason += f"; {unscored} without a score left out." if unscored else "."
     return PairDraft(prompt_id, chosen.id, rejected.id, high, low, high - low, reason)
@@ -87,11 +91,11 @@ def demonstration_pairs(
     for prompt_id in dict.fromkeys([*student, *teacher]):
         chosen, rejected = teacher.get(prompt_id), student.get(prompt_id)
         if chosen is None or not chosen.text.strip():
-            rows.append(NoPair(prompt_id, "The teacher gave no response."))
+            rows.append(NoPair(prompt_id, PromptOutcome.NO_DEMONSTRATION, "The teacher gave no response."))
         elif rejected is None:
-            rows.append(NoPair(prompt_id, "The student gave no response."))
+            rows.append(NoPair(prompt_id, PromptOutcome.NO_RESPONSE, "The student gave no response."))
         elif chosen.text.strip() == rejected.text.strip():
-            rows.append(NoPair(prompt_id, "Teacher and student gave the same response."))
+            rows.append(NoPair(prompt_id, PromptOutcome.SAME_TEXT, "Teacher and student gave the same response."))
         else:
             reason = "The teacher's response against the student's."
             rows.append(PairDraft(prompt_id, chosen.id, rejected.id, None, None, None, reason))

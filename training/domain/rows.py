@@ -7,11 +7,35 @@ A row named ``...Draft`` does not exist in the record yet: ``training.jobs`` sav
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal, TypedDict
 
 FinishReason = Literal["stop", "length", "error"]
 Verdict = Literal["first", "second", "tie", "unparsed"]
 Outcome = Literal["win", "tie", "lose"]
+
+
+class PromptOutcome(StrEnum):
+    """What became of a prompt: the code that is stored beside the sentence."""
+
+    PAIR = "pair"
+    TOO_FEW_SCORES = "too_few_scores"
+    SAME_SCORE = "same_score"
+    SAME_TEXT = "same_text"
+    BELOW_MARGIN = "below_margin"
+    NO_DEMONSTRATION = "no_demonstration"
+    NO_RESPONSE = "no_response"
+    TIE = "tie"
+    BOTH_BAD = "both_bad"
+    EXCLUDED = "excluded"  # people took the pair out
+    RANKING_TRAINS = "ranking_trains"
+    RANKING_HELD_OUT = "ranking_held_out"
+    RANKING_DIFFERS = "ranking_differs"
+    RANKING_UNKNOWN = "ranking_unknown"
+
+
+#: Of prompts whose judgements are ranked as people ranked them.
+AGREEING = (PromptOutcome.RANKING_TRAINS, PromptOutcome.RANKING_HELD_OUT)
 
 
 def storable(text: str) -> str:
@@ -143,12 +167,18 @@ class PairDraft:
     margin: float | None
     reason: str
 
+    @property
+    def code(self) -> PromptOutcome:
+        """What became of the prompt."""
+        return PromptOutcome.PAIR
+
 
 @dataclass(frozen=True, slots=True)
 class NoPair:
-    """Why a prompt made no pair, in words for the screen."""
+    """Why a prompt made no pair: ``code`` to count and to decide by, ``reason`` in words for the screen."""
 
     prompt_id: int
+    code: PromptOutcome
     reason: str
 
 

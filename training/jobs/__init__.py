@@ -32,6 +32,11 @@ from training.trainers.results import Stopped, TrainingError
 log = logging.getLogger(__name__)
 
 
+Reason = StageAttempt.Reason
+#: The code of each failure that says in words what to do.
+_FAILURES = {CannotGoOn: Reason.NOTHING_TO_DO, EngineError: Reason.ENGINE, TrainingError: Reason.TRAINING}
+
+
 def work(run_id: int, queue: str) -> None:
     """Do what there is to do for this run on this queue: one stage after another while they are of the same queue."""
     with EnginePool() as engines:
@@ -65,21 +70,23 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 heartbeat.should_stop()
                 stages.stop(attempt, heartbeat.command)
             except Halt as halt:
-                stages.pause_with_reason(attempt, str(halt))
+                stages.pause_with_reason(attempt, str(halt), halt.code)
             except LeaseLost:
                 raise
             except (BudgetReached, Unanswered) as error:  # nothing is wrong with the run: it goes on when somebody says
-                stages.pause_with_reason(attempt, logs.hide(str(error)))
+                code = Reason.BUDGET if isinstance(error, BudgetReached) else Reason.UNANSWERED
+                stages.pause_with_reason(attempt, logs.hide(str(error)), code)
             except (CannotGoOn, EngineError, TrainingError) as error:
-                stages.fail(attempt, logs.hide(str(error)))
+                code = next(code for kind, code in _FAILURES.items() if isinstance(error, kind))
+                stages.fail(attempt, logs.hide(str(error)), code)
             except OperationalError as error:
                 # The database was away or busy for too long: nothing is wrong with the stage, and it goes on.
-                stages.crash(attempt, f"The database did not answer ({str(error).strip()}).")
+                stages.crash(attempt, f"The database did not answer ({str(error).strip()}).", Reason.DATABASE)
             except Exception as error:
                 log.exception("stage %s failed", attempt.stage)
                 reason = (
                     f"{type(error).__name__}: {error}. The traceback is kept with the attempt; resume to try again."
                 )
-                stages.fail(attempt, logs.hide(reason), logs.hide(traceback.format_exc()))
+                stages.fail(attempt, logs.hide(reason), Reason.ERROR, logs.hide(traceback.format_exc()))
     except LeaseLost as lost:
         log.warning("%s", lost)

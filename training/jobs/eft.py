@@ -139,6 +139,6 @@ def build_rows(job: StageWork) -> EFTResult:
         "eval": [row(kept) for kept in chosen.evaluation],
     }
     ids = {response.prompt.content_hash: response.prompt_id for response, _ in replies}
-    outcomes = {ids[key]: text for key, text in chosen.outcomes.items()}
+    outcomes = {ids[key]: outcome for key, outcome in chosen.outcomes.items()}
     eft_rows.save(job.attempt, job.iteration, parts, outcomes)
     return EFTResult(selection=selection, ranking=rankings.figures(job))

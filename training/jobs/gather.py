@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import nullcontext
 from typing import Any
 
 from django.db.models import Avg, Count, QuerySet, Sum
 
-from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage
+from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage, StageAttempt
 from alignment_app.selectors import scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
@@ -77,8 +78,9 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
     progress.publish()
     if not progress.done:
         raise Halt(
+            StageAttempt.Reason.NO_PROMPT,
             "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
-            "few-shot form: take prompts from a data set instead (clone the run and set prompts.source)."
+            "few-shot form: take prompts from a data set instead (clone the run and set prompts.source).",
         )
     if progress.done < config.count:
         events.log(
@@ -193,19 +195,20 @@ def make_pairs(job: StageWork) -> PairsResult:
     """Preference pairs, and for every prompt why it made one or none."""
     outcomes, origin = _pair_outcomes(job)
     count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
-    reasons: dict[str, int] = {}
-    for outcome in outcomes:
-        if isinstance(outcome, NoPair):
-            reasons[outcome.reason] = reasons.get(outcome.reason, 0) + 1
+    without = [outcome for outcome in outcomes if isinstance(outcome, NoPair)]
     if not count:
-        why = "; ".join(f"{number} × {reason}" for reason, number in sorted(reasons.items(), key=lambda item: -item[1]))
+        why = "; ".join(
+            f"{number} × {reason}" for reason, number in Counter(row.reason for row in without).most_common()
+        )
         raise CannotGoOn(
             f"No pair came out of {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
             "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
             "candidates, another judge or a smaller min_margin."
         )
     stages.progress(job.attempt, done=count, total=count, rate=None)
-    return PairsResult(pairs=count, none=len(outcomes) - count, reasons=reasons)
+    return PairsResult(
+        pairs=count, none=len(outcomes) - count, reasons=dict(Counter(row.code.value for row in without))
+    )
 
 
 def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
-from alignment_app.models import Evaluation, Judgement, Stage
+from alignment_app.models import Evaluation, Judgement, Stage, StageAttempt
 from alignment_app.services import events
 from alignment_app.services.progress import Progress
 from training.domain import alarms
@@ -57,9 +57,10 @@ class JudgementProgress(Progress):
         if parsed < config.min_parse_rate * replies:
             share, asked = 100 * parsed / replies, 100 * config.min_parse_rate
             raise Halt(
+                StageAttempt.Reason.PARSE_RATE,
                 f"Only {parsed} of the judge's {replies} replies held a score ({share:.0f} %; asked for are "
                 f"{asked:.0f} %). This judge does not follow the judge prompt. Look at its raw replies under Samples; "
-                "then fine-tune it on EFT rows, or clone the run with a teacher as judge."
+                "then fine-tune it on EFT rows, or clone the run with a teacher as judge.",
             )
 
 

@@ -15,7 +15,6 @@ REMEDY: Final = (
     "Look at the judges of this run. Then resume to go on all the same, or clone the run and fine-tune it on people's "
     "scores (sft.corrections), or with a teacher as judge."
 )
-_BEGINS: Final = "The judge drifts. "
 
 
 def _judges(job: StageWork, newest: int) -> list[Checkpoint]:
@@ -54,8 +53,8 @@ def stop_on_drift(job: StageWork) -> None:
     drift = human_feedback.provider().drift(job.run)
     if drift is None or not drift.certain:
         return
-    told = job.stage.attempts.filter(outcome=StageAttempt.Outcome.PAUSED, reason__startswith=_BEGINS).exists()
+    told = job.stage.attempts.filter(reason_code=StageAttempt.Reason.DRIFT).exists()
     if told:
         events.log(job.run.pk, "The judge drifts; the run goes on because somebody resumed it.", "warning")
         return
-    raise Halt(f"{_BEGINS}{drift.sentence} {REMEDY}")
+    raise Halt(StageAttempt.Reason.DRIFT, f"The judge drifts. {drift.sentence} {REMEDY}")

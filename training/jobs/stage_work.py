@@ -37,7 +37,11 @@ LOOK_SECONDS: Final = 0.3
 
 
 class Halt(Exception):
-    """The run is to wait until somebody has looked; the message says why and what to do."""
+    """The run is to wait until somebody has looked; the message says why and what to do, ``code`` why."""
+
+    def __init__(self, code: StageAttempt.Reason, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class CannotGoOn(Exception):
