@@ -150,9 +150,9 @@ class LaunchForm:
     def data(self) -> dict[str, Any]:
         """What the form says, as data for ``RunConfig.parse``."""
         found: dict[str, Any] = {}
-        off = tuple(f"{path}." for path in OPTIONAL if not self.by_path[path].value)
+        off = {path for path in OPTIONAL if not self.by_path[path].value}
         for item in self.fields:
-            if item.path in OPTIONAL or item.path.startswith(off):
+            if item.path in OPTIONAL or item.path.rpartition(".")[0] in off:
                 continue
             value = item.value
             if item.kind in ("text", "number", "dataset") and isinstance(value, str):
@@ -278,15 +278,16 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
     measures_margins = rounds and bool(value["training.held_out_pairs"])
     found["training.beta"] = found["training.beta"] or measures_margins
     for path in value:
-        if path.startswith("sft.") and path != "sft.enabled":
+        part = path.rpartition(".")[0]
+        if part == "sft" and path != "sft.enabled":
             found[path] = bool(sft)
-        elif path.startswith("eft."):
+        elif part == "eft":
             found[path] = bool(sft) and (path == "eft.enabled" or bool(value["eft.enabled"]))
-        elif path.startswith("evaluation.") and path != "evaluation.enabled":
+        elif part == "evaluation" and path != "evaluation.enabled":
             found[path] = bool(evaluation)
-        elif path.startswith("training.lora."):
+        elif part == "training.lora":
             found[path] = by_pairs and bool(value["training.lora"])
-        elif path.startswith("training.early_stopping."):
+        elif part == "training.early_stopping":
             found[path] = rounds and bool(value["training.early_stopping"])
     found |= {path: ref.applies(value.__getitem__) for path, ref in DATASETS.items()}
     found["evaluation.self_judge_prompts"] = bool(evaluation and value["evaluation.self_judge"])

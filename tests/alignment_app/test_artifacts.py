@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
-from alignment_app.models import Dataset, DatasetSnapshot, IterationPrompt, Prompt, Run
+from alignment_app.models import Dataset, DatasetSnapshot, IterationPrompt, Prompt, Run, StageAttempt
 from alignment_app.services import artifacts, rows, runs, stages
 from tests.support.stages import claim, launch_queued, queued_config
 from training.domain.rows import PromptDraft
@@ -18,7 +18,7 @@ def test_a_run_that_wrote_its_own_prompts_can_be_removed() -> None:
     attempt = claim(run)
     iteration = run.iterations.get(number=1)
     rows.save_generated_prompts(attempt, iteration, [PromptDraft("Name a fish that swims upstream.")])
-    stages.fail(attempt, "enough")
+    stages.fail(attempt, "enough", StageAttempt.Reason.ERROR)
     runs.remove(run)
     assert not Run.objects.exists()
     assert not IterationPrompt.objects.exists()

@@ -89,7 +89,7 @@ def test_a_stale_attempt_that_comes_back_after_another_has_taken_over_writes_not
     with pytest.raises(LeaseLost):
         stages.heartbeat(stale)
     with pytest.raises(LeaseLost):
-        stages.fail(stale, "too late")
+        stages.fail(stale, "too late", StageAttempt.Reason.ERROR)
     assert status_of(run) == Run.Status.RUNNING
 
 
@@ -166,7 +166,7 @@ def test_a_stage_that_crashes_for_ever_though_it_gets_somewhere_is_given_up(run:
 
 def test_a_failure_keeps_its_reason_and_the_stage_can_be_tried_again(run: Run) -> None:
     attempt = claim(run)
-    stages.fail(attempt, "The disk is full. Free some space, then resume.", "Traceback …")
+    stages.fail(attempt, "The disk is full. Free some space, then resume.", StageAttempt.Reason.ERROR, "Traceback …")
     assert status_of(run) == Run.Status.FAILED
     assert run.status_reason.startswith("The disk is full")
     runs.resume(run)

@@ -16,6 +16,7 @@ from training.domain.eft import (
     select_eft,
     split_prompts,
 )
+from training.domain.rows import PromptOutcome
 
 
 def _judged(key: str, *ranked: tuple[float, float | None], draw: int = 0) -> list[RankedJudgement]:
@@ -46,8 +47,8 @@ def test_what_agrees_is_kept_and_the_most_common_score_is_thinned() -> None:
     assert fours / len(found.train) <= 0.4
     assert found.thinned == 30 - fours
     assert found == select_eft(rows, run_seed=1, eval_share=0)
-    assert found.outcomes["bad"] == "The ranking differs from people's."
-    assert found.outcomes["silent"] == "Too few replies held a score to rank."
+    assert found.outcomes["bad"] == PromptOutcome.RANKING_DIFFERS
+    assert found.outcomes["silent"] == PromptOutcome.RANKING_UNKNOWN
 
 
 def test_of_several_draws_the_first_that_agrees_is_kept() -> None:

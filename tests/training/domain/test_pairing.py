@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
-from training.domain.rows import NoPair, PairDraft, ResponseRow, ScoredResponse
+from training.domain.rows import NoPair, PairDraft, PromptOutcome, ResponseRow, ScoredResponse
 
 
 def _scored(*scores: float | None, prompt_id: int = 1) -> list[ScoredResponse]:
@@ -26,6 +26,7 @@ def test_the_highest_score_is_chosen_and_the_lowest_rejected() -> None:
 def test_equal_scores_make_no_pair_and_say_so() -> None:
     (row,) = max_min_pairs(_scored(3, 3, 3))
     assert isinstance(row, NoPair)
+    assert row.code == PromptOutcome.SAME_SCORE
     assert row.reason == "All 3 scored responses have the same score, 3."
 
 
@@ -39,6 +40,7 @@ def test_an_unparsed_judgement_is_never_ranked() -> None:
 def test_one_score_alone_makes_no_pair() -> None:
     (row,) = max_min_pairs(_scored(None, 4))
     assert isinstance(row, NoPair)
+    assert row.code == PromptOutcome.TOO_FEW_SCORES
     assert "1 of 2 responses hold a score" in row.reason
 
 
@@ -46,12 +48,13 @@ def test_equal_texts_make_no_pair() -> None:
     same = [ScoredResponse(1, 1, 0, "yes", 5), ScoredResponse(2, 1, 1, " yes", 1)]
     (row,) = max_min_pairs(same)
     assert isinstance(row, NoPair)
-    assert "same text" in row.reason
+    assert row.code == PromptOutcome.SAME_TEXT
 
 
 def test_a_margin_below_the_asked_one_makes_no_pair() -> None:
     (row,) = max_min_pairs(_scored(3, 3.3), min_margin=0.5)
     assert isinstance(row, NoPair)
+    assert row.code == PromptOutcome.BELOW_MARGIN
     assert "below the asked 0.5" in row.reason
 
 

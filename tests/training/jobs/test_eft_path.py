@@ -20,6 +20,7 @@ from tests.support.runs import drive, drive_until_killed, kill_9
 from training.config import RunConfig
 from training.domain.judges import Judge
 from training.domain.ranking import held_to_rankings
+from training.domain.rows import PromptOutcome
 from training.jobs.health import JudgementProgress
 from training.judges import read_judge
 
@@ -104,7 +105,7 @@ def left_by(run: Run) -> dict[str, Any]:
             for row in judged.select_related("response", "judge")
         ),
         "rows": [(row.prompt.dataset.name.partition(":")[2], row.prompt.text, row.text) for row in rows],
-        "outcomes": sorted(IterationPrompt.objects.filter(iteration=start).values_list("prompt__text", "outcome")),
+        "outcomes": sorted(IterationPrompt.objects.filter(iteration=start).values_list("prompt__text", "outcome_code")),
         "numbers": start.stages.get(kind="eft").result,
         "m1": [file["sha256"] for file in m1.files if file["name"] == "model.safetensors"],
         "frozen": start.snapshot.content_hash,
@@ -114,10 +115,10 @@ def left_by(run: Run) -> dict[str, Any]:
 
 def check(left: dict[str, Any], judge: Judge) -> None:
     """The rows are what they claim to be, whoever made them."""
-    numbers, outcomes = left["numbers"]["selection"], [text for _, text in left["outcomes"]]
+    numbers, outcomes = left["numbers"]["selection"], [code for _, code in left["outcomes"]]
     assert numbers["asked"] == RANKED * 2 * 3
     assert 0 < numbers["agreeing_prompts"] < RANKED
-    assert any("The ranking differs" in text for text in outcomes)
+    assert PromptOutcome.RANKING_DIFFERS in outcomes
     parts = {part: [row for row in left["rows"] if row[0].endswith(part)] for part in ("train", "eval")}
     assert (len(parts["train"]), len(parts["eval"])) == (numbers["train"], numbers["eval"])
     assert numbers["train"]

@@ -38,6 +38,7 @@ from tests.support.runs import drive, drive_until_killed, kill_9
 from training import judges
 from training.config import ConfigError, RunConfig
 from training.domain.judging import parse_score
+from training.domain.rows import PromptOutcome
 from training.jobs.health import JudgementProgress
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,9 +159,9 @@ def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str
     m1 = run.checkpoints.get(number=1)
     assert m1.snapshot == snapshot
     assert m1.parent.name == "M0"
-    outcomes = dict(IterationPrompt.objects.values_list("prompt__text", "outcome"))
-    assert outcomes["What says foe 1?"] == "The ranking differs from people's."
-    assert sum("trains the judge" in text for text in outcomes.values()) == len(of[0])
+    outcomes = dict(IterationPrompt.objects.values_list("prompt__text", "outcome_code"))
+    assert outcomes["What says foe 1?"] == PromptOutcome.RANKING_DIFFERS
+    assert sum(code == PromptOutcome.RANKING_TRAINS for code in outcomes.values()) == len(of[0])
 
     client.force_login(User.objects.create_superuser("ann"))
     page = client.get(reverse("run", args=[run.pk])).content.decode()

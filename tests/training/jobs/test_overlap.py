@@ -279,7 +279,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more_from_either_and_its_he
 
     def take_away() -> None:
         (attempt,) = StageAttempt.objects.filter(stage__iteration__run=run, outcome="open")
-        stages.crash(attempt, "taken away")
+        stages.crash(attempt, "taken away", StageAttempt.Reason.DIED)
         judged_by_then.append(Judgement.objects.count())
         Run.objects.filter(pk=run.pk).update(status=Run.Status.PAUSED)  # no heir yet
         student.let_go.set()

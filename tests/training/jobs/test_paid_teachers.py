@@ -211,7 +211,7 @@ def test_what_a_dead_worker_had_in_flight_counts_as_spent(launch: Callable[..., 
     account = spending.Account(dead, run, config, "gemini: gemini-x")
     assert account.reserve(Usage(1000, 40))
     assert not account.reserve(Usage(9000, 40))
-    stages.crash(dead, "killed")
+    stages.crash(dead, "killed", StageAttempt.Reason.DIED)
     heir = stages.claim(run.pk, stage.queue, worker="w", host="h", pid=2)
     assert heir is not None
     spending.Account(heir, run, config, "gemini: gemini-x")
