@@ -18,7 +18,8 @@ SafetyThreshold = Literal[
 Corrections = Literal["none", "same_data", "all"]
 # A type checker reads plain strings; pydantic, the form and the API's schema read the choices from the entries.
 if TYPE_CHECKING:
-    EngineKind = TeacherKind = str
+    EngineKind = str
+    TeacherKind = str
 else:
     EngineKind = Literal[STUDENT_ENGINES]
     TeacherKind = Literal[TEACHERS]
