@@ -61,7 +61,7 @@ class PromptAdmin(RecordAdmin):
 @admin.register(IterationPrompt)
 class IterationPromptAdmin(RecordAdmin):
     list_display = ("id", "iteration", "role", "position", "first_words", "outcome")
-    list_filter = ("role",)
+    list_filter = ("role", "outcome_code")
     list_select_related = ("iteration", "prompt")
     numbers = {"iteration": "iteration", "run": "iteration__run", "prompt": "prompt"}
 

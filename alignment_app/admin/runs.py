@@ -97,8 +97,19 @@ class StageAdmin(RecordAdmin):
 
 @admin.register(StageAttempt)
 class StageAttemptAdmin(RecordAdmin):
-    list_display = ("id", "stage", "number", "worker", "host", "pid", "outcome", "started_at", "finished_at")
-    list_filter = ("outcome",)
+    list_display = (
+        "id",
+        "stage",
+        "number",
+        "worker",
+        "host",
+        "pid",
+        "outcome",
+        "reason_code",
+        "started_at",
+        "finished_at",
+    )
+    list_filter = ("outcome", "reason_code")
     list_select_related = ("stage__iteration",)
     numbers = {"stage": "stage", "run": "stage__iteration__run"}
     words = ("worker__icontains", "host__icontains")

@@ -92,6 +92,7 @@ SampleAnswer = inline_serializer(
         "prompt": PromptSerializer(),
         "iteration": serializers.IntegerField(),
         "outcome": serializers.CharField(help_text="Why it made its pair, or none."),
+        "outcome_code": serializers.CharField(help_text="The same as a code, such as pair or same_score."),
         "responses": JudgedResponseSerializer(many=True),
         "pair": PairSerializer(allow_null=True),
     },
@@ -391,6 +392,7 @@ def _sample(item: samples.PromptSample) -> dict[str, Any]:
         "prompt": PromptSerializer(item.prompt).data,
         "iteration": item.iteration.number,
         "outcome": item.outcome,
+        "outcome_code": item.outcome_code,
         "responses": [
             {
                 **ResponseSerializer(candidate.response).data,

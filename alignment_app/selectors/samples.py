@@ -25,7 +25,7 @@ from alignment_app.models import (
     Stage,
 )
 from alignment_app.selectors.scores import by_judge, rule_of
-from training.domain.rows import AGREEING
+from training.domain.rows import AGREEING, PromptOutcome
 
 PAGE: Final = 10
 #: What a page of prompts can be narrowed to.
@@ -74,6 +74,7 @@ class PromptSample:
     candidates: list[Candidate]
     pair: PreferencePair | None
     outcome: str  #: why it made its pair, or none; empty until that is known
+    outcome_code: str  #: the same as a code, of :class:`training.domain.rows.PromptOutcome`
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +138,10 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
     for response in found.order_by("prompt_id", "purpose", "index"):
         responses[response.prompt_id].append(response)
     judged = judgements_of((row.pk for rows in responses.values() for row in rows), iteration.run_id)
-    outcomes = dict(
-        IterationPrompt.objects.filter(
-            iteration=iteration, prompt__in=prompt_ids, role=IterationPrompt.Role.TRAIN
-        ).values_list("prompt_id", "outcome")
-    )
+    uses = IterationPrompt.objects.filter(
+        iteration=iteration, prompt__in=prompt_ids, role=IterationPrompt.Role.TRAIN
+    ).values_list("prompt_id", "outcome", "outcome_code")
+    outcomes = {prompt_id: (outcome, code) for prompt_id, outcome, code in uses}
     return [
         PromptSample(
             prompt=prompts[prompt_id],
@@ -153,7 +153,8 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
                 for row in responses[prompt_id]
             ],
             pair=pairs.get(prompt_id),
-            outcome=outcomes.get(prompt_id, "") or (pairs[prompt_id].reason if prompt_id in pairs else ""),
+            outcome=outcomes.get(prompt_id, ("", ""))[0] or (pairs[prompt_id].reason if prompt_id in pairs else ""),
+            outcome_code=outcomes.get(prompt_id, ("", ""))[1] or (PromptOutcome.PAIR if prompt_id in pairs else ""),
         )
         for prompt_id in prompt_ids
         if prompt_id in prompts
@@ -211,7 +212,7 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
     if show == "pair":
         found = found.filter(Exists(pairs))
     elif show == "none":
-        without = uses.exclude(outcome_code="").filter(prompt=OuterRef("pk"))
+        without = uses.exclude(outcome="").filter(prompt=OuterRef("pk"))
         found = found.filter(~Exists(pairs), Exists(without))
     elif show == "unparsed":
         found = found.filter(Exists(judgements.filter(score__isnull=True)))

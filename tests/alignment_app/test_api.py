@@ -193,7 +193,7 @@ def test_samples_show_each_judgement_and_the_pair(viewer: APIClient, tmp_path: P
     sample = body["results"][0]
     assert sample["responses"][0]["judgements"][0]["samples"] == [{"raw": "Score: 4"}]
     assert sample["responses"][0]["judgements"][0]["unparsed"] is True
-    assert (sample["pair"]["chosen"], sample["outcome"]) == (best.pk, "Scores differ.")
+    assert (sample["pair"]["chosen"], sample["outcome_code"]) == (best.pk, "pair")
     for address in ("iterations", "responses", "judgements", "pairs", "prompts"):
         assert len(viewer.get(f"/api/v1/{address}/?run={run.pk}").json()["results"]) >= 1, address
 

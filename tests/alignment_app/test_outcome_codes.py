@@ -63,7 +63,7 @@ def _use(iteration: Iteration, position: int, outcome: str, code: str = "") -> I
 
 
 def _migrate() -> None:
-    import_module("alignment_app.migrations.0015_outcome_codes").name_old_outcomes(apps, None)
+    import_module("alignment_app.migrations.0020_outcome_codes").name_old_outcomes(apps, None)
 
 
 def test_every_sentence_of_old_rows_gets_its_code(iteration: Iteration) -> None:
@@ -74,6 +74,20 @@ def test_every_sentence_of_old_rows_gets_its_code(iteration: Iteration) -> None:
     found = iteration.iteration_prompts.order_by("position").values_list("outcome_code", flat=True)
     assert list(found) == [code.value for code, _ in SENTENCES] + [""]
     assert empty.outcome_code == ""
+
+
+def test_reasons_that_were_counted_by_sentence_are_counted_by_code(iteration: Iteration) -> None:
+    counted = {
+        "All 4 scored responses have the same score, 3.": 2,
+        "All 3 scored responses have the same score, 0.": 1,
+        "The teacher gave no response.": 5,
+    }
+    stage = Stage.objects.create(
+        iteration=iteration, kind="pairs", position=0, queue="light", result={"pairs": 4, "none": 8, "reasons": counted}
+    )
+    _migrate()
+    stage.refresh_from_db()
+    assert stage.result == {"pairs": 4, "none": 8, "reasons": {"same_score": 3, "no_demonstration": 5}}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,13 @@ PARTS = (
 )
 
 
+def code_of(sentence):
+    """The code of a sentence; a sentence that no version wrote stays as it is."""
+    by_beginning = (code for beginning, code in BEGINNINGS if sentence.startswith(beginning))
+    by_part = (code for part, code in PARTS if part in sentence)
+    return next(by_beginning, None) or next(by_part, sentence)
+
+
 def name_old_outcomes(apps, schema_editor):
     """Give every stored sentence its code."""
     uses = apps.get_model('alignment_app', 'IterationPrompt').objects.filter(outcome_code='')
@@ -32,6 +39,14 @@ def name_old_outcomes(apps, schema_editor):
         uses.filter(outcome__startswith=beginning).update(outcome_code=code)
     for part, code in PARTS:
         uses.filter(outcome__contains=part).update(outcome_code=code)
+    for stage in apps.get_model('alignment_app', 'Stage').objects.filter(kind='pairs'):
+        if reasons := (stage.result or {}).get('reasons'):
+            counted = {}
+            for sentence, number in reasons.items():
+                code = code_of(sentence)
+                counted[code] = counted.get(code, 0) + number
+            stage.result['reasons'] = counted
+            stage.save(update_fields=['result'])
     attempts = apps.get_model('alignment_app', 'StageAttempt').objects.filter(reason_code='')
     attempts.filter(outcome='paused', reason__startswith='The judge drifts. ').update(reason_code='drift')
     attempts.filter(outcome='paused', reason='The worker was stopped.').update(reason_code='worker_stopped')
@@ -42,7 +57,7 @@ def name_old_outcomes(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('alignment_app', '0014_choices_from_entries'),
+        ('alignment_app', '0019_choices_from_entries'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('alignment_app', '0013_stands_for'),
+        ('alignment_app', '0018_score_rule'),
     ]
 
     operations = [
