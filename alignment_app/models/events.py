@@ -7,15 +7,18 @@ from django.utils import timezone
 
 
 class RunEvent(models.Model):
-    """Something that happened, in order. ``seq`` counts from 1 in each run without gaps."""
+    """Something that happened, in order. ``seq`` counts from 1 in each run without gaps.
+
+    :mod:`alignment_app.models.payloads` has the model of each kind's payload.
+    """
 
     class Kind(models.TextChoices):
-        RUN = "run", "Run"  # {"status", "reason"}
-        STAGE = "stage", "Stage"  # {"stage": id, "iteration", "kind", "status", "done", "total", "unit", "rate", …}
-        METRICS = "metrics", "Training metrics"  # {"iteration", "points": [{"step", "loss", …}, …]}
-        SAMPLE = "sample", "Sample"  # {"iteration", "prompt": id}: look at the rows
-        LOG = "log", "Log"  # {"level", "text"}
-        GAUGE = "gauge", "Machine gauges"  # {"cpu", "memory", "disk", "gpu": …}
+        RUN = "run", "Run"
+        STAGE = "stage", "Stage"
+        METRICS = "metrics", "Training metrics"
+        SAMPLE = "sample", "Sample"
+        LOG = "log", "Log"
+        GAUGE = "gauge", "Machine gauges"
 
     run = models.ForeignKey("alignment_app.Run", on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveBigIntegerField()

@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import close_old_connections
 from redis.exceptions import RedisError
 
-from alignment_app.models import Run, RunEvent, Stage, StageAttempt
+from alignment_app.models import Run, Stage, StageAttempt
+from alignment_app.models.payloads import MachinePayload
 from alignment_app.processes import gauges
 from alignment_app.processes.worker import forget_dead_workers
 from alignment_app.services import events, queues, reaping, stages
@@ -57,9 +58,9 @@ class Tender:
         at_work = list(runs.values_list("pk", flat=True))
         if not at_work:
             return
-        reading = gauges.read(settings.HOME)
+        reading = MachinePayload(**gauges.read(settings.HOME))
         for run_id in at_work:
-            events.append(run_id, RunEvent.Kind.GAUGE, reading)
+            events.append(run_id, reading)
 
     @staticmethod
     def _do(problem: str, duty: Callable[..., Any], *args: Any) -> None:

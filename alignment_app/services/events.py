@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from django.db import transaction
 from django.db.models import F
 
 from alignment_app.models import Run, RunEvent, Stage
+from alignment_app.models.payloads import LogPayload, Payload, RunPayload, StagePayload
 from alignment_app.services import publish
 
 
-def append(run_id: int, kind: str, payload: dict[str, Any]) -> int:
+def append(run_id: int, payload: Payload) -> int:
     """Add one event and return its sequence number. Followers hear of it only once it is committed."""
     with transaction.atomic(savepoint=False):  # an event that cannot be written takes the change it tells of with it
         # The update takes the run's row lock, so numbers come without gaps and in the order of commits.
         Run.objects.filter(pk=run_id).update(last_seq=F("last_seq") + 1)
         seq = Run.objects.values_list("last_seq", flat=True).get(pk=run_id)
-        RunEvent.objects.create(run_id=run_id, seq=seq, kind=kind, payload=payload)
+        RunEvent.objects.create(run_id=run_id, seq=seq, kind=payload.event, payload=payload.as_data())
         transaction.on_commit(lambda: publish.run_event(run_id, seq))
     return seq
 
 
-def log(run_id: int, text: str, level: str = "info") -> int:
+def log(run_id: int, text: str, level: Literal["info", "warning", "error"] = "info") -> int:
     """A line for people, in the run's log."""
-    return append(run_id, RunEvent.Kind.LOG, {"level": level, "text": text})
+    return append(run_id, LogPayload(level=level, text=text))
 
 
 def run_changed(run: Run) -> int:
     """The run's status and why."""
-    return append(
-        run.pk,
-        RunEvent.Kind.RUN,
-        {"status": run.status, "label": run.get_status_display(), "reason": run.status_reason},
-    )
+    return append(run.pk, RunPayload(status=run.status, label=run.get_status_display(), reason=run.status_reason))
 
 
 def stage_changed(stage: Stage) -> int:
@@ -41,20 +38,19 @@ def stage_changed(stage: Stage) -> int:
     left = (stage.total - stage.done) / stage.rate if stage.rate and stage.total > stage.done else None
     return append(
         stage.iteration.run_id,
-        RunEvent.Kind.STAGE,
-        {
-            "stage": stage.pk,
-            "iteration": stage.iteration.number,
-            "kind": stage.kind,
-            "label": stage.get_kind_display(),
-            "status": stage.status,
-            "reason": stage.reason,
-            "done": stage.done,
-            "total": stage.total,
-            "unit": stage.unit,
-            "rate": stage.rate,
-            "seconds_left": left,
-            "progress": stage.progress,
-            "result": stage.result,
-        },
+        StagePayload(
+            stage=stage.pk,
+            iteration=stage.iteration.number,
+            kind=stage.kind,
+            label=stage.get_kind_display(),
+            status=stage.status,
+            reason=stage.reason,
+            done=stage.done,
+            total=stage.total,
+            unit=stage.unit,
+            rate=stage.rate,
+            seconds_left=left,
+            progress=stage.progress,
+            result=stage.result,
+        ),
     )

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from django.db import transaction
 
-from alignment_app.models import RunEvent, Stage, StageAttempt
+from alignment_app.models import Stage, StageAttempt
+from alignment_app.models.payloads import MetricsPayload, SamplePayload
 from alignment_app.services import events, stages
 from alignment_app.services.heartbeat import AttemptHeartbeat
 
@@ -127,8 +128,8 @@ class Progress:
 
     def _sample(self, prompt_id: int) -> None:
         stage = self.ahead or self.attempt.stage
-        payload = {"iteration": stage.iteration.number, "prompt": prompt_id, "stage": stage.kind}
-        events.append(stage.iteration.run_id, RunEvent.Kind.SAMPLE, payload)
+        payload = SamplePayload(iteration=stage.iteration.number, prompt=prompt_id, stage=stage.kind)
+        events.append(stage.iteration.run_id, payload)
 
 
 class TrainingMetricsLog:
@@ -163,7 +164,7 @@ class TrainingMetricsLog:
         with stages.leased(attempt):
             for start in range(0, len(points), POINTS_AN_EVENT):
                 some = points[start : start + POINTS_AN_EVENT]
-                events.append(stage.iteration.run_id, RunEvent.Kind.METRICS, {**about, **which, "points": some})
+                events.append(stage.iteration.run_id, MetricsPayload(**about, **which, points=some))
             found = _headline(points[-1]) | which
             stages.progress(attempt, done=step, total=max(total, step), rate=rate, **found)
             StageAttempt.objects.filter(pk=attempt.pk).update(rows_written=step)

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from alignment_app.models import Checkpoint, Iteration, Run, RunEvent, Stage, StageAttempt
+from alignment_app.models import Checkpoint, Iteration, Run, Stage, StageAttempt
 from alignment_app.services import events, queues
 from alignment_app.services.errors import LeaseLost
 from training.plan.spec import Figures
@@ -263,7 +263,7 @@ def fail(attempt: StageAttempt, reason: str, code: str, traceback: str = "") -> 
             _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
         else:
             _end(run, Run.Status.FAILED, reason)
-            events.append(run.pk, RunEvent.Kind.LOG, {"level": "error", "text": reason})
+            events.log(run.pk, reason, "error")
 
 
 @transaction.atomic

@@ -152,7 +152,7 @@ def test_runs_are_paused_resumed_cancelled_cloned_and_removed(lead: APIClient, t
 def test_events_come_after_a_cursor_without_gaps(viewer: APIClient) -> None:
     run = Run.objects.create(name="r", config={}, config_hash="", paradigm="self_reward")
     for number in range(5):
-        events.append(run.pk, "log", {"level": "info", "text": f"line {number}"})
+        events.log(run.pk, f"line {number}")
     body = viewer.get(f"/api/v1/runs/{run.pk}/events/?after=2").json()
     assert [event["seq"] for event in body["events"]] == [3, 4, 5]
     assert body["last_seq"] == 5

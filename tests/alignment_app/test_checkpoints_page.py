@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Judge, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
+from alignment_app.models.payloads import MetricsPayload
 from alignment_app.pages import checkpoints as selectors
 from alignment_app.pages.figures import figures
 from alignment_app.pages.lineage import lineage
@@ -265,9 +266,9 @@ def test_the_curves_of_the_training_stand_on_the_checkpoints_page_with_their_not
         {"step": step, "total_steps": 40, "loss": 0.693, "margin": 0.0, "accuracy": 0.7, "grad_norm": 40.0}
         for step in range(1, 41)
     ]
-    payload = {"iteration": 1, "stage": "training", "points": steps}
+    payload = MetricsPayload(iteration=1, stage="training", points=steps)
     RunEvent.objects.filter(run=run, kind="metrics", payload__iteration=1).delete()
-    events.append(run.pk, "metrics", payload)
+    events.append(run.pk, payload)
     page = lead.get(f"/checkpoints/{m2.pk}/").content.decode()
     assert '"key": "loss-stays"' in page
     assert '"key": "gradient-limit"' in page

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Iteration, Prompt, Response, Stage, StepCheck, StepComparison
+from alignment_app.models.payloads import MetricsPayload
 from alignment_app.selectors.curves import curves
 from alignment_app.services import events
 from tests.support.judge_rows import teacher_judge
@@ -77,8 +78,9 @@ def test_run_and_checkpoint_show_the_trials_of_lambda(lead: Client) -> None:
 def test_of_several_trainings_the_one_that_was_taken_is_the_last_of_its_iteration() -> None:
     story = Story.launch().to_the_end()
     for lam in (0.1, 0.3, 0.5):
-        about = {"iteration": 1, "stage": "training", "series": f"λ {lam:g}"}
-        events.append(story.run.pk, "metrics", {**about, "points": [{"step": 1, "total_steps": 1, "loss": lam}]})
+        points: list[dict[str, Any]] = [{"step": 1, "total_steps": 1, "loss": lam}]
+        payload = MetricsPayload(iteration=1, stage="training", series=f"λ {lam:g}", points=points)
+        events.append(story.run.pk, payload)
     assert [curve.series for curve in curves(story.run, iteration=1) if curve.series][-1] == "λ 0.5"
     iteration_with(story, lam=0.3)
     assert [curve.series for curve in curves(story.run, iteration=1) if curve.series][-1] == "λ 0.3"

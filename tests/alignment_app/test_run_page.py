@@ -10,7 +10,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.models import IterationPrompt, Judgement, Prompt, Response, Run, RunEvent, Stage
+from alignment_app.models import IterationPrompt, Judgement, Prompt, Response, Run, Stage
+from alignment_app.models.payloads import MetricsPayload
 from alignment_app.selectors import curves, samples
 from alignment_app.services import events
 from tests.support.people import person
@@ -63,7 +64,7 @@ def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_s
     stage = Stage.objects.get(iteration__run=run, status=Stage.Status.RUNNING)
     assert "in flight" not in page(lead, run)
     stage.progress = {"tokens_per_second": 1432.6, "in_flight": 64}
-    stage.save(update_fields=["detail"])
+    stage.save(update_fields=["progress"])
     text = page(lead, run)
     assert "80 to go, 64 in flight, 1,433 tokens/s" in text.replace("\N{NO-BREAK SPACE}", " ")
 
@@ -303,7 +304,7 @@ def test_a_step_trained_again_counts_once_as_it_was_the_last_time() -> None:
     run = Story.launch().run
     for value in (0.9, 0.5):
         points = [{"step": 3, "loss": value}, {"step": 4, "loss": value}]
-        events.append(run.pk, RunEvent.Kind.METRICS, {"iteration": 0, "stage": "sft", "points": points})
+        events.append(run.pk, MetricsPayload(iteration=0, stage="sft", points=points))
     assert curves.curves(run)[0].lines["loss"] == [(3, 0.5), (4, 0.5)]
 
 

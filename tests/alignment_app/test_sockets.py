@@ -51,7 +51,7 @@ def reader() -> Any:
 
 def append(run: Run, count: int) -> None:
     for _ in range(count):
-        events.append(run.pk, "log", {"level": "info", "text": "x"})
+        events.log(run.pk, "x")
 
 
 async def socket(run_id: int, user: Any) -> WebsocketCommunicator:

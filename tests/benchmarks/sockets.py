@@ -136,20 +136,21 @@ def write(options: argparse.Namespace) -> int:
     began = time.monotonic()
     for number in range(int(options.rate * options.seconds)):
         time.sleep(max(0.0, began + number / options.rate - time.monotonic()))
-        seq = events.append(options.run, "stage", sample_payload(number))
+        seq = events.append(options.run, sample_payload(number))
         commits[seq] = time.time()
     publish.flush(5)
     print(json.dumps(commits))
     return 0
 
 
-def sample_payload(number: int) -> dict[str, Any]:
+def sample_payload(number: int) -> Any:
     """As large as a real event of a stage."""
-    return {
-        "stage": 3, "iteration": 1, "kind": "responses", "label": "Responses", "status": "running", "reason": "",
-        "done": number, "total": 4000, "unit": "responses", "rate": 38.2, "seconds_left": 93.1,
-        "detail": {"tokens_per_second": 1934.2},
-    }  # fmt: skip
+    from alignment_app.models.payloads import StagePayload
+
+    return StagePayload(
+        stage=3, iteration=1, kind="responses", label="Responses", status="running", reason="", done=number, total=4000,
+        unit="responses", rate=38.2, seconds_left=93.1, progress={"tokens_per_second": 1934.2}, result={},
+    )  # fmt: skip
 
 
 class Page:

@@ -22,11 +22,11 @@ from alignment_app.models import (
     Prompt,
     Response,
     Run,
-    RunEvent,
     SnapshotItem,
     Stage,
     StageAttempt,
 )
+from alignment_app.models.payloads import MachinePayload, MetricsPayload, SamplePayload
 from alignment_app.services import events, runs
 from tests.support.judge_rows import checkpoint_judge, evaluated, teacher_judge
 from training.config import RunConfig
@@ -200,8 +200,7 @@ class Story:
         if rows:
             events.append(
                 self.run.pk,
-                "sample",
-                {"iteration": stage.iteration.number, "prompt": rows[-1][0].pk, "stage": "responses"},
+                SamplePayload(iteration=stage.iteration.number, prompt=rows[-1][0].pk, stage="responses"),
             )
 
     def _judgements(self, stage: Stage) -> None:
@@ -231,9 +230,7 @@ class Story:
         stage.result = stage.progress | {"mean": 2.6, "spread": 0.31}
         if rows[: stage.done]:
             last = rows[stage.done - 1].prompt_id
-            events.append(
-                self.run.pk, "sample", {"iteration": stage.iteration.number, "prompt": last, "stage": "judgements"}
-            )
+            events.append(self.run.pk, SamplePayload(iteration=stage.iteration.number, prompt=last, stage="judgements"))
 
     def _demonstrations(self, stage: Stage) -> None:
         Response.objects.bulk_create(
@@ -282,8 +279,7 @@ class Story:
         for start in range(0, len(points), 10):
             events.append(
                 self.run.pk,
-                "metrics",
-                {"iteration": number, "stage": stage.kind, "points": points[start : start + 10]},
+                MetricsPayload(iteration=number, stage=stage.kind, points=points[start : start + 10]),
             )
         stage.progress = {"loss": points[-1]["loss"]} if points else {}
         stage.result = stage.progress | {"steps": len(points)} if points else {}
@@ -378,8 +374,7 @@ class Story:
         """The machine, as a worker sees it."""
         events.append(
             self.run.pk,
-            RunEvent.Kind.GAUGE,
-            {"cpu": 143.0 / 2, "memory": 3.1e9, "memory_total": 24e9, "disk_free": 41e9, "gpus": []},
+            MachinePayload(cpu=143.0 / 2, memory=3.1e9, memory_total=24e9, disk_free=41e9, gpus=[]),
         )
         self.run.refresh_from_db()
         return self

@@ -1,0 +1,77 @@
+"""The declarations of the stages: each is complete, and reads what every version stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from training import plan
+from training.config import RunConfig, preset_data
+from training.plan.spec import Figures, Finished, import_function
+from training.plan.training import PreferenceProgress, PreferenceResult
+
+
+class PlainWords:
+    """Numbers as Python writes them."""
+
+    def number(self, value: Any, places: Any = None) -> str:
+        return str(value)
+
+    def percent(self, value: Any, places: int = 0) -> str:
+        return str(value)
+
+    def short_hash(self, value: str) -> str:
+        return value[:4]
+
+    def headline(self, values: Mapping[str, Any]) -> str:
+        return str(values.get("mean_score", ""))
+
+
+@pytest.mark.parametrize("spec", plan.LOOP, ids=lambda spec: spec.kind)
+def test_a_declaration_is_complete(spec: plan.StageSpec) -> None:
+    assert spec.kind.isidentifier()
+    assert len(spec.kind) <= 32
+    assert spec.title
+    assert spec.unit
+    assert spec.waits_for_people == (spec.kind == "review")
+    for name in filter(None, (spec.job, spec.overlap, spec.estimate)):
+        assert callable(import_function(name))
+    for model in (spec.result, spec.progress):
+        empty = model()
+        assert model.read(empty.as_data()) == empty
+        assert model.read({"written_by_another_version": 1}) == empty
+        with pytest.raises(ValidationError):
+            model.model_validate({"undeclared": 1})
+    count, note = spec.summary(spec.result(), Finished(7, "M2"), PlainWords())
+    assert count
+    assert isinstance(note, str)
+
+
+def test_kinds_and_titles_are_unique() -> None:
+    assert len({spec.kind for spec in plan.LOOP}) == len({spec.title for spec in plan.LOOP}) == len(plan.LOOP)
+    with pytest.raises(LookupError):
+        plan.spec_of("no such stage")
+
+
+def test_figures_survive_storage_and_unreadable_fields_are_left_out() -> None:
+    stored = {"trials": [{"lam": 0.1, "accuracy": 0.5}], "series": "λ 0.1", "loss": "not a number", "old": 3}
+    found = PreferenceProgress.read(stored)
+    assert found.trials[0].lam == 0.1
+    assert (found.series, found.loss) == ("λ 0.1", None)
+    changed = found.changed({"loss": 0.25})
+    assert PreferenceProgress.read(changed.as_data()) == changed
+    assert PreferenceResult.read({"steps": 3, "lam": 0.3}).as_data() == {"steps": 3, "lam": 0.3}
+    assert Figures.read({"anything": 1}) == Figures()
+
+
+def test_an_iteration_has_the_stages_that_its_config_asks_for() -> None:
+    config = RunConfig.parse(preset_data("miniature-teacher-reward"))
+
+    def kinds(number: int) -> list[str]:
+        return [stage.kind for stage in plan.plan_iteration(config, number) if not stage.skipped]
+
+    assert kinds(0) == ["dataset", "sft", "evaluation"]
+    assert kinds(1) == ["prompts", "responses", "judgements", "pairs", "dataset", "training", "evaluation"]
