@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from alignment_app.models import Run, RunEvent, Stage, StageAttempt
 from alignment_app.models.payloads import LogPayload, SamplePayload
 from alignment_app.services import events, stages
-from tests.alignment_app.stories import Story, person
+from tests.support.people import person
+from tests.support.stories import Story
 from training import plan
 from training.config import RunConfig
 from training.estimate import estimate
