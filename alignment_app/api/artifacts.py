@@ -28,6 +28,7 @@ from alignment_app.services import exports, people
 from training.config import ConfigError, RunConfig, preset_data, preset_names
 from training.domain.metric import Metric
 from training.evaluation import registry
+from training.evaluation.measure import Measure
 
 MARGIN_FIELDS = (
     "part", "pair", "chosen_log_ratio", "rejected_log_ratio", "margin", "augmented_margin", "score_difference",
@@ -144,6 +145,34 @@ class MetricViewSet(Part, viewsets.ViewSet):
     @extend_schema(responses=inline_serializer("Metrics", {"results": serializers.ListField(child=MetricSerializer())}))
     def list(self, request: Request) -> Response:
         return Response({"results": MetricSerializer(registry.metrics(), many=True).data})
+
+
+class MeasureSerializer(serializers.Serializer[Measure]):
+    """What is measured on checkpoints and what that needs."""
+
+    key = serializers.CharField()
+    title = serializers.CharField()
+    datasets = serializers.ListField(
+        child=serializers.CharField(), help_text="Settings that name the data sets it reads."
+    )
+    needs_teacher = serializers.BooleanField(help_text="Without a teacher nothing of it is measured.")
+    needs_previous = serializers.BooleanField(help_text="The first checkpoint of a run has none of its metrics.")
+    metrics = serializers.SerializerMethodField()
+
+    def get_metrics(self, measure: Measure) -> list[str]:
+        return [metric.key for metric in measure.metrics]
+
+
+class MeasureViewSet(Part, viewsets.ViewSet):
+    """Every measure of checkpoints, in the order in which they run."""
+
+    filter_backends: list[Any] = []
+
+    @extend_schema(
+        responses=inline_serializer("Measures", {"results": serializers.ListField(child=MeasureSerializer())})
+    )
+    def list(self, request: Request) -> Response:
+        return Response({"results": MeasureSerializer(registry.MEASURES, many=True).data})
 
 
 PresetAnswer = inline_serializer(

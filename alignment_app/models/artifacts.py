@@ -127,6 +127,8 @@ class Comparison(models.Model):
     against = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
     verdict_first = models.CharField(max_length=10, help_text="Newer one asked first: first, second, tie, unparsed.")
     verdict_second = models.CharField(max_length=10, help_text="Asked with the newer one second.")
+    raw_first = models.TextField(blank=True, help_text="The judge's reply with the newer one first.")
+    raw_second = models.TextField(blank=True, help_text="Both are empty in rows of an earlier version.")
     outcome = models.CharField(max_length=4, choices=Outcome)
 
     class Meta:

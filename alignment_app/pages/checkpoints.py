@@ -208,8 +208,13 @@ def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | i
     return Paginator(answers.prefetch_related(Prefetch("judgements", queryset=judged)), ROWS_A_PAGE).get_page(number)
 
 
-def comparisons_page(checkpoint: Checkpoint, outcome: str, number: str | int | None) -> Page[Comparison]:
-    """Head-to-head rows of the checkpoint's evaluation, 20 a page; ``outcome`` is win, tie, lose or nothing."""
+def comparisons_page(
+    checkpoint: Checkpoint, outcome: str, number: str | int | None, prompt: str = ""
+) -> Page[Comparison]:
+    """Head-to-head rows of the checkpoint's evaluation, 20 a page; ``outcome`` is win, tie, lose or nothing.
+
+    ``prompt``: the id of the one prompt to show; empty for all.
+    """
     rows = (
         Comparison.objects.filter(evaluation__checkpoint=checkpoint)
         .select_related("prompt", "response", "against")
@@ -217,6 +222,8 @@ def comparisons_page(checkpoint: Checkpoint, outcome: str, number: str | int | N
     )
     if outcome in Comparison.Outcome.values:
         rows = rows.filter(outcome=outcome)
+    if prompt.isascii() and prompt.isdigit() and len(prompt) < 16:
+        rows = rows.filter(prompt=int(prompt))
     return Paginator(rows, ROWS_A_PAGE).get_page(number)
 
 

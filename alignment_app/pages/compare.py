@@ -75,13 +75,14 @@ class Answer:
 class PromptRow:
     """A prompt with every column's answer. ``outcome`` is the last column's against the first of two: win, tie, lose.
 
-    ``judged_both_orders``: from the head-to-head of an evaluation; else by score, "" where a score is missing.
+    ``judged_in``: the checkpoint whose evaluation holds the judge's replies in both orders; without one the outcome is
+    by score, and empty where a score is missing.
     """
 
     prompt: Prompt
     answers: list[Answer]
     outcome: str
-    judged_both_orders: bool
+    judged_in: Checkpoint | None
 
 
 def columns(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> list[Column]:
@@ -231,27 +232,31 @@ def prompts_page(
             purpose=Response.Purpose.EVALUATION,
         ).order_by("-index")
     }
-    judged = _head_to_heads(chosen, shown)
-    page.object_list = [_prompt_row(prompt, chosen, texts, judged) for prompt in shown]
+    newer, judged = _head_to_heads(chosen, shown)
+    page.object_list = [_prompt_row(prompt, chosen, texts, newer, judged) for prompt in shown]
     return page, counted
 
 
-def _head_to_heads(chosen: Sequence[Column], prompts: Sequence[Prompt]) -> dict[int, str]:
-    """Outcomes by prompt of the last of two columns, where an evaluation held these two against each other."""
+def _head_to_heads(chosen: Sequence[Column], prompts: Sequence[Prompt]) -> tuple[Checkpoint | None, dict[int, str]]:
+    """Outcomes by prompt of the last of two columns, where an evaluation compared the two, and whose that was."""
     if len(chosen) != 2:
-        return {}
+        return None, {}
     first, last = chosen[0].checkpoint, chosen[1].checkpoint
     for newer, older, turned in ((last, first, False), (first, last, True)):
         rows = Comparison.objects.filter(
             evaluation__checkpoint=newer, evaluation__against=older, prompt__in=prompts
         ).values_list("prompt_id", "outcome")
         if rows:
-            return {prompt: TURNED[outcome] if turned else outcome for prompt, outcome in rows}
-    return {}
+            return newer, {prompt: TURNED[outcome] if turned else outcome for prompt, outcome in rows}
+    return None, {}
 
 
 def _prompt_row(
-    prompt: Prompt, chosen: Sequence[Column], texts: dict[tuple[int | None, int], str], judged: dict[int, str]
+    prompt: Prompt,
+    chosen: Sequence[Column],
+    texts: dict[tuple[int | None, int], str],
+    newer: Checkpoint | None,
+    judged: dict[int, str],
 ) -> PromptRow:
     scores = [getattr(prompt, f"score_{place}") for place in range(len(chosen))]
     known = [score for score in scores if score is not None]
@@ -269,7 +274,7 @@ def _prompt_row(
             for column, score in zip(chosen, scores, strict=True)
         ],
         outcome or "",
-        judged_both_orders=prompt.pk in judged,
+        judged_in=newer if prompt.pk in judged else None,
     )
 
 

@@ -258,7 +258,7 @@ def start_evaluation(
 
 
 def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequence[ComparisonDraft]) -> None:
-    """Keep head-to-head verdicts, one a prompt."""
+    """Keep head-to-head verdicts with the judge's replies in both orders, one row per prompt."""
     with leased(attempt):
         Comparison.objects.bulk_create(
             (
@@ -269,6 +269,8 @@ def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequ
                     against_id=draft.response_b_id,
                     verdict_first=draft.verdict_ab,
                     verdict_second=draft.verdict_ba,
+                    raw_first=storable(draft.raw_ab),
+                    raw_second=storable(draft.raw_ba),
                     outcome=draft.outcome,
                 )
                 for draft in drafts

@@ -108,7 +108,8 @@ def comparisons(request: HttpRequest, pk: int) -> HttpResponse:
     """Head to head against the checkpoint before: both answers, verdicts in both orders."""
     checkpoint = _checkpoint(pk)
     outcome = request.GET.get("outcome", "")
-    page = selectors.comparisons_page(checkpoint, outcome, request.GET.get("page"))
+    prompt = request.GET.get("prompt", "")
+    page = selectors.comparisons_page(checkpoint, outcome, request.GET.get("page"), prompt)
     return _page(request, "comparisons", checkpoint, page=page, outcome=outcome, outcomes=Comparison.Outcome.choices)
 
 

@@ -14,7 +14,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from alignment_app.models import Checkpoint, Judge, Judgement, PreferencePair, Prompt, Response, Run, RunEvent
+from alignment_app.models import (
+    Checkpoint,
+    Comparison,
+    Judge,
+    Judgement,
+    PreferencePair,
+    Prompt,
+    Response,
+    Run,
+    RunEvent,
+)
 from alignment_app.models.payloads import MetricsPayload
 from alignment_app.pages import checkpoints as selectors
 from alignment_app.pages.figures import figures
@@ -196,6 +206,20 @@ def test_comparisons_are_kept_by_outcome_and_show_both_orders_in_words(as_role: 
     text = page_of(client, "checkpoint-comparisons", checkpoint.pk, "?outcome=lose")
     assert "M3 shown first: not preferred" in text
     assert "M3 shown second: not preferred" in text
+
+
+def test_the_judges_replies_in_both_orders_are_shown_and_reached_by_prompt(as_role: AsRole, run: Run) -> None:
+    client, checkpoint = as_role("viewer"), run.checkpoints.get(number=3)
+    row, other = checkpoint.evaluation.comparisons.order_by("prompt__position", "pk")[:2]
+    Comparison.objects.filter(pk=row.pk).update(raw_first="I say <first>.", raw_second="I say second.")
+    text = page_of(client, "checkpoint-comparisons", checkpoint.pk, f"?prompt={row.prompt_id}")
+    assert "I say &lt;first&gt;." in text
+    assert "I say second." in text
+    assert other.response.text not in text
+    m2 = run.checkpoints.get(number=2)
+    compared = client.get("/compare/", {"checkpoint": [m2.pk, checkpoint.pk]}).content.decode()
+    assert f'href="/checkpoints/{checkpoint.pk}/comparisons/?prompt={row.prompt_id}"' in compared
+    assert page_of(client, "checkpoint-comparisons", checkpoint.pk, "?prompt=x")
 
 
 def test_answers_are_kept_by_score_and_an_unparsed_one_is_no_zero(run: Run) -> None:

@@ -155,7 +155,7 @@ def test_a_prompt_carries_the_verdict_of_both_orders_where_the_two_were_held_aga
     for order, outcomes in (((m2, m3), ["win", "tie", "lose"]), ((m3, m2), ["lose", "tie", "win"])):
         page, _ = selectors.prompts_page(selectors.columns([], [one.pk for one in order]), "", 1)
         rows = list(page)
-        assert all(row.judged_both_orders for row in rows)
+        assert all(row.judged_in == m3 for row in rows)
         assert [rows[place].outcome for place in (0, 9, 16)] == outcomes
 
 
@@ -165,7 +165,7 @@ def test_without_such_a_verdict_the_outcome_is_by_score_and_open_where_one_is_mi
     page, _ = selectors.prompts_page(both(two_runs), "", 1)
     rows = list(page)
     assert [rows[place].outcome for place in (0, 12, 16, 19)] == ["win", "lose", "tie", ""]
-    assert not any(row.judged_both_orders for row in rows)
+    assert not any(row.judged_in for row in rows)
 
 
 def test_at_most_five_columns_are_shown(two_runs: tuple[Run, Run]) -> None:

@@ -40,6 +40,21 @@ def mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
+def mean_interval(values: Sequence[float], *, draws: int = 1000, seed: int = 1) -> tuple[float | None, float | None]:
+    """95 % interval of the mean of one value per prompt: the percentile bootstrap over prompts.
+
+    Each of ``draws`` samples takes as many prompts as there are, with replacement, and the bounds are the 2.5th and
+    the 97.5th percentile of their means (Efron & Tibshirani 1993, section 13.3). The seed is fixed, so that the same
+    values give the same interval. Two ``None`` for fewer than two values.
+    """
+    n = len(values)
+    if n < 2:
+        return None, None
+    often = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    low, high = np.percentile(often @ np.asarray(values, dtype=float) / n, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def wilson_interval(successes: float, n: int) -> tuple[float, float] | None:
     """Wilson's 95 % score interval for a share ``successes / n``."""
     if n == 0:

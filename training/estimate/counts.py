@@ -18,7 +18,6 @@ ROWS_PER_DATASET: Final = 3_000
 RANKED_RESPONSES: Final = 3  # of a ranked prompt: 001 has 2.85
 RANKED_KEPT: Final = 0.4  # share of the ranked responses whose judgement agrees with people and is trained on
 PAIRS_KEPT: Final = 0.8  # share of prompts whose best and worst score differ
-COMPARISON_ORDERS: Final = 2
 
 
 class Counts:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from training.config import RunConfig
 from training.estimate.counts import Counts, judge_prompt_tokens
+from training.estimate.evaluation import requests_of_run
 from training.model_size import ModelSize
 from training.speed import Speed
 
@@ -86,6 +87,5 @@ def disk_bytes(config: RunConfig, counts: Counts, size: ModelSize) -> int:
     download = 0 if size.local else size.parameters * 2
     texts = counts.responses + counts.judged * config.judging.k + counts.pairs
     texts = texts * config.iterations + counts.sft
-    if config.evaluation.enabled:
-        texts += (config.iterations + 1) * config.evaluation.count * 6
+    texts += sum(one.count for one in requests_of_run(config, counts))
     return round(checkpoints * size.parameters * weight + resuming + download + texts * ROW_BYTES)

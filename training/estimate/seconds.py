@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from training.config import LAMBDAS, RunConfig
 from training.domain.engine_kinds import ENGINES
 from training.estimate.counts import (
-    COMPARISON_ORDERS,
-    RANKED_RESPONSES,
     RESPONSE_SHARE,
     SHOT_TOKENS,
     Counts,
@@ -22,7 +20,9 @@ from training.estimate.counts import (
     prompt_tokens,
     response_tokens,
 )
+from training.estimate.evaluation import requests_of
 from training.estimate.teacher import REMOTE_SECONDS
+from training.evaluation.head_to_head import ORDERS
 from training.model_size import ModelSize
 from training.plan import StageSpec, import_function, plan_iteration
 from training.speed import Speed
@@ -144,9 +144,15 @@ def preference_training(work: Workload, number: int) -> dict[str, float]:
 
 
 def evaluation(work: Workload, number: int) -> float:
-    """The evaluation of the iteration's checkpoint: each but M1 is also compared with the one before."""
-    first, later = _evaluation(work.config, work.counts, work.size, work.teacher, work.speed)
-    return later if number else first
+    """The evaluation of the iteration's checkpoint: what the measures ask of the student and of the teacher."""
+    seconds = 0.0
+    for asked in requests_of(work.config, work.counts, has_previous=number > 0):
+        count, prompt, reply = asked.count, asked.prompt_tokens, asked.reply_tokens
+        if asked.to == "student":
+            seconds += work.speed.generation(work.size, count, prompt, reply, shared=asked.per_prompt)
+        else:
+            seconds += _by_teacher(work.config, count, prompt, reply, work.teacher, work.speed)
+    return seconds
 
 
 def _after(written: float, seconds: float, config: RunConfig) -> float:
@@ -190,37 +196,13 @@ def _early_stopping(
     steps = math.ceil(min(pairs, training.max_pairs or pairs) * training.epochs / training.batch_size)
     checkpoints = math.ceil(steps / stopping.every)
     answers = speed.generation(size, stopping.count, prompt_tokens(config), length)
-    asked, prompt = stopping.count * COMPARISON_ORDERS, judge_prompt_tokens(config) + 2 * length
+    asked, prompt = stopping.count * ORDERS, judge_prompt_tokens(config) + 2 * length
     reply = judgement_tokens(config)
     if stopping.judge == "self":
         compared = speed.generation(size, asked, prompt, reply)
     else:
         compared = _by_teacher(config, asked, prompt, reply, teacher, speed)
     return checkpoints * answers + max(0, checkpoints - 1) * compared
-
-
-def _evaluation(
-    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
-) -> tuple[float, float]:
-    """Seconds for M1's evaluation and for that of a later checkpoint, which is also compared with the one before."""
-    section, judging = config.evaluation, config.judging
-    length = response_tokens(section.max_new_tokens)
-    judge_prompt = judge_prompt_tokens(config) + length
-    reply = judgement_tokens(config)
-    seconds = speed.generation(size, section.count, prompt_tokens(config), length)
-    scored = section.count
-    if section.self_judge:
-        sampled = min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2)
-        scored += sampled
-        seconds += speed.generation(
-            size, sampled, prompt_tokens(config), response_tokens(config.candidates.max_new_tokens)
-        ) + speed.generation(size, sampled * judging.k, judge_prompt, reply, shared=judging.k)
-        ranked = min(section.self_judge_prompts * RANKED_RESPONSES, counts.ranked * config.eft.eval_share)
-        if ranked:
-            seconds += speed.generation(size, ranked * config.eft.k, judge_prompt, reply, shared=config.eft.k)
-    seconds += _by_teacher(config, scored * judging.k, judge_prompt, reply, teacher, speed)
-    compared = _by_teacher(config, section.count * COMPARISON_ORDERS, judge_prompt + length, reply, teacher, speed)
-    return seconds, seconds + compared
 
 
 def _by_teacher(

@@ -7,40 +7,35 @@ from typing import Final
 from training.config import RunConfig
 from training.domain.spending import Budget, Price, Usage
 from training.estimate.counts import (
-    COMPARISON_ORDERS,
     Counts,
     judge_prompt_tokens,
     judgement_tokens,
     prompt_tokens,
     response_tokens,
 )
+from training.estimate.evaluation import requests_of_run
 
 REMOTE_SECONDS: Final = 3.0  # a request to a remote teacher
 
 
 def teacher_use(config: RunConfig, counts: Counts) -> tuple[int, Usage]:
     """Requests to a remote teacher over the whole run, and the tokens that they take: read and written."""
-    section, k = config.evaluation, config.judging.k
+    k = config.judging.k
     prompt, judge = prompt_tokens(config), judge_prompt_tokens(config)
     answer, reply = response_tokens(config.candidates.max_new_tokens), judgement_tokens(config)
-    asked: list[tuple[int, float, float]] = []  # requests, tokens read each, tokens written each
+    asked: list[tuple[float, float, float]] = []  # requests, tokens read each, tokens written each
     if config.paradigm == "teacher_demonstration":
         asked.append((counts.prompts * config.iterations, prompt, answer))
     elif config.paradigm == "teacher_reward":
         asked.append((counts.judged * k * config.iterations, judge + answer, reply))
-    if section.enabled:
-        checkpoints = config.iterations + 1
-        held_out = response_tokens(section.max_new_tokens)
-        asked.append((section.count * k * checkpoints, judge + held_out, reply))
-        if section.self_judge:
-            probes = min(section.self_judge_prompts, section.count) * max(config.candidates.n, 2)
-            asked.append((probes * k * checkpoints, judge + answer, reply))
-        asked.append((section.count * COMPARISON_ORDERS * config.iterations, judge + 2 * held_out, reply))
+    for one in requests_of_run(config, counts):
+        if one.to == "teacher":
+            asked.append((one.count, one.prompt_tokens, one.reply_tokens))
     used = Usage(
         round(sum(number * read for number, read, _ in asked)),
         round(sum(number * written for number, _, written in asked)),
     )
-    return sum(number for number, _, _ in asked), used
+    return round(sum(number for number, _, _ in asked)), used
 
 
 def teacher_notes(config: RunConfig, requests: int, used: Usage) -> list[str]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from training.config import RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.domain.metric import Metric
-from training.evaluation.measure import Measure
+from training.domain.metrics import mean, mean_interval
+from training.evaluation.measure import TEACHER, EvaluationContext, Measure, Requests, Rows, Sizes
+
+PURPOSE = "evaluation"
 
 
 class Answers(Measure):
@@ -14,7 +21,7 @@ class Answers(Measure):
     metrics = (
         Metric(
             "mean_score", "Mean score", "0 to 5", "places2", "up", "answers", short="score",
-            about="Of the held-out answers, by the evaluation's judge.",
+            about="Of the held-out answers, by the evaluation's judge; its interval is a bootstrap over prompts.",
             low="score_low", high="score_high", places=("models", "lineage", "study"),
         ),
         Metric(
@@ -25,3 +32,43 @@ class Answers(Measure):
                places=("models",)),
         Metric("response_characters_mean", "Mean answer length", "characters", "places1", "", "answers", "order=long"),
     )  # fmt: skip
+
+    def rows(self, context: EvaluationContext) -> Rows:
+        responses = context.responses(PURPOSE)
+        done = responses.count() + len(context.judgements(responses, "teacher"))
+        return Rows(done, len(context.prompts) * (1 + _has_teacher(context.config)))
+
+    def run(self, context: EvaluationContext) -> None:
+        context.generate(context.prompts, purpose=PURPOSE, n=1, sampling=context.config.evaluation)
+        if _has_teacher(context.config):
+            context.judge(context.responses(PURPOSE), TEACHER)
+
+    def figures(self, context: EvaluationContext) -> dict[str, Any]:
+        responses = context.responses(PURPOSE)
+        answers = context.answers(responses)
+        given = {one.response_id: one.score for one in context.judgements(responses, "teacher")}
+        scores = [score for one in answers if (score := given.get(one.id)) is not None]
+        low, high = mean_interval(scores)
+        found: dict[str, Any] = {
+            "mean_score": context.mean_score(responses, "teacher"),
+            "score_low": low,
+            "score_high": high,
+            "scored": len(scores),
+            "response_characters_mean": mean([len(one.text) for one in answers]),
+            "response_tokens_mean": mean([one.tokens for one in answers if one.tokens is not None]),
+        }
+        if ENGINES[context.config.teacher.kind].knows_answers:
+            found["right_answers"] = sum(score >= 5 for score in scores)
+        return found
+
+    def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
+        section, k = config.evaluation, config.judging.k
+        length = sizes.response(section.max_new_tokens)
+        return [
+            Requests("student", section.count, sizes.prompt, length),
+            Requests("teacher", section.count * k, sizes.judge_prompt + length, sizes.judgement),
+        ]
+
+
+def _has_teacher(config: RunConfig) -> bool:
+    return config.teacher.kind != "none"

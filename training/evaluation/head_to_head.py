@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from training.config import RunConfig
 from training.domain.metric import Metric
-from training.evaluation.measure import Measure
+from training.domain.metrics import head_to_head
+from training.evaluation.measure import EvaluationContext, Measure, Requests, Rows, Sizes
+
+ORDERS = 2  # each pair of answers is judged in both
 
 
 class HeadToHead(Measure):
@@ -11,7 +17,7 @@ class HeadToHead(Measure):
 
     key = "head_to_head"
     title = "Head-to-head against the previous checkpoint"
-    needs_previous = True
+    needs_teacher = needs_previous = True
     metrics = (
         Metric("n", "Prompts compared with the previous checkpoint", rows="comparisons"),
         Metric("win", "Wins", rows="comparisons", filter="outcome=win"),
@@ -25,3 +31,40 @@ class HeadToHead(Measure):
         Metric("sign_test_p", "Sign test, p", "", "p", "", "comparisons",
                about="Exact and two-sided, over the prompts that are no tie."),
     )  # fmt: skip
+
+    def rows(self, context: EvaluationContext) -> Rows:
+        return Rows(len(context.compared_prompts()), len(context.prompts))
+
+    def run(self, context: EvaluationContext) -> None:
+        newer, older, done = context.current_answers(), context.previous_answers(), context.compared_prompts()
+        context.compare(
+            [
+                (prompt, newer[prompt.id], older[prompt.id])
+                for prompt in context.prompts
+                if prompt.id in newer and prompt.id in older and prompt.id not in done
+            ]
+        )
+
+    def figures(self, context: EvaluationContext) -> dict[str, Any]:
+        rows = context.compared()
+        # A reply without a verdict prefers nobody: it is counted, and takes no part in the win rate.
+        outcomes = [row.outcome for row in rows if "unparsed" not in (row.verdict_first, row.verdict_second)]
+        counts = {"n": len(outcomes), "verdicts_unparsed": len(rows) - len(outcomes)}
+        if not outcomes:
+            return {"win": None, "tie": None, "lose": None, **counts}
+        summary = head_to_head(outcomes)
+        return {
+            "win": summary.wins,
+            "tie": summary.ties,
+            "lose": summary.losses,
+            **counts,
+            "win_rate": summary.win_rate,
+            "win_low": summary.low,
+            "win_high": summary.high,
+            "sign_test_p": summary.p_value,
+        }
+
+    def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
+        section = config.evaluation
+        prompt = sizes.judge_prompt + 2 * sizes.response(section.max_new_tokens)
+        return [Requests("teacher", section.count * ORDERS, prompt, sizes.judgement)]

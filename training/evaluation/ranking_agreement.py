@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from training.config import RunConfig
 from training.domain.metric import Metric
-from training.evaluation.measure import Measure
+from training.domain.ranking import gained, held_to_rankings
+from training.evaluation.measure import EvaluationContext, Measure, Requests, Rows, Sizes
 
 PREFIX = "ranking_"
 ROWS, FILTER = "judgements", "on=rankings"
@@ -14,6 +18,7 @@ class RankingAgreement(Measure):
 
     key = "ranking_agreement"
     title = "Self-judge on people's rankings"
+    datasets = ("eft.dataset",)
     metrics = (
         Metric(
             "ranking_parse_rate", "Responses of people's rankings that the self-judge scores", "", "percent", "up",
@@ -41,3 +46,31 @@ class RankingAgreement(Measure):
         Metric("ranking_kendall", "Correlation of the self-judge with people's rankings, Kendall τ", "", "places2",
                "up", ROWS, FILTER, short="Kendall τ"),
     )  # fmt: skip
+
+    def is_enabled(self, config: RunConfig) -> bool:
+        return config.eft.enabled and config.evaluation.self_judge
+
+    def rows(self, context: EvaluationContext) -> Rows:
+        return Rows(0, context.unjudged_rankings())
+
+    def run(self, context: EvaluationContext) -> None:
+        context.judge_rankings()
+
+    def figures(self, context: EvaluationContext) -> dict[str, Any]:
+        """The agreement, and what it gained on the model before the EFT rows; empty where nothing is held out."""
+        after, before = context.rankings(before=False), context.rankings(before=True)
+        if not after:
+            return {}
+        common = [prompt for prompt in after if prompt in before]
+        gain = gained([before[prompt] for prompt in common], [after[prompt] for prompt in common])
+        found = held_to_rankings(after.values()).as_data() | {
+            "gain": gain.value,
+            "gain_low": gain.low,
+            "gain_high": gain.high,
+        }
+        return {f"{PREFIX}{name}": value for name, value in found.items()}
+
+    def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
+        prompt = sizes.judge_prompt + sizes.response(config.evaluation.max_new_tokens)
+        count = sizes.held_out_rankings(config.evaluation.self_judge_prompts)
+        return [Requests("student", count * config.eft.k, prompt, sizes.judgement, per_prompt=config.eft.k)]

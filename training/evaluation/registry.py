@@ -8,12 +8,13 @@ from training.domain.metric import Metric, Place
 from training.domain.training_metrics import PAIR_METRICS, TRAINING_METRICS
 from training.evaluation.answers import Answers
 from training.evaluation.head_to_head import HeadToHead
+from training.evaluation.human_agreement import HumanAgreement
 from training.evaluation.measure import Measure
 from training.evaluation.ranking_agreement import RankingAgreement
 from training.evaluation.self_judge import SelfJudge
 
 #: The measures in the order in which they run and are shown.
-MEASURES: Final[list[Measure]] = [Answers(), HeadToHead(), SelfJudge(), RankingAgreement()]
+MEASURES: Final[list[Measure]] = [Answers(), HeadToHead(), SelfJudge(), HumanAgreement(), RankingAgreement()]
 
 
 def evaluation_metrics(*, has_previous: bool = True) -> list[Metric]:

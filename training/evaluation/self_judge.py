@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from training.config import CandidatesConfig, RunConfig
 from training.domain.metric import Metric
-from training.evaluation.measure import Measure
+from training.domain.metrics import pairwise_accuracy, parse_rate
+from training.domain.rows import PromptRow
+from training.evaluation.measure import TEACHER, EvaluationContext, Measure, Requests, Rows, Sizes
+
+PURPOSE = "probe"
+SOURCES: Final[tuple[Literal["self", "teacher"], ...]] = ("self", "teacher")
 
 
 class SelfJudge(Measure):
@@ -22,3 +31,60 @@ class SelfJudge(Measure):
             count=("judge_pairs", "pairs"), places=("models", "loop"),
         ),
     )  # fmt: skip
+
+    def is_enabled(self, config: RunConfig) -> bool:
+        return config.evaluation.self_judge
+
+    def rows(self, context: EvaluationContext) -> Rows:
+        responses = context.responses(PURPOSE)
+        judged = sum(len(context.judgements(responses, source)) for source in SOURCES)
+        expected = len(_prompts(context)) * sampling(context.config).n
+        return Rows(responses.count() + judged, expected * (2 + (context.config.teacher.kind != "none")))
+
+    def run(self, context: EvaluationContext) -> None:
+        section = sampling(context.config)
+        context.generate(_prompts(context), purpose=PURPOSE, n=section.n, sampling=section)
+        responses = context.responses(PURPOSE)
+        context.judge(responses, context.checkpoint)
+        if context.config.teacher.kind != "none":
+            context.judge(responses, TEACHER)
+
+    def figures(self, context: EvaluationContext) -> dict[str, Any]:
+        """Parse rate over all replies; pairwise accuracy against the teacher, over pairs that neither side ties."""
+        responses = context.responses(PURPOSE)
+        judged = context.judgements(responses, "self")
+        own = {one.response_id: one.score for one in judged}
+        teachers = {one.response_id: one.score for one in context.judgements(responses, "teacher")}
+        groups: dict[int, list[int]] = {}
+        for answer in context.answers(responses):
+            groups.setdefault(answer.prompt_id, []).append(answer.id)
+        accuracy, pairs = pairwise_accuracy(
+            [[own.get(one) for one in group] for group in groups.values()],
+            [[teachers.get(one) for one in group] for group in groups.values()],
+        )
+        return {
+            "judge_parse_rate": parse_rate([score for one in judged for score in one.replies]),
+            "judge_pairwise_accuracy": accuracy,
+            "judge_pairs": pairs,
+        }
+
+    def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
+        section, k = sampling(config), config.judging.k
+        samples = min(config.evaluation.self_judge_prompts, config.evaluation.count) * section.n
+        length = sizes.response(section.max_new_tokens)
+        prompt = sizes.judge_prompt + length
+        return [
+            Requests("student", samples, sizes.prompt, length),
+            Requests("student", samples * k, prompt, sizes.judgement, per_prompt=k),
+            Requests("teacher", samples * k, prompt, sizes.judgement),
+        ]
+
+
+def sampling(config: RunConfig) -> CandidatesConfig:
+    """How the answers that are judged are drawn: as candidates are, two or more to a prompt."""
+    candidates = config.candidates
+    return candidates if candidates.n > 1 else candidates.model_copy(update={"n": 4})
+
+
+def _prompts(context: EvaluationContext) -> Sequence[PromptRow]:
+    return context.prompts[: context.config.evaluation.self_judge_prompts]

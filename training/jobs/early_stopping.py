@@ -21,7 +21,7 @@ from training.domain.early_stopping import FIRST, find
 from training.domain.rows import PromptRow, ResponseRow, Verdict
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.plan.training import StepComparing
-from training.stages.evaluation import ComparisonItem, compare_responses
+from training.stages.comparisons import ComparisonItem, compare_responses
 from training.stages.responses import ResponseRequest, generate_responses
 from training.trainers import checkpoints
 from training.trainers.loop import result_of

@@ -141,4 +141,4 @@ def build_rows(job: StageWork) -> EFTResult:
     ids = {response.prompt.content_hash: response.prompt_id for response, _ in replies}
     outcomes = {ids[key]: outcome for key, outcome in chosen.outcomes.items()}
     eft_rows.save(job.attempt, job.iteration, parts, outcomes)
-    return EFTResult(selection=selection, ranking=rankings.figures(job))
+    return EFTResult(selection=selection, ranking=rankings.figures_before(job))

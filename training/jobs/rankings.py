@@ -1,4 +1,4 @@
-"""Judges held to people's rankings: replies on ranked responses, and how well they order what was held out."""
+"""Judging what people ranked: replies on ranked responses, and the part of them that no row teaches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
 from alignment_app.services import events
 from alignment_app.services.progress import Progress
-from training.domain.ranking import Ranked, gained, held_to_rankings
+from training.domain.ranking import Ranked, held_to_rankings
 from training.engines.base import Engine, PromptTooLong
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
@@ -70,19 +70,7 @@ def held_out(job: StageWork) -> QuerySet[Response]:
     return selectors.held_out(start, job.config, most=job.config.evaluation.self_judge_prompts)
 
 
-def missing(job: StageWork, checkpoint: Checkpoint) -> int:
-    """How many judgements :func:`hold_to_rankings` will make."""
-    return len(work.unjudged(held_out(job), source=Judgement.Source.SELF, judge=_judge(job, checkpoint)))
-
-
-def hold_to_rankings(job: StageWork, checkpoint: Checkpoint, progress: Progress) -> None:
-    """Have a checkpoint judge the ranked responses that were held out, as the model before EFT did."""
-    if missing(job, checkpoint):
-        judge = _judge(job, checkpoint)
-        judge_ranked(job, held_out(job), job.student(checkpoint), judge=judge, progress=progress)
-
-
-def _judge(job: StageWork, checkpoint: Checkpoint) -> Judge:
+def judge_of(job: StageWork, checkpoint: Checkpoint) -> Judge:
     """A checkpoint as the judge of ranked responses, which it is asked about otherwise than about candidates."""
     return job.judge_row(checkpoint, purpose=Judge.Purpose.RANKED)
 
@@ -92,28 +80,13 @@ def ift_judge(job: StageWork) -> Judge:
     return job.judge_row(None, purpose=Judge.Purpose.RANKED, name=IFT)
 
 
-def figures(job: StageWork, checkpoint: Checkpoint | None = None) -> dict[str, Any]:
-    """How a checkpoint's judge (without one: the model's before EFT) orders what was held out, by figure.
-
-    A checkpoint's hold what it gained on the model before EFT too. Empty where nothing is held out.
-    """
-    responses = held_out(job)
-    before = _ranked(responses, ift_judge(job))
-    if checkpoint is None:
-        return held_to_rankings(before.values()).as_data() if before else {}
-    after = _ranked(responses, _judge(job, checkpoint))
-    if not after:
-        return {}
-    common = [prompt for prompt in after if prompt in before]
-    gain = gained([before[prompt] for prompt in common], [after[prompt] for prompt in common])
-    return held_to_rankings(after.values()).as_data() | {
-        "gain": gain.value,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-    }
+def figures_before(job: StageWork) -> dict[str, Any]:
+    """How the judge of the model before EFT orders what was held out, by figure; empty where nothing is held out."""
+    before = ranked(held_out(job), ift_judge(job))
+    return held_to_rankings(before.values()).as_data() if before else {}
 
 
-def _ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:
+def ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:
     """By prompt: the judge's scores beside people's ranks, of the responses that it judged."""
     judged = Judgement.objects.filter(response__in=responses.values("pk"), source=Judgement.Source.SELF, judge=judge)
     found: dict[int, list[tuple[float | None, float]]] = defaultdict(list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,15 @@ def test_of_no_replies_there_is_no_parse_rate() -> None:
     assert metrics.parse_rate([]) is None
     assert metrics.parse_rate([3, None, None, 1]) == 0.5
     assert metrics.response_length(["ab", "abcd"]) == 3
+
+
+def test_the_interval_of_a_mean_is_a_bootstrap_over_prompts_with_a_fixed_seed() -> None:
+    scores = [float(place % 6) for place in range(60)]
+    low, high = metrics.mean_interval(scores)
+    assert (low, high) == metrics.mean_interval(scores)
+    assert low is not None
+    assert high is not None
+    half = 1.96 * float(np.std(scores)) / math.sqrt(60)
+    assert (low, high) == pytest.approx((2.5 - half, 2.5 + half), abs=0.05)
+    assert metrics.mean_interval([3.0]) == (None, None)
+    assert metrics.mean_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)

@@ -60,6 +60,9 @@ def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch
     assert metrics["win"] + metrics["tie"] + metrics["lose"] == metrics["n"] == 3
     assert metrics["mean_score"] is not None
     assert metrics["judge_parse_rate"] is not None
+    for comparison in m2.evaluation.comparisons.all():
+        assert "Verdict:" in comparison.raw_first
+        assert "Verdict:" in comparison.raw_second
 
 
 def test_every_stage_of_a_finished_run_counts_the_rows_it_made(launch: Launch) -> None:

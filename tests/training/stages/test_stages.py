@@ -17,7 +17,7 @@ from training.engines.oracle import OracleEngine
 from training.engines.remote import AWAY_AFTER, Answer, Refused, RemoteEngine, TryAgain
 from training.engines.transformers_engine import TransformersEngine
 from training.miniature.oracle import demonstrate
-from training.stages.evaluation import ComparisonItem, compare_responses
+from training.stages.comparisons import ComparisonItem, compare_responses
 from training.stages.judgements import JudgeItem, judge_responses
 from training.stages.prompts import write_prompts
 from training.stages.responses import ResponseRequest, generate_responses

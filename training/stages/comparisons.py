@@ -1,4 +1,4 @@
-"""Head-to-head: two answers to one prompt, judged in both orders by the same judge (001 section 3.1.2)."""
+"""Head-to-head: two answers to one prompt, judged in both orders (Yuan et al., 2024, section 3.1.2)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""What evaluating a checkpoint asks of the models: the measures say it, on the lengths that the estimate assumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.config import RunConfig
+from training.estimate.counts import (
+    RANKED_RESPONSES,
+    Counts,
+    judge_prompt_tokens,
+    judgement_tokens,
+    prompt_tokens,
+    response_tokens,
+)
+from training.evaluation.measure import Requests
+from training.evaluation.registry import MEASURES
+
+
+@dataclass(frozen=True, slots=True)
+class AssumedSizes:
+    """The :class:`training.evaluation.measure.Sizes` of a config."""
+
+    config: RunConfig
+    counts: Counts
+
+    @property
+    def prompt(self) -> float:
+        return prompt_tokens(self.config)
+
+    @property
+    def judge_prompt(self) -> float:
+        return judge_prompt_tokens(self.config)
+
+    @property
+    def judgement(self) -> float:
+        return judgement_tokens(self.config)
+
+    def response(self, limit: int) -> float:
+        return response_tokens(limit)
+
+    def held_out_rankings(self, prompts: int) -> float:
+        return min(prompts * RANKED_RESPONSES, self.counts.ranked * self.config.eft.eval_share)
+
+
+def requests_of(config: RunConfig, counts: Counts, *, has_previous: bool) -> list[Requests]:
+    """The requests of all measures for one checkpoint; ``has_previous`` is false for M1.
+
+    Requests of the same lengths to the teacher are one entry. Those to a teacher are left out where there is none.
+    """
+    sizes = AssumedSizes(config, counts)
+    found: list[Requests] = []
+    teacher: dict[tuple[float, float], float] = {}
+    for measure in MEASURES:
+        if measure.unmet(config, has_previous=has_previous):
+            continue
+        for asked in measure.cost(config, sizes):
+            if asked.to == "student":
+                found.append(asked)
+            elif config.teacher.kind != "none":
+                lengths = asked.prompt_tokens, asked.reply_tokens
+                teacher[lengths] = teacher.get(lengths, 0) + asked.count
+    return found + [Requests("teacher", count, *lengths) for lengths, count in teacher.items()]
+
+
+def requests_of_run(config: RunConfig, counts: Counts) -> list[Requests]:
+    """The requests for all checkpoints of a run."""
+    later = requests_of(config, counts, has_previous=True)
+    return [*requests_of(config, counts, has_previous=False), *(one for _ in range(config.iterations) for one in later)]

@@ -1,0 +1,164 @@
+"""What measures are given, over the database: the saved rows of one checkpoint's evaluation, and how more are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, cast
+
+from django.db.models import Avg, QuerySet
+
+from alignment_app import human_feedback
+from alignment_app.models import Checkpoint, Evaluation, Judgement, Response
+from alignment_app.selectors import work as selectors
+from alignment_app.services import rows
+from alignment_app.services.progress import Progress
+from training.config import RunConfig
+from training.domain.ranking import Ranked
+from training.domain.rows import Outcome, PromptRow, ResponseRow, Verdict
+from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, Responses
+from training.jobs import rankings
+from training.jobs.stage_work import StageWork
+from training.jobs.traffic import WatchedEngine
+from training.stages.comparisons import ComparisonItem, compare_responses
+
+
+class DatabaseContext:
+    """An :class:`training.evaluation.measure.EvaluationContext` of one evaluation stage."""
+
+    def __init__(
+        self, job: StageWork, checkpoint: Checkpoint, evaluation: Evaluation, prompts: Sequence[PromptRow]
+    ) -> None:
+        self.job, self.evaluated, self.evaluation, self.prompts = job, checkpoint, evaluation, prompts
+        self._progress: Progress | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """Counts the rows that are saved; begun before the first measure runs."""
+        assert self._progress is not None
+        return self._progress
+
+    def begin(self, done: int, total: int) -> None:
+        """Publish how many of the evaluation's rows are saved, and count from there."""
+        self._progress = Progress(self.job.heartbeat, done=done, total=total)
+
+    @property
+    def config(self) -> RunConfig:
+        return self.job.config
+
+    @property
+    def has_previous(self) -> bool:
+        return self.evaluation.against_id is not None
+
+    @property
+    def checkpoint(self) -> JudgeRef:
+        return JudgeRef("self", self.evaluated.number)
+
+    @property
+    def self_judges(self) -> Sequence[JudgeRef]:
+        made = self.job.run.checkpoints.filter(number__gte=1, number__lte=self.evaluated.number).order_by("-number")
+        return [JudgeRef("self", number) for number in made.values_list("number", flat=True)]
+
+    def generate(self, prompts: Sequence[PromptRow], *, purpose: str, n: int, sampling: Any) -> None:
+        self.job.generate(
+            list(prompts), purpose=purpose, n=n, section=sampling, progress=self.progress, checkpoint=self.evaluated
+        )
+
+    def responses(self, purpose: str) -> QuerySet[Response]:
+        return self.job.iteration.responses.filter(purpose=purpose)
+
+    def scored_blind(self) -> QuerySet[Response]:
+        return human_feedback.provider().blind_responses(self.job.run)
+
+    def judge(self, responses: Responses, judge: JudgeRef) -> None:
+        self.job.judge(
+            _rows(responses), source=judge.source, checkpoint=self._checkpoint(judge), progress=self.progress
+        )
+
+    def unjudged(self, responses: Responses, judge: JudgeRef) -> int:
+        row = self.job.judge_row(self._checkpoint(judge))
+        return len(selectors.unjudged(_rows(responses), source=judge.source, judge=row))
+
+    def _checkpoint(self, judge: JudgeRef) -> Checkpoint | None:
+        if judge.checkpoint is None:
+            return None
+        return self.job.run.checkpoints.get(number=judge.checkpoint)
+
+    def answers(self, responses: Responses) -> Sequence[Answer]:
+        found = _rows(responses).order_by("prompt_id", "index")
+        return [Answer(row.pk, row.prompt_id, row.text, row.token_count) for row in found]
+
+    def judgements(self, responses: Responses, source: Literal["teacher", "self"]) -> Sequence[Judged]:
+        found = self._judgements(responses, source).values_list("response_id", "score", "samples")
+        return [Judged(pk, score, [sample["score"] for sample in samples]) for pk, score, samples in found]
+
+    def mean_score(self, responses: Responses, source: Literal["teacher", "self"]) -> float | None:
+        return cast("float | None", self._judgements(responses, source).aggregate(mean=Avg("score"))["mean"])
+
+    def _judgements(self, responses: Responses, source: str) -> QuerySet[Judgement]:
+        return Judgement.objects.filter(response__in=_rows(responses).values("pk"), source=source)
+
+    def current_answers(self) -> Mapping[int, ResponseRow]:
+        return {row.prompt_id: row for row in _answers(self.job.iteration.pk)}
+
+    def previous_answers(self) -> Mapping[int, ResponseRow]:
+        before = self.job.run.iterations.get(number=self.job.iteration.number - 1)
+        return {row.prompt_id: row for row in _answers(before.pk)}
+
+    def compare(self, pairs: Sequence[tuple[PromptRow, ResponseRow, ResponseRow]]) -> None:
+        items = [
+            ComparisonItem(prompt, newer, older, self.job.seed("compare", prompt.words))
+            for prompt, newer, older in pairs
+        ]
+        if not items:
+            return
+        drafts = compare_responses(
+            items,
+            WatchedEngine(self.job.teacher(), self.progress),
+            self.job.judge_of("evaluation.judge"),
+            self.job.sampling(self.config.judging),
+        )
+        self.progress.save_as_they_come(
+            drafts, lambda batch: rows.save_comparisons(self.job.attempt, self.evaluation, batch)
+        )
+
+    def compared(self) -> Sequence[Compared]:
+        found = self.evaluation.comparisons.values_list("verdict_first", "verdict_second", "outcome")
+        return [
+            Compared(cast(Verdict, first), cast(Verdict, second), cast(Outcome, outcome))
+            for first, second, outcome in found
+        ]
+
+    def compared_prompts(self) -> set[int]:
+        return set(self.evaluation.comparisons.values_list("prompt_id", flat=True))
+
+    def judge_rankings(self) -> None:
+        responses, judge = rankings.held_out(self.job), rankings.judge_of(self.job, self.evaluated)
+        if selectors.unjudged(responses, source=Judgement.Source.SELF, judge=judge):
+            engine = self.job.student(self.evaluated)
+            rankings.judge_ranked(self.job, responses, engine, judge=judge, progress=self.progress)
+
+    def unjudged_rankings(self) -> int:
+        responses = rankings.held_out(self.job)
+        return len(
+            selectors.unjudged(
+                responses, source=Judgement.Source.SELF, judge=rankings.judge_of(self.job, self.evaluated)
+            )
+        )
+
+    def rankings(self, *, before: bool) -> Mapping[int, Ranked]:
+        responses = rankings.held_out(self.job)
+        if not responses.exists():
+            return {}
+        judge = rankings.ift_judge(self.job) if before else rankings.judge_of(self.job, self.evaluated)
+        return rankings.ranked(responses, judge)
+
+
+def _rows(responses: Responses) -> QuerySet[Response]:
+    """The query behind a set of responses that this context gave."""
+    assert isinstance(responses, QuerySet)
+    return responses
+
+
+def _answers(iteration_id: int) -> Iterator[ResponseRow]:
+    for row in Response.objects.filter(iteration=iteration_id, purpose=Response.Purpose.EVALUATION):
+        yield ResponseRow(row.pk, row.prompt_id, row.index, row.text)
