@@ -1,44 +1,48 @@
-// The chat: Enter sends, the box empties, the newest turn stays in sight, and nothing is sent while an answer is written.
+// The chat: Enter sends, the newest turn stays in sight, and nothing is sent while an answer is written.
 
-const form = document.getElementById("ask");
-const turns = document.getElementById("turns");
-const problem = document.getElementById("chat-problem");
+import { byId, first } from "./dom.js";
+
+const form = /** @type {HTMLFormElement | null} */ (document.getElementById("ask"));
 
 if (form) {
-  const box = form.elements.text;
+  const turns = byId("turns");
+  const problem = byId("chat-problem");
+  const box = /** @type {HTMLTextAreaElement} */ (form.elements.namedItem("text"));
+  const button = /** @type {HTMLButtonElement} */ (first("button[type=submit]", form));
 
-  const waiting = () => turns.querySelector("[data-pending]") !== null;
-  const settle = () => {
-    form.querySelector("button[type=submit]").disabled = waiting();
+  const isWaiting = () => first("[data-pending]", turns) !== null;
+  const lockWhileWaiting = () => {
+    button.disabled = isWaiting();
   };
   const grow = () => {
     box.rows = Math.min(12, Math.max(2, box.value.split("\n").length));
   };
+  const showNewest = () => turns.lastElementChild?.scrollIntoView({ block: "nearest" });
 
   box.addEventListener("input", grow);
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
-    if (!waiting() && box.value.trim()) form.requestSubmit();
+    if (!isWaiting() && box.value.trim()) form.requestSubmit();
   });
 
   form.addEventListener("htmx:beforeRequest", (event) => {
-    if (waiting()) event.preventDefault();
+    if (isWaiting()) event.preventDefault();
     problem.textContent = "";
   });
   form.addEventListener("htmx:afterRequest", (event) => {
-    // What stands in the way comes back for the line beside the button, and the words stay in the box.
+    // A refused question comes back as a line beside the button, and the words stay in the box.
     if (event.detail.successful && !event.detail.xhr.getResponseHeader("HX-Retarget")) {
-      turns.querySelector(".hello")?.remove();
+      first(".hello", turns)?.remove();
       box.value = "";
       grow();
     }
     box.focus();
   });
   document.addEventListener("htmx:afterSettle", () => {
-    settle();
-    turns.lastElementChild?.scrollIntoView({ block: "nearest" });
+    lockWhileWaiting();
+    showNewest();
   });
-  settle();
-  turns.lastElementChild?.scrollIntoView({ block: "nearest" });
+  lockWhileWaiting();
+  showNewest();
 }

@@ -1,7 +1,8 @@
 // The checkpoint page: the curves of the training that made it.
 
 import { Curves } from "./charts.js";
+import { byId, readJson } from "./dom.js";
 import "./lineage.js";
 
-const data = document.getElementById("curve-data");
-if (data) new Curves(document.getElementById("charts"), document.getElementById("curve-switch")).load(JSON.parse(data.textContent));
+if (document.getElementById("curve-data"))
+  new Curves(byId("charts"), byId("curve-switch")).load(readJson("curve-data"));

@@ -1,67 +1,99 @@
-// What the desk shows once it may: the judge's scores and reasons, and what the answer would change.
+// The judge's scores and reasons at the desk, and what the answer would change: shown once the reader may see them.
 
-const $ = (id) => document.getElementById(id);
+import { byId, make } from "./dom.js";
+import { score } from "./format.js";
+
+/**
+ * @typedef {object} JudgementView
+ * @property {string} source self, teacher, human or reference
+ * @property {string} judge
+ * @property {number | null} score 0 to 5; null where the reply holds none
+ * @property {(number | null)[]} samples
+ * @property {string} rationale
+ *
+ * @typedef {object} JudgeView
+ * @property {number | null} chosen id of the response that the pair prefers
+ * @property {"judge" | "people"} chosen_by
+ * @property {{judgements: JudgementView[]}[]} responses left and right
+ */
+
 const SIDES = ["Left", "Right"];
 const CHOSEN_BY = { judge: "the judge's choice", people: "people's choice so far" };
+const SVG = "http://www.w3.org/2000/svg";
 
 export function hideJudge() {
-  $("judge").hidden = $("change-text").hidden = true;
-  $("change-none").hidden = false;
-  for (const side of [0, 1]) if ($(`mark-${side}`)) $(`mark-${side}`).textContent = "";
+  byId("judge").hidden = byId("change-text").hidden = true;
+  byId("change-none").hidden = false;
+  for (const side of [0, 1]) {
+    const mark = document.getElementById(`mark-${side}`);
+    if (mark) mark.textContent = "";
+  }
 }
 
+/**
+ * @param {string} source gives the bar its colour
+ * @param {number} share 0 to 1
+ */
 function bar(source, share) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", `bar ${source}`);
   svg.setAttribute("viewBox", "0 0 100 8");
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  const rect = document.createElementNS(SVG, "rect");
   rect.setAttribute("width", String(Math.max(0, Math.min(100, 100 * share))));
   rect.setAttribute("height", "8");
   svg.append(rect);
   return svg;
 }
 
-const short = (value) => String(Math.round(value * 100) / 100);
-
-export function line(tag, className, text) {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
+/**
+ * One judgement: its score as a bar, then its reason, its judge and its samples.
+ *
+ * @param {JudgementView} judgement
+ * @param {string} label
+ */
+function judgementRows(judgement, label) {
+  const row = make("div", judgement.score === null ? "score unparsed" : "score");
+  row.append(make("span", `src ${judgement.source}`, label));
+  if (judgement.score === null) row.append(make("span", "", "no score in its reply"));
+  else row.append(bar(judgement.source, judgement.score / 5), make("span", "", score(judgement.score)));
+  const samples = judgement.samples.map((value) => (value === null ? "unparsed" : score(value))).join(", ");
+  const reason = judgement.rationale ? `“${judgement.rationale}” ` : "";
+  const text = `${reason}${judgement.judge}${samples ? ` · samples ${samples}` : ""}`;
+  return [row, make("p", "mute small judge-said", text)];
 }
 
-/** What the judge said of the item's responses, and which one it chose. */
+/**
+ * What the judge said of the item's responses, and which one is chosen so far.
+ *
+ * @param {JudgeView} judge
+ * @param {{blind: boolean, items: {id: number}[]}} item
+ * @param {string} kind of the queue
+ */
 export function showJudge(judge, item, kind) {
-  const rows = judge.responses.flatMap((response, side) =>
-    response.judgements.flatMap((judgement) => {
-      const row = line("div", "score", "");
-      const label = kind === "score" ? "score" : SIDES[side].toLowerCase();
-      row.append(line("span", `src ${judgement.source}`, label));
-      if (judgement.score === null) {
-        row.className = "score unparsed";
-        row.append(line("span", "", "no score in its reply"));
-      } else row.append(bar(judgement.source, judgement.score / 5), line("span", "", short(judgement.score)));
-      const samples = judgement.samples.map((score) => (score === null ? "unparsed" : short(score))).join(", ");
-      const said = judgement.rationale ? `“${judgement.rationale}” ` : "";
-      return [row, line("p", "mute small judge-said", `${said}${judgement.judge}${samples ? ` · samples ${samples}` : ""}`)];
-    }),
+  const rows = judge.responses.flatMap(({ judgements }, side) =>
+    judgements.flatMap((one) => judgementRows(one, kind === "score" ? "score" : SIDES[side].toLowerCase())),
   );
   if (judge.chosen !== null)
     item.items.forEach((response, side) => {
-      $(`mark-${side}`).textContent = response.id === judge.chosen ? CHOSEN_BY[judge.chosen_by] : "";
+      byId(`mark-${side}`).textContent = response.id === judge.chosen ? CHOSEN_BY[judge.chosen_by] : "";
     });
-  $("judge-title").textContent = item.blind ? "The judge, shown after your answer" : "The judge";
-  $("judge-rows").replaceChildren(...rows);
-  $("judge").hidden = !rows.length;
+  byId("judge-title").textContent = item.blind ? "The judge, shown after your answer" : "The judge";
+  byId("judge-rows").replaceChildren(...rows);
+  byId("judge").hidden = !rows.length;
 }
 
-/** What the answer would change. */
+/**
+ * What the answer would change.
+ *
+ * @param {{kind: string, sentence: string, note: string}} preview
+ */
 export function showPreview(preview) {
-  $("change-none").hidden = true;
-  $("change-text").hidden = false;
-  $("change-text").dataset.kind = preview.kind;
-  $("change-sentence").textContent = preview.sentence;
-  $("change-note").textContent = preview.note;
+  byId("change-none").hidden = true;
+  const text = byId("change-text");
+  text.hidden = false;
+  text.dataset.kind = preview.kind;
+  byId("change-sentence").textContent = preview.sentence;
+  byId("change-note").textContent = preview.note;
 }

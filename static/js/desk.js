@@ -1,478 +1,392 @@
 // The desk: one item after the other by keyboard. Buttons carry their keys; app.js presses them.
 
-import { toast } from "./app.js";
-import { hideJudge, line, showJudge, showPreview } from "./desk-judge.js";
-import { ask, Drafts } from "./desk-store.js";
+import { ask, asRefusal } from "./api.js";
+import {
+  fromDraft,
+  isAnswered,
+  scoreOf,
+  toDraft,
+  toggleHalf,
+  toPreview,
+  toRequest,
+  withChoice,
+  withScore,
+} from "./desk-answer.js";
+import { connectButtons } from "./desk-buttons.js";
+import { Drafts } from "./desk-drafts.js";
+import { showJudge, showPreview } from "./desk-judge.js";
+import { deskKey, SCROLLS } from "./desk-keys.js";
+import { keepLease } from "./desk-lease.js";
+import {
+  changeWaiting,
+  drawAnswer,
+  drawDifferences,
+  drawDone,
+  drawItem,
+  drawResponses,
+  scrollResponses,
+  showProgress,
+  showTrouble,
+} from "./desk-view.js";
+import { all, byId, fieldById, readJson, targetOf } from "./dom.js";
+import { isField } from "./keys.js";
+import { toast } from "./toast.js";
 
-const $ = (id) => document.getElementById(id);
-const settings = JSON.parse($("desk-settings").textContent);
+/**
+ * @typedef {import("./desk-view.js").Item} Item
+ * @typedef {import("./desk-answer.js").Answer} Answer
+ */
+
+/** @type {{id: number, person: string, kind: string, with_scores: boolean, lease_seconds: number}} */
+const settings = readJson("desk-settings");
 const { kind, with_scores: withScores } = settings;
-const fields = ["reason", "edit", ...(withScores ? ["why-0", "why-1"] : [])];
+const FIELDS = ["reason", "edit", ...(withScores ? ["why-0", "why-1"] : [])];
+const DRAFT_STATES = {
+  typing: "…",
+  saved: "Draft saved",
+  kept: "No connection. Your draft is kept on this device.",
+};
 
-let item = null; // the item on the screen
-let ahead = null; // a promise of the one after it
-let answer = {}; // {decision} or {preferred} or {score}; of a pair also {scores: {response id: score}}
-let scoring = 0; // the side whose score the next digit gives
-let scored = 0; // the side that the last digit scored, to which half a point belongs
-let busy = false; // while an answer is saved, nothing acts
-let seenAt = 0;
-let activeAt = Date.now();
-let marked = false;
-let allDone = false;
-let waitsForOthers = false; // the page says that what is left is with others
-let asked = 0; // number of the newest reveal: an older answer to come late is dropped
+/** The item on the screen. @type {Item | null} */
+let item = null;
+/** The item after it, loaded beforehand. @type {Promise<Item | null> | null} */
+let nextItem = null;
+/** @type {Answer} */
+let answer = {};
+/** The sides whose score the next digit gives and the last one gave. */
+let sides = { next: 0, last: 0 };
+let isBusy = false; // while an answer is saved, no key or button acts
+let differencesShown = false;
+let newestReveal = 0; // a reveal that arrives after a newer one is dropped
 
 const drafts = new Drafts(settings.person, (state) => {
-  const texts = { typing: "…", saved: "Draft saved", kept: "No connection. Your draft is kept on this device." };
-  $("draft-state").textContent = texts[state];
+  byId("draft-state").textContent = DRAFT_STATES[state];
 });
 
-// ---------------------------------------------------------------- drawing
+// ---------------------------------------------------------------- the item and its answer
 
-/** HTML that the server has cleaned; nothing else is ever set as HTML. */
-function fill(node, html) {
-  node.innerHTML = html;
-  node.scrollTop = 0;
+/** @param {Item} shown */
+const idsOf = (shown) => shown.items.map(({ id }) => id);
+
+/** Show the item with the answer of its draft. @param {Item} shown */
+function draw(shown) {
+  item = shown;
+  differencesShown = false;
+  drawItem(shown);
+  const draft = drafts.newest(shown) ?? {};
+  answer = fromDraft(draft, idsOf(shown), withScores);
+  sides = { next: 0, last: 0 };
+  if (withScores)
+    shown.items.forEach((response, side) => {
+      fieldById(`why-${side}`).value = draft.reasons?.[response.id] ?? "";
+    });
+  fieldById("reason").value = draft.reason ?? "";
+  fieldById("edit").value = draft.text ?? "";
+  byId("draft-state").textContent = shown.draft || draft.reason ? "Draft restored" : " ";
+  if (shown.judge) showJudge(shown.judge, shown, kind);
+  drawAnswer(shown, answer, sides);
+  if (isAnswered(answer)) reveal(shown);
+  const desk = byId("desk");
+  desk.dataset.state = "ready";
+  desk.dataset.task = String(shown.id);
+  byId("say").textContent = `Next item. ${shown.prompt.text.slice(0, 200)}`;
 }
 
-function draw() {
-  $("done").hidden = true;
-  $("item").hidden = $("bar").hidden = false;
-  // Out of the field that the last answer was saved from: the next key is for the new item, which begins at its prompt.
-  $("prompt-title").focus({ preventScroll: true });
-  scrollTo(0, 0);
-  fill($("prompt"), item.prompt.html);
-  $("earlier").hidden = !item.prompt.earlier.length;
-  $("earlier-turns").replaceChildren(
-    ...item.prompt.earlier.map((turn) => {
-      const block = document.createElement("div");
-      const who = document.createElement("b");
-      who.textContent = turn.role;
-      const text = document.createElement("div");
-      text.className = "rendered";
-      fill(text, turn.html);
-      block.append(who, text);
-      return block;
-    }),
-  );
-  drawResponses();
-  const draft = drafts.newest(item) ?? {};
-  answer = {};
-  for (const name of ["decision", "preferred", "score"]) if (draft[name] !== undefined) answer[name] = draft[name];
-  if (withScores) {
-    if (draft.scores) answer.scores = draft.scores;
-    item.items.forEach((response, side) => ($(`why-${side}`).value = draft.reasons?.[response.id] ?? ""));
+/** What the fields hold. Reasons are by the id of the response, null where none is given. @param {Item} shown */
+function texts(shown) {
+  const given = withScores
+    ? shown.items.map(({ id }, side) => [String(id), fieldById(`why-${side}`).value.trim()]).filter(([, text]) => text)
+    : [];
+  return {
+    reason: fieldById("reason").value,
+    text: fieldById("edit").value,
+    reasons: given.length ? Object.fromEntries(given) : null,
+  };
+}
+
+function keepDraft() {
+  if (!item || isBusy) return;
+  drafts.keep(item.id, toDraft(answer, texts(item)));
+}
+
+/**
+ * Show what the answer would change and, in a blind queue, the judge: the first answer is kept with it.
+ *
+ * @param {Item} shown
+ */
+async function reveal(shown) {
+  newestReveal += 1;
+  const mine = newestReveal;
+  const current = texts(shown);
+  if (answer.decision === "edit" && !current.text.trim()) return;
+  try {
+    const found = await ask("POST", `tasks/${shown.id}/reveal`, toPreview(answer, current, withScores, idsOf(shown)));
+    if (mine !== newestReveal || item?.id !== shown.id) return;
+    if (found.judge) showJudge(found.judge, shown, kind);
+    showPreview(found.preview);
+  } catch (error) {
+    const refusal = asRefusal(error);
+    if (mine === newestReveal && refusal.status) showTrouble(refusal.message);
   }
-  scoring = scored = 0;
-  if (answer.preferred !== undefined && !item.items.some((one) => one.id === answer.preferred)) delete answer.preferred;
-  $("reason").value = draft.reason ?? "";
-  $("edit").value = draft.text ?? "";
-  $("draft-state").textContent = item.draft || draft.reason ? "Draft restored" : " ";
-  hideJudge();
-  if (item.judge) showJudge(item.judge, item, kind);
-  paint();
-  if (hasAnswer()) reveal();
-  seenAt = Date.now();
-  $("desk").dataset.state = "ready";
-  $("desk").dataset.task = item.id;
-  $("say").textContent = `Next item. ${item.prompt.text.slice(0, 200)}`;
 }
 
-function drawResponses() {
-  marked = false;
-  $("differences")?.setAttribute("aria-pressed", "false");
-  item.items.forEach((response, side) => fill($(`response-${side}`), response.html));
+/** @param {Item} shown @param {Answer} changed */
+function take(shown, changed) {
+  answer = changed;
+  showTrouble("");
+  drawAnswer(shown, answer, sides);
+  keepDraft();
+  if (isAnswered(answer)) reveal(shown);
 }
 
-/** Pressed buttons and the chosen pane, as the answer says. */
-function paint() {
-  item.items.forEach((response, side) => {
-    const chosen = answer.preferred === response.id;
-    $(`pane-${side}`).classList.toggle("is-picked", chosen);
-    $(`choose-${side}`)?.setAttribute("aria-pressed", String(chosen));
-  });
-  for (const button of document.querySelectorAll("[data-decision]"))
-    button.setAttribute("aria-pressed", String(answer.decision === button.dataset.decision));
-  $("flip")?.setAttribute("aria-pressed", String(answer.decision === "flip"));
-  for (const button of document.querySelectorAll("[data-score]"))
-    button.setAttribute("aria-pressed", String(Math.floor(scoreOf(button.dataset.side) ?? -1) === Number(button.dataset.score)));
-  for (const button of document.querySelectorAll("[data-half]"))
-    button.setAttribute("aria-pressed", String((scoreOf(button.dataset.side) ?? 0) % 1 !== 0));
-  // A digit belongs to one side after the other; the row that is next says so.
-  for (const row of document.querySelectorAll("[data-scores-of]")) {
-    const side = Number(row.dataset.scoresOf);
-    row.classList.toggle("is-next", side === scoring);
-    for (const button of row.querySelectorAll("button")) {
-      if (button.dataset.half === undefined ? side === scoring : side === scored) button.dataset.key = button.dataset.score ?? ".";
-      else delete button.dataset.key;
-    }
+/** @param {Answer} change */
+function choose(change) {
+  if (!isBusy && item) take(item, withChoice(answer, change));
+}
+
+/** @param {number} side @param {number} value */
+function scoreSide(side, value) {
+  if (isBusy || !item) return;
+  const [left, right] = idsOf(item);
+  const scored = withScore(answer, [left, right], side, value);
+  sides = { next: scored.nextSide, last: side };
+  take(item, scored.answer);
+}
+
+/** Edit the better response into a still better one: the chosen one, or the one that the pair prefers. */
+function edit() {
+  if (!item) return;
+  const preferred = answer.preferred ?? item.judge?.chosen;
+  const from = item.items.find(({ id }) => id === preferred);
+  if (!from) {
+    toast("Choose the better one first: A or B");
+    return;
   }
-  $("edit-field").hidden = answer.decision !== "edit";
+  const field = fieldById("edit");
+  if (!field.value) field.value = from.text;
+  answer = withChoice(answer, { decision: "edit", preferred: from.id });
+  drawAnswer(item, answer, sides);
+  keepDraft();
+  field.focus();
 }
 
-/** The score that stands: the item's, or with a side that of its response. */
-const scoreOf = (side) => (side === undefined ? answer.score : answer.scores?.[item.items[side].id]);
-
-function showProgress(progress) {
-  allDone = progress.done === progress.total;
-  if (!item && waitsForOthers && allDone) finish();
-  const minutes = Math.round(progress.seconds_today / 60);
-  const parts = [`${progress.done} of ${progress.total}`, `${progress.today} today`];
-  if (minutes) parts.push(`${minutes} min`);
-  if (progress.streak > 1) parts.push(`${progress.streak} in a row`);
-  $("progress").textContent = parts.join(" · ");
+async function toggleDifferences() {
+  if (!item) return;
+  const here = item;
+  if (differencesShown) {
+    differencesShown = false;
+    drawResponses(here);
+    return;
+  }
+  try {
+    const found = await ask("GET", `tasks/${here.id}/differences`);
+    if (item?.id !== here.id) return;
+    drawDifferences(found.items);
+    differencesShown = true;
+  } catch (error) {
+    showTrouble(asRefusal(error).message);
+  }
 }
 
-/** The bar above says how many items wait for the reader: one less with each that leaves the desk, one more with undo. */
-function waiting(change) {
-  const badge = document.querySelector(".top .badge");
-  if (!badge) return;
-  const left = Math.max(0, Number(badge.textContent.replace(/\D/g, "")) + change);
-  badge.textContent = left.toLocaleString("en-GB");
-  badge.hidden = !left;
-}
+// ---------------------------------------------------------------- from item to item
 
-function trouble(text) {
-  $("trouble").hidden = !text;
-  $("trouble").textContent = text;
-}
-
-// ---------------------------------------------------------------- the flow
-
+/** @param {boolean} on */
 function lock(on) {
-  busy = on;
-  $("desk").dataset.busy = on ? "1" : "";
-  for (const button of document.querySelectorAll("#bar button, .pane button, .score-key, #look-again")) button.disabled = on;
-  for (const name of fields) $(name).readOnly = on;
+  isBusy = on;
+  byId("desk").dataset.busy = on ? "1" : "";
+  for (const button of all("#bar button, .pane button, .score-key, #look-again"))
+    button.toggleAttribute("disabled", on);
+  for (const name of FIELDS) fieldById(name).readOnly = on;
 }
 
-const next = (body) => ask("POST", `queues/${settings.id}/next`, body);
+/** @param {{beside?: number}} body @returns {Promise<Item | null>} */
+const takeNext = (body) => ask("POST", `queues/${settings.id}/next`, body);
 
-/** Load the one after this, so that it is here when this is answered. Failing is no harm: it is asked for later. */
-function loadAhead() {
-  const here = item.id;
-  ahead = next({ beside: here }).catch(() => null);
+/** Load the item after this one; where that fails, goOn asks again. @param {Item} shown */
+function preload(shown) {
+  nextItem = takeNext({ beside: shown.id }).catch(() => null);
+}
+
+/** @param {Item} found */
+function show(found) {
+  draw(found);
+  preload(found);
+}
+
+/** @param {string} [title] @param {string} [text] */
+function finish(title, text) {
+  item = null;
+  drawDone(title, text);
 }
 
 async function load() {
   lock(true);
   try {
-    item = await next({});
-    trouble("");
-    if (item) show(item);
+    const found = await takeNext({});
+    showTrouble("");
+    if (found) show(found);
     else finish();
-  } catch (refusal) {
-    trouble(refusal.message);
-    finish("The queue gives out nothing", refusal.message);
+  } catch (error) {
+    const { message } = asRefusal(error);
+    showTrouble(message);
+    finish("The queue gives out nothing", message);
   } finally {
     lock(false);
   }
   ask("GET", `queues/${settings.id}/progress`).then(showProgress, () => {});
 }
 
-function show(found) {
-  item = found;
-  draw();
-  loadAhead();
-}
-
-const ALL_ANSWERED = "Every item of this queue is answered.";
-const NONE_FREE = "What is left is with somebody else right now, or waits for others. Items come back when a lease runs out.";
-
-function finish(title, text) {
-  item = null;
-  waitsForOthers = text === undefined && !allDone;
-  $("item").hidden = $("bar").hidden = true;
-  $("done").hidden = false;
-  $("done-title").textContent = title ?? "Nothing left for you here";
-  $("done-text").textContent = text ?? (allDone ? ALL_ANSWERED : NONE_FREE);
-  $("desk").dataset.state = "done";
-  delete $("desk").dataset.task;
-}
-
-/** On to the item that was loaded ahead, or to whatever the server gives. */
+/** Show the item that was loaded beforehand, or the one that the server gives. */
 async function goOn() {
-  const waiting = ahead;
-  ahead = null;
-  const found = waiting && (await waiting);
+  const loading = nextItem;
+  nextItem = null;
+  const found = loading && (await loading);
   if (found && found.id !== item?.id) {
     show(found);
     ask("POST", `tasks/${found.id}/seen`).catch(() => {});
     return;
   }
-  const fresh = await next({});
+  const fresh = await takeNext({});
   if (fresh) show(fresh);
   else finish();
 }
 
-/** A score of one side of a pair. Where both are given and differ, they also say which one is better, until a key does. */
-function scoreSide(side, value) {
-  if (busy || !item) return;
-  const scores = { ...answer.scores, [item.items[side].id]: value };
-  const [left, right] = item.items.map((one) => scores[one.id]);
-  const undecided = !answer.decision && (answer.preferred === undefined || answer.byScores);
-  scored = side;
-  scoring = left === undefined ? 0 : right === undefined ? 1 : 1 - side;
-  const change = { ...answer, scores };
-  if (undecided && left !== undefined && right !== undefined) {
-    if (left === right) delete change.preferred;
-    else Object.assign(change, { preferred: item.items[left > right ? 0 : 1].id, byScores: true });
-  }
-  take(change);
-}
-
-const half = (score) => {
-  const whole = Math.floor(score ?? 0);
-  return (score ?? 0) % 1 || whole === 5 ? whole : whole + 0.5;
-};
-
-const hasAnswer = () => answer.decision || answer.preferred !== undefined || answer.score !== undefined;
-
-/** Why each response has its score, by its id; null where nothing is said. */
-function reasons() {
-  if (!withScores) return null;
-  const said = item.items.map((response, side) => [String(response.id), $(`why-${side}`).value.trim()]).filter(([, text]) => text);
-  return said.length ? Object.fromEntries(said) : null;
-}
-
-function body() {
-  return {
-    decision: answer.decision ?? "",
-    preferred: answer.preferred ?? null,
-    score: answer.score ?? null,
-    ...(answer.scores && { scores: answer.scores }),
-    ...(withScores && { reasons: reasons() }),
-    text: answer.decision === "edit" ? $("edit").value : "",
-    reason: $("reason").value,
-  };
-}
-
-function keepDraft() {
-  if (!item || busy) return;
-  const draft = { ...answer };
-  if ($("reason").value) draft.reason = $("reason").value;
-  if ($("edit").value) draft.text = $("edit").value;
-  if (reasons()) draft.reasons = reasons();
-  drafts.keep(item.id, draft);
-}
-
-/** Show what the answer would change and, in a blind queue, what the judge said: the first answer is kept with it. */
-async function reveal() {
-  const mine = (asked += 1);
-  const here = item.id;
-  if (answer.decision === "edit" && !$("edit").value.trim()) return;
-  const soFar = body();
-  // One score of two is on its way to both: the server takes both or neither.
-  if (soFar.scores && item.items.some((one) => soFar.scores[one.id] === undefined)) delete soFar.scores;
-  if (!soFar.scores) delete soFar.reasons;
-  try {
-    const found = await ask("POST", `tasks/${here}/reveal`, soFar);
-    if (mine !== asked || item?.id !== here) return;
-    if (found.judge) showJudge(found.judge, item, kind);
-    showPreview(found.preview);
-  } catch (refusal) {
-    if (mine === asked && refusal.status) trouble(refusal.message);
-  }
-}
-
-/** A choice; the scores of both responses stay beside it. */
-function choose(change) {
-  if (busy || !item) return;
-  take(answer.scores ? { ...change, scores: answer.scores } : change);
-}
-
-function take(change) {
-  answer = change;
-  trouble("");
-  paint();
-  keepDraft();
-  if (hasAnswer()) reveal();
-}
-
 async function save() {
-  if (busy || !item) return;
-  if (!hasAnswer()) {
-    if (kind === "pair" && !item.blind) answer = { decision: "confirm" };
-    else return toast(kind === "score" ? "Give a score first: 0 to 5" : "Choose first: A, B, T or X");
+  if (isBusy || !item) return;
+  if (!isAnswered(answer)) {
+    if (kind !== "pair" || item.blind) {
+      toast(kind === "score" ? "Give a score first: 0 to 5" : "Choose first: A, B, T or X");
+      return;
+    }
+    answer = { decision: "confirm" };
   }
   const here = item;
   lock(true);
   try {
-    const saved = await ask("POST", `tasks/${here.id}/submit`, body());
-    waiting(-1);
+    const saved = await ask("POST", `tasks/${here.id}/submit`, toRequest(answer, texts(here), withScores));
+    changeWaiting(-1);
     await drafts.drop(here.id);
-    trouble("");
+    showTrouble("");
     showProgress(saved.progress);
     await goOn();
-  } catch (refusal) {
+  } catch (error) {
+    const refusal = asRefusal(error);
     if (refusal.code === "lease-lost") {
       await drafts.drop(here.id);
       toast(refusal.message, "bad");
-      await goOn().catch((problem) => trouble(problem.message));
+      await goOn().catch((problem) => showTrouble(problem.message));
     } else if (refusal.status === 0)
-      trouble("The server does not answer. Your answer is kept here: press Enter to try again.");
-    else trouble(refusal.message);
+      showTrouble("The server does not answer. Your answer is kept here: press Enter to try again.");
+    else showTrouble(refusal.message);
   } finally {
     lock(false);
   }
 }
 
 async function skip() {
-  if (busy || !item) return;
+  if (isBusy || !item) return;
   const here = item;
   lock(true);
   try {
-    const saved = await ask("POST", `tasks/${here.id}/skip`, { reason: $("reason").value });
-    waiting(-1);
+    const saved = await ask("POST", `tasks/${here.id}/skip`, { reason: fieldById("reason").value });
+    changeWaiting(-1);
     await drafts.drop(here.id);
     showProgress(saved.progress);
     await goOn();
-  } catch (refusal) {
-    trouble(refusal.message);
+  } catch (error) {
+    showTrouble(asRefusal(error).message);
   } finally {
     lock(false);
   }
 }
 
 async function undo() {
-  if (busy) return;
+  if (isBusy) return;
   lock(true);
   try {
-    const before = item;
-    if (before) await drafts.flush();
+    const hadItem = item !== null;
+    if (hadItem) await drafts.flush();
     const found = await ask("POST", `queues/${settings.id}/undo`);
     if (!found) {
       toast("Taken back. Somebody else has that item now.");
       return;
     }
-    waiting(1);
-    item = found;
-    draw();
+    changeWaiting(1);
+    draw(found);
     showProgress(found.progress);
-    // What stood here comes next again; its draft is kept.
-    if (before) ahead = next({ beside: found.id }).catch(() => null);
+    // The item that was on the screen comes next again; its draft is kept.
+    if (hadItem) preload(found);
     toast("Taken back");
-  } catch (refusal) {
+  } catch (error) {
+    const refusal = asRefusal(error);
     if (refusal.code === "nothing-to-undo") toast(refusal.message);
-    else trouble(refusal.message);
+    else showTrouble(refusal.message);
   } finally {
     lock(false);
   }
 }
 
-async function differences() {
-  if (!item) return;
-  if (marked) return drawResponses();
-  const here = item.id;
-  try {
-    const found = await ask("GET", `tasks/${here}/differences`);
-    if (item?.id !== here) return;
-    found.items.forEach((segments, side) => {
-      const text = line("div", "text", "");
-      for (const [run, differs] of segments) text.append(differs ? line("mark", "", run) : run);
-      $(`response-${side}`).replaceChildren(text);
-    });
-    marked = true;
-    $("differences").setAttribute("aria-pressed", "true");
-  } catch (refusal) {
-    trouble(refusal.message);
-  }
-}
+// ---------------------------------------------------------------- buttons and keys
 
-function edit() {
-  const picked = item.items.find((response) => response.id === answer.preferred);
-  const chosen = item.items.find((response) => response.id === item.judge?.chosen);
-  const from = picked ?? chosen;
-  if (!from) return toast("Choose the better one first: A or B");
-  if (!$("edit").value) $("edit").value = from.text;
-  answer = { ...(answer.scores && { scores: answer.scores }), decision: "edit", preferred: from.id };
-  paint();
-  keepDraft();
-  $("edit").focus();
-}
-
-/** Scroll every response that is longer than its pane, together; false where there is none. */
-function scrollPanes(pages) {
-  const long = [...document.querySelectorAll(".pane .rendered")].filter((pane) => pane.scrollHeight > pane.clientHeight + 1);
-  for (const pane of long) pane.scrollBy(0, Math.abs(pages) < 1 ? 480 * pages : pages * 0.85 * pane.clientHeight);
-  return long.length > 0;
-}
-const SCROLLS = { ArrowDown: 0.125, ArrowUp: -0.125, PageDown: 1, PageUp: -1 };
-
-// ---------------------------------------------------------------- buttons, keys, leases
-
-item = null;
-[0, 1].forEach((side) => $(`choose-${side}`)?.addEventListener("click", () => choose({ preferred: item.items[side].id })));
-for (const button of document.querySelectorAll("[data-decision]"))
-  button.addEventListener("click", () =>
-    button.dataset.decision === "edit" ? edit() : choose({ decision: button.dataset.decision }),
-  );
-for (const button of document.querySelectorAll("[data-score]")) {
-  const { side, score } = button.dataset;
-  button.addEventListener("click", () =>
-    side === undefined ? choose({ score: Number(score) }) : scoreSide(Number(side), Number(score)),
-  );
-}
-for (const button of document.querySelectorAll("[data-half]")) {
-  const { side } = button.dataset;
-  button.addEventListener("click", () =>
-    side === undefined ? choose({ score: half(answer.score) }) : scoreSide(Number(side), half(scoreOf(side))),
-  );
-}
-$("flip")?.addEventListener("click", () => choose({ decision: "flip" }));
-$("save").addEventListener("click", save);
-$("skip").addEventListener("click", skip);
-for (const name of ["undo", "undo-last"]) $(name).addEventListener("click", undo);
-$("differences")?.addEventListener("click", differences);
-$("look-again").addEventListener("click", load);
-$("show-guidelines").addEventListener("click", () => $("guidelines").showModal());
-$("show-keys").addEventListener("click", () => $("keys").showModal());
-for (const name of fields) $(name).addEventListener("input", keepDraft);
-$("edit").addEventListener("change", () => hasAnswer() && reveal());
+connectButtons({
+  prefer: (side) => item && choose({ preferred: item.items[side].id }),
+  decide: (decision) => choose({ decision }),
+  score: (score) => choose({ score }),
+  scoreSide,
+  toggleHalf: (side) => {
+    if (side === undefined) choose({ score: toggleHalf(answer.score) });
+    else if (item) scoreSide(side, toggleHalf(scoreOf(answer, item.items[side].id)));
+  },
+  edit,
+  save,
+  skip,
+  undo,
+  toggleDifferences,
+  lookAgain: load,
+});
+for (const name of FIELDS) byId(name).addEventListener("input", keepDraft);
+byId("edit").addEventListener("change", () => item && isAnswered(answer) && reveal(item));
 
 document.addEventListener(
   "keydown",
   (event) => {
-    activeAt = Date.now();
-    // Held down, a key acts once; while a save is in flight or a dialog is open, the desk's keys do not act at all.
-    const open = document.querySelector("dialog[open]");
-    const inField = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-    if (!open && !inField && event.key in SCROLLS && !event.target.closest(".rendered")) {
-      if (scrollPanes(SCROLLS[event.key])) event.preventDefault();
+    const target = targetOf(event);
+    // A dialog's button keeps the focus for a moment after the dialog has closed: only a visible control counts.
+    const action = deskKey(event, {
+      dialogOpen: document.querySelector("dialog[open]") !== null,
+      isBusy,
+      inField: isField(target),
+      inResponse: target.closest(".rendered") !== null,
+      onControl: target.closest("a, summary, button")?.checkVisibility() ?? false,
+    });
+    if (action === "pass") return;
+    if (action === "scroll") {
+      if (scrollResponses(SCROLLS[event.key])) event.preventDefault();
       return;
     }
-    if (open || ((busy || event.repeat) && !inField)) {
-      if (!open || event.key !== "Escape") event.stopPropagation();
-      if (open && event.key !== "Escape" && event.key !== "Tab" && event.key !== "Enter") event.preventDefault();
-      return;
-    }
-    if (event.key !== "Enter" || event.isComposing) return;
-    const withControl = event.ctrlKey || event.metaKey;
-    // On a focused link, fold or button Enter does what it does everywhere; a dialog's button keeps the focus for a
-    // moment after the dialog has closed.
-    if (inField ? !withControl : event.target.closest("a, summary, button")?.checkVisibility()) return;
-    event.preventDefault();
     event.stopPropagation();
-    save();
+    if (action === "stop") return;
+    event.preventDefault();
+    if (action === "save") save();
   },
   true,
 );
-for (const name of ["pointerdown", "scroll"]) addEventListener(name, () => (activeAt = Date.now()), { passive: true });
 
-// A lease is renewed while somebody is at work; left alone, the item goes back to the others.
-setInterval(() => {
-  if (item && Date.now() - activeAt < settings.lease_seconds * 1000)
-    ask("POST", `queues/${settings.id}/renew`).catch(() => {});
-}, (settings.lease_seconds * 1000) / 3);
+// ---------------------------------------------------------------- leases and connection
+
+keepLease(settings.lease_seconds, () => {
+  if (item) ask("POST", `queues/${settings.id}/renew`).catch(() => {});
+});
 
 addEventListener("pagehide", () => {
   drafts.flush({ keepalive: true });
   const here = item?.id;
-  ahead?.then((found) => {
-    if (found && found.id !== here) ask("POST", `tasks/${found.id}/release`, undefined, { keepalive: true }).catch(() => {});
+  nextItem?.then((found) => {
+    if (found && found.id !== here)
+      ask("POST", `tasks/${found.id}/release`, undefined, { keepalive: true }).catch(() => {});
   });
 });
-addEventListener("online", () => trouble(""));
-addEventListener("offline", () => trouble("No connection. What you type is kept on this device."));
+addEventListener("online", () => showTrouble(""));
+addEventListener("offline", () => showTrouble("No connection. What you type is kept on this device."));
 
 load();

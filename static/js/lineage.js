@@ -1,7 +1,9 @@
-// On a narrow screen the picture is wider than its frame: bring the checkpoint of this page into it.
+// On a narrow screen the picture of the lineage is wider than its frame: scroll to the checkpoint of this page.
 
-for (const frame of document.querySelectorAll(".lineage-scroll")) {
-  const here = frame.querySelector(".here");
+import { all, first } from "./dom.js";
+
+for (const frame of all(".lineage-scroll")) {
+  const here = first(".here", frame);
   if (!here) continue;
   const box = here.getBoundingClientRect();
   const view = frame.getBoundingClientRect();

@@ -1,11 +1,11 @@
-// Follows the events of one run: each once and in order, over cut connections and without sockets where it must.
+// Follows the events of one run: each once and in order, over cut connections, and by polling where sockets fail.
 
-const FIRST_RETRY_MS = 500;
-const LAST_RETRY_MS = 10000;
+import { hasGap, retryDelay, unseen } from "./run-events.js";
+
 const POLL_MS = 2000;
-const POLL_AFTER = 4; // sockets in a row that brought nothing: from then on plain HTTP besides
-const QUIET_MS = 45000; // a socket silent for so long may be dead without having been closed: look without it
-// Codes with which the server says that trying again is of no use.
+const POLL_AFTER = 4; // sockets in a row that brought nothing: from then on, polling by HTTP as well
+const QUIET_MS = 45000; // a socket silent for so long may be dead without having been closed: ask by HTTP
+/** Close codes after which trying again is of no use, and what they mean. @type {Record<number, string>} */
 const FINAL_CODES = {
   4401: "Your session has ended. Log in again.",
   4403: "Your role may not read runs.",
@@ -13,44 +13,51 @@ const FINAL_CODES = {
 };
 
 /**
+ * @typedef {import("./run-events.js").RunEvent} RunEvent
+ * @typedef {"live" | "polling" | "reconnecting" | "ended"} LinkState
+ * @typedef {ReturnType<typeof setTimeout> | undefined} Timer
+ */
+
+/**
  * Follow a run from its event `lastSeq`.
  *
  * @param {number|string} runId
  * @param {number} lastSeq the seq of the last event that the page shows
- * @param {(events: {seq: number, kind: string, payload: object, at: string}[]) => void} onEvents
+ * @param {(events: RunEvent[]) => void} onEvents
  *   called with new events in order; none comes twice
- * @param {(state: "live"|"polling"|"reconnecting"|"ended", reason: string) => void} [onState]
+ * @param {(state: LinkState, reason: string) => void} [onState]
  *   called when the connection changes; "ended" is final
  * @returns {{stop: () => void, seq: () => number}}
  */
 export function follow(runId, lastSeq, onEvents, onState = () => {}) {
   let cursor = Number(lastSeq) || 0;
+  /** @type {WebSocket | null} */
   let socket = null;
   let failures = 0;
   let stopped = false;
+  /** @type {LinkState | ""} */
   let state = "";
-  let retryTimer = 0;
-  let quietTimer = 0;
-  let pollTimer = 0;
+  /** @type {Timer} */
+  let retryTimer;
+  /** @type {Timer} */
+  let quietTimer;
+  /** @type {Timer} */
+  let pollTimer;
   let rereading = false;
 
+  /** @param {LinkState} next */
   function say(next, reason = "") {
     if (next === state) return;
     state = next;
     onState(next, reason);
   }
 
-  /** Hand on what is new. */
+  /** Hand on the new events. @param {RunEvent[]} events */
   function take(events) {
-    const fresh = events.filter((event) => event.seq > cursor);
+    const fresh = unseen(events, cursor);
     if (!fresh.length) return;
     cursor = fresh[fresh.length - 1].seq;
     onEvents(fresh);
-  }
-
-  function hasGap(events) {
-    const first = events.find((event) => event.seq > cursor);
-    return first !== undefined && first.seq !== cursor + 1;
   }
 
   /** Read from the table what a frame left out; then let the socket go on from there. */
@@ -89,15 +96,15 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
     };
     current.onmessage = (message) => {
       if (current !== socket) return;
-      // Only a frame shows that the socket carries (the server answers each cursor with one, an empty one if need be):
-      // a refusal is an open followed by a close.
+      // Only a frame shows that the socket works (the server answers each cursor with one, which may be empty):
+      // a refusal opens the socket and closes it.
       failures = 0;
       stopPolling();
       say("live");
       heard();
       if (rereading) return;
       const { events } = JSON.parse(message.data);
-      if (hasGap(events)) reread();
+      if (hasGap(events, cursor)) reread();
       else take(events);
     };
     current.onclose = (closed) => {
@@ -111,9 +118,7 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
       failures += 1;
       if (failures >= POLL_AFTER) startPolling();
       else say("reconnecting");
-      const wait = Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), LAST_RETRY_MS);
-      // Spread, so that all the pages of a server that comes back do not come at once.
-      retryTimer = setTimeout(open, wait * (0.5 + Math.random()));
+      retryTimer = setTimeout(open, retryDelay(failures, Math.random()));
     };
   }
 
@@ -128,17 +133,18 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
 
   function stopPolling() {
     clearTimeout(pollTimer);
-    pollTimer = 0;
+    pollTimer = undefined;
   }
 
   async function poll() {
     try {
       for (;;) {
-        const answer = await fetch(`/runs/${runId}/events/?after=${cursor}`, { headers: { Accept: "application/json" } });
+        const answer = await fetch(`/runs/${runId}/events/?after=${cursor}`, {
+          headers: { Accept: "application/json" },
+        });
         if (stopped) return;
-        if (answer.redirected) return end(FINAL_CODES[4401]);
-        if (answer.status === 403) return end(FINAL_CODES[4403]);
-        if (answer.status === 404) return end(FINAL_CODES[4404]);
+        const code = answer.redirected ? 4401 : 4000 + answer.status;
+        if (FINAL_CODES[code]) return end(FINAL_CODES[code]);
         if (!answer.ok) return say("reconnecting");
         const { events } = await answer.json();
         if (pollTimer) say("polling");
@@ -152,6 +158,7 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
     }
   }
 
+  /** @param {string} reason */
   function end(reason) {
     stop();
     say("ended", reason);

@@ -1,16 +1,6 @@
-// The form of a study: Enter in a field does not launch, and one press launches once.
+// The form of a study: sent once, by its button.
 
-const form = document.getElementById("study");
+import { byId } from "./dom.js";
+import { sendOnce } from "./once.js";
 
-form.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && event.target.tagName === "INPUT") event.preventDefault();
-});
-
-let isSent = false;
-form.addEventListener("submit", (event) => {
-  if (isSent) event.preventDefault();
-  isSent = true;
-});
-window.addEventListener("pageshow", () => {
-  isSent = false;
-});
+sendOnce(/** @type {HTMLFormElement} */ (byId("study")));

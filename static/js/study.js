@@ -1,12 +1,18 @@
-// The lines of a study: the measure that is chosen, over the first field, a line for each value of the second.
+// The lines of a study: the chosen measure over the first field, a line for each value of the second.
 
-import { colour, short } from "./charts.js";
+import { tickStyle, tooltipStyle } from "./chart-options.js";
+import { byId, first, make } from "./dom.js";
+import { figure, percent } from "./format.js";
+import { axisOf, pointsOf } from "./study-plot.js";
+import { themeColours } from "./theme.js";
+
+/** @typedef {import("./study-plot.js").Plot} Plot */
 
 const TONES = ["accent", "self", "good", "bad", "teacher", "ink"];
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
 const MARKS = ["circle", "triangle", "rect", "rectRot", "cross", "star"];
-// The same marks in the key, as far as they are easy to tell at its size.
-const SIGNS = [
+// The same marks in the key, as far as they are easy to tell apart at its size.
+const KEY_MARKS = [
   '<circle cx="7" cy="4" r="2"/>',
   '<path d="M7 1.5 9.5 6h-5z"/>',
   '<path d="M5 2h4v4H5z"/>',
@@ -14,49 +20,55 @@ const SIGNS = [
   '<path d="M5 2l4 4M9 2 5 6"/>',
   '<path d="M7 1v6M4.5 2.5l5 3M9.5 2.5l-5 3"/>',
 ];
-const select = document.getElementById("measure");
+const select = /** @type {HTMLSelectElement} */ (byId("measure"));
+/** @type {ChartHandle | null} */
 let chart = null;
 let drawn = "";
 
-const read = () => JSON.parse(document.getElementById("plot-data").textContent);
-const shown = (value, form) => (form === "percent" ? `${(100 * value).toFixed(1)}\u00a0%` : short(value));
+/**
+ * @param {number} value
+ * @param {string} form how the measure is written
+ */
+const shown = (value, form) => (form === "percent" ? percent(value, 1) : figure(value));
 
-function offer(plot) {
+/** @param {Plot} plot */
+function offerMeasures(plot) {
   const chosen = select.value || plot.measures[0]?.key;
   select.replaceChildren(...plot.measures.map(({ key, label }) => new Option(label, key, false, key === chosen)));
 }
 
-/** A logarithmic axis where the values span more than a factor of thirty and all are above 0. */
-function scaleOf(plot) {
-  if (!plot.numeric) return "category";
-  const numbers = plot.series.flatMap(({ points }) => points.map(({ x }) => x));
-  return Math.min(...numbers) > 0 && Math.max(...numbers) / Math.min(...numbers) > 30 ? "logarithmic" : "linear";
-}
-
 function draw() {
-  const text = document.getElementById("plot-data").textContent;
-  const plot = read();
-  document.getElementById("study-plot").hidden = !plot.measures.length;
+  const text = byId("plot-data").textContent ?? "";
+  /** @type {Plot} */
+  const plot = JSON.parse(text);
+  byId("study-plot").hidden = !plot.measures.length;
   if (!plot.measures.length || !window.Chart) return;
-  offer(plot);
+  offerMeasures(plot);
   const measure = plot.measures.find(({ key }) => key === select.value) ?? plot.measures[0];
   const state = `${measure.key} ${document.documentElement.dataset.theme ?? ""} ${text}`;
   if (state === drawn) return;
   drawn = state;
-  const theme = Object.fromEntries([...TONES, "mute", "line", "panel"].map((name) => [name, colour(name)]));
-  const axis = scaleOf(plot);
-  const tick = { color: theme.mute, font: { family: "Inter, system-ui, sans-serif", size: 11 } };
+  const theme = themeColours([...TONES, "mute", "line", "panel"]);
   chart?.destroy();
-  chart = new window.Chart(document.getElementById("plot"), {
+  chart = new window.Chart(/** @type {HTMLCanvasElement} */ (byId("plot")), optionsOf(plot, measure, theme));
+  drawKeys(plot, measure, theme);
+}
+
+/**
+ * @param {Plot} plot
+ * @param {Plot["measures"][number]} measure
+ * @param {Record<string, string>} theme
+ */
+function optionsOf(plot, measure, theme) {
+  const axis = axisOf(plot);
+  const tick = tickStyle(theme);
+  return {
     type: "line",
     data: {
       labels: plot.words,
       datasets: plot.series.map(({ label, points }, place) => ({
         label,
-        data: points
-          .filter(({ y }) => y[measure.key] !== null && y[measure.key] !== undefined)
-          .map(({ x, word, y }) => ({ x: axis === "category" ? word : x, y: y[measure.key] }))
-          .sort((one, other) => (axis === "category" ? 0 : one.x - other.x)),
+        data: pointsOf(points, measure.key, axis),
         borderColor: theme[TONES[place % TONES.length]],
         backgroundColor: theme[TONES[place % TONES.length]],
         borderDash: DASHES[Math.floor(place / TONES.length) % DASHES.length],
@@ -78,55 +90,72 @@ function draw() {
           title: { display: true, text: plot.x, color: theme.mute, font: tick.font },
           border: { display: false },
           grid: { display: false },
-          ticks: { ...tick, maxRotation: 0, ...(axis === "category" ? {} : { callback: (value) => short(value) }) },
+          ticks: {
+            ...tick,
+            maxRotation: 0,
+            ...(axis === "category" ? {} : { callback: (/** @type {number} */ value) => figure(value) }),
+          },
         },
         y: {
           border: { display: false },
           grid: { color: theme.line, drawTicks: false },
           grace: "8%",
-          ticks: { ...tick, maxTicksLimit: 6, padding: 6, callback: (value) => shown(value, measure.form) },
+          ticks: {
+            ...tick,
+            maxTicksLimit: 6,
+            padding: 6,
+            callback: (/** @type {number} */ value) => shown(value, measure.form),
+          },
         },
       },
       plugins: {
         legend: { display: false },
         tooltip: {
-          backgroundColor: theme.ink,
-          titleColor: theme.panel,
-          bodyColor: theme.panel,
-          displayColors: false,
-          padding: 8,
-          titleFont: tick.font,
-          bodyFont: tick.font,
+          ...tooltipStyle(theme),
           callbacks: {
-            title: (items) => `${plot.x} ${axis === "category" ? items[0].label : short(items[0].parsed.x)}`,
-            label: (item) => `${item.dataset.label} ${shown(item.parsed.y, measure.form)}`.trim(),
+            title: (/** @type {TooltipItem[]} */ items) =>
+              `${plot.x} ${axis === "category" ? items[0].label : figure(items[0].parsed.x)}`,
+            label: (/** @type {TooltipItem} */ item) =>
+              `${item.dataset.label} ${shown(item.parsed.y, measure.form)}`.trim(),
           },
         },
       },
     },
-  });
-  name(plot, measure, theme);
+  };
 }
 
-/** Which line is which, with its colour and its mark. */
-function name(plot, measure, theme) {
-  document.getElementById("plot-what").textContent = plot.series_of ? `${measure.label}, a line for each ${plot.series_of}` : measure.label;
-  document.getElementById("plot-keys").replaceChildren(
+/**
+ * Which line is which, with its colour and its mark.
+ *
+ * @param {Plot} plot
+ * @param {Plot["measures"][number]} measure
+ * @param {Record<string, string>} theme
+ */
+function drawKeys(plot, measure, theme) {
+  byId("plot-what").textContent = plot.series_of
+    ? `${measure.label}, a line for each ${plot.series_of}`
+    : measure.label;
+  byId("plot-keys").replaceChildren(
     ...(plot.series_of ? plot.series : []).map(({ label }, place) => {
-      const key = document.createElement("span");
-      key.className = "key";
-      key.insertAdjacentHTML("beforeend", '<svg viewBox="0 0 14 8" aria-hidden="true"><path d="M0 4h14"/></svg>');
-      key.querySelector("svg").insertAdjacentHTML("beforeend", SIGNS[place % SIGNS.length]);
-      key.querySelector("svg").style.color = theme[TONES[place % TONES.length]];
+      const key = make("span", "key");
+      const mark = KEY_MARKS[place % KEY_MARKS.length];
+      key.insertAdjacentHTML(
+        "beforeend",
+        `<svg viewBox="0 0 14 8" aria-hidden="true"><path d="M0 4h14"/>${mark}</svg>`,
+      );
+      const svg = first("svg", key);
+      if (svg) svg.style.color = theme[TONES[place % TONES.length]];
       key.append(label);
       return key;
     }),
   );
 }
 
-// A question that stands open is answered before the page under it is drawn anew.
+// An open question stays until it is answered, and an open fold until it is closed: the page under it waits.
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target.querySelector?.("details.ask[open]")) event.detail.shouldSwap = false;
+  const { target } = event.detail;
+  const open = target.id === "study-live" ? "details[open]" : "details.ask[open]";
+  if (target.querySelector?.(open)) event.detail.shouldSwap = false;
 });
 select.addEventListener("change", draw);
 document.addEventListener("themechange", () => {
@@ -134,9 +163,5 @@ document.addEventListener("themechange", () => {
   draw();
 });
 document.addEventListener("htmx:afterSwap", draw);
-// A question that is open is not taken away from under the reader's hands.
-document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target.id === "study-live" && event.detail.target.querySelector("details[open]")) event.detail.shouldSwap = false;
-});
 if (document.readyState === "complete") draw();
 else window.addEventListener("load", draw);

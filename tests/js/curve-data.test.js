@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { datasets, faded } from "../../static/js/chart-options.js";
+import {
+  addPoints,
+  countLines,
+  curveKey,
+  linesOf,
+  newestValue,
+  runningMean,
+  shapesOf,
+  toPoints,
+} from "../../static/js/curve-data.js";
+
+const curve = (changes = {}) => ({ iteration: 1, stage: "training", label: "M2", steps: null, lines: {}, ...changes });
+const theme = { ink: "rgb(1, 2, 3)", good: "green", bad: "red", accent: "blue", mute: "grey" };
+
+test("trainings of one stage are told apart by their series", () => {
+  assert.equal(curveKey({ iteration: 1, stage: "training" }), "1:training:");
+  assert.equal(curveKey({ iteration: 1, stage: "training", series: "β 0.1" }), "1:training:β 0.1");
+});
+
+test("points are added to the lines of known metrics, and missing values are left out", () => {
+  const training = curve();
+  const added = addPoints(training, [
+    { step: 1, total_steps: 10, loss: 0.7, margin: null, unknown: 5 },
+    { step: 2, total_steps: 10, loss: 0.6 },
+  ]);
+  assert.deepEqual(training.lines, {
+    loss: [
+      [1, 0.7],
+      [2, 0.6],
+    ],
+  });
+  assert.deepEqual(added, { longest: 2, stepsChanged: true });
+  assert.equal(training.steps, 10);
+  assert.equal(addPoints(training, [{ step: 3, total_steps: 10, loss: 0.5 }]).stepsChanged, false);
+});
+
+test("a step that is trained again replaces the points from there on", () => {
+  const training = curve({
+    lines: {
+      loss: [
+        [1, 0.9],
+        [2, 0.8],
+        [3, 0.7],
+      ],
+    },
+  });
+  addPoints(training, [{ step: 2, loss: 0.5 }]);
+  assert.deepEqual(training.lines.loss, [
+    [1, 0.9],
+    [2, 0.5],
+  ]);
+});
+
+test("fine-tuning has no charts of pairs, unless it trained on pairs as well", () => {
+  const titles = (/** @type {any} */ of) => shapesOf(of).map(({ title }) => title);
+  assert.ok(!titles(curve({ stage: "sft" })).includes("Margin"));
+  assert.ok(titles(curve()).includes("Margin"));
+  assert.ok(titles(curve({ stage: "sft", lines: { margin: [[1, 0]] } })).includes("Margin"));
+});
+
+test("only lines with points are drawn and counted", () => {
+  const training = curve({ lines: { chosen_reward: [[1, 0.1]], loss: [] } });
+  const rewards = shapesOf(training)[0];
+  assert.deepEqual(
+    linesOf(rewards, training).map(([name]) => name),
+    ["chosen_reward"],
+  );
+  assert.equal(countLines(training), 1);
+});
+
+test("the running mean covers a fifteenth of the line and fewer points at its start", () => {
+  const data = Array.from({ length: 30 }, (_, x) => ({ x, y: x }));
+  const means = runningMean(data);
+  assert.equal(means[0].y, 0);
+  assert.equal(means[1].y, 0.5);
+  assert.equal(means[29].y, 28.5);
+  assert.deepEqual(
+    means.map(({ x }) => x),
+    data.map(({ x }) => x),
+  );
+});
+
+test("values are drawn in the chart's unit", () => {
+  assert.deepEqual(toPoints([[1, 2e9]], 1e-9), [{ x: 1, y: 2 }]);
+  assert.equal(newestValue({ title: "Memory", lines: [], scale: 1e-9 }, [[1, 3e9]]), 3);
+  assert.equal(newestValue({ title: "Loss", lines: [] }, []), null);
+});
+
+test("a long line is drawn as means in front of its faint steps, a short one as it is", () => {
+  const shape = { title: "Loss", lines: [["loss", "loss", "ink"]], smooth: true };
+  const points = (count) => Array.from({ length: count }, (_, step) => [step, 1]);
+  const labels = (count) => datasets(shape, curve({ lines: { loss: points(count) } }), theme).map(({ label }) => label);
+  assert.deepEqual(labels(29), ["loss"]);
+  assert.deepEqual(labels(30), ["loss", ""]);
+  assert.deepEqual(labels(1), ["loss"]);
+});
+
+test("a share has a guide at one half, over the whole training", () => {
+  const shape = { title: "Accuracy", share: true, lines: [["accuracy", "plain", "ink"]] };
+  const drawn = datasets(shape, curve({ steps: 50, lines: { accuracy: [[10, 0.7]] } }), theme);
+  assert.deepEqual(drawn.at(-1).data, [
+    { x: 0, y: 0.5 },
+    { x: 50, y: 0.5 },
+  ]);
+});
+
+test("a faint colour keeps its tone", () => {
+  assert.equal(faded("rgb(1, 2, 3)"), "rgba(1, 2, 3, 0.28)");
+  assert.equal(faded("oklch(1 0 0)"), "color-mix(in srgb, oklch(1 0 0) 28%, transparent)");
+});
