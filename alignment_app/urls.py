@@ -19,10 +19,12 @@ from alignment_app.views import (
     manual,
     runs,
     studies,
+    stylesheet,
     system,
 )
 
 urlpatterns = [
+    path("stylesheet/<slug:digest>.css", stylesheet.joined, name="stylesheet"),
     path("", RedirectView.as_view(pattern_name="runs"), name="home"),
     # Runs
     path("runs/", runs.index, name="runs"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import template
 from django.template import Context
+from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -26,6 +27,7 @@ from alignment_app.pages.wording import (
     written,
 )
 from alignment_app.services import people
+from alignment_app.stylesheet import stylesheet
 
 register = template.Library()
 register.filter("number", number)
@@ -171,6 +173,35 @@ def theme_attribute(context: Context) -> SafeString:
     request = context.get("request")
     chosen = request.COOKIES.get("theme") if request else None
     return mark_safe(f' data-theme="{chosen}"') if chosen in ("light", "dark") else mark_safe("")
+
+
+@register.simple_block_tag(takes_context=True)
+def question(
+    context: Context,
+    content: str,
+    label: str,
+    *,
+    url: str,
+    yes: str,
+    no: str,
+    key: str = "",
+    tone: str = "",
+    target: str = "",
+) -> SafeString:
+    """A button that asks before it acts: the block is the question, ``yes`` posts to ``url``, ``no`` closes it.
+
+    ``key`` opens it; ``tone`` adds classes to the button; with ``target``, htmx swaps the answer into that element.
+    """
+    values = {"content": content, "label": label, "url": url, "yes": yes, "no": no}
+    values |= {"key": key, "tone": tone, "target": target, "csrf_token": context.get("csrf_token")}
+    return render_to_string("partials/question.html", values)
+
+
+@register.simple_tag
+def stylesheet_url() -> str:
+    """The address of the stylesheet; a change of the stylesheet changes it."""
+    _, digest = stylesheet()
+    return reverse("stylesheet", args=[digest])
 
 
 @register.simple_tag(takes_context=True)

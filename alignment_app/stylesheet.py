@@ -1,0 +1,34 @@
+"""The stylesheet of all pages: the files of ``static/css``, joined in the order of their cascade.
+
+Each component has a file of its own; a browser loads one, which it may keep for ever, for its name holds a digest of
+its text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+from django.conf import settings
+
+#: Where two rules have the same weight, the later file wins.
+FILES = (
+    "tokens", "base", "top-bar", "layout", "buttons", "forms", "marks", "disclosure", "messages", "tables", "text",
+    "responses", "run-list", "run-loop", "run", "charts", "accounts", "checkpoints", "compare", "chat", "system",
+    "launch", "data", "desk", "review", "judges", "studies", "manual",
+)  # fmt: skip
+
+
+def _join() -> tuple[str, str]:
+    folder = settings.BASE_DIR / "static" / "css"
+    text = "\n".join((folder / f"{name}.css").read_text(encoding="utf-8") for name in FILES)
+    text = text.replace('url("../', f'url("{settings.STATIC_URL}')
+    return text, hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_join_once = lru_cache(maxsize=1)(_join)
+
+
+def stylesheet() -> tuple[str, str]:
+    """The text and its digest. While ``DEBUG`` is on, files are read anew, so that a change shows at once."""
+    return _join() if settings.DEBUG else _join_once()
