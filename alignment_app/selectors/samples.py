@@ -271,7 +271,7 @@ def answers_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[P
     rows = list(pages.object_list)
     judged = judgements_of((row.pk for row in rows), iteration.run_id)
     pages.object_list = [
-        PromptSample(row.prompt, iteration, [Candidate(row, "", judged[row.pk])], None, "") for row in rows
+        PromptSample(row.prompt, iteration, [Candidate(row, "", judged[row.pk])], None, "", "") for row in rows
     ]
     return pages
 
