@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help install install-dev install-vllm demo demo-all up test lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training bench-training-kills bench-generation bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-all up test test-fast lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training bench-training-kills bench-generation bench-miniature
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ demo-all: install ## all three paradigms and a control on the miniature of one s
 test: install-dev ## every check: style, types, import rules, tests on SQLite and PostgreSQL, a real browser
 	@$(PY) .ci/install.py --vllm if-possible
 	@$(PY) .ci/check.py
+
+test-fast: install-dev ## quick checks and the tests of what changed against main, in a minute; PACKAGE="labeling training/domain"
+	@$(PY) .ci/check.py --fast $(if $(PACKAGE),--package $(PACKAGE))
 
 lint: install-dev ## the checks that run no test
 	@$(PY) .ci/check.py --lint

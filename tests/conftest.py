@@ -52,10 +52,26 @@ def pytest_configure(config: pytest.Config) -> None:
     import django
 
     django.setup()
-    _keep_roles()
     if getattr(config.option, "numprocesses", None):
         # A worker of pytest-xdist that inherits this would load Django before it has a data folder of its own.
         del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+#: Where the files lie that take longest.
+LONGEST = ("test_old_database.py", "processes", "training/jobs", "training/trainers", "training/miniature")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no core is left alone with one of them at the end."""
+    tests = ROOT / "tests"
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("vllm")}
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        path = item.path.relative_to(tests).as_posix()
+        found = (number for number, start in enumerate(LONGEST) if path.startswith(start))
+        return item.path not in slow, next(found, len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
@@ -64,27 +80,22 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _keep_roles() -> None:
-    """A test with real transactions empties every table at its end; the roles that a migration made come back then."""
-    from django.db.models.signals import post_migrate
-
-    def restore(using: str, **_: Any) -> None:
-        from django.contrib.auth.models import Group
-
-        from alignment_app.services.people import ROLES
-
-        for role in ROLES:
-            Group.objects.using(using).get_or_create(name=role)
-
-    post_migrate.connect(restore, weak=False, dispatch_uid="roles of the tests")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _quick_passwords() -> None:
     """A hasher that does not take its time: passwords in tests guard nothing."""
     from django.conf import settings
 
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_emptying() -> None:
+    """A test with real transactions empties the tables that it filled, and not all of them."""
+    from django.test import TransactionTestCase
+
+    from tests.support.emptying import empty_tables
+
+    TransactionTestCase._fixture_teardown = empty_tables  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser, Group
@@ -36,8 +37,14 @@ def run() -> Run:
 
 @pytest.fixture(autouse=True)
 async def _nothing_is_left() -> AsyncIterator[None]:
-    """Feeds of a test end with it, not some seconds later, and so does the connection of the sockets' thread."""
+    """Feeds of a test end with it, not some seconds later, and so does the connection of the sockets' thread.
+
+    The channel layer goes first: its receiver keeps a connection for up to five seconds that a feed's end waits for.
+    """
     yield
+    layer = get_channel_layer()
+    if layer is not None:
+        await layer.flush()
     for feed in list(feeds._feeds.get(asyncio.get_running_loop(), {}).values()):
         await feed.close()
     feeds._feeds.pop(asyncio.get_running_loop(), None)
