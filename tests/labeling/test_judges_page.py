@@ -70,6 +70,7 @@ def test_the_page_draws_what_people_scored_blind_and_nothing_else(
     assert f'href="{reverse("review-desk", args=[queue.pk])}">Score in it' in page
     assert "New queue" not in page
     assert reverse("review-desk", args=[queue.pk]) not in client_of(viewer).get(address).content.decode()
+    Judgement.objects.filter(iteration=iteration).delete()
     for number in range(8):
         score(queue, annotators[number % 3], float(number % 6))
     page = client_of(lead).get(address).content.decode()
