@@ -16,9 +16,8 @@ from rest_framework.views import APIView
 from alignment_app.services import people
 from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue
-from labeling.pages import desk
+from labeling.pages import desk, queues
 from labeling.pages.preview import preview
-from labeling.selectors import queues
 from labeling.services import leases, reviews
 from labeling.services.access import can_annotate, require_worker
 from labeling.services.answers import MAX_CHARACTERS, Answer, read_answer

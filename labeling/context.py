@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from labeling.selectors.queues import waiting_for
+from labeling.pages.queues import waiting_for
 
 
 def review(request: HttpRequest) -> dict[str, Any]:

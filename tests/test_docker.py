@@ -97,14 +97,14 @@ def test_every_service_that_stays_up_has_a_health_check_and_comes_back(compose: 
         if name == "migrate":
             continue
         assert service.get("restart") == "unless-stopped", name
-        if name not in ("tend", "web"):  # the image has the web process's own; the tender answers to nobody
+        if name not in ("monitor", "web"):  # the image has the web process's own; nothing connects to the monitor
             assert service["healthcheck"]["test"], name
 
 
 def test_the_applications_containers_have_no_powers_and_a_file_system_that_stays_as_it_is(
     compose: dict[str, Any],
 ) -> None:
-    for name in ("migrate", "web", "worker", "chat", "tend", "gpu-worker"):
+    for name in ("migrate", "web", "worker", "chat", "monitor", "gpu-worker"):
         service = compose["services"][name]
         assert service["cap_drop"] == ["ALL"], name
         assert service["read_only"] is True, name

@@ -1,4 +1,4 @@
-"""Boots the web process with the training libraries blocked and asks for every page: run by ``test_rooms``.
+"""Boots the web process with the training libraries blocked and asks for every page: run by ``test_packages``.
 
 Prints JSON: {"pages": {path: status}, "loaded": [blocked modules that are there all the same]}.
 """

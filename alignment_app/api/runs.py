@@ -14,10 +14,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alignment_app.api.base import Part, PlainJSON, YamlDocument, read_filter
+from alignment_app.api.run_shapes import (
+    BudgetSerializer,
+    CloneSerializer,
+    ConfigAnswer,
+    CostsAnswer,
+    EstimateAnswer,
+    EventAnswer,
+    LaunchSerializer,
+    SampleAnswer,
+)
 from alignment_app.api.serializers import (
-    ConfigField,
     IterationSerializer,
-    JudgedResponseSerializer,
     PairSerializer,
     PromptSerializer,
     RunDetailSerializer,
@@ -30,94 +38,6 @@ from alignment_app.selectors import events, metrics, samples
 from alignment_app.services import runs, spending
 from alignment_app.services.configs import build_config
 from training.config import RunConfig
-
-
-class LaunchSerializer(serializers.Serializer[Any]):
-    """One of config, yaml and preset, with changes on top. A body of type application/yaml is the document itself."""
-
-    config = ConfigField(required=False, help_text="The whole config.")
-    yaml = serializers.CharField(required=False, trim_whitespace=False, help_text="The config as a YAML document.")
-    preset = serializers.CharField(required=False, max_length=80, help_text="Name of a published recipe.")
-    overrides = serializers.DictField(
-        required=False,
-        help_text='Fields to change: {"training.beta": 0.2}.',
-        child=serializers.JSONField(allow_null=True),
-    )
-    name = serializers.CharField(required=False, max_length=120, help_text="Name of the run.")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        unknown = set(self.initial_data) - set(self.fields) if isinstance(self.initial_data, dict) else set()
-        if unknown:
-            raise serializers.ValidationError({name: ["there is no such field"] for name in sorted(map(str, unknown))})
-        return attrs
-
-
-class CloneSerializer(serializers.Serializer[Any]):
-    overrides = serializers.DictField(required=False, child=serializers.JSONField(allow_null=True))
-    name = serializers.CharField(required=False, max_length=120)
-
-
-class BudgetSerializer(serializers.Serializer[Any]):
-    """Limits to be set; one that is left out stays as it is."""
-
-    tokens = serializers.IntegerField(required=False, min_value=1)
-    usd = serializers.FloatField(required=False, min_value=0)
-
-
-CostsAnswer = inline_serializer(
-    "Costs",
-    {
-        "calls": serializers.IntegerField(help_text="Answers that used tokens."),
-        "lost": serializers.IntegerField(help_text="Of them, those that never came: counted at the most they can use."),
-        "prompt": serializers.IntegerField(help_text="Tokens read."),
-        "completion": serializers.IntegerField(help_text="Tokens written."),
-        "tokens": serializers.IntegerField(),
-        "usd": serializers.FloatField(),
-        "unpriced": serializers.IntegerField(help_text="Answers whose price the config does not state."),
-        "budget_tokens": serializers.IntegerField(allow_null=True),
-        "budget_usd": serializers.FloatField(allow_null=True),
-    },
-)
-ConfigAnswer = inline_serializer(
-    "ValidConfig",
-    {
-        "config": ConfigField(),
-        "config_hash": serializers.CharField(),
-        "yaml": serializers.CharField(),
-    },
-)
-SampleAnswer = inline_serializer(
-    "Sample",
-    {
-        "prompt": PromptSerializer(),
-        "iteration": serializers.IntegerField(),
-        "outcome": serializers.CharField(help_text="Why it made its pair, or none."),
-        "outcome_code": serializers.CharField(help_text="The same as a code, such as pair or same_score."),
-        "responses": JudgedResponseSerializer(many=True),
-        "pair": PairSerializer(allow_null=True),
-    },
-)
-EstimateAnswer = inline_serializer(
-    "Estimate",
-    {
-        "seconds": serializers.FloatField(allow_null=True),
-        "memory_bytes": serializers.IntegerField(allow_null=True),
-        "disk_bytes": serializers.IntegerField(allow_null=True),
-        "fits": serializers.BooleanField(),
-        "teacher_tokens": serializers.IntegerField(allow_null=True),
-        "teacher_usd": serializers.FloatField(allow_null=True),
-        "parts": serializers.ListField(child=serializers.DictField()),
-        "notes": serializers.ListField(child=serializers.CharField()),
-        "warnings": serializers.ListField(child=serializers.DictField()),
-    },
-)
-EventAnswer = inline_serializer(
-    "Events",
-    {
-        "events": serializers.ListField(child=serializers.DictField()),
-        "last_seq": serializers.IntegerField(help_text="Number of the run's newest event."),
-    },
-)
 
 
 class RunViewSet(

@@ -235,7 +235,7 @@ def _warnings(up: bool, workers: list[WorkerRow], rows: list[QueueRow], work: li
         if not row.live:
             found.append(
                 f"The worker on {row.attempt.stage} has been silent for {row.silent_seconds:.0f} s. Its work is given "
-                "to another within a minute, as soon as python manage.py tend (part of make up) runs."
+                "to another within a minute, as soon as python manage.py monitor (part of make up) runs."
             )
     if free < LOW_DISK:
         found.append(

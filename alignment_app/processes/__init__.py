@@ -1,1 +1,1 @@
-"""The processes of one machine: embedded Valkey, web, workers, tender, and the supervisor that keeps them alive."""
+"""The processes of one machine: embedded Valkey, web, workers, monitor, and the supervisor that restarts them."""

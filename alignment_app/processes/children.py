@@ -91,7 +91,7 @@ class Child:
         self._started_at = time.monotonic()
         self._start_again_at = None
 
-    def tend(self) -> None:
+    def keep_running(self) -> None:
         """Start it again if it has died, after a back-off that doubles while it keeps dying. Call this often."""
         if self.is_running() or self.process is None:
             return

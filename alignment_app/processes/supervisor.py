@@ -1,6 +1,6 @@
 """Runs everything that one machine needs, and leaves nothing behind.
 
-    with Supervisor(port=8000) as supervisor:   # lock, port, Valkey, web, worker, chat, tender
+    with Supervisor(port=8000) as supervisor:   # lock, port, Valkey, web, worker, chat, monitor
         supervisor.wait()                       # until SIGINT or SIGTERM; restarts what dies
 
 Call it from the main thread: the kernel ends the children with the thread that started them.
@@ -31,7 +31,7 @@ from alignment_app.processes.lock import HomeLock, holder
 from alignment_app.processes.valkey import EmbeddedValkey, is_embedded
 from alignment_app.services.queues import INTERACTIVE, QUEUES
 
-TEND_SECONDS: Final = 0.2
+WATCH_SECONDS: Final = 0.2
 WEB_START_SECONDS: Final = 90.0
 BACKLOG: Final = 1024
 
@@ -95,31 +95,31 @@ class Supervisor:
                 name = "worker" if self.workers == 1 else f"worker-{number}"
                 self._start_child(name, manage("worker", "--queues", ",".join(self.queues)))
             self._start_child("chat", manage("worker", "--queues", INTERACTIVE))
-            self._start_child("tender", manage("tend"))
+            self._start_child("monitor", manage("monitor"))
             self._describe()
             self._wait_for_web()
         except BaseException:
             self.stop()
             raise
 
-    def tend(self) -> bool:
+    def keep_running(self) -> bool:
         """Restart what has died; returns whether somebody asked to stop.
 
         :meth:`wait` does this; call it yourself in between long steps of your own.
         """
         before = self._pids()
         for child in self.children.values():
-            child.tend()
+            child.keep_running()
         if self._pids() != before:
             self._describe()
         return self._stop_requested
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Tend until ``until()`` or a signal. Returns whether ``until`` was met."""
-        while not self.tend():
+        """Keep the processes running until ``until()`` or a signal. Returns whether ``until`` was met."""
+        while not self.keep_running():
             if until():
                 return True
-            time.sleep(TEND_SECONDS)
+            time.sleep(WATCH_SECONDS)
         return False
 
     def request_stop(self) -> None:
@@ -208,7 +208,7 @@ class Supervisor:
                 raise CannotStart(f"The web process did not start. Its log ({web.log or 'above'}) ends:\n{web.tail()}")
             if web.is_running() and self._answers():
                 return
-            self.tend()
+            self.keep_running()
             time.sleep(0.1)
 
     def _answers(self) -> bool:

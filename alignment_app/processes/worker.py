@@ -1,4 +1,4 @@
-"""The worker: hears bells, forks a horse for each, and outlives the queue's server."""
+"""The worker: takes jobs from the queues, forks a process for each, and outlives the queue's server."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ class QueueWorker(Worker):
             super().execute_job(job, queue)
         except RedisError as error:
             log.warning("the queue's server went away during %s: %s", job.id, error)
-            self._wait_for_a_horse_left_behind()
+            self._wait_for_job_process()
             self._connect(self.connection)
-        # A horse that died is reported now, not when its lease runs out.
+        # A job process that died is reported now, not when its lease runs out.
         try:
             ours, here = self._forked, reaping.this_host()
             reaping.reap_dead(here, alive=lambda pid: pid != ours, stopped=self._stop_requested)
         except DatabaseError as error:
-            log.warning("could not look for a dead horse; the tender will: %s", error)
+            log.warning("could not look for a dead job process; the monitor will: %s", error)
         finally:
             connections.close_all()
 
-    def _wait_for_a_horse_left_behind(self) -> None:
+    def _wait_for_job_process(self) -> None:
         while self._horse_pid and reaping.is_alive(self._horse_pid):
             with contextlib.suppress(ChildProcessError, InterruptedError):
                 os.waitpid(self._horse_pid, 0)
@@ -104,7 +104,7 @@ class QueueWorker(Worker):
             self.current_job_working_time = current_job_working_time
 
     def handle_warm_shutdown_request(self) -> None:
-        """Stopping is prompt: the horse is ended, its saved rows stay, and the run goes on when a worker is back."""
+        """Stop at once: the job process is ended, its saved rows stay, and the run goes on when a worker is back."""
         log.info("stopping")
         if self.horse_pid:
             self.kill_horse(signal.SIGKILL)

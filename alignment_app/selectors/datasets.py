@@ -1,4 +1,4 @@
-"""Data sets, their rows and the exports, as the pages show them."""
+"""Data sets, their rows and the exports, a page of each at a time."""
 
 from __future__ import annotations
 
@@ -25,15 +25,6 @@ class Counts:
     responses: int
     judgements: int
     pairs: int
-
-    def in_words(self) -> str:
-        named = (
-            (self.prompts, "prompt"),
-            (self.responses, "response"),
-            (self.judgements, "score"),
-            (self.pairs, "pair"),
-        )
-        return ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in named if count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from alignment_app.models import DatasetSnapshot, Export, Judgement, PreferencePair, Response, SnapshotItem
-from alignment_app.services.errors import Refused
 
 CHUNK = 1000
 
@@ -81,25 +80,12 @@ def judgements(selection: Selection) -> QuerySet[Judgement]:
     return found.filter(source=selection.source) if selection.source else found
 
 
-def queryset_of(selection: Selection) -> QuerySet[Any]:
-    """The rows of a selection. Raises :class:`Refused` for a source that the kind does not have."""
-    by_kind: dict[str, tuple[Callable[[Selection], QuerySet[Any]], list[str]]] = {
-        "pairs": (pairs, PreferencePair.Origin.values),
-        "responses": (responses, Response.Source.values),
-        "judgements": (judgements, Judgement.Source.values),
-    }
-    if selection.kind not in by_kind:
-        raise Refused(
-            "unknown-kind", f"There is no kind {selection.kind!r}. Choose one of {', '.join(by_kind)}.", status=400
-        )
-    make, sources = by_kind[selection.kind]
-    if selection.source and selection.source not in sources:
-        raise Refused(
-            "unknown-source",
-            f"There is no source {selection.source!r}. Choose one of {', '.join(sources)}.",
-            status=400,
-        )
-    return make(selection)
+#: By kind: its query, and the sources that it may be narrowed to.
+KINDS: Final[dict[str, tuple[Callable[[Selection], QuerySet[Any]], list[str]]]] = {
+    "pairs": (pairs, PreferencePair.Origin.values),
+    "responses": (responses, Response.Source.values),
+    "judgements": (judgements, Judgement.Source.values),
+}
 
 
 def rows(kind: str, found: QuerySet[Any]) -> Iterator[dict[str, Any]]:
@@ -115,14 +101,8 @@ def rows(kind: str, found: QuerySet[Any]) -> Iterator[dict[str, Any]]:
 
 
 def frozen_pairs(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:
-    """A frozen preference set exactly as it was trained on, also where people changed a pair afterwards.
-
-    Raises :class:`Refused` where its file is gone.
-    """
-    path = Path(settings.HOME) / snapshot.path
-    if not path.is_file():
-        raise Refused("file-gone", f"The frozen file {path} is gone. Export the pairs of the iteration instead.")
-    with path.open(encoding="utf-8") as file:
+    """A frozen preference set exactly as it was trained on, also where people changed a pair afterwards."""
+    with (Path(settings.HOME) / snapshot.path).open(encoding="utf-8") as file:
         position = 0
         while lines := list(islice(file, CHUNK)):
             items = snapshot.items.filter(position__gte=position, position__lt=position + len(lines)).order_by(
@@ -136,13 +116,17 @@ def frozen_pairs(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:
 
 
 def rows_of(selection: Selection) -> Iterator[dict[str, Any]]:
-    """The rows of a selection; a frozen preference set comes from its file."""
-    found = queryset_of(selection)
-    if selection.kind == "pairs" and selection.snapshot:
-        snapshot = DatasetSnapshot.objects.filter(pk=selection.snapshot).first()
-        if snapshot and snapshot.kind == DatasetSnapshot.Kind.PREFERENCE:
-            return frozen_pairs(snapshot)
-    return rows(selection.kind, found)
+    """The rows of a selection of a known kind; a frozen preference set comes from its file."""
+    if snapshot := frozen_set(selection):
+        return frozen_pairs(snapshot)
+    return rows(selection.kind, KINDS[selection.kind][0](selection))
+
+
+def frozen_set(selection: Selection) -> DatasetSnapshot | None:
+    """The frozen preference set whose file holds the rows of the selection; ``None``: they are in the database."""
+    if selection.kind != "pairs" or not selection.snapshot:
+        return None
+    return DatasetSnapshot.objects.filter(pk=selection.snapshot, kind=DatasetSnapshot.Kind.PREFERENCE).first()
 
 
 def manifest(export: Export) -> dict[str, Any]:

@@ -28,23 +28,6 @@ from alignment_app.selectors.scores import by_judge, rule_of
 from training.domain.rows import AGREEING, PromptOutcome
 
 PAGE: Final = 10
-#: What a page of prompts can be narrowed to.
-PROMPT_FILTERS: Final = {
-    "pair": "Made a pair",
-    "none": "Made no pair",
-    "unparsed": "With an unparsed judgement",
-    "waiting": "Not judged yet",
-    "alike": "All scored alike",
-    "longest": "Longest scored highest",
-    "agrees": "Ranked as people do",
-}
-#: What a page of head-to-head comparisons can be narrowed to.
-COMPARISON_FILTERS: Final = {
-    "win": "Won",
-    "tie": "Tied",
-    "lose": "Lost",
-    "changed": "Changed with the order",
-}
 Mark = Literal["chosen", "rejected", ""]
 
 
@@ -84,24 +67,6 @@ class ComparisonSample:
     comparison: Comparison
     newer: list[Judgement]
     older: list[Judgement]
-
-    @property
-    def preferred_first(self) -> str:
-        """What the judge preferred with the newer one shown first."""
-        return self._name(self.comparison.verdict_first, newer_is="first")
-
-    @property
-    def preferred_second(self) -> str:
-        """What the judge preferred with the newer one shown second."""
-        return self._name(self.comparison.verdict_second, newer_is="second")
-
-    def _name(self, verdict: str, newer_is: str) -> str:
-        evaluation = self.comparison.evaluation
-        if verdict not in ("first", "second"):
-            return "neither" if verdict == "tie" else "nothing that could be read"
-        if verdict == newer_is:
-            return evaluation.checkpoint.name
-        return evaluation.against.name if evaluation.against else "the older one"
 
 
 def latest(run: Run) -> PromptSample | None:
@@ -253,7 +218,7 @@ def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page
         for one, other in (("first", "second"), ("second", "first")):
             kept |= Q(verdict_first=one, verdict_second=other)
         found = found.exclude(kept).exclude(verdict_first="unparsed").exclude(verdict_second="unparsed")
-    elif show in COMPARISON_FILTERS:
+    elif show in Comparison.Outcome.values:
         found = found.filter(outcome=show)
     pages: Page[Any] = Paginator(found, PAGE).get_page(page)
     rows = list(pages.object_list)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
@@ -84,6 +86,13 @@ def export(
 
 
 def _check_exists(selection: Selection) -> None:
+    if selection.kind not in selectors.KINDS:
+        known = ", ".join(selectors.KINDS)
+        raise Refused("unknown-kind", f"There is no kind {selection.kind!r}. Choose one of {known}.", status=400)
+    _, sources = selectors.KINDS[selection.kind]
+    if selection.source and selection.source not in sources:
+        known = ", ".join(sources)
+        raise Refused("unknown-source", f"There is no source {selection.source!r}. Choose one of {known}.", status=400)
     wanted: tuple[tuple[str, int | None, type[models.Model]], ...] = (
         ("run", selection.run, Run),
         ("iteration", selection.iteration, Iteration),
@@ -93,3 +102,6 @@ def _check_exists(selection: Selection) -> None:
     for name, number, model in wanted:
         if number is not None and not model._default_manager.filter(pk=number).exists():
             raise Refused("not-found", f"There is no {name} {number}.", status=404)
+    frozen = selectors.frozen_set(selection)
+    if frozen and not (path := Path(settings.HOME) / frozen.path).is_file():
+        raise Refused("file-gone", f"The frozen file {path} is gone. Export the pairs of the iteration instead.")

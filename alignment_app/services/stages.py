@@ -24,7 +24,7 @@ Command = Literal["go on", "pause", "cancel"]
 
 
 def open_attempt(run: Run) -> StageAttempt | None:
-    """The attempt that is at work on this run, if any (its lease may have run out: the tender will say)."""
+    """The attempt that is at work on this run, if any (its lease may have run out: the monitor will end it then)."""
     return StageAttempt.objects.filter(stage__iteration__run=run, outcome=StageAttempt.Outcome.OPEN).first()
 
 

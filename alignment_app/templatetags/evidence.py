@@ -7,10 +7,12 @@ from typing import Any
 from django import template
 from django.urls import reverse
 
+from alignment_app.pages.samples import preferred
 from alignment_app.pages.wording import p_value
 from training.domain.metric import Metric
 
 register = template.Library()
+register.filter(preferred)
 
 
 register.filter("p_value", p_value)

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from alignment_app.backends import PASSWORD_DUE, address_of
-from alignment_app.selectors import people as selectors
+from alignment_app.pages import people as selectors
 from alignment_app.services import people, throttle
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import for_every_role, requires

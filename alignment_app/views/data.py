@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from alignment_app.downloads import Download
 from alignment_app.export_formats import DEFAULT_FORMAT
 from alignment_app.models import Dataset, Export
+from alignment_app.pages.datasets import counts_in_words
 from alignment_app.selectors import datasets as selectors
 from alignment_app.selectors.exports import Selection, manifest
 from alignment_app.services import datasets, exports, imports, people, uploads
@@ -66,7 +67,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     query = request.GET.get("q", "")
     context = {
         "dataset": dataset,
-        "counts": selectors.counts(dataset),
+        "counts": counts_in_words(selectors.counts(dataset)),
         "judges": selectors.judges(dataset),
         "page": selectors.rows_page(dataset, query, request.GET.get("page")),
         "q": query,

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, StepCheck
-from alignment_app.pages import eft, health, loop
+from alignment_app.pages import eft, health, loop, spending
 from alignment_app.pages import runs as selectors
-from alignment_app.selectors import choices, curves, metrics, samples, spending
+from alignment_app.pages.samples import COMPARISON_FILTERS, PROMPT_FILTERS
+from alignment_app.selectors import choices, curves, metrics, samples
 from alignment_app.selectors.runs import load
 from alignment_app.services import people
 from alignment_app.services import runs as services
@@ -130,7 +131,7 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
         "filters": {},
     }
     if look == "prompts":
-        context |= {"look": "prompts", "filters": samples.PROMPT_FILTERS}
+        context |= {"look": "prompts", "filters": PROMPT_FILTERS}
         context["page"] = samples.prompts_page(iteration, query, show, page)
         if stage and stage.kind == PROMPTS.kind:
             removed = samples.removed_prompts(iteration)
@@ -140,7 +141,7 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
     elif look == "comparisons":
         comparisons = samples.comparisons_page(iteration, query, show, page)
         if comparisons.paginator.count or iteration.number:
-            context |= {"look": "comparisons", "page": comparisons, "filters": samples.COMPARISON_FILTERS}
+            context |= {"look": "comparisons", "page": comparisons, "filters": COMPARISON_FILTERS}
         else:
             context |= {"look": "prompts", "page": samples.answers_page(iteration, query, page)}
     is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")

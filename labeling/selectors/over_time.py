@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from django.utils import timezone
 
@@ -134,24 +134,3 @@ def _overrides(queue: Queue, answers: Sequence[_Answer]) -> float | None:
     if queue.kind != Queue.Kind.PAIR:
         return None
     return sum(answer.value != "confirm" for answer in answers) / len(answers)
-
-
-def trend(days: Sequence[Day], *, width: int = 300, height: int = 80) -> list[dict[str, Any]]:
-    """Points of the line of agreement over days, oldest first, in pixels of a small chart; days without a figure have
-    none."""
-    known = [day for day in reversed(days) if day.agreement.value is not None]
-    step = (width - 16) / max(1, len(known) - 1)
-
-    def down(share: float) -> float:
-        return round(8 + (height - 16) * (1 - share), 1)
-
-    points = []
-    for place, day in enumerate(known):
-        figure = day.agreement
-        value = figure.value or 0.0
-        low = value if figure.low is None else figure.low
-        high = value if figure.high is None else figure.high
-        points.append(
-            {"x": round(8 + step * place, 1), "y": down(value), "low": down(low), "high": down(high), "day": day}
-        )
-    return points

@@ -7,8 +7,8 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
 from labeling.models import Queue
+from labeling.pages import queues
 from labeling.pages.markdown import safe_html
-from labeling.selectors import queues
 from labeling.services.access import can_lead, may_work
 from labeling.views.access import for_workers, person_of
 

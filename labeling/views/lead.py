@@ -17,10 +17,11 @@ from labeling.forms import QueueForm, sources, workers
 from labeling.models import Queue, Review, Task
 from labeling.pages import items as item_selectors
 from labeling.pages import judge_pictures
+from labeling.pages import queues as queue_pages
 from labeling.pages.markdown import safe_html
+from labeling.pages.over_time import trend
 from labeling.selectors import calibration, over_time, quality
 from labeling.selectors import corrections as correction_selectors
-from labeling.selectors import queues as queue_selectors
 from labeling.services import corrections, gates, rerun, reviews
 from labeling.services import queues as services
 from labeling.services.answers import COMPARISON_DECISIONS, PAIR_DECISIONS, Answer
@@ -62,16 +63,16 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
     days = over_time.over_time(found)
     context = {
         "queue": found,
-        "source": queue_selectors.source_of(found),
+        "source": queue_pages.source_of(found),
         "needed": gates.needed(found),
         "is_met": gates.is_met(found),
         "waited_for": gates.waited_for(found),
-        "is_awaited": queue_selectors.is_awaited(found),
+        "is_awaited": queue_pages.is_awaited(found),
         "waits": item_selectors.waits_for_a_lead(found),
         "agreement": quality.agreement(found),
         "people": [(row, days.agreement.get(row.name)) for row in quality.people(found)],
         "over_time": days,
-        "trend": over_time.trend(days.days),
+        "trend": trend(days.days),
         "anchoring": quality.anchoring(found),
         "judges": judges,
         "curves": judge_pictures.curves(judges),
@@ -80,7 +81,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "corrections": correction_selectors.count(correction_selectors.scores_of(found))
         if (found.kind == Queue.Kind.SCORE or found.with_scores) and not found.held_out
         else None,
-        "is_stale": queue_selectors.is_stale(found),
+        "is_stale": queue_pages.is_stale(found),
         "guidelines": found.guidelines.first(),
         "on_it": found.people.all(),
     }

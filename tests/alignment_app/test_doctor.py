@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from alignment_app.selectors import doctor
+from alignment_app.processes import doctor
 from alignment_app.services.people import make_admin
 from training.hardware import Gpu, Hardware
 

@@ -7,7 +7,7 @@ For each engine one run goes through its responses and judgements undisturbed; t
 the process at work is killed ``--times`` times, half of them while responses are made and half while they are judged,
 each time when a share of the rows drawn at random is there. Where a remote teacher judges while responses are made,
 kills at both take turns. The process is forked from one that has imported
-everything, as a worker's is, and works through ``training.jobs.work``; what the tender does after a death is done here
+everything, as a worker's is, and works through ``training.jobs.work``; what the monitor does after a death is done here
 by the same function. At the end every prompt, response and judgement, raw replies included, is compared. The engines
 behind a network ask a server of this benchmark, whose answers follow from the request alone.
 """
@@ -214,7 +214,7 @@ def work_until_judged(run_id: int, moments: list[tuple[str, float]]) -> list[str
 
 
 def fork_worker(run_id: int) -> int:
-    """A process that works on the run's stages up to the judgements, as a worker's horse does."""
+    """A process that works on the run's stages up to the judgements, as a worker's job process does."""
     from django.db import connections
 
     connections.close_all()

@@ -1,6 +1,6 @@
 """kill -9 at random moments: does a run's state stay true, does it go on, and does it end with the same rows?
 
-    python -m tests.benchmarks.kill_nine --target horse|worker|web|valkey|up|stale [--times 10]
+    python -m tests.benchmarks.kill_nine --target job|worker|web|valkey|up|stale [--times 10]
 
 Starts everything with ``manage.py up`` on a data folder of its own, lets one run finish undisturbed, then launches
 the same run again and kills the target while it works, until it was killed ``--times`` times (over as many runs as
@@ -31,7 +31,7 @@ from tests.benchmarks.rows import compare, counts, rows_of
 from tests.benchmarks.sockets import make_session, setup
 from tests.benchmarks.system import System, is_alive
 
-TARGETS = ("horse", "worker", "web", "valkey", "up", "stale")
+TARGETS = ("job", "worker", "web", "valkey", "up", "stale")
 TRUE_WITHIN_SECONDS = 60.0
 RUN_LIMIT_SECONDS = 900.0
 STOPPED = ("failed", "crashed", "paused", "cancelled")
@@ -261,7 +261,7 @@ def kill_once(system: System, page: Followed, target: str) -> Kill | None:
 
 
 def outlive_its_lease(page: Followed, pid: int, stage: str, at: float) -> Kill:
-    """The horse ``pid`` stands still until another attempt has taken over and saved something; then it goes on."""
+    """Stop the job process ``pid`` until another attempt has taken over and saved something; then it goes on."""
     from alignment_app.models import StageAttempt
 
     attempts = StageAttempt.objects.filter(stage__iteration__run=page.run_id)
@@ -280,7 +280,7 @@ def outlive_its_lease(page: Followed, pid: int, stage: str, at: float) -> Kill:
 
 def children_end(system: System) -> None:
     """After the supervisor was killed, nothing of it may live on."""
-    marks = ("alignment_app.processes.web", "manage.py worker", "manage.py tend", f"{system.home}/valkey.sock")
+    marks = ("alignment_app.processes.web", "manage.py worker", "manage.py monitor", f"{system.home}/valkey.sock")
     time.sleep(1)
     for process in psutil.process_iter(["cmdline", "environ"]):
         command = " ".join(process.info["cmdline"] or [])

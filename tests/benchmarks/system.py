@@ -77,7 +77,7 @@ class System:
         assert self.process
         if target == "up":
             return self.process.pid
-        if target in ("horse", "stale"):
+        if target in ("job", "stale"):
             from alignment_app.models import StageAttempt
 
             at_work = StageAttempt.objects.filter(outcome="open", stage__iteration__run=run_id)

@@ -14,8 +14,7 @@ from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from training.config import PreferenceConfig
-from training.domain import losses
-from training.trainers import loading
+from training.trainers import loading, losses
 from training.trainers.encoding import encode_pairs
 from training.trainers.pair_logps import PairTokens, pair_batch
 from training.trainers.preference import train_preference

@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labeling.models import Queue, Review
-from labeling.selectors.over_time import over_time, trend
+from labeling.pages.over_time import trend
+from labeling.selectors.over_time import over_time
 from labeling.services import reviews
 from labeling.services.answers import Answer
 from tests.support.review import take

@@ -33,7 +33,7 @@ def test_a_child_that_was_killed_is_started_again_and_said_to_have_died(tmp_path
     first = child.pid
     assert first
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: (child.tend(), child.pid not in (None, first))[1])
+    wait_until(lambda: (child.keep_running(), child.pid not in (None, first))[1])
     assert deaths == [-signal.SIGKILL]
     assert child.restarts == 1
     child.stop()
@@ -45,7 +45,7 @@ def test_a_child_that_keeps_dying_is_started_ever_more_rarely(tmp_path: Path) ->
     child.start()
     deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
-        child.tend()
+        child.keep_running()
         time.sleep(0.02)
     assert 1 <= child.restarts <= 2
 

@@ -17,7 +17,7 @@ def test_a_run_whose_process_was_killed_or_came_back_stale_ends_with_the_rows_of
     kept = {key: value for key, value in os.environ.items() if key not in ("PLUMBLINE_HOME", "DATABASE_URL")}
     command = [sys.executable, "-m", "tests.benchmarks.kill_nine", "--small", "--times=2", "--every=3"]
     done = subprocess.run(
-        [*command, "--target", "horse", "stale"],
+        [*command, "--target", "job", "stale"],
         cwd=ROOT, env=kept | {"LEASE_SECONDS": "6"}, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

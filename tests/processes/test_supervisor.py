@@ -132,7 +132,7 @@ def alive(pids: list[int]) -> list[int]:
 @pytest.mark.slow
 def test_ctrl_c_stops_everything_and_leaves_nothing_running(up: Up) -> None:
     wait_until(lambda: len(up.children()) == 5)
-    assert set(up.children()) == {"valkey", "web", "worker", "chat", "tend"}
+    assert set(up.children()) == {"valkey", "web", "worker", "chat", "monitor"}
     pids = [child.pid for child in psutil.Process(up.process.pid).children(recursive=True)]
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(30) == 0

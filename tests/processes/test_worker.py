@@ -1,4 +1,4 @@
-"""The worker: forks for each job, survives its server, and takes its horse along."""
+"""The worker: forks for each job, survives its server, and ends its job process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ask_for(function: str, *args: Any) -> None:
     Queue("light", connection=queues.connection()).enqueue_call(function, args=args, timeout=-1, result_ttl=0)
 
 
-def horses(worker: subprocess.Popen[bytes]) -> list[int]:
+def job_processes(worker: subprocess.Popen[bytes]) -> list[int]:
     return [child.pid for child in psutil.Process(worker.pid).children()]
 
 
@@ -62,24 +62,24 @@ def test_a_job_runs_in_a_process_of_its_own_and_the_worker_takes_the_next(
     assert worker.poll() is None
 
 
-def test_a_killed_worker_takes_its_horse_along(worker: subprocess.Popen[bytes]) -> None:
+def test_a_killed_worker_ends_its_job_process(worker: subprocess.Popen[bytes]) -> None:
     ask_for("time.sleep", 60)
-    wait_until(lambda: bool(horses(worker)))
-    [horse] = horses(worker)
+    wait_until(lambda: bool(job_processes(worker)))
+    [job_process] = job_processes(worker)
     worker.kill()
     worker.wait()
-    wait_until(lambda: not reaping.is_alive(horse), 5)
+    wait_until(lambda: not reaping.is_alive(job_process), 5)
     assert forget_dead_workers() == 1
     assert Worker.count(connection=queues.connection()) == 0
 
 
 def test_a_worker_that_is_asked_to_stop_does_so_at_once_though_a_job_runs(worker: subprocess.Popen[bytes]) -> None:
     ask_for("time.sleep", 60)
-    wait_until(lambda: bool(horses(worker)))
-    [horse] = horses(worker)
+    wait_until(lambda: bool(job_processes(worker)))
+    [job_process] = job_processes(worker)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
-    assert not reaping.is_alive(horse)
+    assert not reaping.is_alive(job_process)
 
 
 def attempt_of(pid: int, status: str = "running") -> StageAttempt:

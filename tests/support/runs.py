@@ -59,7 +59,7 @@ def drive(run: Run) -> Run:
 
 
 def drive_until_killed(run: Run) -> Run:
-    """Have a process of its own work on a run until :func:`kill_9` ends it; then do what the tender does about it."""
+    """Have a process of its own work on a run until :func:`kill_9` ends it; then do what the monitor does about it."""
     connections.close_all()
     child = os.fork()
     if not child:

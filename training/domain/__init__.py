@@ -1,1 +1,1 @@
-"""Pure functions on frozen rows: standard library and numpy only (torch in ``losses`` alone), no I/O."""
+"""Pure functions on frozen rows: standard library and numpy only, no I/O."""

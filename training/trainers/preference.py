@@ -1,6 +1,6 @@
 """Preference training with the DPO family, on TRL's ``DPOTrainer``.
 
-A loss that has a function in ``training.domain.losses`` is computed by it, over log-probabilities summed over the
+A loss that has a function in ``training.trainers.losses`` is computed by it, over log-probabilities summed over the
 response's tokens; TRL computes the others. Reference log-probabilities are always computed beforehand, from the very
 tokens that are trained on, so none can be stale and no reference model is held while training.
 """
@@ -18,9 +18,8 @@ from torch import Tensor
 from trl import DPOConfig, DPOTrainer
 
 from training.config import PreferenceConfig
-from training.domain import losses
 from training.domain.loss_specs import LOSSES, LossSpec
-from training.trainers import loading, loop, lora
+from training.trainers import loading, loop, lora, losses
 from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
 from training.trainers.encoding import encode_pairs

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from alignment_app.selectors.doctor import findings
+from alignment_app.processes.doctor import findings
 
 
 class Command(BaseCommand):

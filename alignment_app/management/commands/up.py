@@ -24,7 +24,7 @@ PORTS_TRIED: Final = 50
 
 class Command(BaseCommand):
     requires_system_checks = ()  # the web process makes them
-    help = "Run Plumbline on this machine: queue, web pages, worker, tender. Ctrl-C stops all of it."
+    help = "Run Plumbline on this machine: queue, web pages, worker, monitor. Ctrl-C stops all of it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine)")
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         """Build what is missing, while the pages are up already, and launch the run unless there is one."""
         show = ProgressLine(self.stdout)  # type: ignore[arg-type]
         try:
-            folder = miniature.build(settings.HOME, demo.SEED, show, supervisor.tend)
+            folder = miniature.build(settings.HOME, demo.SEED, show, supervisor.keep_running)
         except miniature.Stopped:
             return
         finally:

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from alignment_app.models import Judgement, Response, Run, RunEvent, Stage, StageAttempt, TeacherCall
-from alignment_app.selectors.spending import costs
+from alignment_app.pages.spending import costs
 from alignment_app.services import keys, runs, spending, stages
 from tests.support.datasets import make_datasets
 from tests.support.paid_teacher import Teacher, paid_config, rows_of

@@ -25,7 +25,7 @@ from alignment_app.models import (
     StageAttempt,
     TeacherCall,
 )
-from alignment_app.selectors.spending import costs
+from alignment_app.pages.spending import costs
 from alignment_app.services import keys, people, runs, spending, stages
 from alignment_app.services.errors import Refused
 from tests.support.datasets import make_datasets

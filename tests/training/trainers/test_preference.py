@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.trainer.utils import add_fused_lm_head
 
 from training.config import LoraConfig, PreferenceConfig
-from training.domain import losses
 from training.domain.templates import augment_query
+from training.trainers import losses
 from training.trainers.pair_logps import pair_batch, summed_logps
 from training.trainers.preference import train_preference
 from training.trainers.results import Stopped, TrainingError, TrainResult

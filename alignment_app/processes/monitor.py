@@ -1,4 +1,4 @@
-"""The tender: keeps every run's state true. It ends dead attempts, rings again, kills by force, reads the gauges."""
+"""The monitor: ends dead attempts, enqueues due stages, kills overdue processes, reads the machine's metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from alignment_app.models import Run, Stage, StageAttempt
 from alignment_app.models.payloads import MachinePayload
-from alignment_app.processes import gauges
+from alignment_app.processes import machine_metrics
 from alignment_app.processes.worker import forget_dead_workers
 from alignment_app.services import events, queues, reaping, stages
 from alignment_app.signals import review_counts_due
@@ -21,29 +21,29 @@ from alignment_app.signals import review_counts_due
 log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 3.0
-GAUGE_SECONDS: Final = 5.0
+METRICS_SECONDS: Final = 5.0
 
 
-class Tender:
+class Monitor:
     """One for each machine that has workers. Several do no harm: every step is a conditional update."""
 
     def __init__(self) -> None:
         self.host = reaping.this_host()
-        self._gauged_at = -GAUGE_SECONDS
+        self._measured_at = -METRICS_SECONDS
 
     def tick(self) -> None:
-        """Every duty once. One that fails is logged and does not keep the others from their turn."""
+        """Every duty once. One that fails is logged, and the others follow."""
         # The dead first: their process ids may belong to somebody else by now, whom nobody must kill.
         self._do("could not look for dead processes", reaping.reap_dead, self.host)
         self._do("could not kill overdue processes", reaping.kill_overdue, self.host)
         self._do("could not look for expired leases", stages.reap_expired)
         self._do("could not count what people reviewed", review_counts_due.send, Stage)
         if queues.is_up():
-            self._do("could not ring for queued stages", stages.enqueue_due)
+            self._do("could not enqueue due stages", stages.enqueue_due)
             self._do("could not tidy the list of workers", self._forget_dead_workers)
-        if time.monotonic() - self._gauged_at >= GAUGE_SECONDS:
-            self._gauged_at = time.monotonic()
-            self._do("could not read the gauges", self._gauge)
+        if time.monotonic() - self._measured_at >= METRICS_SECONDS:
+            self._measured_at = time.monotonic()
+            self._do("could not read the machine metrics", self._write_machine_metrics)
 
     def _forget_dead_workers(self) -> None:
         try:
@@ -51,14 +51,14 @@ class Tender:
         except RedisError as error:
             log.warning("could not tidy the list of workers: %s", error)
 
-    def _gauge(self) -> None:
-        """A gauge event for each run that works on this machine."""
+    def _write_machine_metrics(self) -> None:
+        """An event with the machine's metrics for each run that works on this machine."""
         here = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, host=self.host)
         runs = Run.objects.filter(status=Run.Status.RUNNING, iterations__stages__attempts__in=here).distinct()
         at_work = list(runs.values_list("pk", flat=True))
         if not at_work:
             return
-        reading = MachinePayload(**gauges.read(settings.HOME))
+        reading = MachinePayload(**machine_metrics.read(settings.HOME))
         for run_id in at_work:
             events.append(run_id, reading)
 
@@ -71,9 +71,9 @@ class Tender:
             log.exception(problem)
 
 
-def tend_for_ever() -> None:
+def run_for_ever() -> None:
     """Tick until the process is ended."""
-    tender = Tender()
+    monitor = Monitor()
     while True:
-        tender.tick()
+        monitor.tick()
         time.sleep(TICK_SECONDS)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training.domain.losses import dpo_loss, ipo_loss, refinement_delta, sr_dpo_loss, sr_ipo_loss
+from training.trainers.losses import dpo_loss, ipo_loss, refinement_delta, sr_dpo_loss, sr_ipo_loss
 
 LOGPS = st.lists(st.floats(-40, 0, allow_nan=False), min_size=4, max_size=4)
 BETAS = st.floats(0.01, 2)

@@ -1,4 +1,4 @@
-"""The tender: gauges for runs that work here, and a duty that fails keeps none of the others from its turn."""
+"""The monitor: machine metrics for runs that work here, and a duty that fails while the others follow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from alignment_app.models import Iteration, Run, RunEvent, Stage
-from alignment_app.processes import gauges
-from alignment_app.processes.tender import Tender
+from alignment_app.processes import machine_metrics
+from alignment_app.processes.monitor import Monitor
 from alignment_app.services import queues, reaping, stages
 from labeling.services import reviews
 from labeling.services.answers import Answer
@@ -29,19 +29,19 @@ def queued_run() -> Run:
     return run
 
 
-def test_a_lost_bell_is_rung_again(valkey: Any) -> None:
+def test_a_lost_job_is_enqueued_again(valkey: Any) -> None:
     run = queued_run()
-    Tender().tick()
+    Monitor().tick()
     assert queues.is_enqueued(run.pk, "light")
 
 
-def test_the_gauges_are_written_for_runs_that_work_on_this_machine_alone(valkey: Any) -> None:
+def test_machine_metrics_are_written_for_runs_that_work_on_this_machine_alone(valkey: Any) -> None:
     here, elsewhere, waiting = queued_run(), queued_run(), queued_run()
     stages.claim(here.pk, "light", worker="w", host=reaping.this_host(), pid=os.getpid())
     stages.claim(elsewhere.pk, "light", worker="w", host="another", pid=1)
-    tender = Tender()
-    tender.tick()
-    tender.tick()  # at once: too early for the next reading
+    monitor = Monitor()
+    monitor.tick()
+    monitor.tick()  # at once: too early for the next reading
     [event] = RunEvent.objects.filter(kind="gauge")
     assert event.run_id == here.pk
     assert event.payload["memory_total"] > event.payload["memory"] > 0
@@ -57,8 +57,8 @@ def test_what_people_settled_reaches_the_waiting_run_at_the_next_tick_and_is_tol
     reviews.submit(take(queue, person("annotator", "ana")), Answer("flip"))
     told = RunEvent.objects.filter(run=iteration.run_id, kind="stage", payload__done=1)
     assert not told.exists()
-    Tender().tick()
-    Tender().tick()
+    Monitor().tick()
+    Monitor().tick()
     assert iteration.stages.get(kind="review").done == 1
     assert told.count() == 1
 
@@ -71,7 +71,7 @@ def test_a_duty_that_fails_keeps_none_of_the_others_from_its_turn(
 
     monkeypatch.setattr(reaping, "reap_dead", fail)
     run = queued_run()
-    Tender().tick()
+    Monitor().tick()
     assert queues.is_enqueued(run.pk, "light")
     assert "could not look for dead processes" in caplog.text
 
@@ -81,11 +81,11 @@ def test_the_gpus_are_read_from_the_drivers_own_tool(tmp_path: Path, monkeypatch
     program.write_text("#!/bin/sh\necho 'NVIDIA H200, 1024, 143771, 37'\necho 'GRID, A40, [N/A], 46068, [N/A]'\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    first, second = gauges.gpus()
+    first, second = machine_metrics.gpus()
     assert first == {"name": "NVIDIA H200", "memory": 1024 * 2**20, "memory_total": 143771 * 2**20, "utilisation": 37}
     assert second == {"name": "GRID, A40", "memory": None, "memory_total": 46068 * 2**20, "utilisation": None}
 
 
 def test_a_machine_without_the_tool_has_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert gauges.gpus() == []
+    assert machine_metrics.gpus() == []

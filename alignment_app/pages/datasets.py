@@ -1,0 +1,16 @@
+"""The words of the pages of data sets."""
+
+from __future__ import annotations
+
+from alignment_app.selectors.datasets import Counts
+
+
+def counts_in_words(counts: Counts) -> str:
+    """ "300 prompts, 1 pair"; empty for a data set without rows."""
+    named = (
+        (counts.prompts, "prompt"),
+        (counts.responses, "response"),
+        (counts.judgements, "score"),
+        (counts.pairs, "pair"),
+    )
+    return ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for count, name in named if count)
