@@ -25,7 +25,7 @@ def check() -> Any:
     ("changed", "tests"),
     [
         ("labeling/services/leases.py", {"tests/labeling"}),
-        ("training/domain/losses.py", {"tests/training/domain"}),
+        ("training/domain/pairing.py", {"tests/training/domain"}),
         ("training/stages/pairs.py", {"tests/training/stages"}),
         ("alignment_app/processes/lock.py", {"tests/processes"}),
         ("alignment_app/models/runs.py", {"tests/alignment_app", "tests/bad_input"}),

@@ -1,6 +1,6 @@
 """The losses of preference training: one entry each, which everything else reads. Nothing here imports torch.
 
-To add a loss, write its function in :mod:`training.domain.losses` and its entry in :data:`_ENTRIES`.
+To add a loss, write its function in ``training/trainers/losses.py`` and its entry in :data:`_ENTRIES`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Final
 
 _REFINEMENT = "quality-aware self-refinement paper"
@@ -20,7 +19,7 @@ class LossSpec:
     """One loss.
 
     ``name`` is what a config says, ``label`` what a screen shows, ``paper`` where the loss is defined.
-    ``function`` is the name of the function in :mod:`training.domain.losses`; it is empty where TRL computes the loss,
+    ``function`` is the name of the function in ``training/trainers/losses.py``; it is empty where TRL computes it,
     and then ``trl_name`` is TRL's ``loss_type`` and ``trl_arguments`` go to ``DPOConfig``.
     ``fields`` are the fields of ``PreferenceConfig`` that the loss uses; the function takes each as a keyword.
     ``is_refined``: the function also takes ``delta``, which needs log-probabilities on the augmented prompts p⊕x, from
@@ -44,11 +43,6 @@ class LossSpec:
     def is_trl(self) -> bool:
         """Whether TRL computes the loss."""
         return bool(self.trl_name)
-
-    def load(self) -> Callable[..., Any]:
-        """The loss function. Imports torch, so only what trains may call it."""
-        function: Callable[..., Any] = getattr(import_module("training.domain.losses"), self.function)
-        return function
 
 
 def _log_2(beta: float) -> float:

@@ -1,13 +1,17 @@
 """The DPO family as pure functions of log-probabilities.
 
 Every log-probability has shape (batch,), is in nats and is the **sum** over the completion's tokens. Every loss is
-returned per pair, shape (batch,), to be averaged by the caller. This is the only module of the domain that uses torch.
+returned per pair, shape (batch,), to be averaged by the caller.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor
+
+from training.domain.loss_specs import LossSpec
 
 
 def _log_ratio_difference(
@@ -99,3 +103,9 @@ def refinement_delta(
     return beta * _log_ratio_difference(
         policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
     )
+
+
+def loss_function(spec: LossSpec) -> Callable[..., Tensor]:
+    """The function of this module that computes a loss which TRL does not."""
+    function: Callable[..., Tensor] = globals()[spec.function]
+    return function

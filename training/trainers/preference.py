@@ -38,7 +38,7 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         """``settings`` are the values of the config's fields that the loss uses."""
         self.spec = spec
         self.settings = settings
-        self.loss_function = None if spec.is_trl else spec.load()
+        self.loss_function = None if spec.is_trl else losses.loss_function(spec)
         self._curves: dict[str, Tensor] = {}
         super().__init__(*args, **kwargs)
 

@@ -12,6 +12,7 @@ import pytest
 from alignment_app.forms import LaunchForm
 from training.config import LossName, PreferenceConfig, RunConfig
 from training.domain.loss_specs import LOSS_FIELDS, LOSSES, LossSpec, loss_label
+from training.trainers.losses import loss_function
 from training.trainers.preference import _arguments
 
 ROOT = Path(__file__).parents[3]
@@ -29,7 +30,8 @@ def test_the_config_takes_each_loss_and_no_other() -> None:
 
 @pytest.mark.parametrize("spec", COMPUTED_HERE, ids=lambda spec: spec.name)
 def test_a_function_takes_the_fields_of_its_entry(spec: LossSpec) -> None:
-    takes = {name for name, item in inspect.signature(spec.load()).parameters.items() if item.kind is item.KEYWORD_ONLY}
+    parameters = inspect.signature(loss_function(spec)).parameters
+    takes = {name for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY}
     assert takes == {*spec.fields} | ({"delta"} if spec.is_refined else set())
 
 
