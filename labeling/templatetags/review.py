@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from alignment_app.models import Checkpoint, Run
+from alignment_app.templatetags.plumbline import when
+from labeling.models import Queue
 from labeling.selectors import calibration, corrections, decisions
 from training.config import RunConfig
 from training.domain.agreement import Figure
@@ -22,6 +26,21 @@ def figure(found: Figure) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:.2f}".replace("-", "−")
     return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
+
+
+@register.filter
+def queue_facts(queue: Queue) -> SafeString:
+    """The kind of a queue and what is special about it, separated by commas."""
+    facts: list[str] = [queue.get_kind_display()]
+    if queue.blind:
+        facts.append("blind")
+    if queue.overlap > 1:
+        facts.append(f"{queue.overlap} people each")
+    if queue.held_out:
+        facts.append("held out")
+    if queue.deadline:
+        facts.append(format_html("until {}", when(queue.deadline)))
+    return format_html_join(", ", "{}", ((fact,) for fact in facts))
 
 
 @register.filter
