@@ -144,7 +144,7 @@ class MetricViewSet(Part, viewsets.ViewSet):
 
     @extend_schema(responses=inline_serializer("Metrics", {"results": serializers.ListField(child=MetricSerializer())}))
     def list(self, request: Request) -> Response:
-        return Response({"results": MetricSerializer(registry.metrics(), many=True).data})
+        return Response({"results": [MetricSerializer(metric).data for metric in registry.metrics()]})
 
 
 class MeasureSerializer(serializers.Serializer[Measure]):
@@ -172,7 +172,7 @@ class MeasureViewSet(Part, viewsets.ViewSet):
         responses=inline_serializer("Measures", {"results": serializers.ListField(child=MeasureSerializer())})
     )
     def list(self, request: Request) -> Response:
-        return Response({"results": MeasureSerializer(registry.MEASURES, many=True).data})
+        return Response({"results": [MeasureSerializer(measure).data for measure in registry.MEASURES]})
 
 
 PresetAnswer = inline_serializer(

@@ -85,7 +85,7 @@ def disk_bytes(config: RunConfig, counts: Counts, size: ModelSize) -> int:
     if config.iterations and config.training.chooses_lambda:
         resuming += 2 * size.parameters * weight  # the best λ so far, and the one that was just trained
     download = 0 if size.local else size.parameters * 2
-    texts = counts.responses + counts.judged * config.judging.k + counts.pairs
+    texts: float = counts.responses + counts.judged * config.judging.k + counts.pairs
     texts = texts * config.iterations + counts.sft
     texts += sum(one.count for one in requests_of_run(config, counts))
     return round(checkpoints * size.parameters * weight + resuming + download + texts * ROW_BYTES)
