@@ -25,7 +25,7 @@ from alignment_app.api.serializers import (
 from alignment_app.models import Dataset, Judgement, PreferencePair, Prompt, Response
 from alignment_app.services import datasets, imports, people, uploads
 from alignment_app.services.errors import Refused
-from training.domain.importing import KINDS
+from training.domain.importing import DATASET_KINDS
 
 ROWS_AT_ONCE = 50_000
 
@@ -52,7 +52,7 @@ class ImportSerializer(serializers.Serializer[Any]):
     rows = serializers.ListField(
         required=False, child=serializers.JSONField(), max_length=ROWS_AT_ONCE, help_text="Rows in place of a file."
     )
-    kind = serializers.ChoiceField(KINDS, required=False, help_text="Default: what the first row looks like.")
+    kind = serializers.ChoiceField(DATASET_KINDS, required=False, help_text="Default: what the first row looks like.")
     mapping = MappingField(required=False, default=dict, help_text='{"prompt": "instruction"}')
     judges = MappingField(
         required=False, default=dict, help_text='{"teacher": "gemini"}; -1 is unparsed, null missing.'

@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from training import plan
-from training.plan.spec import Figures
+from training.plan.spec import StageData
 
 
 class Run(models.Model):
@@ -153,7 +153,7 @@ class Stage(models.Model):
         """The declaration of its kind."""
         return plan.spec_of(self.kind)
 
-    def figures(self) -> Figures:
+    def figures(self) -> StageData:
         """The newest typed figures: the result where there is one, else those of the work so far."""
         return self.spec.result.read(self.result) if self.result else self.spec.progress.read(self.progress)
 

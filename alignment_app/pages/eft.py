@@ -15,7 +15,7 @@ from training.domain.eft import Part
 from training.evaluation.ranking_agreement import PREFIX, RankingAgreement
 from training.plan import EFT, RANKED_JUDGEMENTS, RANKED_PROMPTS
 from training.plan.judging_rows import EFTProgress, EFTResult, RankedPromptsResult
-from training.plan.spec import WithHealth
+from training.plan.spec import HealthData
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def eft_of(run: Run) -> EFTSteps | None:
     if not chosen.ranked:
         return None
     judging = stages[RANKED_JUDGEMENTS.kind].figures()
-    judged = judging.health.get("judge") if isinstance(judging, WithHealth) else None
+    judged = judging.health.get("judge") if isinstance(judging, HealthData) else None
     eft = stages[EFT.kind]
     found = EFTResult.read(eft.result).selection or EFTProgress.read(eft.progress).selection
     rows = reverse("run-samples", args=[run.pk]) + "?iteration=0&stage="

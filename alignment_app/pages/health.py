@@ -14,7 +14,7 @@ from alignment_app.selectors.judges import in_run
 from alignment_app.selectors.runs import stages_of
 from training.domain import alarms
 from training.domain.alarms import Alarm, AlarmKind, Health, OrderHealth
-from training.plan.spec import Judged, WithHealth
+from training.plan.spec import HealthData, JudgeData
 
 EXAMPLES: Final = 3
 #: Which rows a figure is about: the filter of the page of samples.
@@ -57,7 +57,7 @@ def of_run(run: Run) -> list[JudgeHealth]:
 
 def _of_stage(run: Run, stage: Stage) -> Iterator[JudgeHealth]:
     figures = stage.figures()
-    if not isinstance(figures, WithHealth):
+    if not isinstance(figures, HealthData):
         return
     for role, data in figures.health.items():
         found = alarms.from_data(data)
@@ -125,7 +125,7 @@ def unparsed_examples(run: Run, current: Stage | None) -> list[UnparsedReply]:
     if run.status != Run.Status.PAUSED or current is None:
         return []
     figures = current.figures()
-    if not isinstance(figures, Judged) or figures.parse_rate is None or not current.reason:
+    if not isinstance(figures, JudgeData) or figures.parse_rate is None or not current.reason:
         return []  # paused by somebody, not for its replies
     judge = in_run(run, "judging.template")
     found = Judgement.objects.filter(iteration=current.iteration_id, score__isnull=True, sample_count__gt=0)

@@ -16,7 +16,7 @@ from alignment_app.selectors.runs import current_stage, elapsed, is_positive_onl
 from training.domain.loss_specs import LOSSES
 from training.evaluation.registry import metrics
 from training.plan.gathering import JudgementsResult
-from training.plan.spec import Finished, Judged, LiveFigures
+from training.plan.spec import FinishedStage, JudgeData, LiveStageData
 
 #: Lines of the log that a page is drawn with.
 LOG_LINES = 200
@@ -294,7 +294,7 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
 
 def _traffic(stage: Stage) -> str:
     """Rows still missing, requests in flight and tokens a second, where an engine is at work."""
-    live = LiveFigures.read(stage.progress)
+    live = LiveStageData.read(stage.progress)
     speed = live.tokens_per_second
     if speed is None or stage.done >= stage.total:
         return ""
@@ -323,7 +323,7 @@ class SummaryWords:
 def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
     """What a finished stage shows: a count and what is worth knowing about it."""
     spec = stage.spec
-    finished = Finished(stage.done, checkpoint.name if checkpoint else "")
+    finished = FinishedStage(stage.done, checkpoint.name if checkpoint else "")
     return spec.summary(spec.result.read(stage.result), finished, SummaryWords())
 
 
@@ -347,8 +347,8 @@ def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
             " ".join(filter(None, (one.metric.label, one.text, one.note)))
             for one in metric_figures(metrics("loop"), measured.metrics)
         ]
-    judging = next((stage.figures() for stage in stages if stage.done and isinstance(stage.figures(), Judged)), None)
-    if not isinstance(judging, Judged) or judging.parse_rate is None:
+    judging = next((stage.figures() for stage in stages if stage.done and isinstance(stage.figures(), JudgeData)), None)
+    if not isinstance(judging, JudgeData) or judging.parse_rate is None:
         return []
     found = [f"judge {percent(judging.parse_rate, 1)} parsed"]
     if isinstance(judging, JudgementsResult) and judging.mean is not None:

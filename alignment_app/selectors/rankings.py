@@ -13,7 +13,7 @@ from alignment_app.models import Checkpoint, Iteration, Judge, Judgement, Prompt
 from alignment_app.selectors.work import iteration_prompts, rank_of, ranked_responses
 from training.config import RunConfig
 from training.domain.eft import split_prompts
-from training.domain.ranking import held_to_rankings
+from training.domain.ranking import ranking_agreement
 
 ROWS_A_PAGE = 20
 
@@ -74,5 +74,5 @@ def page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[Ra
 
 def _prompt(prompt: Prompt, rows: list[RankedResponse]) -> RankedPrompt:
     rows.sort(key=lambda row: (row.rank is None, row.rank, row.response.index))
-    agreement = held_to_rankings([[(row.own.score, row.rank) for row in rows if row.rank is not None]])
+    agreement = ranking_agreement([[(row.own.score, row.rank) for row in rows if row.rank is not None]])
     return RankedPrompt(prompt, rows, (agreement.accuracy or 0) * agreement.pairs, agreement.pairs)

@@ -19,7 +19,7 @@ from alignment_app.models import (
     Prompt,
     Response,
 )
-from training.domain.holding_out import PairContent
+from training.domain.pair_split import PairContent
 from training.domain.rows import PairDraft, PromptRow, ResponseRow
 from training.domain.seeds import derive_seed
 

@@ -18,8 +18,8 @@ from alignment_app.services.import_formats import BadLine, ImportRefused, Record
 from alignment_app.services.import_writer import Writer
 from training.domain.import_values import BadRow
 from training.domain.importing import (
+    DatasetKind,
     ImportedRow,
-    Kind,
     check_mapping,
     detect_kind,
     detect_mapping,
@@ -75,7 +75,7 @@ class BadLines(ImportRefused):
 class Preview:
     """How a file would be read, before anything is stored."""
 
-    kind: Kind
+    kind: DatasetKind
     mapping: dict[str, str]
     fields: list[str]
     score_columns: list[str]
@@ -110,9 +110,9 @@ def import_rows(
     name = clean_name(dataset_name)
     report = ImportReport()
     with _records(rows_or_file) as records, transaction.atomic():
-        dataset = _dataset(name, cast(Kind, kind), description, licence, user)
+        dataset = _dataset(name, cast(DatasetKind, kind), description, licence, user)
         writer = Writer(dataset, judges, Prompt.Source(source))
-        rows = _rows_of(records, cast(Kind, kind), mapping, judges, report)
+        rows = _rows_of(records, cast(DatasetKind, kind), mapping, judges, report)
         while chunk := list(islice(rows, CHUNK)):
             if keep_good or not report.bad_count:
                 added = writer.write(chunk)
@@ -160,7 +160,7 @@ def preview(
         if first is None:
             reason = f"; line {held[0][0]} {cast(BadLine, held[0][1]).reason}" if held else ""
             raise ImportRefused(f"there is no row in the file{reason}")
-        chosen = cast(Kind, kind or detect_kind(first))
+        chosen = cast(DatasetKind, kind or detect_kind(first))
         _check(chosen, mapping, judges, "imported")
         everything = (item for part in (held, records) for item in part)
         for row in _rows_of(everything, chosen, mapping, judges, report, ask_whose=ask_whose):
@@ -209,7 +209,7 @@ def _check(kind: str, mapping: dict[str, str], judges: dict[str, str], source: s
 
 def _rows_of(
     records: Iterable[Record],
-    kind: Kind,
+    kind: DatasetKind,
     mapping: dict[str, str],
     judges: dict[str, str],
     report: ImportReport,
@@ -245,7 +245,7 @@ def _rows_of(
         raise ImportRefused(f"no row has a score of {absent[0]!r}{has}")
 
 
-def _dataset(name: str, kind: Kind, description: str, licence: str, user: Any) -> Dataset:
+def _dataset(name: str, kind: DatasetKind, description: str, licence: str, user: Any) -> Dataset:
     dataset, made = Dataset.objects.select_for_update().get_or_create(
         name=name,
         defaults={

@@ -11,7 +11,7 @@ from alignment_app.selectors import judges as selectors
 from alignment_app.services.errors import Refused
 from training import judges
 from training.config import ConfigError, RunConfig
-from training.domain.judges import KINDS, Judge, JudgeError
+from training.domain.judges import JUDGE_KINDS, Judge, JudgeError
 
 
 def check(document: str, *, name: str = "") -> Judge:
@@ -72,7 +72,7 @@ def kept_for(config: RunConfig) -> dict[str, dict[str, Any]]:
             problems.append((field, str(error)))
             continue
         if judge.kind != wanted:
-            doing = KINDS[judge.kind]
+            doing = JUDGE_KINDS[judge.kind]
             fitting = ", ".join(selectors.names(wanted))
             problems.append((field, f"the judge {judge.name} {doing}; choose one of {fitting}"))
         kept[field] = selectors.as_kept(judge)

@@ -24,8 +24,8 @@ from alignment_app.models import (
     StageAttempt,
 )
 from alignment_app.services.stages import leased
-from training.domain.holding_out import Division
 from training.domain.importing import content_hash
+from training.domain.pair_split import PairSplit
 from training.domain.rows import (
     ComparisonDraft,
     JudgementDraft,
@@ -233,7 +233,7 @@ def save_pairs(
         return iteration.pairs.count()
 
 
-def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: Division) -> None:
+def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: PairSplit) -> None:
     """Record which of an iteration's pairs are trained on, held out and left out."""
     parts = PreferencePair.Part
     with leased(attempt):

@@ -18,7 +18,7 @@ from django.utils import timezone
 from alignment_app.models import Checkpoint, Iteration, Run, Stage, StageAttempt
 from alignment_app.services import events, queues
 from alignment_app.services.errors import LeaseLost
-from training.plan.spec import Figures
+from training.plan.spec import StageData
 
 Command = Literal["go on", "pause", "cancel"]
 
@@ -204,7 +204,7 @@ def _close(attempt: StageAttempt, outcome: str, reason: str = "", *, code: str =
     return Stage.objects.select_related("iteration__run").get(pk=attempt.stage_id)
 
 
-def finish(attempt: StageAttempt, result: Figures | None = None) -> None:
+def finish(attempt: StageAttempt, result: StageData | None = None) -> None:
     """Store the stage's result; then queue the next stage, or obey a pause or a cancel that was asked for.
 
     Raises :class:`TypeError` where the result is not of the stage's result model. ``None``: one without figures.

@@ -8,7 +8,7 @@ from alignment_app.models import Iteration, Judge, StageAttempt, StepCheck, Step
 from alignment_app.services import events
 from alignment_app.services.rows import BATCH
 from alignment_app.services.stages import leased, note
-from training.domain.early_stopping import Finding
+from training.domain.early_stopping import CheckpointComparison
 from training.domain.rows import ComparisonDraft, storable
 
 
@@ -37,7 +37,13 @@ def save_comparisons(attempt: StageAttempt, iteration: Iteration, step: int, dra
 
 
 def decide(
-    attempt: StageAttempt, iteration: Iteration, *, step: int, against: int | None, judge: Judge, finding: Finding
+    attempt: StageAttempt,
+    iteration: Iteration,
+    *,
+    step: int,
+    against: int | None,
+    judge: Judge,
+    finding: CheckpointComparison,
 ) -> StepCheck:
     """Keep what was decided on a step, once, and say it in the log."""
     with leased(attempt):
@@ -61,7 +67,7 @@ def decide(
     return check
 
 
-def _sentence(step: int, against: int | None, finding: Finding) -> str:
+def _sentence(step: int, against: int | None, finding: CheckpointComparison) -> str:
     if against is None:
         return f"Step {step} is the first checkpoint; the next one is held against it."
     text = f"Step {step} won {finding.wins} and lost {finding.losses} validation prompts against step {against}"

@@ -13,7 +13,7 @@ from alignment_app.models import Run, Study, StudyRun
 from alignment_app.services import runs
 from alignment_app.services.configs import build_config
 from alignment_app.services.errors import Refused
-from training.config import Axis, ConfigError, Point, RunConfig, grid, preset_data, problems_of, read_values
+from training.config import Axis, ConfigError, Point, RunConfig, axis_problems, grid, preset_data, read_values
 
 FIELDS = ("name", "preset", "config", "run", "set", "vary")
 
@@ -122,7 +122,7 @@ def _axes(asked: Mapping[str, Any]) -> tuple[Axis, ...]:
             values = (values,)
         axes.append(Axis(str(field).strip(), tuple(values)))
     if axes or not problems:
-        problems += problems_of(axes)
+        problems += axis_problems(axes)
     if problems:
         raise ConfigError(problems)
     return tuple(axes)

@@ -19,7 +19,7 @@ from alignment_app.selectors.exports import Selection, manifest
 from alignment_app.services import datasets, exports, imports, people, uploads
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
-from training.domain.importing import KINDS, MEANINGS, looks_like_seed_tasks
+from training.domain.importing import DATASET_KINDS, MEANINGS, looks_like_seed_tasks
 
 PREVIEWED = 20_000  # records that a preview reads
 WHOSE = (
@@ -142,7 +142,7 @@ def _asked(request: HttpRequest, file_name: str) -> dict[str, Any]:
     """How the file is to be read, as the form says; at first nothing is said."""
     sent = request.POST
     kind = sent.get("kind", "")
-    kind = kind if kind in KINDS else ""
+    kind = kind if kind in DATASET_KINDS else ""
     meanings = MEANINGS[kind] if kind else ()
     mapping = {name: sent.get(f"map.{name}", "").strip()[:200] for name in meanings}
     columns = sent.getlist("column")[:50]

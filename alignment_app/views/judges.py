@@ -290,7 +290,7 @@ def _trial(request: HttpRequest, judge: Judge) -> dict[str, Any]:
                 "sent": judge.render_pair(prompt.text, *texts) if compares else judge.render(prompt.text, texts[0]),
                 "replies": replies,
                 "mean": mean,
-                "on_run_scale": None if mean is None else judge.on_run_scale(mean),
+                "on_run_scale": None if mean is None else judge.to_run_scale(mean),
             }
         )
     if changed:

@@ -17,7 +17,7 @@ from alignment_app.services.configs import MAX_YAML, build_config
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
 from training.config import ConfigError, RunConfig, preset_data, preset_names, with_overrides
-from training.domain.judges import KINDS
+from training.domain.judges import JUDGE_KINDS
 
 only_leads = requires(people.can_launch, "Only a lead or an admin launches runs. Ask an admin for the lead role.")
 
@@ -46,7 +46,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 def _here() -> tuple[list[launching.DatasetChoice], dict[str, list[tuple[str, str]]]]:
     """What a form may name: data sets and judges."""
-    return launching.dataset_choices(), {kind: judges.choices(kind) for kind in KINDS}
+    return launching.dataset_choices(), {kind: judges.choices(kind) for kind in JUDGE_KINDS}
 
 
 def _start_page(

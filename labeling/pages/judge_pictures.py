@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labeling.selectors.calibration import HeldJudge
-from training.domain.agreement import Figure
+from training.domain.agreement import IntervalEstimate
 from training.domain.calibration import Calibration
 
 WIDTH, HEIGHT = 250, 150
@@ -44,7 +44,7 @@ class Mark:
     high: float
     name: str
     source: str
-    figure: Figure
+    figure: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def panels(judges: Sequence[HeldJudge]) -> list[Panel]:
 
 
 def _panel(
-    title: str, judges: Sequence[HeldJudge], figures: Sequence[Figure], limits: tuple[float, float]
+    title: str, judges: Sequence[HeldJudge], figures: Sequence[IntervalEstimate], limits: tuple[float, float]
 ) -> Panel | None:
     ends = [end for one in figures for end in (one.value, one.low, one.high) if end is not None]
     if not ends:

@@ -12,7 +12,7 @@ from labeling.models import Queue, Task
 from labeling.selectors import record
 from labeling.selectors.standing import change_to, pair_of, present, rows_of, score_of, scores_on, standing
 from labeling.selectors.verdicts import Verdict, verdict
-from training.domain.overrides import Change
+from training.domain.overrides import PairChange
 from training.domain.rows import PairDraft
 
 
@@ -67,7 +67,7 @@ def preview(
     )
 
 
-def _training_note(iteration: Iteration, now: record.TrainingSet, change: Change, delta: int) -> str:
+def _training_note(iteration: Iteration, now: record.TrainingSet, change: PairChange, delta: int) -> str:
     count = f"{now.pairs + delta} pairs"
     sign = f" ({delta:+d})".replace("-", "−") if delta else ""
     note = f"Training set of iteration {iteration.number}: {count}{sign}, {now.overridden} changed by people so far. "
@@ -84,7 +84,7 @@ def _change(
     decision: str,
     score: float | None,
     scores: Mapping[str, float] | None,
-) -> Change | None:
+) -> PairChange | None:
     """What changes if this were the answer in force of the item, given after everything that is there."""
     both = (scores["first"], scores["second"]) if scores else None
     mine = Verdict(decision, score, None, "", "", "", None, both, line=inf)

@@ -13,7 +13,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from alignment_app.models import Checkpoint, Dataset, Judgement, Response, Run
 from labeling.models import Queue, Review, Task
 from training.domain.calibration import Calibration, calibrate
-from training.domain.drift import Drift, Judged, latest_drift
+from training.domain.drift import CheckpointJudge, Drift, latest_drift
 
 #: Responses that judges are held to at most, the newest.
 MOST_JUDGED = 1500
@@ -158,7 +158,7 @@ def _drift(checkpoints: list[Checkpoint], people: BlindScores, own: Scores) -> D
             if score is not None:
                 held[prompt][response] = (score, said)
         if held:
-            judges.append(Judged(checkpoint.name, rewards.get(checkpoint.pk, {}), held))
+            judges.append(CheckpointJudge(checkpoint.name, rewards.get(checkpoint.pk, {}), held))
     return latest_drift(judges)
 
 

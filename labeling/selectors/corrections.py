@@ -11,7 +11,7 @@ from django.db.models import Max, Q, QuerySet
 from alignment_app.models import Dataset, Judge, Judgement, Prompt
 from labeling.models import Queue, Task
 from training.config import RunConfig
-from training.domain.eft import demonstrated
+from training.domain.eft import judge_reply
 from training.domain.judges import Judge as JudgePrompt
 
 
@@ -82,7 +82,7 @@ def demonstrations(scores: QuerySet[Judgement], judge: JudgePrompt) -> Iterator[
     for judgement in scores.select_related("response__prompt").iterator(chunk_size=500):
         assert judgement.score is not None
         prompt = judge.render(judgement.response.prompt.text, judgement.response.text)
-        yield judgement, prompt, demonstrated(judge, judgement.rationale, judgement.score)
+        yield judgement, prompt, judge_reply(judge, judgement.rationale, judgement.score)
 
 
 def sft_rows(config: RunConfig, judge: JudgePrompt) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from labeling.models import Queue
 from labeling.selectors.quality import counted
-from training.domain.agreement import Figure, percent_with_interval
+from training.domain.agreement import IntervalEstimate, percent_with_interval
 
 #: Answers that are read at most, the newest, and days that are shown.
 MOST_ANSWERS: Final = 20_000
@@ -30,7 +30,7 @@ class Day:
     people: int
     seconds: float | None
     overrides: float | None
-    agreement: Figure
+    agreement: IntervalEstimate
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from labeling.selectors import calibration
 from labeling.selectors.calibration import HeldJudge
 from labeling.selectors.verdicts import verdict
 from training.domain.agreement import (
-    Figure,
+    IntervalEstimate,
     Level,
     agreement_level,
     alpha_with_interval,
@@ -42,9 +42,9 @@ class Agreement:
     """Agreement of a queue. Shares are 0 to 1."""
 
     items: int
-    percent: Figure
-    fleiss: Figure
-    alpha: Figure
+    percent: IntervalEstimate
+    fleiss: IntervalEstimate
+    alpha: IntervalEstimate
     level: str
     pairs: list[tuple[str, str, float | None, int]]
 

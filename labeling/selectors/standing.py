@@ -17,7 +17,7 @@ from alignment_app.models import Iteration, Judgement, PairMargin, PreferencePai
 from labeling.models import Queue, Review, Task
 from labeling.selectors import record
 from labeling.selectors.verdicts import Verdict, verdict
-from training.domain.overrides import Change, Outcome, PairDecision, change_between, decided_pair, scored_pair
+from training.domain.overrides import PairChange, PairDecision, PairOutcome, change_between, decided_pair, scored_pair
 from training.domain.rows import NoPair, PairDraft, PromptOutcome
 
 STATES = PreferencePair.State
@@ -30,7 +30,7 @@ class Standing:
     """What a pair should be in the record. ``item``: whose decision it is; ``None``: the scores', or as it was made.
     ``note``: how that decision goes with those of other queues, in words."""
 
-    outcome: Outcome
+    outcome: PairOutcome
     state: str
     reason: str
     item: Task | None = None
@@ -56,7 +56,7 @@ def is_used(row: PreferencePair) -> bool:
     return row.pk is not None and any(model.objects.filter(pair=row).exists() for model in (SnapshotItem, PairMargin))
 
 
-def present(prompt_id: int, rows: Sequence[PreferencePair]) -> Outcome:
+def present(prompt_id: int, rows: Sequence[PreferencePair]) -> PairOutcome:
     """What the record holds now of a pair and what stands in for it."""
     live = next((row for row in rows if row.state in PreferencePair.TRAINABLE), None)
     return (
@@ -119,7 +119,7 @@ def reason_of(task: Task, word: Verdict, response_id: int) -> str:
     return word.reasons[0 if response_id == task.first_id else 1]
 
 
-def decided(task: Task, word: Verdict, *, edited_id: int | None = None) -> Outcome:
+def decided(task: Task, word: Verdict, *, edited_id: int | None = None) -> PairOutcome:
     """What a decision makes of the pair that the item asks about."""
     edited = word.edited.pk if word.edited else edited_id
     return decided_pair(original_pair(task), cast(PairDecision, word.decision), edited_id=edited, scores=word.scores)
@@ -177,7 +177,7 @@ def _note(words: Sequence[Word], item: Task | None, found: Verdict | None) -> st
     return f"It counts in place of what the queue “{before[0].queue.name}” decided, since it is newer."
 
 
-def same_sides(one: Outcome, other: Outcome) -> bool:
+def same_sides(one: PairOutcome, other: PairOutcome) -> bool:
     """Whether both choose the same response over the same other one, or both make no pair."""
     if isinstance(one, PairDraft) and isinstance(other, PairDraft):
         return (one.chosen_id, one.rejected_id) == (other.chosen_id, other.rejected_id)
@@ -206,7 +206,7 @@ def _by_scores(iteration: Iteration, prompt_id: int, scores: Mapping[int, float 
     return Standing(after, state, after.reason if own else f"By people's scores. {after.reason}")
 
 
-def change_to(before: Outcome, target: Standing, item: Task | None, found: Verdict | None) -> Change:
+def change_to(before: PairOutcome, target: Standing, item: Task | None, found: Verdict | None) -> PairChange:
     """The change from what the record holds to what stands, as the screen and the history say it."""
     ours = bool(item and found and target.item and target.item.pk == item.pk)
     change = change_between(before, target.outcome, confirmed=ours and cast(Verdict, found).decision == "confirm")

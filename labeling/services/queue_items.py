@@ -16,7 +16,7 @@ from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
 from labeling.selectors import record
 from labeling.services.settling import keep_original
-from training.domain.impact import JudgedResponse, learn_trust, pair_impact, score_impact
+from training.domain.impact import JudgedResponse, estimate_variances, pair_impact, score_impact
 
 BATCH: Final = 1000
 #: Prompts from which is learnt how far two judges are to be trusted; more would not change it.
@@ -125,7 +125,7 @@ class _Judges:
 
     def __init__(self, iteration: Iteration | None, some_prompts: Iterable[int]) -> None:
         self._counts = by_judge(rule_of(iteration)) if iteration else None
-        self.trust = learn_trust(
+        self.trust = estimate_variances(
             list(group.values()) for part in _batches(some_prompts) for group in self.groups(set(part)).values()
         )
 

@@ -23,7 +23,7 @@ from labeling.services import gates, leases
 from labeling.services.access import require_lead
 from labeling.services.answers import Answer, by_response, draft_of, read_answer
 from labeling.services.settling import settle
-from training.domain.overrides import Change
+from training.domain.overrides import PairChange
 
 _DONE: Final = Assignment.State.DONE
 
@@ -33,7 +33,7 @@ class Saved:
     """A saved answer and what it changed on the training set."""
 
     review: Review
-    change: Change | None
+    change: PairChange | None
 
 
 def submit(assignment: Assignment, answer: Answer) -> Saved:
@@ -87,7 +87,7 @@ def _locked(task_id: int, queue: Queue) -> Task:
     return task
 
 
-def _follow(review: Review, task: Task) -> Change | None:
+def _follow(review: Review, task: Task) -> PairChange | None:
     """Bring the record in line with the answers in force, this new one among them, and note on its line, which the
     caller saves, what that changed."""
     change = _recount(task, [review] if review.in_force else [])
@@ -172,7 +172,7 @@ def _gold_right(task: Task, answer: Answer) -> bool | None:
     return answer.decision == task.expected.get("decision")
 
 
-def _recount(task: Task, new: list[Review]) -> Change | None:
+def _recount(task: Task, new: list[Review]) -> PairChange | None:
     """Bring the item's counters and the record in line with the answers in force; ``new`` ones are not saved yet."""
     queue = task.queue
     was_done = task.state == Task.State.DONE

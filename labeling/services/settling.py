@@ -42,13 +42,13 @@ from labeling.selectors.standing import (
 )
 from labeling.selectors.verdicts import Verdict, verdict
 from training.domain.agreement import item_agreement
-from training.domain.overrides import Change
+from training.domain.overrides import PairChange
 from training.domain.rows import PairDraft
 
 STATES = PreferencePair.State
 
 
-def settle(task: Task, lines: Sequence[Review]) -> Change | None:
+def settle(task: Task, lines: Sequence[Review]) -> PairChange | None:
     """Make the record follow the item's lines in force. Returns what changed on the training set, ``None``: nothing.
 
     Call inside the transaction that wrote the answer; the caller saves the item.
@@ -70,7 +70,7 @@ def settle(task: Task, lines: Sequence[Review]) -> Change | None:
     return _settle_score(task, found)
 
 
-def _settle_pair(task: Task, found: Verdict | None) -> Change:
+def _settle_pair(task: Task, found: Verdict | None) -> PairChange:
     rows = rows_of(task.pair_id)
     root, iteration = rows[0], task.pair.iteration if task.pair else None
     for response_id in (task.first_id, task.second_id):
@@ -83,7 +83,7 @@ def _settle_pair(task: Task, found: Verdict | None) -> Change:
     return change_to(before, target, task, found)
 
 
-def _settle_score(task: Task, found: Verdict | None) -> Change | None:
+def _settle_score(task: Task, found: Verdict | None) -> PairChange | None:
     _keep_scores(task, found, task.first_id)
     iteration = task.queue.iteration
     if iteration is None or not record.pairing_rule(iteration).follows_scores:

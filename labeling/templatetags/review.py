@@ -13,13 +13,13 @@ from alignment_app.templatetags.plumbline import when
 from labeling.models import Queue
 from labeling.selectors import calibration, corrections, decisions
 from training.config import RunConfig
-from training.domain.agreement import Figure
+from training.domain.agreement import IntervalEstimate
 
 register = template.Library()
 
 
 @register.filter
-def figure(found: Figure) -> str:
+def figure(found: IntervalEstimate) -> str:
     """ "0.62 (0.55 to 0.69)"; a figure that could not be had is a dash."""
     if found.value is None:
         return "–"

@@ -12,7 +12,7 @@ from alignment_app.pages.launching import DatasetChoice
 from alignment_app.services import runs
 from tests.support import stories
 from training.config import ConfigError, RunConfig, dataset_fields, dataset_names, datasets
-from training.domain.importing import KINDS
+from training.domain.importing import DATASET_KINDS
 
 pytestmark = pytest.mark.django_db
 
@@ -41,13 +41,13 @@ def make_datasets(config: RunConfig, *, without: str = "", kind: str = "") -> No
     for named in datasets(config):
         for name in named.names if named.applies else ():
             if named.field != without:
-                Dataset.objects.get_or_create(name=name, kind=(named.ref.kinds or KINDS)[0])
+                Dataset.objects.get_or_create(name=name, kind=(named.ref.kinds or DATASET_KINDS)[0])
             elif kind:
                 Dataset.objects.get_or_create(name=name, kind=kind)
 
 
 def test_the_kinds_are_those_of_the_database_and_every_condition_names_a_field() -> None:
-    assert tuple(Dataset.Kind.values) == KINDS
+    assert tuple(Dataset.Kind.values) == DATASET_KINDS
     known = set(LaunchForm({}).by_path)
     assert {field.removeprefix("!") for ref in FIELDS.values() for field in ref.when} <= known
     assert len(FIELDS) >= 8
@@ -72,7 +72,7 @@ def test_a_missing_data_set_is_refused_with_its_field_and_a_remedy(field: str) -
 @pytest.mark.parametrize("field", [field for field, ref in FIELDS.items() if ref.kinds])
 def test_a_data_set_of_another_kind_is_refused_at_launch_and_not_offered_in_the_form(field: str) -> None:
     config, ref = config_of(field), FIELDS[field]
-    wrong = next(kind for kind in KINDS if kind not in ref.kinds)
+    wrong = next(kind for kind in DATASET_KINDS if kind not in ref.kinds)
     make_datasets(config, without=field, kind=wrong)
     with pytest.raises(ConfigError) as refusal:
         runs.check_names(config)

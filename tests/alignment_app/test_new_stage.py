@@ -18,16 +18,16 @@ from training.estimate import estimate
 from training.hardware import Hardware
 from training.jobs import work
 from training.jobs.stage_work import StageWork
-from training.plan.spec import Figures, Finished, LiveFigures, StageSpec, Words
+from training.plan.spec import FinishedStage, LiveStageData, StageData, StageSpec, SummaryFormat
 
 pytestmark = pytest.mark.django_db
 
 
-class CountingResult(Figures):
+class CountingResult(StageData):
     counted: int = 0
 
 
-class CountingProgress(LiveFigures):
+class CountingProgress(LiveStageData):
     newest: str = ""
 
 
@@ -40,7 +40,7 @@ def seconds(workload: object, number: int) -> float:
     return 12.5
 
 
-def summary(result: CountingResult, stage: Finished, words: Words) -> tuple[str, str]:
+def summary(result: CountingResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     return f"{words.number(result.counted)} stones", "none is missing"
 
 
@@ -100,7 +100,7 @@ def attempt_at(run: Run) -> StageAttempt:
 def test_a_result_and_figures_of_another_kind_are_refused(counting: StageSpec) -> None:
     attempt = attempt_at(Story.launch(sft={"enabled": False}).run)
     with pytest.raises(TypeError):
-        stages.finish(attempt, Figures())
+        stages.finish(attempt, StageData())
     with pytest.raises(ValidationError):
         stages.progress(attempt, done=1, total=3, rate=None, trials=[])
     stages.finish(attempt, CountingResult(counted=1))

@@ -206,7 +206,7 @@ def _figures(run: Any, name: str) -> dict[str, Any]:
 
 def table(found: list[dict[str, Any]]) -> str:
     """Each judge on the held-out answers, and what the next iterate answers right, seed by seed and pooled."""
-    from training.domain.calibration import calibrate, change, mean_change
+    from training.domain.calibration import calibrate, mean_change, measure_change
 
     head: tuple[str, ...] = (
         "seed", "corrections", "pairwise of M1'", "quadratic κ of M1'", "pairwise of M2'", "κ of M2'", "M2' right",
@@ -241,7 +241,7 @@ def table(found: list[dict[str, Any]]) -> str:
         for model in ("M1", "M2"):
             without = [row for one in found for row in one["arms"][0][model]["held"]]
             having = [row for one in found for row in one["arms"][place][model]["held"]]
-            cells += [_moved(change(without, having, measure)) for measure in MEASURES]
+            cells += [_moved(measure_change(without, having, measure)) for measure in MEASURES]
         without, having = (
             [[100 * value] for one in found for value in one["arms"][number]["M2"]["right"]] for number in (0, place)
         )

@@ -26,7 +26,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from training.domain.impact import JudgedResponse, learn_trust, pair_impact
+from training.domain.impact import JudgedResponse, estimate_variances, pair_impact
 from training.domain.pairing import max_min_pairs
 from training.domain.rows import PairDraft, ScoredResponse
 
@@ -56,7 +56,7 @@ class Queued:
 def queue_of(prompts: Sequence[Sequence[Candidate]]) -> list[Queued]:
     """The pairs of these prompts that the person scored, in the order of the file."""
     groups = [[JudgedResponse(row.force, None, row.other) for row in prompt] for prompt in prompts]
-    trust = learn_trust(groups)
+    trust = estimate_variances(groups)
     queue = []
     for prompt, group in zip(prompts, groups, strict=True):
         scored = [ScoredResponse(place, 0, place, row.text, row.force) for place, row in enumerate(prompt)]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from training import plan
 from training.config import RunConfig, preset_data
-from training.plan.spec import Figures, Finished, import_function
+from training.plan.spec import FinishedStage, StageData, import_function
 from training.plan.training import PreferenceProgress, PreferenceResult
 
 
@@ -45,7 +45,7 @@ def test_a_declaration_is_complete(spec: plan.StageSpec) -> None:
         assert model.read({"written_by_another_version": 1}) == empty
         with pytest.raises(ValidationError):
             model.model_validate({"undeclared": 1})
-    count, note = spec.summary(spec.result(), Finished(7, "M2"), PlainWords())
+    count, note = spec.summary(spec.result(), FinishedStage(7, "M2"), PlainWords())
     assert count
     assert isinstance(note, str)
 
@@ -64,7 +64,7 @@ def test_figures_survive_storage_and_unreadable_fields_are_left_out() -> None:
     changed = found.changed({"loss": 0.25})
     assert PreferenceProgress.read(changed.as_data()) == changed
     assert PreferenceResult.read({"steps": 3, "lam": 0.3}).as_data() == {"steps": 3, "lam": 0.3}
-    assert Figures.read({"anything": 1}) == Figures()
+    assert StageData.read({"anything": 1}) == StageData()
 
 
 def test_an_iteration_has_the_stages_that_its_config_asks_for() -> None:

@@ -6,7 +6,7 @@ form and in the API's schema. The same config in any of its forms has one ``conf
 
 from training.config.base import ConfigError, Section, read_yaml
 from training.config.datasets import DatasetRef, NamedDatasets, dataset_fields, dataset_names, dataset_ref, datasets
-from training.config.grid import MOST_POINTS, Axis, Point, grid, problems_of, read_values
+from training.config.grid import MOST_POINTS, Axis, Point, axis_problems, grid, read_values
 from training.config.preference import (
     LAMBDAS,
     EarlyStoppingConfig,
@@ -71,6 +71,7 @@ __all__ = [
     "TeacherConfig",
     "TeacherKind",
     "as_overrides",
+    "axis_problems",
     "dataset_fields",
     "dataset_names",
     "dataset_ref",
@@ -80,7 +81,6 @@ __all__ = [
     "preset_data",
     "preset_names",
     "preset_origin",
-    "problems_of",
     "read_values",
     "read_yaml",
     "with_overrides",

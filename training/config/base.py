@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.domain.documents import not_yaml
+from training.domain.yaml_errors import yaml_problem
 
 Probability = Annotated[float, Field(gt=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -36,4 +36,4 @@ def read_yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError([("", not_yaml(error))]) from None
+        raise ConfigError([("", yaml_problem(error))]) from None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from training.config.run import RunConfig
 
 
-def contradictions(config: RunConfig) -> list[tuple[str, str]]:
+def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     """Fields that are each valid and together make no run: (dotted field, sentence)."""
     found: list[tuple[str, str]] = []
     teacher = config.teacher

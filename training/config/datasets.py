@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from training.config.base import Section
-from training.domain.importing import Kind
+from training.domain.importing import DatasetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class DatasetRef:
         required: the problem to report where the field has an effect and names nothing; empty: it may name nothing.
     """
 
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[DatasetKind, ...] = ()
     when: tuple[str, ...] = ()
     required: str = ""
 

@@ -48,7 +48,7 @@ def grid(base: Mapping[str, Any], axes: Sequence[Axis], name: str) -> list[Point
 
     Raises :class:`ConfigError` with each problem once, on the field that it is about.
     """
-    if problems := problems_of(axes):
+    if problems := axis_problems(axes):
         raise ConfigError(problems)
     found: list[Point] = []
     wrong: dict[tuple[str, str], list[str]] = {}
@@ -68,7 +68,7 @@ def grid(base: Mapping[str, Any], axes: Sequence[Axis], name: str) -> list[Point
     return found
 
 
-def problems_of(axes: Sequence[Axis]) -> list[tuple[str, str]]:
+def axis_problems(axes: Sequence[Axis]) -> list[tuple[str, str]]:
     """What is wrong with the axes themselves, whatever they are set on: (field, sentence)."""
     if not axes:
         return [("", "choose a field that varies, and its values")]

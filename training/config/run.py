@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from training.config.base import ConfigError, Section, read_yaml
-from training.config.checks import contradictions
+from training.config.checks import cross_field_problems
 from training.config.preference import PreferenceConfig
 from training.config.sections import (
     CandidatesConfig,
@@ -62,7 +62,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = list(contradictions(self))
+        problems = list(cross_field_problems(self))
         if problems:
             raise ConfigError(problems)
         return self

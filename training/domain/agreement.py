@@ -19,7 +19,7 @@ Answers = Sequence[Sequence[Hashable | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class IntervalEstimate:
     """An estimate with its 95 % interval, and the number of items behind it."""
 
     value: float | None
@@ -90,53 +90,57 @@ def krippendorff_alpha(answers: Answers, *, level: Level = "nominal") -> float |
     return _alpha(tables.sum(axis=0), values, level) if len(tables) else None
 
 
-def alpha_with_interval(answers: Answers, *, level: Level = "nominal", draws: int = 1000, seed: int = 1) -> Figure:
+def alpha_with_interval(
+    answers: Answers, *, level: Level = "nominal", draws: int = 1000, seed: int = 1
+) -> IntervalEstimate:
     """α with its 95 % percentile interval over items drawn with replacement."""
     tables, values = _coincidences(answers)
     if not len(tables):
-        return Figure(None, None, None, 0)
+        return IntervalEstimate(None, None, None, 0)
     estimate = _alpha(tables.sum(axis=0), values, level)
     n = len(tables)
-    weights = often_drawn(n, draws, seed)
+    weights = bootstrap_counts(n, draws, seed)
     # A draw's coincidence matrix is a weighted sum of the items' own, so every draw is one row of a product.
     drawn = (weights @ tables.reshape(n, -1)).reshape(draws, len(values), len(values))
     found = [alpha for alpha in (_alpha(table, values, level) for table in drawn) if alpha is not None]
-    return Figure(estimate, *percentiles(found), n)
+    return IntervalEstimate(estimate, *percentile_interval(found), n)
 
 
-def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> Figure:
+def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> IntervalEstimate:
     """Per cent agreement with its 95 % percentile interval over items drawn with replacement."""
     shares = np.array([share for share in map(item_agreement, answers) if share is not None])
     n = len(shares)
     if not n:
-        return Figure(None, None, None, 0)
-    return Figure(float(shares.mean()), *percentiles(list(often_drawn(n, draws, seed) @ shares / n)), n)
+        return IntervalEstimate(None, None, None, 0)
+    return IntervalEstimate(
+        float(shares.mean()), *percentile_interval(list(bootstrap_counts(n, draws, seed) @ shares / n)), n
+    )
 
 
-def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> Figure:
+def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> IntervalEstimate:
     """Fleiss' κ with its 95 % percentile interval over items drawn with replacement."""
     given = [item for item in map(_given, answers) if len(item) >= 2]
     if not given:
-        return Figure(None, None, None, 0)
+        return IntervalEstimate(None, None, None, 0)
     raters = Counter(map(len, given)).most_common(1)[0][0]
     kept = [item for item in given if len(item) == raters]
     values = sorted({answer for item in kept for answer in item}, key=_order)
     counts = np.array([[item.count(value) for value in values] for item in kept], dtype=float)
     observed = ((counts**2).sum(axis=1) - raters) / (raters * (raters - 1))
-    weights = often_drawn(len(kept), draws, seed)
+    weights = bootstrap_counts(len(kept), draws, seed)
     by_chance = (((weights @ counts) / (len(kept) * raters)) ** 2).sum(axis=1)
     agreed = weights @ observed / len(kept)
     varied = by_chance < 1
     found = (agreed[varied] - by_chance[varied]) / (1 - by_chance[varied])
-    return Figure(fleiss_kappa(answers), *percentiles(list(found)), len(kept))
+    return IntervalEstimate(fleiss_kappa(answers), *percentile_interval(list(found)), len(kept))
 
 
-def often_drawn(n: int, draws: int, seed: int) -> np.ndarray:
+def bootstrap_counts(n: int, draws: int, seed: int) -> np.ndarray:
     """How often each of n items is drawn in each of so many draws with replacement. Shape (draws, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
 
 
-def percentiles(found: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
+def percentile_interval(found: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
     """The 2.5th and the 97.5th percentile; two ``None`` of nothing."""
     if not len(found):
         return None, None

@@ -28,7 +28,7 @@ UNPARSED: Final = 0.1
 ENOUGH: Final = 30
 
 AlarmKind = Literal["one_score", "follows_length", "changes_mind", "unparsed"]
-KINDS: Final[tuple[AlarmKind, ...]] = ("one_score", "follows_length", "changes_mind", "unparsed")
+ALARM_KINDS: Final[tuple[AlarmKind, ...]] = ("one_score", "follows_length", "changes_mind", "unparsed")
 
 
 @dataclass(frozen=True, slots=True)

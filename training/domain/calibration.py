@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from training.domain.agreement import Figure, often_drawn, percentiles
+from training.domain.agreement import IntervalEstimate, bootstrap_counts, percentile_interval
 
 #: One prompt's responses as (judge's score, people's score), both 0 to 5.
 Scored = Sequence[tuple[float, float]]
@@ -35,11 +35,11 @@ class Calibration:
 
     responses: int
     pairs: int
-    mean_error: Figure
-    absolute_error: Figure
-    kappa: Figure
-    spearman: Figure
-    pairwise: Figure
+    mean_error: IntervalEstimate
+    absolute_error: IntervalEstimate
+    kappa: IntervalEstimate
+    spearman: IntervalEstimate
+    pairwise: IntervalEstimate
     curve: tuple[CurvePoint, ...]
 
 
@@ -52,7 +52,7 @@ def calibrate(prompts: Sequence[Scored], *, draws: int = DRAWS, seed: int = 1) -
     sums = _Sums([prompt for prompt in prompts if prompt])
     weights = sums.weights(draws, seed)
 
-    def figure(measure: Measure) -> Figure:
+    def figure(measure: Measure) -> IntervalEstimate:
         values = sums.of(measure, weights)
         return _figure(values[0], values[1:], len(sums.error))
 
@@ -68,7 +68,9 @@ def calibrate(prompts: Sequence[Scored], *, draws: int = DRAWS, seed: int = 1) -
     )
 
 
-def change(before: Sequence[Scored], after: Sequence[Scored], measure: Measure, *, seed: int = 1) -> Figure:
+def measure_change(
+    before: Sequence[Scored], after: Sequence[Scored], measure: Measure, *, seed: int = 1
+) -> IntervalEstimate:
     """How far a figure moved from one judge to another on the same prompts, with the interval of the difference.
 
     Both are given prompt by prompt in the same order; each draw takes the same prompts for both, so what is hard about
@@ -83,12 +85,14 @@ def change(before: Sequence[Scored], after: Sequence[Scored], measure: Measure, 
     return _figure(moved[0], moved[1:], len(both))
 
 
-def mean_change(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], *, seed: int = 1) -> Figure:
+def mean_change(
+    before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], *, seed: int = 1
+) -> IntervalEstimate:
     """The same for the mean of all values: values of each prompt before and after, prompts in the same order."""
     both = [(one, other) for one, other in zip(before, after, strict=True) if one and other]
     if not both:
-        return Figure(None, None, None, 0)
-    weights = np.vstack([np.ones(len(both)), often_drawn(len(both), DRAWS, seed)])
+        return IntervalEstimate(None, None, None, 0)
+    weights = np.vstack([np.ones(len(both)), bootstrap_counts(len(both), DRAWS, seed)])
     means = []
     for side in zip(*both, strict=True):
         total, count = np.array([sum(row) for row in side]), np.array([len(row) for row in side], dtype=float)
@@ -97,10 +101,10 @@ def mean_change(before: Sequence[Sequence[float]], after: Sequence[Sequence[floa
     return _figure(moved[0], moved[1:], len(both))
 
 
-def _figure(value: float, found: np.ndarray, items: int) -> Figure:
+def _figure(value: float, found: np.ndarray, items: int) -> IntervalEstimate:
     kept = found[np.isfinite(found)]
-    low, high = percentiles(kept)
-    return Figure(float(value) if np.isfinite(value) else None, low, high, items)
+    low, high = percentile_interval(kept)
+    return IntervalEstimate(float(value) if np.isfinite(value) else None, low, high, items)
 
 
 class _Sums:
@@ -124,7 +128,9 @@ class _Sums:
     def weights(self, draws: int, seed: int) -> np.ndarray:
         """Row 0 is everything once, each other row one draw. Shape (1 + D, P)."""
         size = len(self.error)
-        return np.vstack([np.ones((1, size)), often_drawn(size, draws, seed)]) if size else np.zeros((1 + draws, 0))
+        return (
+            np.vstack([np.ones((1, size)), bootstrap_counts(size, draws, seed)]) if size else np.zeros((1 + draws, 0))
+        )
 
     def of(self, measure: Measure, weights: np.ndarray) -> np.ndarray:
         """The figure of each row of weights, NaN where it cannot be had. Shape (1 + D,)."""

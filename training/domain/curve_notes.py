@@ -36,7 +36,7 @@ ROSE = 1.1
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TrainingSettings:
     """What the curves come from. ``steps`` is how many the training will have; ``fine_tuning``: a loss on tokens."""
 
     loss: str = "dpo"
@@ -69,7 +69,7 @@ class CurveNote:
     text: str
 
 
-def curve_notes(series: Mapping[str, Series], setting: Setting) -> list[CurveNote]:
+def curve_notes(series: Mapping[str, Series], setting: TrainingSettings) -> list[CurveNote]:
     """The notes that hold for these curves; names as in :data:`training.trainers.results.Report`."""
     curves = _Curves({name: [value for _, value in line] for name, line in series.items()}, setting)
     rules = _FINE_TUNING if setting.fine_tuning else _PREFERENCES
@@ -77,7 +77,7 @@ def curve_notes(series: Mapping[str, Series], setting: Setting) -> list[CurveNot
 
 
 class _Curves:
-    def __init__(self, values: Mapping[str, Sequence[float]], setting: Setting) -> None:
+    def __init__(self, values: Mapping[str, Sequence[float]], setting: TrainingSettings) -> None:
         self.values, self.setting = values, setting
 
     def fifth(self, name: str, place: int, of: Callable[[Sequence[float]], float] = fmean) -> float | None:
@@ -241,7 +241,7 @@ _PREFERENCES: tuple[_Rule, ...] = (
     _starts_elsewhere, _stays, _chosen_falls, _margin_explodes, _right_at_once, _coin, _apart, _gradient_limit, _jumps,
 )  # fmt: skip
 _FINE_TUNING: tuple[_Rule, ...] = (_by_heart, _rises, _jumps)
-KEYS = (
+NOTE_KEYS = (
     "starts-elsewhere", "loss-stays", "chosen-falls", "margin-explodes", "accuracy-at-once", "accuracy-half",
     "augmented-apart", "gradient-limit", "loss-jumps", "by-heart", "loss-rises",
 )  # fmt: skip

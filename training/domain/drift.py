@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from training.domain.agreement import Figure
-from training.domain.calibration import Measure, change, mean_change
+from training.domain.agreement import IntervalEstimate
+from training.domain.calibration import Measure, mean_change, measure_change
 
 LEAST_RISE = 0.05  #: points of 0 to 5 by which the mean self-reward must rise
 LEAST_FALL = 0.02  #: by which pairwise accuracy (or κ) must fall
@@ -20,7 +20,7 @@ LEAST_PAIRS = 20  #: pairs that people order, below which κ takes the place of 
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CheckpointJudge:
     """One checkpoint's judge: the scores it gave its own answers, by prompt, and (its, people's) on blind reviews.
 
     ``held`` is by prompt and response, so that two checkpoints are compared on the very same responses.
@@ -38,8 +38,8 @@ class Drift:
     since: str
     name: str
     certain: bool
-    reward: Figure
-    agreement: Figure
+    reward: IntervalEstimate
+    agreement: IntervalEstimate
     measure: Literal["pairwise accuracy", "quadratic κ"]
 
     @property
@@ -52,7 +52,7 @@ class Drift:
         )
 
 
-def _by(moved: Figure) -> str:
+def _by(moved: IntervalEstimate) -> str:
     assert moved.value is not None
     if moved.low is None or moved.high is None:
         return f"{abs(moved.value):.2f}"
@@ -60,7 +60,7 @@ def _by(moved: Figure) -> str:
     return f"{abs(moved.value):.2f} (95 % interval {low:.2f} to {high:.2f})".replace("-", "−")
 
 
-def drift_between(before: Judged, after: Judged) -> Drift | None:
+def drift_between(before: CheckpointJudge, after: CheckpointJudge) -> Drift | None:
     """Drift from ``before`` to ``after``, or ``None``.
 
     Both are compared on the prompts, and on the responses, that both were measured on. Self-reward must rise by
@@ -75,7 +75,7 @@ def drift_between(before: Judged, after: Judged) -> Drift | None:
     ordered = sum(people != rival for row in one for place, (_, people) in enumerate(row) for _, rival in row[:place])
     by_pairs = ordered >= LEAST_PAIRS
     measure: Measure = "pairwise" if by_pairs else "kappa"
-    agreement = change(one, other, measure)
+    agreement = measure_change(one, other, measure)
     if agreement.value is None or agreement.high is None:
         return None
     if reward.value < LEAST_RISE or reward.low <= 0 or agreement.value > -LEAST_FALL:
@@ -86,7 +86,9 @@ def drift_between(before: Judged, after: Judged) -> Drift | None:
     )
 
 
-def _shared(before: Judged, after: Judged) -> tuple[list[list[tuple[float, float]]], list[list[tuple[float, float]]]]:
+def _shared(
+    before: CheckpointJudge, after: CheckpointJudge
+) -> tuple[list[list[tuple[float, float]]], list[list[tuple[float, float]]]]:
     one, other = [], []
     for prompt, rows in before.held.items():
         both = [key for key in rows if key in after.held.get(prompt, {})]
@@ -96,7 +98,7 @@ def _shared(before: Judged, after: Judged) -> tuple[list[list[tuple[float, float
     return one, other
 
 
-def latest_drift(judges: Sequence[Judged]) -> Drift | None:
+def latest_drift(judges: Sequence[CheckpointJudge]) -> Drift | None:
     """Drift of the newest checkpoint, since the first one or since the one before it; a certain one goes first."""
     if len(judges) < 2:
         return None

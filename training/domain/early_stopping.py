@@ -13,7 +13,7 @@ Decision = Literal["first", "go_on", "undecided", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckpointComparison:
     """A checkpoint against the one before, over validation prompts asked in both orders, and what follows.
 
     ``unparsed`` prompts, where a reply held no verdict, are neither won, tied nor lost.
@@ -31,10 +31,10 @@ class Finding:
         return self.wins + self.losses
 
 
-FIRST = Finding(0, 0, 0, 0, "first")
+FIRST_CHECKPOINT = CheckpointComparison(0, 0, 0, 0, "first")
 
 
-def find(verdicts: Iterable[tuple[Verdict, Verdict]], *, min_decided: int) -> Finding:
+def compare_checkpoints(verdicts: Iterable[tuple[Verdict, Verdict]], *, min_decided: int) -> CheckpointComparison:
     """What the verdicts (newer one asked first, newer one asked second) say of the newer checkpoint.
 
     It goes on where the newer one won more prompts than it lost, and stops where it did not: as many losses as wins is
@@ -49,4 +49,4 @@ def find(verdicts: Iterable[tuple[Verdict, Verdict]], *, min_decided: int) -> Fi
             counts[both_orders_outcome(first, second)] += 1
     wins, losses = counts["win"], counts["lose"]
     decision: Decision = "undecided" if wins + losses < min_decided else "go_on" if wins > losses else "stop"
-    return Finding(wins, counts["tie"], losses, unparsed, decision)
+    return CheckpointComparison(wins, counts["tie"], losses, unparsed, decision)

@@ -147,22 +147,22 @@ def split_prompts(prompt_keys: Sequence[str], *, run_seed: int, eval_share: floa
     return set(prompt_keys) - evaluation, evaluation
 
 
-def demonstrated(judge: Judge, rationale: str, score: float) -> str:
+def judge_reply(judge: Judge, rationale: str, score: float) -> str:
     """The judge's reply that a person's reason and score (0 to 5) stand for, on the judge's own scale.
 
     A reason of one line is concluded on that line, a longer one on a line of its own.
     """
     said = rationale.strip()
     between = "\n" if "\n" in said else " "
-    return f"{said}{between}{judge.parser.conclusion(judge.off_run_scale(score))}"
+    return f"{said}{between}{judge.parser.conclusion(judge.from_run_scale(score))}"
 
 
-def same_words(text: str) -> str:
+def normalized_words(text: str) -> str:
     """What makes two prompts the same however they are set: words alone, in small letters."""
     return " ".join("".join(sign if sign.isalnum() else " " for sign in text.casefold()).split())
 
 
-def overlapping(prompts: Iterable[tuple[str, str]], trained_on: Collection[str]) -> set[str]:
+def overlapping_prompts(prompts: Iterable[tuple[str, str]], trained_on: Collection[str]) -> set[str]:
     """Keys of the (key, text) prompts whose words are those of a prompt trained on: EFT must not overlap IFT."""
-    known = {same_words(text) for text in trained_on}
-    return {key for key, text in prompts if same_words(text) in known}
+    known = {normalized_words(text) for text in trained_on}
+    return {key for key, text in prompts if normalized_words(text) in known}

@@ -33,7 +33,7 @@ Group = Sequence[JudgedResponse]
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class ScoreVariances:
     """Variances within a prompt, in squared points: of quality, and of the errors of both judges."""
 
     quality: float
@@ -42,10 +42,10 @@ class Trust:
 
 
 #: An additive 5-point judge of whom nothing is known: half of what it says is quality.
-TYPICAL = Trust(quality=1.0, force=1.0, other=1.0)
+DEFAULT_VARIANCES = ScoreVariances(quality=1.0, force=1.0, other=1.0)
 
 
-def learn_trust(groups: Iterable[Group]) -> Trust:
+def estimate_variances(groups: Iterable[Group]) -> ScoreVariances:
     """The variances by which two judges' scores of the same prompts agree, prompts as groups of responses.
 
     The judges' covariance within a prompt is the variance of quality; what is left of each variance is error.
@@ -65,14 +65,14 @@ def learn_trust(groups: Iterable[Group]) -> Trust:
         degrees += len(both) - 1
         seen += len(both)
     if seen < ENOUGH or not own or not others:
-        return TYPICAL
+        return DEFAULT_VARIANCES
     own, others, shared = own / degrees, others / degrees, shared / degrees
     smaller = min(own, others)
     quality = min(max(shared, LEAST_SHARE * smaller), MOST_SHARE * smaller)
-    return Trust(quality, own - quality, others - quality)
+    return ScoreVariances(quality, own - quality, others - quality)
 
 
-def _qualities(group: Group, trust: Trust) -> list[tuple[float, float]]:
+def _qualities(group: Group, trust: ScoreVariances) -> list[tuple[float, float]]:
     """Mean and variance of each response's quality around its prompt's mean, given what the judges say."""
     centre = _mean([row.score for row in group])
     other_centre = _mean([row.other for row in group])
@@ -99,7 +99,9 @@ def _below(value: float, mean: float, variance: float) -> float:
     return 0.5 * math.erfc((mean - value) / math.sqrt(2 * variance))
 
 
-def pair_impact(chosen: JudgedResponse, rejected: JudgedResponse, others: Group = (), trust: Trust = TYPICAL) -> float:
+def pair_impact(
+    chosen: JudgedResponse, rejected: JudgedResponse, others: Group = (), trust: ScoreVariances = DEFAULT_VARIANCES
+) -> float:
     """Probability that the rejected response is the better one, 0 to 1; a half where no judge says anything.
 
     ``others`` are the prompt's further responses. Between pairs that are equally likely to be wrong, one whose choice
@@ -118,7 +120,7 @@ def pair_impact(chosen: JudgedResponse, rejected: JudgedResponse, others: Group 
     return (1 - TIE) * flip + TIE * arbitrary
 
 
-def score_impact(response: JudgedResponse, group: Group, trust: Trust = TYPICAL) -> float:
+def score_impact(response: JudgedResponse, group: Group, trust: ScoreVariances = DEFAULT_VARIANCES) -> float:
     """Probability that a person's score of one response (of ``group``) changes its prompt's max-min choice.
 
     The others keep their scores. An unparsed response takes no part until a person scores it: 1.

@@ -30,8 +30,8 @@ from training.domain.import_values import (
 )
 from training.domain.rows import Message
 
-Kind = Literal["prompts", "demonstrations", "scored", "preferences"]
-KINDS: tuple[Kind, ...] = ("prompts", "demonstrations", "scored", "preferences")
+DatasetKind = Literal["prompts", "demonstrations", "scored", "preferences"]
+DATASET_KINDS: tuple[DatasetKind, ...] = ("prompts", "demonstrations", "scored", "preferences")
 
 MAX_RESPONSES = 64  # of one prompt
 LOWEST = 0.0
@@ -109,8 +109,8 @@ def content_hash(messages: Sequence[Message], raw_text: str = "") -> str:
 
 def check_mapping(kind: str, mapping: Mapping[str, str]) -> None:
     """Raise :class:`BadRow` where the kind or a meaning in the mapping does not exist."""
-    if kind not in KINDS:
-        raise BadRow(f"there is no kind {kind!r}; choose one of {', '.join(KINDS)}")
+    if kind not in DATASET_KINDS:
+        raise BadRow(f"there is no kind {kind!r}; choose one of {', '.join(DATASET_KINDS)}")
     for meaning, path in mapping.items():
         if meaning not in MEANINGS[kind]:
             raise BadRow(f"{kind} have no {meaning!r}; a mapping may name {', '.join(MEANINGS[kind])}")
@@ -118,7 +118,7 @@ def check_mapping(kind: str, mapping: Mapping[str, str]) -> None:
             raise BadRow(f"the mapping of {meaning!r} names no field; leave it out or name one")
 
 
-def detect_kind(record: Mapping[str, Any]) -> Kind:
+def detect_kind(record: Mapping[str, Any]) -> DatasetKind:
     """The kind that a record looks like, by its fields."""
     if {"chosen", "rejected"} <= set(record):
         return "preferences"
@@ -137,7 +137,7 @@ def looks_like_seed_tasks(fields: Sequence[str]) -> bool:
     return {"instruction", "instances"} <= set(fields)
 
 
-def detect_mapping(kind: Kind, record: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, str]:
+def detect_mapping(kind: DatasetKind, record: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, str]:
     """The given mapping, filled up with what this record's known fields mean."""
     found = dict(mapping)
     for meaning in MEANINGS[kind]:
@@ -153,7 +153,7 @@ def detect_mapping(kind: Kind, record: Mapping[str, Any], mapping: Mapping[str, 
     return {meaning: found[meaning] for meaning in MEANINGS[kind] if meaning in found}
 
 
-def read_row(kind: Kind, record: Any, mapping: Mapping[str, str], judges: Mapping[str, str]) -> ImportedRow:
+def read_row(kind: DatasetKind, record: Any, mapping: Mapping[str, str], judges: Mapping[str, str]) -> ImportedRow:
     """One record as a row. ``judges`` is {source: column}. Raises :class:`BadRow` with the reason."""
     if not isinstance(record, Mapping):
         raise BadRow("is not an object with named fields")

@@ -20,7 +20,7 @@ from training.domain.parsers import ChoiceParser, NumberParser, Parser, Reading,
 from training.domain.rows import Verdict
 
 JudgeKind = Literal["score", "comparison"]
-KINDS: Final[dict[JudgeKind, str]] = {
+JUDGE_KINDS: Final[dict[JudgeKind, str]] = {
     "score": "scores one response",
     "comparison": "compares two responses",
 }
@@ -112,15 +112,15 @@ class Judge:
         value = self.read(reply).value
         return value if value == "first" or value == "second" or value == "tie" else "unparsed"
 
-    def on_run_scale(self, given: float) -> float:
+    def to_run_scale(self, given: float) -> float:
         """A score of the judge's own scale on the run's scale of 0 to 5, linearly: lowest → 0, highest → 5."""
         lowest, highest = self.scale
         return given if (lowest, highest) == (0.0, HIGHEST_SCORE) else HIGHEST_SCORE * (given - lowest) / (
             highest - lowest
         )  # fmt: skip
 
-    def off_run_scale(self, score: float) -> float:
-        """The inverse of :meth:`on_run_scale`."""
+    def from_run_scale(self, score: float) -> float:
+        """The inverse of :meth:`to_run_scale`."""
         lowest, highest = self.scale
         return lowest + score / HIGHEST_SCORE * (highest - lowest)
 
@@ -128,7 +128,7 @@ class Judge:
         """What a reply says before it concludes."""
         return rationale(reply, self.read(reply))
 
-    def texts_in(self, prompt: str) -> dict[str, str] | None:
+    def extract_texts(self, prompt: str) -> dict[str, str] | None:
         """The texts that stand in the placeholders, by name, or ``None`` where ``prompt`` is not this one filled in.
 
         The prompt's beginning and end are fixed, so text inside a response that looks like a part of the prompt stays
@@ -187,7 +187,7 @@ def judge_from_data(data: Any, *, version: int = 1) -> Judge:
     for field, limit in (("title", 120), ("description", 2000)):
         texts[field] = _short_text(data.get(field, ""), field, limit, problems)
     kind = data.get("kind") if isinstance(data.get("kind"), str) else ""
-    if kind not in KINDS:
+    if kind not in JUDGE_KINDS:
         problems.append(("kind", "must be score (one response) or comparison (two responses)"))
     prompt = _prompt(data.get("prompt"), kind, problems)
     parser = _parser(data.get("parser"), kind, problems)
@@ -246,7 +246,9 @@ def _parser(value: Any, kind: Any, problems: list[tuple[str, str]]) -> Parser | 
         return None
     how = value.get("kind")
     if not isinstance(how, str) or how not in fits:
-        problems.append(("parser.kind", f"must be {' or '.join(fits)} for a judge that {KINDS.get(kind, 'judges')}"))
+        problems.append(
+            ("parser.kind", f"must be {' or '.join(fits)} for a judge that {JUDGE_KINDS.get(kind, 'judges')}")
+        )
         return None
     known = _PARSER_FIELDS[how]
     before = len(problems)

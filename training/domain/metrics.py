@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.domain.rows import Outcome, Verdict
+from training.domain.rows import ComparisonOutcome, Verdict
 
 Z_95 = 1.959963984540054
 UNPARSED_IN_PAPER = -1.0
@@ -74,7 +74,7 @@ def sign_test(wins: int, losses: int) -> float | None:
     return min(1.0, tail / (1 << (n - 1)))
 
 
-def both_orders_outcome(verdict_ab: Verdict, verdict_ba: Verdict) -> Outcome:
+def both_orders_outcome(verdict_ab: Verdict, verdict_ba: Verdict) -> ComparisonOutcome:
     """A's outcome from a judge asked in both orders: win or lose only where both agree, else a tie (001 section 3.1.2).
 
     ``verdict_ab`` was asked with A first, ``verdict_ba`` with B first; both name the position preferred.
@@ -86,14 +86,14 @@ def both_orders_outcome(verdict_ab: Verdict, verdict_ba: Verdict) -> Outcome:
     return "tie"
 
 
-def score_outcome(score_a: float | None, score_b: float | None) -> Outcome | None:
+def score_outcome(score_a: float | None, score_b: float | None) -> ComparisonOutcome | None:
     """A's outcome by two scores; ``None`` where either is missing, so that it is not counted."""
     if score_a is None or score_b is None:
         return None
     return "win" if score_a > score_b else "lose" if score_a < score_b else "tie"
 
 
-def head_to_head(outcomes: Iterable[Outcome]) -> HeadToHead:
+def head_to_head(outcomes: Iterable[ComparisonOutcome]) -> HeadToHead:
     """Summary of A's outcomes, one a prompt."""
     counts = Counter(outcomes)
     wins, ties, losses = counts["win"], counts["tie"], counts["lose"]

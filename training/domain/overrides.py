@@ -10,22 +10,22 @@ from training.domain.pairing import max_min_pairs
 from training.domain.rows import NoPair, PairDraft, PromptOutcome, ScoredResponse
 
 PairDecision = Literal["confirm", "flip", "tie", "both_bad", "edit"]
-Kind = Literal["same", "confirms", "flips", "drops", "appears", "changes"]
-Outcome = PairDraft | NoPair
+ChangeKind = Literal["same", "confirms", "flips", "drops", "appears", "changes"]
+PairOutcome = PairDraft | NoPair
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PairChange:
     """What a decision changes. ``delta`` is the change in the number of pairs: -1, 0 or 1.
 
     ``note``: how it goes with other decisions on the same pair; it is the end of the sentence, too.
     """
 
-    kind: Kind
+    kind: ChangeKind
     sentence: str
     delta: int
-    before: Outcome
-    after: Outcome
+    before: PairOutcome
+    after: PairOutcome
     note: str = ""
 
 
@@ -35,7 +35,7 @@ def decided_pair(
     *,
     edited_id: int | None = None,
     scores: tuple[float, float] | None = None,
-) -> Outcome:
+) -> PairOutcome:
     """The pair after a decision on it. ``scores``: the person's own of the chosen and the rejected response.
 
     A flip turns scores and margin round with it. An edit puts the person's own response, which has no score, in the
@@ -64,35 +64,35 @@ def decided_pair(
     return NoPair(pair.prompt_id, PromptOutcome.BOTH_BAD, "People call both bad.")
 
 
-def scored_pair(responses: Sequence[ScoredResponse], *, min_margin: float = 0.0) -> Outcome | None:
+def scored_pair(responses: Sequence[ScoredResponse], *, min_margin: float = 0.0) -> PairOutcome | None:
     """The max-min pair of one prompt's responses; ``None`` without responses."""
     found = max_min_pairs(responses, min_margin=min_margin)
     return found[0] if found else None
 
 
-def change_between(before: Outcome, after: Outcome, *, confirmed: bool = False) -> Change:
+def change_between(before: PairOutcome, after: PairOutcome, *, confirmed: bool = False) -> PairChange:
     """The change from one outcome to another, with a sentence for the screen."""
     if isinstance(before, NoPair) and isinstance(after, NoPair):
-        return Change("same", "There was no pair, and there will be none.", 0, before, after)
+        return PairChange("same", "There was no pair, and there will be none.", 0, before, after)
     if isinstance(before, NoPair):
         assert isinstance(after, PairDraft)
-        return Change("appears", f"A pair appears{_with(after)}.", 1, before, after)
+        return PairChange("appears", f"A pair appears{_with(after)}.", 1, before, after)
     if isinstance(after, NoPair):
-        return Change("drops", f"The pair drops out. {after.reason}", -1, before, after)
+        return PairChange("drops", f"The pair drops out. {after.reason}", -1, before, after)
     if (before.chosen_id, before.rejected_id) == (after.chosen_id, after.rejected_id):
         if confirmed:
-            return Change("confirms", f"The pair stays as it is, confirmed{_with(after)}.", 0, before, after)
+            return PairChange("confirms", f"The pair stays as it is, confirmed{_with(after)}.", 0, before, after)
         if before.margin == after.margin:
-            return Change("same", "Nothing changes.", 0, before, after)
+            return PairChange("same", "Nothing changes.", 0, before, after)
         instead = f"The same pair{_with(after)} instead of {_points(before.margin)}."
-        return Change("same", instead, 0, before, after)
+        return PairChange("same", instead, 0, before, after)
     if (before.chosen_id, before.rejected_id) == (after.rejected_id, after.chosen_id):
-        return Change("flips", f"The pair flips.{_ahead(before.margin, after.margin)}", 0, before, after)
+        return PairChange("flips", f"The pair flips.{_ahead(before.margin, after.margin)}", 0, before, after)
     if before.rejected_id == after.rejected_id:
-        return Change("changes", f"Another response is chosen{_with(after)}.", 0, before, after)
+        return PairChange("changes", f"Another response is chosen{_with(after)}.", 0, before, after)
     if before.chosen_id == after.chosen_id:
-        return Change("changes", f"Another response is rejected{_with(after)}.", 0, before, after)
-    return Change("changes", f"The pair is made of other responses{_with(after)}.", 0, before, after)
+        return PairChange("changes", f"Another response is rejected{_with(after)}.", 0, before, after)
+    return PairChange("changes", f"The pair is made of other responses{_with(after)}.", 0, before, after)
 
 
 def _ahead(before: float | None, after: float | None) -> str:

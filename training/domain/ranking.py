@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.domain.agreement import Figure, often_drawn, percentiles
+from training.domain.agreement import IntervalEstimate, bootstrap_counts, percentile_interval
 from training.domain.metrics import pairwise_with_ties, reward_modelling
 
 #: One prompt's responses as (the judge's score, ``None`` where none was read; people's rank, 1 the best).
@@ -46,7 +46,7 @@ class RankAgreement:
         return asdict(self)
 
 
-def held_to_rankings(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreement:
+def ranking_agreement(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreement:
     """Every figure over these prompts. Without any, the counts are zero and the figures ``None``."""
     groups = [list(prompt) for prompt in prompts]
     scores = [[score for score, _ in group] for group in groups]
@@ -72,7 +72,7 @@ def held_to_rankings(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreeme
     )
 
 
-def gained(before: Sequence[Ranked], after: Sequence[Ranked], *, seed: int = 1) -> Figure:
+def accuracy_change(before: Sequence[Ranked], after: Sequence[Ranked], *, seed: int = 1) -> IntervalEstimate:
     """How far ``accuracy`` moved from one judge to another on the same prompts, with its 95 % interval.
 
     Both are given in the same order. Each draw takes the same prompts for both, so that what is hard about a prompt
@@ -84,12 +84,12 @@ def gained(before: Sequence[Ranked], after: Sequence[Ranked], *, seed: int = 1) 
     both = (pairs > 0) & (pairs_after > 0)
     n = int(both.sum())
     if not n:
-        return Figure(None, None, None, 0)
+        return IntervalEstimate(None, None, None, 0)
     weights = _weights(n, seed)
     moved = (weights @ right_after[both]) / (weights @ pairs_after[both]) - (weights @ right[both]) / (
         weights @ pairs[both]
     )
-    return Figure(float(moved[0]), *percentiles(moved[1:]), n)
+    return IntervalEstimate(float(moved[0]), *percentile_interval(moved[1:]), n)
 
 
 def _in_order(prompts: Sequence[Ranked]) -> tuple[np.ndarray, np.ndarray]:
@@ -101,16 +101,16 @@ def _in_order(prompts: Sequence[Ranked]) -> tuple[np.ndarray, np.ndarray]:
     return right, pairs
 
 
-def _share(right: np.ndarray, pairs: np.ndarray, *, seed: int) -> Figure:
+def _share(right: np.ndarray, pairs: np.ndarray, *, seed: int) -> IntervalEstimate:
     there = pairs > 0
     n = int(there.sum())
     if not n:
-        return Figure(None, None, None, 0)
+        return IntervalEstimate(None, None, None, 0)
     weights = _weights(n, seed)
     found = (weights @ right[there]) / (weights @ pairs[there])
-    return Figure(float(found[0]), *percentiles(found[1:]), n)
+    return IntervalEstimate(float(found[0]), *percentile_interval(found[1:]), n)
 
 
 def _weights(n: int, seed: int) -> np.ndarray:
     """Row 0 is every prompt once, each other row one draw. Shape (1 + DRAWS, n)."""
-    return np.vstack([np.ones((1, n)), often_drawn(n, DRAWS, seed)])
+    return np.vstack([np.ones((1, n)), bootstrap_counts(n, DRAWS, seed)])

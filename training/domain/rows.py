@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 
 FinishReason = Literal["stop", "length", "error"]
 Verdict = Literal["first", "second", "tie", "unparsed"]
-Outcome = Literal["win", "tie", "lose"]
+ComparisonOutcome = Literal["win", "tie", "lose"]
 
 
 class PromptOutcome(StrEnum):
@@ -195,6 +195,6 @@ class ComparisonDraft:
     response_b_id: int
     verdict_ab: Verdict
     verdict_ba: Verdict
-    outcome: Outcome
+    outcome: ComparisonOutcome
     raw_ab: str = ""
     raw_ba: str = ""

@@ -52,7 +52,7 @@ def repeats(text: str, shown: str) -> bool:
     return min(len(one), len(other)) > 2 and (one in other or other in one)
 
 
-def showable(seeds: Sequence[str]) -> list[str]:
+def usable_demonstrations(seeds: Sequence[str]) -> list[str]:
     """The seed tasks that may be shown as demonstrations: those no longer than what is kept, or all where none is.
 
     A whole article among them would teach what the filters remove, and may not fit a small model's context.

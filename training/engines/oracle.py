@@ -20,7 +20,7 @@ def reply(text: str, known: Iterable[Judge] = ()) -> str:
     It fills in the forms of the judges that come with the project, and of those in ``known``.
     """
     for judge in (*judges.builtin().values(), *known):
-        asked = judge.texts_in(text)
+        asked = judge.extract_texts(text)
         if asked is not None:
             return _comparison(judge, asked) if judge.kind == "comparison" else _score(judge, asked)
     return demonstrate(text)
@@ -30,7 +30,7 @@ def _score(judge: Judge, asked: dict[str, str]) -> str:
     if judge.content_hash == judges.get(judges.SCORING).content_hash:
         return judgement_text(asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"])
     result = grade(asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"])
-    return f"{result.reason}\n{judge.parser.conclusion(judge.off_run_scale(result.score))}"
+    return f"{result.reason}\n{judge.parser.conclusion(judge.from_run_scale(result.score))}"
 
 
 def _comparison(judge: Judge, asked: dict[str, str]) -> str:

@@ -15,7 +15,7 @@ from training.config import LAMBDAS, RunConfig
 from training.domain.engine_kinds import ENGINES
 from training.domain.spending import Price
 from training.estimate.counts import ROWS_PER_DATASET, Counts, prompt_tokens
-from training.estimate.room import disk_bytes, memory_bytes, training_bytes, training_disk_bytes
+from training.estimate.resources import disk_bytes, memory_bytes, training_bytes, training_disk_bytes
 from training.estimate.seconds import Workload, seconds_of_stages
 from training.estimate.teacher import teacher_notes, teacher_use
 from training.hardware import Hardware

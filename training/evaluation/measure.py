@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from training.config import RunConfig
 from training.domain.metric import Metric
 from training.domain.ranking import Ranked
-from training.domain.rows import Outcome, PromptRow, ResponseRow, Verdict
+from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
 
 #: What a checkpoint or a run lacks for a measure: the setting is off, no teacher judges, no checkpoint came before.
 Unmet = Literal["off", "no-teacher", "no-previous"]
@@ -56,7 +56,7 @@ class Compared:
 
     verdict_first: Verdict
     verdict_second: Verdict
-    outcome: Outcome
+    outcome: ComparisonOutcome
 
 
 class Responses(Protocol):

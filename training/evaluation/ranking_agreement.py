@@ -6,7 +6,7 @@ from typing import Any
 
 from training.config import RunConfig
 from training.domain.metric import Metric
-from training.domain.ranking import gained, held_to_rankings
+from training.domain.ranking import accuracy_change, ranking_agreement
 from training.evaluation.measure import EvaluationContext, Measure, Requests, Rows, Sizes
 
 PREFIX = "ranking_"
@@ -62,8 +62,8 @@ class RankingAgreement(Measure):
         if not after:
             return {}
         common = [prompt for prompt in after if prompt in before]
-        gain = gained([before[prompt] for prompt in common], [after[prompt] for prompt in common])
-        found = held_to_rankings(after.values()).as_data() | {
+        gain = accuracy_change([before[prompt] for prompt in common], [after[prompt] for prompt in common])
+        found = ranking_agreement(after.values()).as_data() | {
             "gain": gain.value,
             "gain_low": gain.low,
             "gain_high": gain.high,

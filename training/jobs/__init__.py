@@ -26,7 +26,7 @@ from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.plan import StageSpec, import_function
-from training.plan.spec import Figures
+from training.plan.spec import StageData
 from training.trainers.results import Stopped, TrainingError
 
 log = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ def work(run_id: int, queue: str) -> None:
             _perform(attempt, engines)
 
 
-def job_of(spec: StageSpec) -> Callable[[StageWork], Figures]:
+def job_of(spec: StageSpec) -> Callable[[StageWork], StageData]:
     """The function that does a stage's work. Raises :class:`ValueError` for a stage that waits for people."""
     if spec.job is None:
         raise ValueError(f"{spec.title} is done by people; no worker can do it")
-    job: Callable[[StageWork], Figures] = import_function(spec.job)
+    job: Callable[[StageWork], StageData] = import_function(spec.job)
     return job
 
 

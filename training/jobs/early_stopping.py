@@ -17,7 +17,7 @@ from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages, step_checks
 from alignment_app.services.progress import Progress
 from training.config import EarlyStoppingConfig
-from training.domain.early_stopping import FIRST, find
+from training.domain.early_stopping import FIRST_CHECKPOINT, compare_checkpoints
 from training.domain.rows import PromptRow, ResponseRow, Verdict
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.plan.training import StepComparing
@@ -110,13 +110,13 @@ class _Checker:
         job, step = self.job, result.steps
         before = last.step if last else None
         self._answer(step, result.model_dir)
-        finding = FIRST
+        finding = FIRST_CHECKPOINT
         if before is not None:
             self._compare(step, before)
             asked = job.iteration.step_comparisons.filter(step=step)
             verdicts = asked.values_list("verdict_first", "verdict_second")
             pairs = cast(list[tuple[Verdict, Verdict]], list(verdicts))
-            finding = find(pairs, min_decided=self.stopping.min_decided)
+            finding = compare_checkpoints(pairs, min_decided=self.stopping.min_decided)
         job.engines.let_go()  # the training needs the memory
         step_checks.decide(job.attempt, job.iteration, step=step, against=before, judge=self.judge, finding=finding)
 

@@ -11,7 +11,7 @@ from alignment_app.models import Dataset, Judgement, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, eft_rows, events, rows, stages
 from alignment_app.services.eft_rows import EFTRow
-from training.domain.eft import Part, RankedJudgement, overlapping, select_eft
+from training.domain.eft import Part, RankedJudgement, overlapping_prompts, select_eft
 from training.engines.base import Engine
 from training.jobs import rankings
 from training.jobs.health import JudgementProgress, health_of, look_at
@@ -51,7 +51,7 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
             f"The data set {name!r} holds no prompt with ranked responses. Import rows whose responses have a rank "
             "(1 the best) under another name, and clone the run with it."
         )
-    known = overlapping(
+    known = overlapping_prompts(
         [(prompt.content_hash, prompt.text) for prompt in ranked], selectors.trained_prompts(job.config.sft.datasets)
     )
     kept = [prompt for prompt in ranked if prompt.content_hash not in known]

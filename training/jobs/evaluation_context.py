@@ -14,7 +14,7 @@ from alignment_app.services import rows
 from alignment_app.services.progress import Progress
 from training.config import RunConfig
 from training.domain.ranking import Ranked
-from training.domain.rows import Outcome, PromptRow, ResponseRow, Verdict
+from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
 from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, Responses
 from training.jobs import rankings
 from training.jobs.stage_work import StageWork
@@ -124,7 +124,7 @@ class DatabaseContext:
     def compared(self) -> Sequence[Compared]:
         found = self.evaluation.comparisons.values_list("verdict_first", "verdict_second", "outcome")
         return [
-            Compared(cast(Verdict, first), cast(Verdict, second), cast(Outcome, outcome))
+            Compared(cast(Verdict, first), cast(Verdict, second), cast(ComparisonOutcome, outcome))
             for first, second, outcome in found
         ]
 

@@ -15,7 +15,7 @@ from alignment_app.services import events, rows, stages
 from alignment_app.services.progress import Progress
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
-from training.domain.self_instruct import MAX_WORDS, showable
+from training.domain.self_instruct import MAX_WORDS, usable_demonstrations
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, look_at
 from training.jobs.overlap import TeacherMeanwhile
@@ -58,7 +58,7 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
     settled = sum(number < newest for _, number in generated)
     progress = _WritingProgress(job, done=settled, total=config.count)
     tasks = list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True))
-    if (long := len(tasks) - len(showable(tasks))) and not generated and config.template == "few_shot":
+    if (long := len(tasks) - len(usable_demonstrations(tasks))) and not generated and config.template == "few_shot":
         events.log(
             job.run.pk,
             f"{long} of the {len(tasks)} seed tasks have more than {MAX_WORDS} words, as no new prompt may: they are "

@@ -12,7 +12,7 @@ from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
 from alignment_app.services import events
 from alignment_app.services.progress import Progress
-from training.domain.ranking import Ranked, held_to_rankings
+from training.domain.ranking import Ranked, ranking_agreement
 from training.engines.base import Engine, PromptTooLong
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
@@ -83,7 +83,7 @@ def ift_judge(job: StageWork) -> Judge:
 def figures_before(job: StageWork) -> dict[str, Any]:
     """How the judge of the model before EFT orders what was held out, by figure; empty where nothing is held out."""
     before = ranked(held_out(job), ift_judge(job))
-    return held_to_rankings(before.values()).as_data() if before else {}
+    return ranking_agreement(before.values()).as_data() if before else {}
 
 
 def ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:

@@ -12,8 +12,8 @@ from alignment_app.models import Checkpoint, DatasetSnapshot
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, eft_rows, events, rows, stages
 from training.config import PreferenceConfig, SFTConfig
-from training.domain.holding_out import divide
 from training.domain.margins import MarginFigures, margin_figures
+from training.domain.pair_split import split_pairs
 from training.jobs.choose_lambda import train_with_best_lambda
 from training.jobs.early_stopping import train_with_early_stopping
 from training.jobs.margins import measure_margins
@@ -55,7 +55,7 @@ def _divide_pairs(job: StageWork) -> dict[str, int]:
     config = job.config.training
     if not DatasetSnapshot.objects.filter(iteration=job.iteration).exists():
         pairs = selectors.pair_contents(job.iteration)
-        division = divide(pairs, held_out=config.held_out_pairs, most=config.max_pairs, seed=job.config.seed)
+        division = split_pairs(pairs, held_out=config.held_out_pairs, most=config.max_pairs, seed=job.config.seed)
         rows.divide_pairs(job.attempt, job.iteration, division)
         if pairs and not division.train:
             raise CannotGoOn(

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from training.domain.documents import not_yaml
 from training.domain.judges import Judge, JudgeError, judge_from_data
+from training.domain.yaml_errors import yaml_problem
 
 FOLDER = Path(__file__).parent
 #: What a run takes where nobody chose.
@@ -23,7 +23,7 @@ def read_judge(text: str, *, version: int = 1) -> Judge:
     try:
         data = yaml.load(text, Loader=_Plain)  # a safe loader without aliases
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise JudgeError([("", not_yaml(error))]) from None
+        raise JudgeError([("", yaml_problem(error))]) from None
     return judge_from_data(data, version=version)
 
 

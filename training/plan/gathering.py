@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from training.config import RunConfig
 from training.plan.spec import (
-    Figures,
-    Finished,
-    Judged,
-    LiveFigures,
-    LiveJudged,
+    FinishedStage,
+    JudgeData,
+    LiveJudgeData,
+    LiveStageData,
     Queue,
+    StageData,
     StageSpec,
-    Words,
+    SummaryFormat,
     teacher_queue,
 )
 
@@ -47,7 +47,7 @@ def _judgements_queue(config: RunConfig) -> Queue:
     return "generation" if config.paradigm == "self_reward" else teacher_queue(config)
 
 
-class PromptsResult(Figures):
+class PromptsResult(StageData):
     """Where the prompts come from, and what the filters of self-instruct removed."""
 
     source: str = "dataset"
@@ -55,25 +55,25 @@ class PromptsResult(Figures):
     removed: dict[str, int] = {}  #: by reason
 
 
-class PromptsProgress(LiveFigures):
+class PromptsProgress(LiveStageData):
     """What the filters have removed so far."""
 
     removed: dict[str, int] = {}
 
 
-class ResponsesResult(Figures):
+class ResponsesResult(StageData):
     """The data set that brought the candidates; empty where the student wrote them."""
 
     dataset: str = ""
 
 
-class DemonstrationsResult(Figures):
+class DemonstrationsResult(StageData):
     """Who wrote the demonstrations."""
 
     teacher: str = ""
 
 
-class JudgementsResult(Judged):
+class JudgementsResult(JudgeData):
     """Who judged, and how."""
 
     judge: str = ""
@@ -81,7 +81,7 @@ class JudgementsResult(Judged):
     spread: float | None = None
 
 
-class PairsResult(Figures):
+class PairsResult(StageData):
     """How many prompts made a pair, and why the others made none."""
 
     pairs: int | None = None
@@ -89,18 +89,18 @@ class PairsResult(Figures):
     reasons: dict[str, int] = {}
 
 
-def _prompts(result: PromptsResult, stage: Finished, words: Words) -> tuple[str, str]:
+def _prompts(result: PromptsResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     return words.number(stage.done), f"{words.number(sum(result.removed.values()))} removed" if result.removed else ""
 
 
-def judged_summary(result: Judged, stage: Finished, words: Words) -> tuple[str, str]:
+def judged_summary(result: JudgeData, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     """The number of judgements, and the share of replies that held a score."""
     return words.number(
         stage.done
     ), f"{words.percent(result.parse_rate, 1)} parsed" if result.parse_rate is not None else ""
 
 
-def _pairs(result: PairsResult, stage: Finished, words: Words) -> tuple[str, str]:
+def _pairs(result: PairsResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     count = stage.done if result.pairs is None else result.pairs
     return words.number(count), f"{words.number(result.none)} made none" if result.none else ""
 
@@ -153,7 +153,7 @@ JUDGEMENTS = StageSpec(
     job="training.jobs.gather:judge_candidates",
     overlap="training.jobs.gather:judge_overlapping",
     result=JudgementsResult,
-    progress=LiveJudged,
+    progress=LiveJudgeData,
     summary=judged_summary,
     samples="prompts",
     refreshes=("sample",),

@@ -6,7 +6,15 @@ from typing import Any
 
 from training.config import RunConfig
 from training.plan.gathering import judged_summary
-from training.plan.spec import Figures, Finished, Judged, LiveFigures, LiveJudged, StageSpec, Words
+from training.plan.spec import (
+    FinishedStage,
+    JudgeData,
+    LiveJudgeData,
+    LiveStageData,
+    StageData,
+    StageSpec,
+    SummaryFormat,
+)
 from training.plan.training import TrainingProgress, TrainingResult, training_summary
 
 
@@ -14,7 +22,7 @@ def _teaches_judging(config: RunConfig, iteration: int) -> bool:
     return iteration == 0 and config.eft.enabled
 
 
-class RankedPromptsResult(Figures):
+class RankedPromptsResult(StageData):
     """How many prompts have ranked responses, and how many of them the IFT data sets hold too."""
 
     dataset: str = ""
@@ -22,13 +30,13 @@ class RankedPromptsResult(Figures):
     overlapping: int = 0
 
 
-class RankedJudgementsResult(Judged):
+class RankedJudgementsResult(JudgeData):
     """Who judged the ranked responses, and how."""
 
     judge: str = ""
 
 
-class EFTSelection(Figures):
+class EFTSelection(StageData):
     """How many replies became rows, step by step; see :func:`training.domain.eft.select_eft`."""
 
     asked: int = 0
@@ -42,20 +50,20 @@ class EFTSelection(Figures):
     eval: int = 0
 
 
-class EFTResult(Figures):
+class EFTResult(StageData):
     """The selection, and how well the model before EFT orders the held-out ranked responses."""
 
     selection: EFTSelection | None = None
     ranking: dict[str, Any] = {}  #: figures of :mod:`training.domain.ranking`
 
 
-class EFTProgress(LiveFigures):
+class EFTProgress(LiveStageData):
     """The selection, also where no row is left to train on."""
 
     selection: EFTSelection | None = None
 
 
-def _eft(result: EFTResult, stage: Finished, words: Words) -> tuple[str, str]:
+def _eft(result: EFTResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     if result.selection is None:
         return words.number(stage.done), ""
     return f"{words.number(result.selection.train)} rows", f"and {words.number(result.selection.eval)} held out"
@@ -91,7 +99,7 @@ RANKED_JUDGEMENTS = StageSpec(
     applies=_teaches_judging,
     job="training.jobs.eft:judge_ranked",
     result=RankedJudgementsResult,
-    progress=LiveJudged,
+    progress=LiveJudgeData,
     summary=judged_summary,
     samples="prompts",
     refreshes=("sample",),

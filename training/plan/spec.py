@@ -18,7 +18,7 @@ Queue = Literal["light", "generation", "teacher", "training"]
 Samples = Literal["", "prompts", "comparisons", "snapshot"]
 
 
-class Figures(BaseModel):
+class StageData(BaseModel):
     """What a stage stores about its work: known fields only, each with a default.
 
     A field that an older version did not write has its default.
@@ -45,14 +45,14 @@ class Figures(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-class LiveFigures(Figures):
+class LiveStageData(StageData):
     """Figures of a stage at work. Each stage that an engine works for has these."""
 
     tokens_per_second: float | None = None
     in_flight: int | None = None  #: requests that the engine is working on
 
 
-class Words(Protocol):
+class SummaryFormat(Protocol):
     """How a summary is written: :mod:`alignment_app.pages` has the words of the pages."""
 
     def number(self, value: Any, places: Any = None) -> str:
@@ -69,18 +69,18 @@ class Words(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedStage:
     """A finished stage: the rows (or steps) it made, and the model of its iteration (empty: not there)."""
 
     done: int
     model: str = ""
 
 
-Summary = Callable[[Any, Finished, Words], tuple[str, str]]
+Summary = Callable[[Any, FinishedStage, SummaryFormat], tuple[str, str]]
 """Takes a stage's result and gives the count and the note that the picture of the loop shows for it."""
 
 
-def plain_summary(result: Figures, stage: Finished, words: Words) -> tuple[str, str]:
+def plain_summary(result: StageData, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     """The number of rows alone."""
     return words.number(stage.done), ""
 
@@ -113,8 +113,8 @@ class StageSpec:
     unit: str  #: what ``Stage.done`` counts
     queue: Queue | Callable[[RunConfig], Queue]
     job: str | None  #: takes a ``StageWork``, returns the result; ``None``: the stage waits for people
-    result: type[Figures] = Figures
-    progress: type[Figures] = LiveFigures
+    result: type[StageData] = StageData
+    progress: type[StageData] = LiveStageData
     applies: Callable[[RunConfig, int], bool] = _always  #: whether iteration number ``int`` has the stage
     skipped: Callable[[RunConfig, int], bool] = _never  #: whether the iteration has it but leaves it out
     summary: Summary = plain_summary
@@ -148,20 +148,20 @@ class PlannedStage:
         return self.spec.kind
 
 
-class WithHealth(Figures):
+class HealthData(StageData):
     """Figures of the judges that take part in a stage."""
 
     health: dict[str, dict[str, Any]] = {}  #: by the judge's role; :func:`training.domain.alarms.from_data` reads them
 
 
-class Judged(WithHealth):
+class JudgeData(HealthData):
     """Figures of the one judge whose replies a stage collects."""
 
     parse_rate: float | None = None  #: share of the replies that held a score
     unparsed: int = 0
 
 
-class LiveJudged(LiveFigures, Judged):
+class LiveJudgeData(LiveStageData, JudgeData):
     """The same while the judge is at work."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.config import RunConfig
-from training.plan.spec import Figures, Finished, LiveFigures, StageSpec, WithHealth, Words
+from training.plan.spec import FinishedStage, HealthData, LiveStageData, StageData, StageSpec, SummaryFormat
 
 
 def _makes_m1_from_m0(config: RunConfig, iteration: int) -> bool:
@@ -20,7 +20,7 @@ def _no_fine_tuning(config: RunConfig, iteration: int) -> bool:
     return iteration == 0 and not config.sft.enabled
 
 
-class DatasetResult(Figures):
+class DatasetResult(StageData):
     """The frozen training set, and the pairs that are not in it."""
 
     hash: str = ""
@@ -29,7 +29,7 @@ class DatasetResult(Figures):
     left_out: int = 0
 
 
-class TrainingResult(Figures):
+class TrainingResult(StageData):
     """A training that came to its end."""
 
     steps: int | None = None
@@ -43,7 +43,7 @@ class PreferenceResult(TrainingResult):
     lam: float | None = None
 
 
-class TrainingProgress(LiveFigures):
+class TrainingProgress(LiveStageData):
     """The newest point of the curves."""
 
     loss: float | None = None
@@ -52,7 +52,7 @@ class TrainingProgress(LiveFigures):
     series: str = ""  #: which of several trainings of the stage
 
 
-class LambdaTrial(Figures):
+class LambdaTrial(StageData):
     """A whole training with one λ, and how its model orders the held-out pairs."""
 
     lam: float
@@ -67,7 +67,7 @@ class LambdaTrial(Figures):
     margin: float = 0.0
 
 
-class StepComparing(Figures):
+class StepComparing(StageData):
     """The step whose model early stopping looks at, and how far that is. ``against`` is empty while it answers."""
 
     step: int
@@ -84,24 +84,24 @@ class PreferenceProgress(TrainingProgress):
     steps_checked: int | None = None
 
 
-class EvaluationResult(WithHealth):
+class EvaluationResult(HealthData):
     """The checkpoint's metrics, and the health of the judges that took part."""
 
     metrics: dict[str, Any] = {}
 
 
-def _dataset(result: DatasetResult, stage: Finished, words: Words) -> tuple[str, str]:
+def _dataset(result: DatasetResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     rows = stage.done if result.rows is None else result.rows
     return f"{words.number(rows)} rows", words.short_hash(result.hash) if result.hash else ""
 
 
-def training_summary(result: TrainingResult, stage: Finished, words: Words) -> tuple[str, str]:
+def training_summary(result: TrainingResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     """The steps, of which early stopping may have made more than it published, and the loss."""
     steps = stage.done if result.steps is None else result.steps
     return f"{words.number(steps)} steps", f"loss {words.number(result.loss)}" if result.loss is not None else ""
 
 
-def _evaluation(result: EvaluationResult, stage: Finished, words: Words) -> tuple[str, str]:
+def _evaluation(result: EvaluationResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     return stage.model or "measured", words.headline(result.metrics)
 
 

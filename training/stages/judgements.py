@@ -106,4 +106,4 @@ def _judgement(item: JudgeItem, received: list[Completion], judge: Judge) -> Jud
 def _sample(reply: Completion, judge: Judge) -> JudgementSample:
     """One reply as it was given, its score on the run's scale of 0 to 5."""
     given = judge.read(reply.text).score
-    return JudgementSample(reply.text, None if given is None else judge.on_run_scale(given), reply.seed, given)
+    return JudgementSample(reply.text, None if given is None else judge.to_run_scale(given), reply.seed, given)

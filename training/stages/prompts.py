@@ -13,7 +13,7 @@ from training.domain.self_instruct import (
     choose_demonstrations,
     main_script,
     read_instructions,
-    showable,
+    usable_demonstrations,
 )
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_self_instruct
 from training.engines.base import Engine, Request, Sampling, Unanswered
@@ -48,7 +48,7 @@ def write_prompts(
     current = max((number for _, number in generated), default=0)
     known = [text for text, number in generated if number < current]
     keep = keep or PromptFilter([*seeds, *avoid, *known], scripts={main_script(text) for text in seeds} - {""})
-    shown_seeds = showable(seeds)
+    shown_seeds = usable_demonstrations(seeds)
     made, fruitless = len(known), 0
     while made < count and fruitless < FRUITLESS_ROUNDS:
         before, place = made, 0

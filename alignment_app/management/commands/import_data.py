@@ -17,7 +17,7 @@ from alignment_app.services.imports import (
     import_rows,
     preview,
 )
-from training.domain.importing import KINDS
+from training.domain.importing import DATASET_KINDS
 
 NAMED = 20
 
@@ -31,7 +31,7 @@ class Command(PlainCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--name", default="", help="Name of the data set. Default: the file's name.")
-        parser.add_argument("--kind", choices=KINDS, default="", help="Default: what the first row looks like.")
+        parser.add_argument("--kind", choices=DATASET_KINDS, default="", help="Default: what the first row looks like.")
         parser.add_argument(
             "--map", action="append", default=[], metavar="MEANING=FIELD", help="For example prompt=instruction."
         )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from training.domain.agreement import cohen_kappa
-from training.domain.calibration import Scored, calibrate, change
-from training.domain.drift import Judged, drift_between, latest_drift
+from training.domain.calibration import Scored, calibrate, measure_change
+from training.domain.drift import CheckpointJudge, drift_between, latest_drift
 from training.domain.metrics import pairwise_with_ties, spearman
 
 
@@ -82,10 +82,10 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 
 def test_the_same_judge_twice_has_not_moved_and_a_paired_interval_is_narrower_than_two_apart() -> None:
     prompts = scored(prompts=60)
-    still = change(prompts, prompts, "kappa")
+    still = measure_change(prompts, prompts, "kappa")
     assert (still.value, still.low, still.high) == (0.0, 0.0, 0.0)
     kinder = [[(min(5.0, judge + 0.5), people) for judge, people in prompt] for prompt in prompts]
-    moved = change(prompts, kinder, "mean_error")
+    moved = measure_change(prompts, kinder, "mean_error")
     apart = calibrate(prompts).mean_error, calibrate(kinder).mean_error
     assert moved.low is not None
     assert moved.high is not None
@@ -93,7 +93,7 @@ def test_the_same_judge_twice_has_not_moved_and_a_paired_interval_is_narrower_th
     assert moved.high - moved.low < sum((one.high or 0) - (one.low or 0) for one in apart)
 
 
-def judged(name: str, gives: float, blind_share: float, seed: int = 3, prompts: int = 60) -> Judged:
+def judged(name: str, gives: float, blind_share: float, seed: int = 3, prompts: int = 60) -> CheckpointJudge:
     """A judge that gives itself ``gives``, and on a share of the held-out prompts scores without looking."""
     drawn = random.Random(seed)
     held = {}
@@ -103,7 +103,7 @@ def judged(name: str, gives: float, blind_share: float, seed: int = 3, prompts: 
         if drawn.random() < blind_share:
             drawn.shuffle(own)
         held[prompt] = {place: (own[place], people[place]) for place in range(4)}
-    return Judged(name, {prompt: [gives + (prompt % 3) / 10] for prompt in range(40)}, held)
+    return CheckpointJudge(name, {prompt: [gives + (prompt % 3) / 10] for prompt in range(40)}, held)
 
 
 def test_more_for_itself_and_less_as_people_is_drift() -> None:
@@ -123,10 +123,10 @@ def test_more_for_itself_and_less_as_people_is_drift() -> None:
         (judged("M1", 4.0, 0.0), judged("M2", 3.0, 0.8)),  # a worse judge that gives itself less
         (judged("M1", 3.0, 0.1), judged("M2", 4.0, 0.1)),  # nothing lost
         (judged("M1", 3.0, 0.0, prompts=9), judged("M2", 4.0, 0.9, prompts=9)),  # too few prompts to say
-        (judged("M1", 3.0, 0.0), Judged("M2", {}, {})),  # not measured
+        (judged("M1", 3.0, 0.0), CheckpointJudge("M2", {}, {})),  # not measured
     ],
 )
-def test_nothing_else_is_drift(before: Judged, after: Judged) -> None:
+def test_nothing_else_is_drift(before: CheckpointJudge, after: CheckpointJudge) -> None:
     assert drift_between(before, after) is None
 
 
@@ -138,8 +138,8 @@ def test_a_fall_that_chance_explains_is_a_hint_and_says_so() -> None:
 
 
 def test_one_response_a_prompt_is_compared_by_kappa() -> None:
-    def alone(judge: Judged) -> Judged:
-        return Judged(judge.name, judge.own, {prompt: {0: rows[0]} for prompt, rows in judge.held.items()})
+    def alone(judge: CheckpointJudge) -> CheckpointJudge:
+        return CheckpointJudge(judge.name, judge.own, {prompt: {0: rows[0]} for prompt, rows in judge.held.items()})
 
     found = drift_between(alone(judged("M1", 3.0, 0.0)), alone(judged("M2", 4.0, 0.9)))
     assert found is not None

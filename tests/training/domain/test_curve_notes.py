@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from training.domain.curve_notes import FEWEST_STEPS, KEYS, Series, Setting, curve_notes
+from training.domain.curve_notes import FEWEST_STEPS, NOTE_KEYS, Series, TrainingSettings, curve_notes
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 100
@@ -34,7 +34,7 @@ def _ordinary(steps: int = STEPS) -> dict[str, Series]:
 
 
 def _keys(changes: dict[str, Series], **setting: object) -> list[str]:
-    return [note.key for note in curve_notes(_ordinary() | changes, Setting(**setting))]  # type: ignore[arg-type]
+    return [note.key for note in curve_notes(_ordinary() | changes, TrainingSettings(**setting))]  # type: ignore[arg-type]
 
 
 def test_an_ordinary_training_has_no_note() -> None:
@@ -44,8 +44,8 @@ def test_an_ordinary_training_has_no_note() -> None:
 def test_nothing_is_said_of_a_few_steps() -> None:
     few = FEWEST_STEPS - 1
     flat = _ordinary(few) | {"loss": _line(lambda _: math.log(2), few), "grad_norm": _line(lambda _: 50, few)}
-    assert curve_notes(flat, Setting()) == []
-    assert curve_notes({}, Setting()) == []
+    assert curve_notes(flat, TrainingSettings()) == []
+    assert curve_notes({}, TrainingSettings()) == []
 
 
 @pytest.mark.parametrize("loss", ["dpo", "sr_dpo", "trl:sigmoid"])
@@ -70,7 +70,7 @@ def test_a_loss_that_begins_elsewhere() -> None:
 
 def test_the_chosen_reward_falls_while_accuracy_rises() -> None:
     falling = {"chosen_reward": _line(lambda t: -2 * t)}
-    (note,) = curve_notes(_ordinary() | falling, Setting())
+    (note,) = curve_notes(_ordinary() | falling, TrainingSettings())
     assert note.key == "chosen-falls"
     assert "-0.19 to -1.81" in note.text
     assert "52% to 73%" in note.text
@@ -122,7 +122,7 @@ def test_accuracy_on_the_augmented_query_is_another() -> None:
 
 def test_fine_tuning_has_its_own_shapes() -> None:
     def keys(loss: Callable[[float], float]) -> list[str]:
-        return [note.key for note in curve_notes({"loss": _line(loss)}, Setting(fine_tuning=True))]
+        return [note.key for note in curve_notes({"loss": _line(loss)}, TrainingSettings(fine_tuning=True))]
 
     assert keys(lambda t: 3 - 2 * t) == []
     assert keys(lambda t: 0.05 + 3 * (1 - t) ** 4) == ["by-heart"]
@@ -131,4 +131,4 @@ def test_fine_tuning_has_its_own_shapes() -> None:
 
 def test_every_note_has_its_row_in_the_documentation() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    assert set(re.findall(r'^\| <a id="([a-z0-9-]+)"></a>', text, re.MULTILINE)) >= set(KEYS)
+    assert set(re.findall(r'^\| <a id="([a-z0-9-]+)"></a>', text, re.MULTILINE)) >= set(NOTE_KEYS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.domain.early_stopping import Decision, find
+from training.domain.early_stopping import Decision, compare_checkpoints
 from training.domain.rows import Verdict
 
 WIN: tuple[Verdict, Verdict] = ("first", "second")
@@ -27,10 +27,10 @@ UNPARSED: tuple[Verdict, Verdict] = ("first", "unparsed")
 def test_a_checkpoint_goes_on_only_where_it_won_more_than_it_lost(
     verdicts: list[tuple[Verdict, Verdict]], decision: Decision
 ) -> None:
-    assert find(verdicts, min_decided=2).decision == decision
+    assert compare_checkpoints(verdicts, min_decided=2).decision == decision
 
 
 def test_a_win_needs_both_orders_and_a_reply_without_a_verdict_counts_for_nobody() -> None:
-    found = find([WIN, TIE, ("second", "second"), ("tie", "second"), UNPARSED, LOSE], min_decided=1)
+    found = compare_checkpoints([WIN, TIE, ("second", "second"), ("tie", "second"), UNPARSED, LOSE], min_decided=1)
     assert (found.wins, found.ties, found.losses, found.unparsed) == (1, 3, 1, 1)
     assert found.decided == 2

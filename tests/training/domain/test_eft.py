@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from training.domain.eft import (
     RankedJudgement,
     agrees_with_people,
-    overlapping,
+    overlapping_prompts,
     select_eft,
     split_prompts,
 )
@@ -102,7 +102,7 @@ def test_a_share_that_is_none_is_refused(shares: dict[str, float]) -> None:
 
 def test_a_prompt_that_is_trained_on_overlaps_however_it_is_set() -> None:
     prompts = [("a", "Name a bird."), ("b", "Name a fish.")]
-    assert overlapping(prompts, ["  name\n a BIRD "]) == {"a"}
+    assert overlapping_prompts(prompts, ["  name\n a BIRD "]) == {"a"}
 
 
 def test_rankings_of_people_can_be_told_from_those_of_a_judge_that_is_right_half_the_time(real_data: Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from tests.benchmarks import impact
 from training.domain.calibration import calibrate
-from training.domain.impact import TIE, TYPICAL, JudgedResponse, Trust, learn_trust, pair_impact, score_impact
+from training.domain.impact import (
+    DEFAULT_VARIANCES,
+    TIE,
+    JudgedResponse,
+    ScoreVariances,
+    estimate_variances,
+    pair_impact,
+    score_impact,
+)
 
 
 def test_close_scores_and_unsteady_judges_come_first() -> None:
@@ -48,16 +56,16 @@ def _two_judges(force_error: float, other_error: float) -> list[list[JudgedRespo
 
 
 def test_how_far_each_judge_is_to_be_trusted_is_learnt_from_how_far_they_agree() -> None:
-    trust = learn_trust(_two_judges(force_error=2.0, other_error=0.5))
+    trust = estimate_variances(_two_judges(force_error=2.0, other_error=0.5))
     assert trust.quality == pytest.approx(1.0, abs=0.1)
     assert trust.force == pytest.approx(4.0, abs=0.2)
     assert trust.other == pytest.approx(0.25, abs=0.1)
-    assert learn_trust([[JudgedResponse(1.0), JudgedResponse(2.0)]]) == TYPICAL
+    assert estimate_variances([[JudgedResponse(1.0), JudgedResponse(2.0)]]) == DEFAULT_VARIANCES
 
 
 def test_the_impact_of_a_pair_is_the_chance_that_it_is_wrong() -> None:
     """Drawn from the model itself, so the share of wrong pairs must be what was promised."""
-    draw, trust = random.Random(2), Trust(quality=1.0, force=2.0, other=0.5)
+    draw, trust = random.Random(2), ScoreVariances(quality=1.0, force=2.0, other=0.5)
     promised, wrong = [], []
     for _ in range(4000):
         truth = [draw.gauss(0, 1) for _ in range(40)]

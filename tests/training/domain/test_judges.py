@@ -49,7 +49,7 @@ def test_a_judge_is_read_back_from_its_own_document(name: str) -> None:
 def test_what_a_response_says_of_itself_stands_in_the_prompt_as_it_is(name: str, attack: str) -> None:
     judge = judges.get(name)
     prompt = rendered(judge, "Name a bird.", attack)
-    found = judge.texts_in(prompt)
+    found = judge.extract_texts(prompt)
     assert found is not None
     assert attack in found.values()
     assert prompt.count(attack) == judge.prompt.count(attack) + 1 - (attack == "<RESPONSE_HERE>") * (
@@ -78,16 +78,16 @@ def test_any_text_is_read_without_an_error(name: str, text: str) -> None:
 @given(score=st.floats(0, 5))
 def test_a_conclusion_is_read_back_on_every_scale(name: str, score: float) -> None:
     judge = judges.get(name)
-    read = judge.read("Fine.\n" + judge.parser.conclusion(round(judge.off_run_scale(score)))).score
+    read = judge.read("Fine.\n" + judge.parser.conclusion(round(judge.from_run_scale(score)))).score
     assert read is not None
     assert judge.scale[0] <= read <= judge.scale[1]
-    assert 0 <= judge.on_run_scale(read) <= 5
+    assert 0 <= judge.to_run_scale(read) <= 5
 
 
 def test_the_ends_of_a_scale_are_0_and_5_on_the_runs() -> None:
-    assert [judges.get("hundred").on_run_scale(given) for given in (0, 50, 100)] == [0, 2.5, 5]
-    assert [judges.get("buckets_5").on_run_scale(given) for given in (1, 3, 5)] == [0, 2.5, 5]
-    assert judges.get("additive_5").on_run_scale(3.7) == 3.7
+    assert [judges.get("hundred").to_run_scale(given) for given in (0, 50, 100)] == [0, 2.5, 5]
+    assert [judges.get("buckets_5").to_run_scale(given) for given in (1, 3, 5)] == [0, 2.5, 5]
+    assert judges.get("additive_5").to_run_scale(3.7) == 3.7
 
 
 @pytest.mark.parametrize(

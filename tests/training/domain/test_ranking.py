@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.domain.ranking import RankAgreement, Ranked, gained, held_to_rankings
+from training.domain.ranking import RankAgreement, Ranked, accuracy_change, ranking_agreement
 
 #: Right throughout; two of three pairs right; a tie and an unparsed reply; people tie two.
 PROMPTS: list[Ranked] = [
@@ -21,7 +21,7 @@ PROMPTS: list[Ranked] = [
 
 
 def test_the_figures_are_those_counted_by_hand() -> None:
-    found = held_to_rankings(PROMPTS)
+    found = ranking_agreement(PROMPTS)
     assert (found.prompts, found.responses, found.scored, found.pairs) == (4, 12, 11, 3 + 3 + 1 + 2)
     assert found.accuracy == pytest.approx((3 + 2 + 0.5 + 2) / 9)
     assert found.untied_accuracy == pytest.approx((3 + 2 + 2) / 8)
@@ -35,7 +35,7 @@ def test_the_figures_are_those_counted_by_hand() -> None:
 
 
 def test_a_judge_that_says_nothing_or_always_the_same_has_no_figure_or_a_coins() -> None:
-    silent = held_to_rankings([[(None, 1), (None, 2)]])
+    silent = ranking_agreement([[(None, 1), (None, 2)]])
     assert (silent.pairs, silent.accuracy, silent.exact, silent.spearman, silent.five_best) == (
         0,
         None,
@@ -43,21 +43,21 @@ def test_a_judge_that_says_nothing_or_always_the_same_has_no_figure_or_a_coins()
         None,
         None,
     )
-    same = held_to_rankings([[(4, 1), (4, 2), (4, 3)]] * 5)
+    same = ranking_agreement([[(4, 1), (4, 2), (4, 3)]] * 5)
     assert (same.accuracy, same.untied_accuracy, same.exact, same.spearman) == (0.5, None, 0, None)
-    assert held_to_rankings([]) == RankAgreement(0, 0, 0, 0, None, None, None, None, None, None, 0, None, None)
+    assert ranking_agreement([]) == RankAgreement(0, 0, 0, 0, None, None, None, None, None, None, 0, None, None)
 
 
 def test_what_is_gained_is_counted_on_prompts_that_both_judges_ordered() -> None:
     worse: list[Ranked] = [[(1, 1), (5, 2)], [(3, 1), (1, 2)], [(None, 1), (2, 2)]]
     better: list[Ranked] = [[(5, 1), (1, 2)], [(3, 1), (1, 2)], [(5, 1), (2, 2)]]
-    found = gained(worse, better)
+    found = accuracy_change(worse, better)
     assert (found.value, found.items) == (0.5, 2)
-    assert gained(better, worse).value == -0.5
-    assert (gained(worse, worse).low, gained(worse, worse).high) == (0, 0)
-    assert gained([], []).value is None
+    assert accuracy_change(better, worse).value == -0.5
+    assert (accuracy_change(worse, worse).low, accuracy_change(worse, worse).high) == (0, 0)
+    assert accuracy_change([], []).value is None
     with pytest.raises(ValueError, match="same prompts"):
-        gained(worse, better[:1])
+        accuracy_change(worse, better[:1])
 
 
 @given(
@@ -70,7 +70,7 @@ def test_what_is_gained_is_counted_on_prompts_that_both_judges_ordered() -> None
     )
 )
 def test_every_figure_is_a_share_or_nothing(prompts: list[Ranked]) -> None:
-    found = held_to_rankings(prompts)
+    found = ranking_agreement(prompts)
     for share in (found.accuracy, found.untied_accuracy, found.exact, found.five_best):
         assert share is None or 0 <= share <= 1
     for correlation in (found.spearman, found.kendall):
@@ -82,8 +82,8 @@ def test_every_figure_is_a_share_or_nothing(prompts: list[Ranked]) -> None:
 def test_a_judge_as_people_ranked_is_right_and_one_upside_down_is_wrong(real_data: Path) -> None:
     lines = (real_data / "oasst_ranked_100.jsonl").read_text(encoding="utf-8").splitlines()
     ranks = [[float(response["rank"]) for response in json.loads(line)["responses"]] for line in lines]
-    right = held_to_rankings([[(5 - rank / 10, rank) for rank in group] for group in ranks])
+    right = ranking_agreement([[(5 - rank / 10, rank) for rank in group] for group in ranks])
     assert (right.prompts, right.accuracy, right.exact) == (100, 1, 1)
     assert right.spearman == right.kendall == pytest.approx(1)
-    wrong = held_to_rankings([[(rank / 10, rank) for rank in group] for group in ranks])
+    wrong = ranking_agreement([[(rank / 10, rank) for rank in group] for group in ranks])
     assert (wrong.accuracy, wrong.exact, wrong.spearman) == (0, 0, pytest.approx(-1))

@@ -19,7 +19,7 @@ from tests.support.datasets import make_datasets
 from tests.support.runs import drive, drive_until_killed, kill_9
 from training.config import RunConfig
 from training.domain.judges import Judge
-from training.domain.ranking import held_to_rankings
+from training.domain.ranking import ranking_agreement
 from training.domain.rows import PromptOutcome
 from training.jobs.health import JudgementProgress
 from training.judges import read_judge
@@ -142,7 +142,7 @@ def test_the_students_own_judgements_become_rows_that_train_m1_and_m1_is_measure
         held_out.setdefault(row.response.prompt.text, []).append(
             (row.score, 1.0 if row.response.text[0] == "O" else 2.0)
         )
-    found = held_to_rankings(held_out.values())
+    found = ranking_agreement(held_out.values())
     assert quiet["measured"]["ranking_accuracy"] == pytest.approx(found.accuracy)
     assert quiet["measured"]["ranking_exact"] == pytest.approx(found.exact)
 

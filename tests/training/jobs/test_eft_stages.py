@@ -68,7 +68,7 @@ def judge_server() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked = form.texts_in(body["messages"][-1]["content"])
+            asked = form.extract_texts(body["messages"][-1]["content"])
             text = "An answer."
             if asked is not None:
                 text = judgement(body["model"], asked["INSTRUCTION_HERE"], asked["RESPONSE_HERE"], body["seed"])
@@ -145,11 +145,11 @@ def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str
 
     form = judges.get("additive_5")
     for row in (*train, *held_out):
-        asked = form.texts_in(row.prompt.messages[0]["content"])
+        asked = form.extract_texts(row.prompt.messages[0]["content"])
         assert asked is not None
         assert "foe" not in asked["INSTRUCTION_HERE"]
         assert parse_score(row.text) == SCORES[asked["RESPONSE_HERE"]] == row.prompt.meta["score"]
-    of = [{str(form.texts_in(row.prompt.text)["INSTRUCTION_HERE"]) for row in part} for part in (train, held_out)]  # type: ignore[index]
+    of = [{str(form.extract_texts(row.prompt.text)["INSTRUCTION_HERE"]) for row in part} for part in (train, held_out)]  # type: ignore[index]
     assert of[0]
     assert of[1]
     assert not of[0] & of[1]
@@ -272,7 +272,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     start, m1 = run.iterations.get(), run.checkpoints.get(number=1)
     held_out = {row.response.prompt.text for row in rankings.judged_by(m1).select_related("response__prompt")}
     form = judges.get("additive_5")
-    taught = {str(form.texts_in(row.prompt.text)["INSTRUCTION_HERE"]) for row in rows_of(run, "train")}  # type: ignore[index]
+    taught = {str(form.extract_texts(row.prompt.text)["INSTRUCTION_HERE"]) for row in rows_of(run, "train")}  # type: ignore[index]
     assert held_out
     assert not held_out & taught
     wrong = sum(f"What says {foe}?" in held_out for foe in FOES)

@@ -19,7 +19,7 @@ class PairContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
+class PairSplit:
     """Ids of the pairs of each part."""
 
     train: frozenset[int]
@@ -27,7 +27,7 @@ class Division:
     left_out: frozenset[int]
 
 
-def divide(pairs: Sequence[PairContent], *, held_out: int, most: int | None, seed: int) -> Division:
+def split_pairs(pairs: Sequence[PairContent], *, held_out: int, most: int | None, seed: int) -> PairSplit:
     """Set ``held_out`` pairs aside, then keep ``most`` of the others (all of them without a limit).
 
     Pairs are held out prompt by prompt: a prompt that has a pair there has none in training, and what it has beyond
@@ -40,7 +40,7 @@ def divide(pairs: Sequence[PairContent], *, held_out: int, most: int | None, see
     rest = sorted((pair for pair in pairs if pair.prompt not in seen), key=lambda pair: (_draw(seed, pair), pair.id))
     kept = rest if most is None else rest[:most]
     train, held = _ids(kept), _ids(aside)
-    return Division(train, held, _ids(pairs) - train - held)
+    return PairSplit(train, held, _ids(pairs) - train - held)
 
 
 def _draw(seed: int, pair: PairContent) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def not_yaml(error: Exception) -> str:
+def yaml_problem(error: Exception) -> str:
     """Why a text is not YAML, with the line and the column where the parser knows them."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:

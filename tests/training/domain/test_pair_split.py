@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.domain.holding_out import PairContent, divide
+from training.domain.pair_split import PairContent, split_pairs
 
 pairs = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("xyz")), max_size=24, unique=True).map(
     lambda rows: [PairContent(place, prompt, chosen, "no") for place, (prompt, chosen) in enumerate(rows)]
@@ -16,7 +16,7 @@ pairs = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("xyz")),
 def test_every_pair_is_in_one_part_and_no_prompt_is_both_trained_on_and_held_out(
     rows: list[PairContent], held_out: int, most: int | None, seed: int
 ) -> None:
-    found = divide(rows, held_out=held_out, most=most, seed=seed)
+    found = split_pairs(rows, held_out=held_out, most=most, seed=seed)
     assert sorted([*found.train, *found.held_out, *found.left_out]) == [row.id for row in rows]
     assert len(found.held_out) == min(held_out, len(rows))
     assert most is None or len(found.train) <= most
@@ -28,17 +28,17 @@ def test_every_pair_is_in_one_part_and_no_prompt_is_both_trained_on_and_held_out
 def test_a_smaller_training_set_is_part_of_a_larger_one(
     rows: list[PairContent], held_out: int, most: int, seed: int
 ) -> None:
-    few = divide(rows, held_out=held_out, most=most, seed=seed)
-    more = divide(rows, held_out=held_out, most=most + 3, seed=seed)
+    few = split_pairs(rows, held_out=held_out, most=most, seed=seed)
+    more = split_pairs(rows, held_out=held_out, most=most + 3, seed=seed)
     assert few.train <= more.train
     assert few.held_out == more.held_out
 
 
 @given(pairs, st.integers(0, 9))
 def test_the_order_in_which_the_pairs_come_changes_nothing(rows: list[PairContent], seed: int) -> None:
-    assert divide(rows, held_out=3, most=5, seed=seed) == divide(rows[::-1], held_out=3, most=5, seed=seed)
+    assert split_pairs(rows, held_out=3, most=5, seed=seed) == split_pairs(rows[::-1], held_out=3, most=5, seed=seed)
 
 
 def test_without_settings_every_pair_is_trained_on() -> None:
     rows = [PairContent(1, "a", "x", "y"), PairContent(2, "a", "z", "y")]
-    assert divide(rows, held_out=0, most=None, seed=0).train == {1, 2}
+    assert split_pairs(rows, held_out=0, most=None, seed=0).train == {1, 2}
