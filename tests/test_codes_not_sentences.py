@@ -61,8 +61,7 @@ ALLOWED = {
     "job_id.startswith(prefix)": KEY,
     "worker.name.startswith(here)": KEY,
     "name__startswith=name": "data sets that share a beginning with a new one, so that its name is free",
-    "model.removeprefix('M')": KEY,
-    "key.startswith('margins.')": KEY,
+    "field.startswith('!')": KEY,
 }
 
 
