@@ -309,6 +309,8 @@ def _leaves(model: type[BaseModel], prefix: str = "", *, top: bool = False) -> l
     """(dotted field, description) of everything to be filled in; ``top`` leaves the sections out."""
     found: list[tuple[str, FieldInfo]] = []
     for name, info in model.model_fields.items():
+        if model is RunConfig and name == "version":
+            continue  # always the present one
         path = f"{prefix}.{name}" if prefix else name
         inner = _model(info.annotation)
         if inner is None:

@@ -22,7 +22,7 @@ from alignment_app.services import artifacts, chat, keys, queues
 from alignment_app.services.chat import Answer, Question
 from alignment_app.services.errors import Refused
 from training import judges
-from training.config import ConfigError, RunConfig
+from training.config import ConfigError
 from training.domain.engine_kinds import ENGINES
 from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
@@ -167,7 +167,7 @@ class Desk:
 
 def _spec(checkpoint: Checkpoint) -> EngineSpec:
     """The run's own engine; but weights made here are loaded by transformers, whose start is the quickest."""
-    config = RunConfig.parse(checkpoint.run.config)
+    config = checkpoint.run.typed_config
     spec = student_spec(config, artifacts.resolve(checkpoint.location))
     is_remote = ENGINES[spec.kind].is_remote and checkpoint.kind == Checkpoint.Kind.BASE
     if is_remote:
@@ -177,7 +177,7 @@ def _spec(checkpoint: Checkpoint) -> EngineSpec:
 
 def _teacher(checkpoint: Checkpoint) -> EngineSpec:
     """The teacher of the checkpoint's run. What it costs here is on nobody's account: one answer to one question."""
-    config = RunConfig.parse(checkpoint.run.config)
+    config = checkpoint.run.typed_config
     spec = teacher_spec(config)
     if ENGINES[spec.kind].is_remote:
         return replace(spec, key=keys.open_key(spec.kind, config.teacher.key, spec.base_url))

@@ -171,7 +171,9 @@ class RunViewSet(
         asked = CloneSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         config = build_config(
-            data=run.config, overrides=_overrides(asked.validated_data), name=asked.validated_data.get("name", "")
+            data=run.stored_config.data,
+            overrides=_overrides(asked.validated_data),
+            name=asked.validated_data.get("name", ""),
         )
         return Response(
             self._detail(runs.launch(config, user=request.user, preset=run.preset, cloned_from=run)), status=201

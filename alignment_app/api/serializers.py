@@ -74,11 +74,16 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
 
 class RunDetailSerializer(RunSerializer):
-    config = ConfigField(read_only=True)
+    config = ConfigField(source="typed_config.to_dict", read_only=True)
+    config_unknown = serializers.JSONField(
+        source="stored_config.unknown",
+        read_only=True,
+        help_text="Values of fields that no longer exist, by dotted field.",
+    )
     iterations = IterationSerializer(many=True, read_only=True)
 
     class Meta(RunSerializer.Meta):
-        fields = (*RunSerializer.Meta.fields, "config", "iterations")
+        fields = (*RunSerializer.Meta.fields, "config", "config_unknown", "iterations")
 
 
 class DatasetSerializer(serializers.ModelSerializer[Dataset]):

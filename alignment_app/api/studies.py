@@ -15,6 +15,7 @@ from alignment_app.api.base import Part
 from alignment_app.models import Study
 from alignment_app.pages import studies as selectors
 from alignment_app.services import studies
+from training.config import read_stored
 
 
 class StudySerializer(serializers.ModelSerializer[Study]):
@@ -101,7 +102,7 @@ def _detail(study: Study) -> dict[str, Any]:
     shown = selectors.view(selectors.load(study.pk))
     return {
         **StudySerializer(shown.study).data,
-        "config": shown.study.config,
+        "config": read_stored(shown.study.config).config.to_dict(),
         "runs": [
             {
                 "run": row.run.pk,

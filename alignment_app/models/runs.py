@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from functools import cached_property
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
 from training import plan
+from training.config import RunConfig, StoredConfig, read_stored
 from training.plan.spec import StageData
 
 
@@ -33,7 +35,7 @@ class Run(models.Model):
     STOPPED = (Status.PAUSED, Status.CANCELLED, Status.FAILED, Status.CRASHED)
 
     name = models.CharField(max_length=120)
-    config = models.JSONField(help_text="A training.config.RunConfig, every field present.")
+    config = models.JSONField(help_text="A training.config.RunConfig, every field present.")  # read by stored_config
     config_hash = models.CharField(max_length=64, db_index=True)
     judges = models.JSONField(
         default=dict, blank=True, help_text="By config field: the judge as it was at the launch, with version and hash."
@@ -62,6 +64,16 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (run {self.pk})"
+
+    @cached_property
+    def stored_config(self) -> StoredConfig:
+        """The config as it was stored, read by the present version: never an error, with notes on what does not fit."""
+        return read_stored(self.config)
+
+    @property
+    def typed_config(self) -> RunConfig:
+        """The config's values by field. What launches a run parses ``stored_config.data`` strictly instead."""
+        return self.stored_config.config
 
 
 class Iteration(models.Model):

@@ -12,7 +12,6 @@ from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
 from alignment_app.models import Checkpoint, Comparison, Judgement, Prompt, Response, Run
 from alignment_app.pages.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
 from alignment_app.pages.figures import Figure, note, values_of
-from training.config import ConfigError, RunConfig, differences
 from training.domain.metric import Metric
 from training.domain.metrics import HeadToHead, head_to_head, score_outcome
 from training.domain.training_metrics import PAIR_METRICS
@@ -144,39 +143,10 @@ def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
 
 def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:
     """Settings in which the runs behind the columns differ, in the order of the config; the name is not a setting."""
-    plain = [column.checkpoint.run.config for column in chosen]
-    try:
-        configs = [RunConfig.parse(config) for config in plain]
-    except ConfigError:  # written by a version with other fields: the record still shows what it holds
-        return _plain_differences(plain)
-    fields: list[str] = []
-    for config in configs[1:]:
-        fields += [field for field, _, _ in differences(configs[0], config) if field not in fields and field != "name"]
-    dumped = [config.to_dict() for config in configs]
-    return [SettingRow(field, [_dig(config, field) for config in dumped]) for field in fields]
-
-
-def _plain_differences(configs: Sequence[dict[str, Any]]) -> list[SettingRow]:
-    flat = [_flatten(config) for config in configs]
+    flat = [column.checkpoint.run.stored_config.flat() for column in chosen]
     fields = list(dict.fromkeys(field for config in flat for field in config if field != "name"))
     rows = [SettingRow(field, [config.get(field) for config in flat]) for field in fields]
     return [row for row in rows if any(value != row.values[0] for value in row.values)]
-
-
-def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
-def _dig(config: Any, field: str) -> Any:
-    for part in field.split("."):
-        config = config.get(part) if isinstance(config, dict) else None
-    return config
 
 
 def shared_prompts(chosen: Sequence[Column]) -> QuerySet[Prompt]:

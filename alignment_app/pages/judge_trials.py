@@ -91,9 +91,9 @@ def who_judges() -> list[tuple[str, list[tuple[str, str]]]]:
         if not checkpoints:
             continue
         options = [(f"checkpoint:{one.pk}", f"{one.name} of run {run.pk}") for one in checkpoints]
-        teacher = run.config["teacher"]
-        if teacher["kind"] != "none":
-            name = short_model(teacher["model"]) if teacher["model"] else teacher["kind"]
+        teacher = run.typed_config.teacher
+        if teacher.exists:
+            name = short_model(teacher.label)
             options.append((f"teacher:{checkpoints[0].pk}", f"the teacher of run {run.pk}, {name}"))
         groups.append((f"{run.name} (run {run.pk})", options))
     return groups

@@ -97,7 +97,7 @@ def _card(name: str, here: set[str]) -> PresetCard:
         title=config.name,
         about=about_preset(name),
         model=short_model(config.student.model),
-        paradigm=preferences_of(config.to_dict()),
+        paradigm=preferences_of(config),
         loss=loss_label(config.training.loss),
         iterations=config.iterations,
         missing=[dataset for dataset in dataset_names(config) if dataset not in here],
@@ -153,7 +153,7 @@ def estimate_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Estimat
 def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterator[tuple[str, str]]:
     """(dotted field, sentence) of what is allowed and may not be meant."""
     rows = {one.name: one.rows for one in datasets}
-    generates = config.iterations > 0 and not config.pairs.from_dataset and not config.candidates.from_dataset
+    generates = config.iterations > 0 and config.makes_candidates
     evaluation = config.evaluation
     if generates and config.prompts.source == "dataset" and config.prompts.dataset in rows:
         held, needed = rows[config.prompts.dataset], config.prompts.count * config.iterations
@@ -178,7 +178,7 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
         yield "evaluation.pairs", "These pairs are trained on as well, so the result says little. Hold some out."
     if generates and config.candidates.n > 1 and config.candidates.temperature == 0:
         yield "candidates.temperature", "At 0 every candidate of a prompt is the same and no pair can be made."
-    judges = generates and config.paradigm != "teacher_demonstration"
+    judges = generates and not config.demonstrates
     if judges and config.judging.k > 1 and config.judging.temperature == 0:
         yield "judging.temperature", "At 0 all judgements of a response are the same; one would do."
     if config.student.trust_remote_code:
@@ -199,5 +199,5 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
         yield "engine.kind", f"This machine has no GPU. {engine.without_gpu}"
     if not config.evaluation.enabled and config.iterations > 0:
         yield "evaluation.enabled", "Without evaluation nothing shows whether a model got better."
-    if evaluation.enabled and config.teacher.kind == "none":
+    if evaluation.enabled and not config.teacher.exists:
         yield "teacher.kind", "Without a teacher nobody outside the student judges the evaluation."

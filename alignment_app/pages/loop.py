@@ -12,8 +12,8 @@ from alignment_app.pages.figures import figures as metric_figures
 from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_left
 from alignment_app.pages.wording import NB, number, percent, rate, written
 from alignment_app.selectors.queues import place_in_queue
-from alignment_app.selectors.runs import current_stage, elapsed, is_positive_only, share_done, stages_of
-from training.domain.loss_specs import LOSSES
+from alignment_app.selectors.runs import current_stage, elapsed, share_done, stages_of
+from training.config import RunConfig
 from training.evaluation.registry import metrics
 from training.plan.gathering import JudgementsResult
 from training.plan.spec import FinishedStage, JudgeData, LiveStageData
@@ -114,8 +114,8 @@ def head(run: Run) -> Head:
     return Head(
         run=run,
         state=state_sentence(run, current),
-        model=run.config["student"]["model"],
-        facts=recipe_facts(run.config),
+        model=run.typed_config.student.model,
+        facts=recipe_facts(run.typed_config),
         left=left,
         seconds=elapsed(run),
         place=place_in_queue(current) if current and run.status == Run.Status.QUEUED else 0,
@@ -142,22 +142,22 @@ def state_sentence(run: Run, current: Stage | None) -> str:
     return f"{label}: {where}"
 
 
-def recipe_facts(config: dict[str, Any]) -> list[str]:
+def recipe_facts(config: RunConfig) -> list[str]:
     """The recipe in a few words: paradigm, teacher, loss with its weights, reference."""
     facts = [runs.preferences_of(config)]
-    teacher = config["teacher"]
-    if teacher["kind"] != "none":
-        facts.append(f"teacher {runs.short_model(teacher['model']) if teacher['model'] else teacher['kind']}")
-    training = config["training"]
-    if is_positive_only(config):
-        return [*facts, runs.training_name(config)]
-    weights = f"β{NB}{training['beta']:g}"
-    spec = LOSSES.get(training["loss"])
-    if spec is not None and "lam" in spec.fields:
-        lam = training["lam"] if training["lam"] == "auto" else f"{training['lam']:g}"
+    if config.teacher.exists:
+        facts.append(f"teacher {runs.short_model(config.teacher.label)}")
+    training = config.training
+    if training.is_positive_only:
+        return [*facts, runs.training_name(training)]
+    weights = f"β{NB}{training.beta:g}"
+    if training.refines:
+        lam = training.lam if training.lam == "auto" else f"{training.lam:g}"
         weights = f"λ{NB}{lam}, {weights}"
-    facts.append(f"{runs.training_name(config)} with {weights}")
-    reference = {"previous": "the previous iterate", "m1": "M1", "base": "M0"}[training["reference"]]
+    facts.append(f"{runs.training_name(training)} with {weights}")
+    reference = {"previous": "the previous iterate", "m1": "M1", "base": "M0"}.get(
+        training.reference, training.reference
+    )
     facts.append(f"reference {reference}")
     return facts
 
@@ -367,7 +367,7 @@ def figures(run: Run) -> Figures | None:
     }
     if not measured:
         return None
-    columns = list(range(min(measured), run.config["iterations"] + 2))
+    columns = list(range(min(measured), run.typed_config.iterations + 2))
     table = Figures([f"M{column}" for column in columns])
     for metric in metrics("models"):
         values = [metric.value(measured[column].metrics) if column in measured else None for column in columns]

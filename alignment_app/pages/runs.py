@@ -12,7 +12,8 @@ from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, Stage
 from alignment_app.pages.figures import figures
 from alignment_app.pages.time_left import TimeLeft, time_left
 from alignment_app.selectors.queues import place_in_queue
-from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, is_positive_only, progress, stages_of
+from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, progress, stages_of
+from training.config import PreferenceConfig, RunConfig
 from training.domain.loss_specs import loss_label
 from training.evaluation.registry import metrics
 
@@ -69,12 +70,12 @@ def round_of(run: Run, iteration: Iteration) -> str:
     """An iteration among the others of its run."""
     if iteration.number == 0:
         return "making M1"
-    return f"iteration {iteration.number} of {run.config['iterations']}"
+    return f"iteration {iteration.number} of {run.typed_config.iterations}"
 
 
-def training_name(config: dict[str, Any]) -> str:
+def training_name(training: PreferenceConfig) -> str:
     """How a config trains: its loss, or fine-tuning on the chosen responses."""
-    return "Chosen only" if is_positive_only(config) else loss_label(config["training"]["loss"])
+    return "Chosen only" if training.is_positive_only else loss_label(training.loss)
 
 
 def short_model(name: str) -> str:
@@ -83,11 +84,9 @@ def short_model(name: str) -> str:
     return parts[-1] if len(parts[-1]) > 4 else "/".join(parts[-2:])
 
 
-def preferences_of(config: dict[str, Any]) -> str:
+def preferences_of(config: RunConfig) -> str:
     """Where the preferences come from: a paradigm, or ready pairs of a data set."""
-    if config["pairs"]["from_dataset"]:
-        return "Ready pairs"
-    return PARADIGMS.get(config["paradigm"], config["paradigm"])
+    return "Ready pairs" if config.uses_ready_pairs else PARADIGMS.get(config.paradigm, config.paradigm)
 
 
 def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
@@ -120,11 +119,11 @@ def run_row(run: Run) -> RunRow:
     current = current_stage(stages)
     made = [checkpoint for checkpoint in run.checkpoints.all() if checkpoint.number > 0]
     measured = [checkpoint for checkpoint in made if hasattr(checkpoint, "evaluation")]
-    config = run.config
+    config = run.typed_config
     return RunRow(
         run=run,
-        model=short_model(config["student"]["model"]),
-        recipe=f"{preferences_of(config)}, {training_name(config)}",
+        model=short_model(config.student.model),
+        recipe=f"{preferences_of(config)}, {training_name(config.training)}",
         stage=current,
         progress=progress(stages),
         left=time_left(run, stages) if run.status == Run.Status.RUNNING else None,

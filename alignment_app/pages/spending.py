@@ -8,8 +8,6 @@ from django.db.models import Count, Q, Sum
 
 from alignment_app.models import Run, StageAttempt, TeacherCall
 from alignment_app.services import spending
-from training.config import RunConfig
-from training.domain.engine_kinds import ENGINES
 from training.domain.spending import Budget, Price
 from training.plan import plan_iteration, spec_of
 
@@ -61,8 +59,8 @@ class Costs:
 
 def costs(run: Run) -> Costs | None:
     """A run's account; ``None`` where its teacher costs nothing."""
-    config = RunConfig.parse(run.config)
-    if not ENGINES[config.teacher.kind].is_remote:
+    config = run.typed_config
+    if not config.teacher.is_remote:
         return None
     found = (
         TeacherCall.objects.filter(run=run)

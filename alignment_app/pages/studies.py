@@ -189,7 +189,7 @@ def measured_by(config: RunConfig) -> list[str]:
         found.append("accuracy and margin on held-out pairs")
     if config.evaluation.enabled and config.evaluation.pairs:
         found.append("accuracy and margin on the evaluation's pairs")
-    if config.evaluation.enabled and config.teacher.kind != "none":
+    if config.evaluation.enabled and config.teacher.exists:
         found.append("scores and win rate on held-out prompts")
     return found
 

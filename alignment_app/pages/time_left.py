@@ -12,7 +12,6 @@ from django.db.models import Count
 
 from alignment_app.models import Dataset, Run, Stage
 from alignment_app.pages.machine import machine
-from training.config import ConfigError, RunConfig
 from training.estimate import estimate
 
 #: What a stage of database work is taken to last.
@@ -119,12 +118,10 @@ def _same_settings(run: Run) -> dict[tuple[int, str], float]:
 
 def _estimated(run: Run, stages: Sequence[Stage]) -> dict[tuple[int, str], float]:
     """The estimate of every stage, corrected by what this run's stages took until now."""
-    try:
-        config = RunConfig.parse(run.config)
-    except ConfigError:
+    if not run.stored_config.is_valid:
         return {}
     rows = dict(Dataset.objects.annotate(rows=Count("prompts")).values_list("name", "rows"))
-    expected_seconds = estimate(config, machine(), rows=rows, folders=(Path(settings.HOME),)).by_stage
+    expected_seconds = estimate(run.typed_config, machine(), rows=rows, folders=(Path(settings.HOME),)).by_stage
     if not expected_seconds:
         return {}
     found = {(stage.iteration.number, str(stage.kind)): 0.0 for stage in stages} | expected_seconds

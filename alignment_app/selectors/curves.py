@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from alignment_app.models import Run, Stage
 from alignment_app.selectors import metrics
-from training.config import ConfigError, PreferenceConfig, RunConfig, SFTConfig
+from training.config import PreferenceConfig, SFTConfig, StoredConfig
 from training.domain.curve_notes import CurveNote, TrainingSettings, curve_notes
 from training.domain.training_metrics import CURVES
 from training.plan import TRAINING
@@ -57,7 +57,7 @@ def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, 
             for curve in CURVES
         }
         total = steps[max(steps)].get("total_steps")
-        setting = setting_of(run.config, key, total)
+        setting = setting_of(run.stored_config, key, total)
         found.append(
             Curve(
                 key.iteration,
@@ -78,15 +78,14 @@ def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, 
     return sorted(found, key=lambda curve: (curve.iteration, curve.series == names.get(curve.iteration)))
 
 
-def setting_of(config: dict[str, Any], key: metrics.Key, steps: int | None) -> TrainingSettings | None:
-    """What a training's notes have to know of its run; ``None`` for a run of a version with other fields."""
-    try:
-        parsed = RunConfig.parse(config)
-    except ConfigError:
+def setting_of(stored: StoredConfig, key: metrics.Key, steps: int | None) -> TrainingSettings | None:
+    """What a training's notes have to know of its run; ``None`` where the present rules refuse its config."""
+    if not stored.is_valid:
         return None
+    parsed = stored.config
     section: SFTConfig | PreferenceConfig = parsed.sft if key.iteration == 0 else parsed.training
     setting = TrainingSettings(max_grad_norm=section.max_grad_norm, dropout=section.dropout, steps=steps)
-    if not isinstance(section, PreferenceConfig) or section.method == "positive_only":
+    if not isinstance(section, PreferenceConfig) or section.is_positive_only:
         return replace(setting, fine_tuning=True)
     begins_at = {"previous": key.iteration, "m1": 1, "base": 0 if parsed.sft.enabled else 1}[section.reference]
     return replace(setting, loss=section.loss, beta=section.beta, starts_at_reference=begins_at == key.iteration)

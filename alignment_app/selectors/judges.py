@@ -9,7 +9,6 @@ from django.db.models import Max
 
 from alignment_app.models import JudgeVersion, Run
 from training import judges
-from training.config import RunConfig
 from training.domain.judges import Judge, JudgeError, judge_from_data, split_reference
 
 
@@ -60,7 +59,7 @@ def in_run(run: Run, field: str) -> Judge:
     kept = run.judges.get(field)
     if kept:
         return judge_from_data(kept["judge"], version=kept["version"])
-    return find(RunConfig.parse(run.config).judges()[field])
+    return find(run.typed_config.judges()[field])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import OuterRef, Prefetch, Subquery
 from django.utils import timezone
@@ -70,8 +70,3 @@ def elapsed(run: Run) -> float | None:
     stopped_at = None if run.status in Run.ACTIVE else getattr(run, "changed_at", None)
     end = run.finished_at or stopped_at or timezone.now()
     return max(0.0, (end - run.started_at).total_seconds())
-
-
-def is_positive_only(config: dict[str, Any]) -> bool:
-    """Whether the chosen responses alone are trained on. A config written before there was a choice has pairs."""
-    return bool(config["training"].get("method") == "positive_only")

@@ -97,7 +97,7 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
     paired = [response for pair in pairs.values() for response in (pair.chosen_id, pair.rejected_id)]
     responses: dict[int, list[Response]] = defaultdict(list)
     # Where a data set brought the responses along, they belong to no iteration.
-    recorded = iteration.number == 0 or bool(iteration.run.config["candidates"]["from_dataset"])
+    recorded = iteration.number == 0 or iteration.run.typed_config.uses_recorded_responses
     its_own = Q(iteration__isnull=True) if recorded else Q(iteration=iteration)
     found = Response.objects.filter(Q(its_own, prompt__in=prompt_ids, purpose__in=_IN_PAIRS) | Q(pk__in=paired))
     for response in found.order_by("prompt_id", "purpose", "index"):

@@ -9,6 +9,7 @@ from django.db.models import ProtectedError
 
 from alignment_app.models import Dataset, PreferencePair, Run
 from alignment_app.services.errors import Refused
+from training.config import datasets
 
 
 @transaction.atomic
@@ -17,7 +18,7 @@ def remove(dataset: Dataset, *, user: Any = None) -> None:
     if dataset.run_id:
         raise Refused("of-a-run", f"The run {dataset.run_id} made this data set. It goes when that run is removed.")
     for run in Run.objects.exclude(status__in=(Run.Status.FINISHED, Run.Status.CANCELLED)).only("id", "config"):
-        if dataset.name in _names_in(run.config):
+        if any(dataset.name in named.names for named in datasets(run.typed_config)):
             raise Refused("in-use", f"The run {run.pk} needs this data set. Cancel or remove that run first.")
     used = PreferencePair.objects.filter(prompt__dataset=dataset, iteration__isnull=False).first()
     if used and used.iteration:
@@ -26,19 +27,3 @@ def remove(dataset: Dataset, *, user: Any = None) -> None:
         dataset.delete()
     except ProtectedError:
         raise Refused("in-use", "A run has used rows of this data set. Remove that run first.") from None
-
-
-def _names_in(config: dict[str, Any]) -> set[str]:
-    found = {config.get(section, {}).get(field) for section, field in _PLACES}
-    found.add(((config.get("training") or {}).get("early_stopping") or {}).get("dataset"))
-    return {name for name in found if name} | set(config.get("sft", {}).get("datasets") or ())
-
-
-_PLACES = (
-    ("prompts", "dataset"),
-    ("eft", "dataset"),
-    ("candidates", "from_dataset"),
-    ("pairs", "from_dataset"),
-    ("evaluation", "dataset"),
-    ("evaluation", "pairs"),
-)

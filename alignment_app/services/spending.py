@@ -29,7 +29,7 @@ BATCH: Final = 400
 
 def allowance(run: Run, config: RunConfig | None = None) -> Budget:
     """The budget in force: what somebody set since, else the config's."""
-    teacher = (config or RunConfig.parse(run.config)).teacher
+    teacher = (config or run.typed_config).teacher
     return Budget(
         run.budget_tokens if run.budget_tokens is not None else teacher.budget_tokens,
         run.budget_usd if run.budget_usd is not None else teacher.budget_usd,
@@ -48,7 +48,7 @@ def set_budget(run: Run, *, tokens: int | None, usd: float | None, user: Any = N
     The config stays what was asked for. Raises :class:`Refused` for a limit that is already passed or means nothing.
     """
     run = Run.objects.select_for_update().get(pk=run.pk)
-    config = RunConfig.parse(run.config)
+    config = run.typed_config
     before, spent = allowance(run, config), totals(run.pk)
     changes = []
     if tokens is not None:

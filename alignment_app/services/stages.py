@@ -108,7 +108,7 @@ def claim(run_id: int, queue: str, *, worker: str, host: str, pid: int) -> Stage
 
 def last_iteration(run: Run) -> int:
     """The number of the run's last iteration."""
-    return int(run.config["iterations"])
+    return run.typed_config.iterations
 
 
 @contextmanager

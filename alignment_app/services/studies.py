@@ -100,7 +100,7 @@ def start_of(asked: Mapping[str, Any]) -> tuple[str, Any]:
     )
     if run is None:
         raise ConfigError([("run", f"there is no run {number[:20]}")])
-    return run.preset, run.config
+    return run.preset, run.stored_config.data
 
 
 def _axes(asked: Mapping[str, Any]) -> tuple[Axis, ...]:

@@ -31,9 +31,11 @@ def new(request: HttpRequest) -> HttpResponse:
     preset, clone = request.GET.get("preset", ""), request.GET.get("clone", "")
     if clone:
         run = get_object_or_404(Run, pk=clone if clone.isdecimal() and len(clone) < 12 else 0)
-        data = {**run.config, "name": f"{run.name[:110]}, again"}
+        data = {**run.typed_config.to_dict(), "name": f"{run.name[:110]}, again"}
         try:
-            data = RunConfig.parse(with_overrides(data, request.GET.getlist("set"))).to_dict()
+            data = with_overrides(data, request.GET.getlist("set"))
+            if run.stored_config.is_valid:  # else the form shows what is wrong on its fields
+                data = RunConfig.parse(data).to_dict()
         except ConfigError as error:
             return _start_page(request, str(error), status=400)
         return _form_page(request, LaunchForm.from_data(data, *_here()), run.preset, run)

@@ -21,7 +21,6 @@ from alignment_app.services import runs as services
 from alignment_app.services.errors import Refused
 from alignment_app.services.spending import set_budget
 from alignment_app.views.access import requires
-from training.config import RunConfig
 from training.plan import PROMPTS
 
 only_leads = requires(people.can_launch, "Your role reads runs and changes none. Ask an admin for the lead role.")
@@ -61,11 +60,10 @@ def _run(run_id: int) -> Run:
 def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
     """What a part of the page needs."""
     if part == "head":
-        config = RunConfig.parse(run.config)
         return {
             "head": loop.head(run),
             "may_launch": people.can_launch(request.user),
-            "config_text": config.to_yaml(),
+            "config_text": run.stored_config.to_yaml(),
         }
     if part == "loop":
         return {"lines": loop.lines(run)}
@@ -244,6 +242,6 @@ def metrics_csv(request: HttpRequest, run_id: int) -> HttpResponse:
 def config_yaml(request: HttpRequest, run_id: int) -> HttpResponse:
     """The run's config as a YAML file."""
     run = get_object_or_404(Run, pk=run_id)
-    text = RunConfig.parse(run.config).to_yaml()
+    text = run.stored_config.to_yaml()
     headers = {"Content-Disposition": f'attachment; filename="run-{run.pk}.yaml"'}
     return HttpResponse(text, content_type="application/yaml; charset=utf-8", headers=headers)

@@ -48,8 +48,8 @@ def blind_scores(queues: Iterable[Queue]) -> BlindScores:
 
 def held_out_queues(run: Run) -> list[Queue]:
     """Held-out score queues on the run's own responses, or on prompts of a data set that the run works with."""
-    config = run.config
-    names = {config[part]["dataset"] for part in ("prompts", "evaluation")} | {config["candidates"]["from_dataset"]}
+    config = run.typed_config
+    names = {config.prompts.dataset, config.evaluation.dataset, config.candidates.from_dataset}
     datasets = Dataset.objects.filter(Q(name__in=names - {""}) | Q(run=run))
     inside = Task.objects.filter(queue=OuterRef("pk"), prompt__dataset__in=datasets)
     queues = Queue.objects.filter(kind=Queue.Kind.SCORE, held_out=True)

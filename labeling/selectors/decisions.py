@@ -43,7 +43,7 @@ class Decisions:
 def lines_at(snapshot: DatasetSnapshot) -> QuerySet[Review]:
     """The answers that counted when the snapshot was frozen, of queues that change its pairs."""
     iteration = snapshot.iteration
-    run, mixes = iteration.run, bool(iteration.run.config["training"]["mix_previous"])
+    run, mixes = iteration.run, iteration.run.typed_config.training.mix_previous
     numbers = {"number__lte": iteration.number} if mixes else {"number": iteration.number}
     of_pairs = Q(task__pair__iteration__run=run) & Q(**{f"task__pair__iteration__{k}": v for k, v in numbers.items()})
     of_scores = Q(queue__kind="score", queue__iteration__run=run) & Q(

@@ -25,16 +25,12 @@ class PairingRule:
 
 def pairing_rule(iteration: Iteration) -> PairingRule:
     """The rule of an iteration, and what its run's config says of pairs."""
-    config = iteration.run.config
+    config = iteration.run.typed_config
     return PairingRule(
-        follows_scores=(
-            config["paradigm"] != "teacher_demonstration"
-            and not config["pairs"]["from_dataset"]
-            and config["pairs"]["rule"] == "max_min"
-        ),
+        follows_scores=config.pairs_follow_scores,
         scores=scores.rule_of(iteration),
-        min_margin=float(config["pairs"]["min_margin"]),
-        recorded=bool(config["candidates"]["from_dataset"]),
+        min_margin=config.pairs.min_margin,
+        recorded=config.uses_recorded_responses,
     )
 
 
@@ -85,8 +81,8 @@ class TrainingSet:
 
 def training_set(iteration: Iteration) -> TrainingSet:
     """How many pairs the iteration would train on now."""
-    settings = iteration.run.config["training"]
-    mixes, held_out, most = bool(settings["mix_previous"]), settings.get("held_out_pairs"), settings.get("max_pairs")
+    training = iteration.run.typed_config.training
+    mixes, held_out, most = training.mix_previous, training.held_out_pairs, training.max_pairs
     frozen = DatasetSnapshot.objects.filter(iteration=iteration, kind=DatasetSnapshot.Kind.PREFERENCE).exists()
     if mixes or (frozen and (held_out or most)):
         rows = work.training_pairs(iteration.run_id, iteration.number, mix_previous=mixes)

@@ -41,16 +41,16 @@ def planned(iteration: Iteration | None) -> Rerun | None:
         return None
     run = iteration.run
     folder = _folder_of(iteration.input_checkpoint)
-    config = {**run.config, "name": f"{run.name[:90]}, with people's decisions", "iterations": 1}
+    config = run.typed_config.to_dict() | {"name": f"{run.name[:90]}, with people's decisions", "iterations": 1}
     dataset = _free_name(f"pairs of run {run.pk}, iteration {iteration.number}, reviewed")
-    mixes = bool(run.config["training"]["mix_previous"])
+    mixes = run.typed_config.training.mix_previous
     pairs = sum(1 for _ in preference_rows(run.pk, iteration.number, mix_previous=mixes))
-    config["pairs"] = {**config["pairs"], "from_dataset": dataset}
-    config["prompts"] = {**config["prompts"], "count": max(pairs, 1)}
-    config["review"] = {**config["review"], "enabled": False}
+    config["pairs"]["from_dataset"] = dataset
+    config["prompts"]["count"] = max(pairs, 1)
+    config["review"]["enabled"] = False
     if folder is not None:
-        config["student"] = {**config["student"], "model": str(folder)}
-        config["sft"] = {**config["sft"], "enabled": False}
+        config["student"]["model"] = str(folder)
+        config["sft"]["enabled"] = False
         begins_with = f"{iteration.input_checkpoint} as it is, without fine-tuning it anew"
     else:
         begins_with = f"{config['student']['model']}, fine-tuned anew" if config["sft"]["enabled"] else (
@@ -69,7 +69,7 @@ def start(iteration: Iteration, *, by: User) -> Run:
         raise Refused("not-stale", "The training set is what people decided. There is nothing to run again.")
     if not found.pairs:
         raise Refused("no-pairs", "People left no pair of this iteration. There is nothing to train on.")
-    mixes = bool(iteration.run.config["training"]["mix_previous"])
+    mixes = iteration.run.typed_config.training.mix_previous
     rows = (row for row, _ in preference_rows(iteration.run_id, iteration.number, mix_previous=mixes))
     import_rows(
         found.dataset,

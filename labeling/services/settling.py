@@ -223,7 +223,7 @@ def _people_score(judge: Judge, item: Task, word: Verdict, response_id: int) -> 
 
 def mark_stale(iteration: Iteration) -> None:
     """Say on every snapshot that holds pairs of this iteration whether it still is what would be frozen now."""
-    mixes = bool(iteration.run.config["training"]["mix_previous"])
+    mixes = iteration.run.typed_config.training.mix_previous
     snapshots = DatasetSnapshot.objects.filter(
         iteration__run=iteration.run_id,
         iteration__number__gte=iteration.number,

@@ -15,7 +15,6 @@ from labeling.selectors import calibration
 from labeling.selectors import corrections as correction_selectors
 from labeling.services.access import can_lead
 from labeling.views.access import for_leads, person_of
-from training.config import RunConfig
 
 
 @require_GET
@@ -23,7 +22,7 @@ def of_run(request: HttpRequest, run_id: int) -> HttpResponse:
     """Every checkpoint's judge, and the teacher, against what people said blind."""
     run = get_object_or_404(Run, pk=run_id)
     found = calibration.judges_of_run(run)
-    config = RunConfig.parse(run.config)
+    config = run.typed_config
     context = {
         "run": run,
         "found": found,

@@ -168,7 +168,7 @@ def again(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("run", run.pk)
         except Refused as problem:
             refusal = problem
-    training = training_name(iteration.run.config)
+    training = training_name(iteration.run.typed_config.training)
     context = {"iteration": iteration, "planned": rerun.planned(iteration), "training": training, "refusal": refusal}
     return render(request, "labeling/again.html", context, status=refusal.status if refusal else 200)
 

@@ -39,11 +39,15 @@ from training.config.sections import (
     TeacherConfig,
     TeacherKind,
 )
+from training.config.stored import StoredConfig, flatten, read_stored
+from training.config.upgrades import UPGRADES, VERSION, upgrade
 
 __all__ = [
     "LAMBDAS",
     "MOST_POINTS",
     "PRESETS",
+    "UPGRADES",
+    "VERSION",
     "Axis",
     "CandidatesConfig",
     "ConfigError",
@@ -67,6 +71,7 @@ __all__ = [
     "RunConfig",
     "SFTConfig",
     "Section",
+    "StoredConfig",
     "StudentConfig",
     "TeacherConfig",
     "TeacherKind",
@@ -77,11 +82,14 @@ __all__ = [
     "dataset_ref",
     "datasets",
     "differences",
+    "flatten",
     "grid",
     "preset_data",
     "preset_names",
     "preset_origin",
+    "read_stored",
     "read_values",
     "read_yaml",
+    "upgrade",
     "with_overrides",
 ]

@@ -17,9 +17,8 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     """Fields that are each valid and together make no run: (dotted field, sentence)."""
     found: list[tuple[str, str]] = []
     teacher = config.teacher
-    recorded = bool(config.judging.recorded_scores) and config.paradigm != "teacher_demonstration"
-    needs_teacher = not (recorded or config.pairs.from_dataset)
-    if config.paradigm != "self_reward" and teacher.kind == "none" and needs_teacher:
+    needs_teacher = config.judges_candidates or (config.demonstrates and not config.uses_ready_pairs)
+    if config.paradigm != "self_reward" and not teacher.exists and needs_teacher:
         found.append(("teacher.kind", f"{config.paradigm} needs a teacher: choose one, or take self_reward"))
     if "model" in ENGINES[teacher.kind].required and not teacher.model:
         found.append(("teacher.model", f"a teacher of kind {teacher.kind} needs a model name"))
@@ -55,16 +54,15 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
             found.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))
         if section.batch_size % section.micro_batch_size and section.micro_batch_size < section.batch_size:
             found.append((f"{name}.batch_size", "must be a multiple of micro_batch_size, so that steps are equal"))
-    if config.iterations > 0 and not config.pairs.from_dataset:
-        makes_pairs_by_score = config.paradigm != "teacher_demonstration" and not config.candidates.from_dataset
-        if makes_pairs_by_score and config.candidates.n < 2:
-            found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
+    makes_pairs_by_score = config.iterations > 0 and config.makes_candidates and not config.demonstrates
+    if makes_pairs_by_score and config.candidates.n < 2:
+        found.append(("candidates.n", "two or more responses are needed to make a pair by score"))
     if config.judging.recorded_scores and not config.candidates.from_dataset:
         found.append(
             ("judging.recorded_scores", "recorded scores come with candidates.from_dataset; name the data set")
         )
-    generates = not (config.pairs.from_dataset or config.candidates.from_dataset)
-    judges = generates or (bool(config.candidates.from_dataset) and not config.judging.recorded_scores)
+    generates = config.makes_candidates
+    judges = generates or (config.uses_recorded_responses and not config.judging.recorded_scores)
     for section_name, is_used, tokens in (
         ("candidates", generates, config.candidates.max_new_tokens),
         ("judging", judges, config.judging.max_new_tokens),
@@ -95,12 +93,12 @@ def _of_training(config: RunConfig) -> list[tuple[str, str]]:
         found.append(
             ("training.held_out_pairs", "lam: auto chooses λ on held-out pairs; set some aside, 50 in the paper")
         )
-    if training.method == "positive_only" and training.lora:
+    if training.is_positive_only and training.lora:
         found.append(("training.lora", "positive_only trains all weights; turn LoRA off"))
     stopping, place = training.early_stopping, "training.early_stopping"
     if stopping is None or not config.iterations:
         return found
-    if stopping.judge == "teacher" and config.teacher.kind == "none":
+    if stopping.judge == "teacher" and not config.teacher.exists:
         found.append((f"{place}.judge", "there is no teacher to compare; choose one, or self"))
     if stopping.min_decided > stopping.count:
         found.append((f"{place}.min_decided", "must not be above count, or no comparison ever decides"))

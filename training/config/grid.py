@@ -76,7 +76,7 @@ def axis_problems(axes: Sequence[Axis]) -> list[tuple[str, str]]:
         return [("", f"at most {MOST_FIELDS} fields vary in a study; there are {len(axes)}")]
     problems: list[tuple[str, str]] = []
     for axis in axes:
-        if axis.field in ("", "name"):
+        if axis.field in ("", "name", "version"):
             problems.append((axis.field, "choose a field of the config; the name is made for each run"))
         elif not axis.values:
             problems.append((axis.field, "give its values, with commas between them"))

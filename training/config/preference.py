@@ -108,9 +108,14 @@ class PreferenceConfig(Section):
     mix_previous: bool = Field(False, description="Train on the pairs of all iterations so far, not only the last.")
 
     @property
+    def is_positive_only(self) -> bool:
+        """Whether the chosen responses alone are trained on."""
+        return self.method == "positive_only"
+
+    @property
     def refines(self) -> bool:
         """Whether the training has a Δ, and so a λ."""
-        return self.method == "preference" and LOSSES[self.loss].is_refined
+        return self.method == "preference" and self.loss in LOSSES and LOSSES[self.loss].is_refined
 
     @property
     def chooses_lambda(self) -> bool:

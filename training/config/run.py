@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from training.config.base import ConfigError, Section, read_yaml
 from training.config.checks import cross_field_problems
@@ -25,13 +25,19 @@ from training.config.sections import (
     StudentConfig,
     TeacherConfig,
 )
+from training.config.upgrades import VERSION, upgrade
 
 Paradigm = Literal["self_reward", "teacher_reward", "teacher_demonstration"]
+#: Key of the validation context in which rules across fields are left out; ``stored.read_stored`` reports them.
+LENIENT: Final = "lenient"
 
 
 class RunConfig(Section):
     """A whole alignment run: M0, supervised fine-tuning to M1, then ``iterations`` rounds of preference training."""
 
+    version: int = Field(
+        VERSION, ge=VERSION, le=VERSION, description="Format of the config; earlier formats are upgraded when read."
+    )
     name: str = Field(min_length=1, max_length=120, description="Shown in lists. Need not be unique.")
     paradigm: Paradigm = Field(
         description="Who says which response is better: the student, a teacher that scores, or a teacher that answers."
@@ -61,7 +67,9 @@ class RunConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _fits_together(self, info: ValidationInfo) -> Self:
+        if (info.context or {}).get(LENIENT):
+            return self
         problems = list(cross_field_problems(self))
         if problems:
             raise ConfigError(problems)
@@ -69,16 +77,19 @@ class RunConfig(Section):
 
     @classmethod
     def parse(cls, data: Any) -> RunConfig:
-        """Validate a mapping. Raises :class:`ConfigError` with every problem at once, each on its field."""
+        """Validate a mapping, the strict read: data that states an earlier version is upgraded first.
+
+        Raises :class:`ConfigError` with every problem at once, each on its field.
+        """
         if not isinstance(data, dict):
             raise ConfigError([("", "the config must be a mapping of fields; see any preset for an example")])
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(upgrade(data))
         except ValidationError as error:
             problems: list[tuple[str, str]] = []
             for item in error.errors():
                 cause = item.get("ctx", {}).get("error")
-                problems += cause.problems if isinstance(cause, ConfigError) else [_sentence(item)]
+                problems += cause.problems if isinstance(cause, ConfigError) else [sentence(item)]
             raise ConfigError(problems) from None
 
     @classmethod
@@ -88,11 +99,51 @@ class RunConfig(Section):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, every field present, in the order of declaration."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", warnings=False)  # a stored value may be outside of today's limits
 
     def to_yaml(self) -> str:
         """The YAML that :meth:`from_yaml` reads back to an equal config."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+    @property
+    def uses_ready_pairs(self) -> bool:
+        """Whether preference pairs come from a data set: nothing is generated and nothing judged for them."""
+        return bool(self.pairs.from_dataset)
+
+    @property
+    def uses_recorded_responses(self) -> bool:
+        """Whether candidate responses come from a data set instead of the student."""
+        return bool(self.candidates.from_dataset)
+
+    @property
+    def makes_candidates(self) -> bool:
+        """Whether the student writes the candidate responses."""
+        return not (self.uses_ready_pairs or self.uses_recorded_responses)
+
+    @property
+    def writes_prompts(self) -> bool:
+        """Whether the prompts of an iteration are written by a model, and not taken from a data set."""
+        return self.prompts.source == "self_instruct" and self.makes_candidates
+
+    @property
+    def demonstrates(self) -> bool:
+        """Whether the teacher writes the chosen responses, so that nobody scores candidates."""
+        return self.paradigm == "teacher_demonstration"
+
+    @property
+    def judges_candidates(self) -> bool:
+        """Whether a judge of this run scores the candidate responses."""
+        return not (self.uses_ready_pairs or self.demonstrates or self.judging.recorded_scores)
+
+    @property
+    def judging_source(self) -> str:
+        """Whose scores make the pairs: the student's own or the teacher's, recorded ones included."""
+        return self.judging.score_rule(self.paradigm).source
+
+    @property
+    def pairs_follow_scores(self) -> bool:
+        """Whether pairs are made of the highest and the lowest score, so that another score makes another pair."""
+        return self.pairs.rule == "max_min" and not (self.demonstrates or self.uses_ready_pairs)
 
     def judges(self) -> dict[str, str]:
         """The judges that this run asks, by the field that names them."""
@@ -100,9 +151,9 @@ class RunConfig(Section):
 
     @property
     def config_hash(self) -> str:
-        """SHA-256 over the canonical JSON, without the name: two runs with one hash were asked for the same thing."""
+        """SHA-256 over the canonical JSON, without name and version: two runs with one hash have the same settings."""
         data = self.to_dict()
-        del data["name"]
+        del data["name"], data["version"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -117,10 +168,12 @@ _OF_FIELD = {
 }
 
 
-def _sentence(item: Any) -> tuple[str, str]:
+def sentence(item: Any) -> tuple[str, str]:
     """A pydantic error as (dotted field, plain sentence)."""
     field = ".".join(str(part) for part in item["loc"])
     kind, text = item["type"], item["msg"]
+    if field == "version" and kind != "int_type":
+        return field, f"must be {VERSION} or earlier; a later Plumbline wrote this config"
     if kind == "extra_forbidden":
         return field, "there is no such field; check the spelling against a preset"
     if kind == "missing":

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
 from training.config.datasets import DatasetRef
-from training.domain.engine_kinds import STUDENT_ENGINES, TEACHERS, key_variables
+from training.domain.engine_kinds import STUDENT_ENGINES, TEACHERS, is_remote, key_variables
 from training.domain.score_rule import ScoreRule
 
 KeyName = Annotated[str, Field(max_length=60, pattern=r"^[\w.-]*$")]
@@ -49,6 +49,11 @@ class EngineConfig(Section):
     tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs that share one model, for vLLM.")
     key: KeyName = Field("", description="Name of a stored key for the server; empty: the environment's, or none.")
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the student's text comes over a network."""
+        return is_remote(self.kind)
+
 
 class TeacherConfig(Section):
     """Who judges or demonstrates beside the student, and who judges the evaluation."""
@@ -84,6 +89,21 @@ class TeacherConfig(Section):
     completion_price: float | None = Field(
         None, ge=0, description="The same for a million tokens written, thoughts included."
     )
+
+    @property
+    def exists(self) -> bool:
+        """Whether the run has a teacher."""
+        return self.kind != "none"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the teacher answers over a network, and may be paid for."""
+        return is_remote(self.kind)
+
+    @property
+    def label(self) -> str:
+        """The teacher's model; its kind where it has no model name."""
+        return self.model or self.kind
 
 
 class SFTConfig(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,6 @@ class EngineEntry:
     def is_remote(self) -> bool:
         """Whether it answers over a network. What a remote engine uses is counted and may be paid for."""
         return self.provider is not None
-
-    @property
-    def queue(self) -> Literal["teacher", "generation"]:
-        """The queue on which a stage waits for it as a teacher."""
-        return "teacher" if self.is_remote else "generation"
 
 
 _PAID = (
@@ -176,6 +171,11 @@ PROVIDERS: Final[Mapping[str, Provider]] = {entry.name: entry.provider for entry
 #: Fields that have an effect with some kinds only.
 ENGINE_FIELDS: Final = tuple(dict.fromkeys(name for entry in _ENTRIES for name in entry.engine_fields))
 TEACHER_FIELDS: Final = tuple(dict.fromkeys(name for entry in _ENTRIES for name in entry.teacher_fields))
+
+
+def is_remote(kind: str) -> bool:
+    """Whether an engine or a teacher of this kind answers over a network; false for a kind that no longer exists."""
+    return kind in ENGINES and ENGINES[kind].is_remote
 
 
 def provider_choices() -> list[tuple[str, str]]:

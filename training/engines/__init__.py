@@ -59,7 +59,7 @@ def student_spec(config: RunConfig, model: str) -> EngineSpec:
 def teacher_spec(config: RunConfig) -> EngineSpec:
     """The teacher's engine. Raises :class:`EngineError` where the run has no teacher."""
     teacher = config.teacher
-    if teacher.kind == "none":
+    if not teacher.exists:
         raise EngineError("This run has no teacher. Set teacher.kind, or choose the paradigm self_reward.")
     return EngineSpec(
         kind=teacher.kind,

@@ -60,7 +60,7 @@ def estimate(
     counts = Counts(config, dict(rows or {}))
     bill: dict[str, Any] = {}
     bill_notes: list[str] = []
-    if ENGINES[config.teacher.kind].is_remote:
+    if config.teacher.is_remote:
         requests, used = teacher_use(config, counts)
         price = Price(config.teacher.prompt_price, config.teacher.completion_price)
         bill = {"teacher_tokens": used.tokens, "teacher_usd": price.cost(used)}

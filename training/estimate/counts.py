@@ -32,11 +32,11 @@ class Counts:
         self.ranked = self._rows("eft.dataset") * RANKED_RESPONSES
         self.judging_rows = round(self.ranked * RANKED_KEPT)
         asked = config.prompts.count
-        if config.pairs.from_dataset:
+        if config.uses_ready_pairs:
             self.pairs = min(asked, self._rows("pairs.from_dataset"))
             self.prompts = self.responses = self.judged = 0
             return
-        if config.candidates.from_dataset:
+        if config.uses_recorded_responses:
             self.prompts = min(asked, self._rows("candidates.from_dataset"))
             self.responses = 0
         else:
@@ -44,11 +44,9 @@ class Counts:
             if config.prompts.source == "dataset" and config.prompts.dataset in rows:
                 self.prompts = min(asked, rows[config.prompts.dataset])
             self.responses = self.prompts * config.candidates.n
-        demonstrated = config.paradigm == "teacher_demonstration"
-        recorded = bool(config.judging.recorded_scores)
         candidates = self.responses or self.prompts * 4
-        self.judged = 0 if demonstrated or recorded else candidates
-        self.pairs = self.prompts if demonstrated else math.ceil(self.prompts * PAIRS_KEPT)
+        self.judged = candidates if config.judges_candidates else 0
+        self.pairs = self.prompts if config.demonstrates else math.ceil(self.prompts * PAIRS_KEPT)
 
     def _rows(self, field: str) -> int:
         """Rows of the data sets that a field names, where it has an effect; those that are not known are assumed."""

@@ -57,7 +57,7 @@ def requests_of(config: RunConfig, counts: Counts, *, has_previous: bool) -> lis
         for asked in measure.cost(config, sizes):
             if asked.to == "student":
                 found.append(asked)
-            elif config.teacher.kind != "none":
+            elif config.teacher.exists:
                 lengths = asked.prompt_tokens, asked.reply_tokens
                 teacher[lengths] = teacher.get(lengths, 0) + asked.count
     return found + [Requests("teacher", count, *lengths) for lengths, count in teacher.items()]

@@ -157,7 +157,7 @@ def evaluation(work: Workload, number: int) -> float:
 
 def _after(written: float, seconds: float, config: RunConfig) -> float:
     """What is left of a teacher's work when the student has written; a remote one works meanwhile."""
-    if not ENGINES[config.teacher.kind].is_remote or not seconds:
+    if not config.teacher.is_remote or not seconds:
         return seconds
     return max(seconds - written, REMOTE_SECONDS)
 
@@ -166,7 +166,7 @@ def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed
     """Seconds of one preference training: the reference's pass once, then the epochs."""
     training = config.training
     full = prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
-    if config.pairs.from_dataset:
+    if config.uses_ready_pairs:
         full = config.student.max_length * RESPONSE_SHARE
     held_out = min(training.held_out_pairs, counts.pairs)
     measured = 2 * speed.forward(size, held_out * 2 * full, math.ceil(held_out / training.micro_batch_size))
@@ -174,7 +174,7 @@ def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed
     trained = min(trained, training.max_pairs or trained)
     tokens = trained * 2 * full
     steps = math.ceil(trained / training.micro_batch_size)
-    if training.method == "positive_only":
+    if training.is_positive_only:
         return measured + speed.training(size, tokens / 2 * training.epochs, math.ceil(steps * training.epochs))
     refined = training.refines
     reference = speed.forward(size, tokens * (2 if refined else 1), steps * (2 if refined else 1))

@@ -71,4 +71,4 @@ class Answers(Measure):
 
 
 def _has_teacher(config: RunConfig) -> bool:
-    return config.teacher.kind != "none"
+    return config.teacher.exists

@@ -41,4 +41,4 @@ class HumanAgreement(Measure):
 
 
 def _judges(context: EvaluationContext) -> list[JudgeRef]:
-    return [*context.self_judges, *([TEACHER] if context.config.teacher.kind != "none" else [])]
+    return [*context.self_judges, *([TEACHER] if context.config.teacher.exists else [])]

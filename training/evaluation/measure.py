@@ -210,7 +210,7 @@ class Measure(ABC):
         found: list[Unmet] = []
         if not (config.evaluation.enabled and self.is_enabled(config)):
             found.append("off")
-        if self.needs_teacher and config.teacher.kind == "none":
+        if self.needs_teacher and not config.teacher.exists:
             found.append("no-teacher")
         if self.needs_previous and not has_previous:
             found.append("no-previous")

@@ -39,14 +39,14 @@ class SelfJudge(Measure):
         responses = context.responses(PURPOSE)
         judged = sum(len(context.judgements(responses, source)) for source in SOURCES)
         expected = len(_prompts(context)) * sampling(context.config).n
-        return Rows(responses.count() + judged, expected * (2 + (context.config.teacher.kind != "none")))
+        return Rows(responses.count() + judged, expected * (2 + context.config.teacher.exists))
 
     def run(self, context: EvaluationContext) -> None:
         section = sampling(context.config)
         context.generate(_prompts(context), purpose=PURPOSE, n=section.n, sampling=section)
         responses = context.responses(PURPOSE)
         context.judge(responses, context.checkpoint)
-        if context.config.teacher.kind != "none":
+        if context.config.teacher.exists:
             context.judge(responses, TEACHER)
 
     def figures(self, context: EvaluationContext) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def evaluate(job: StageWork) -> EvaluationResult:
         job.attempt,
         checkpoint,
         against=checkpoint.parent if checkpoint.number > 1 else None,
-        judge=job.judge_row(None, purpose=Judge.Purpose.COMPARE) if job.config.teacher.kind != "none" else None,
+        judge=job.judge_row(None, purpose=Judge.Purpose.COMPARE) if job.config.teacher.exists else None,
         prompt_count=len(prompts),
     )
     database = DatabaseContext(job, checkpoint, evaluation, prompts)

@@ -30,7 +30,7 @@ def gather_prompts(job: StageWork) -> PromptsResult:
     config = job.config.prompts
     name = job.config.candidates.from_dataset or config.dataset
     dataset = Dataset.objects.get(name=name)
-    if config.source == "self_instruct" and not job.config.candidates.from_dataset:
+    if job.config.writes_prompts:
         return _write_prompts(job, dataset)
     have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
     if not have:
@@ -219,7 +219,7 @@ def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
         ready = selectors.imported_pairs(job.iteration, dataset, config.prompts.count, config.seed)
         rows.use_prompts(job.attempt, job.iteration, list(dict.fromkeys(pair.prompt_id for pair in ready)))
         return list(ready), origins.IMPORTED
-    if config.paradigm == "teacher_demonstration":
+    if config.demonstrates:
         shown = selectors.response_rows(job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION))
         return demonstration_pairs(shown, selectors.response_rows(job.candidates())), origins.DEMONSTRATION
     found = scores.scored(job.candidates(), job.score_rule)

@@ -16,7 +16,7 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.heartbeat import AttemptHeartbeat
 from alignment_app.services.progress import Progress
 from alignment_app.services.spending import Account
-from training.config import EngineConfig, RunConfig, TeacherConfig
+from training.config import EngineConfig, TeacherConfig
 from training.domain.engine_kinds import ENGINES
 from training.domain.judges import Judge as JudgePrompt
 from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
@@ -56,13 +56,13 @@ class StageWork:
         self.stage = attempt.stage
         self.iteration = self.stage.iteration
         self.run = self.iteration.run
-        self.config = RunConfig.parse(self.run.config)
+        self.config = self.run.typed_config
         self._paid: PaidEngine | None = None
 
     @property
     def recorded(self) -> bool:
         """Whether candidates come from a data set instead of the student."""
-        return bool(self.config.candidates.from_dataset)
+        return self.config.uses_recorded_responses
 
     @property
     def start(self) -> Checkpoint:
@@ -154,7 +154,7 @@ class StageWork:
     @property
     def teacher_name(self) -> str:
         """The teacher as judgements and evaluations name it."""
-        return self.config.teacher.model or self.config.teacher.kind
+        return self.config.teacher.label
 
     def sampling(self, section: Any) -> Sampling:
         """The decoding parameters of a section of the config."""

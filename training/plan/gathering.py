@@ -17,7 +17,7 @@ from training.plan.spec import (
 
 
 def _gathers(config: RunConfig, iteration: int) -> bool:
-    return iteration > 0 and not config.pairs.from_dataset
+    return iteration > 0 and not config.uses_ready_pairs
 
 
 def _makes_pairs(config: RunConfig, iteration: int) -> bool:
@@ -25,26 +25,25 @@ def _makes_pairs(config: RunConfig, iteration: int) -> bool:
 
 
 def _demonstrates(config: RunConfig, iteration: int) -> bool:
-    return _gathers(config, iteration) and config.paradigm == "teacher_demonstration"
+    return _gathers(config, iteration) and config.demonstrates
 
 
 def _judges(config: RunConfig, iteration: int) -> bool:
-    return _gathers(config, iteration) and config.paradigm != "teacher_demonstration"
+    return _gathers(config, iteration) and not config.demonstrates
 
 
 def _prompts_queue(config: RunConfig) -> Queue:
-    writes = config.prompts.source == "self_instruct" and not config.candidates.from_dataset
-    return "generation" if writes else "light"
+    return "generation" if config.writes_prompts else "light"
 
 
 def _responses_queue(config: RunConfig) -> Queue:
-    return "light" if config.candidates.from_dataset else "generation"
+    return "light" if config.uses_recorded_responses else "generation"
 
 
 def _judgements_queue(config: RunConfig) -> Queue:
     if config.judging.recorded_scores:
         return "light"
-    return "generation" if config.paradigm == "self_reward" else teacher_queue(config)
+    return "generation" if config.judging_source == "self" else teacher_queue(config)
 
 
 class PromptsResult(StageData):

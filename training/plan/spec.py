@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.config import RunConfig
-from training.domain.engine_kinds import ENGINES
 
 Queue = Literal["light", "generation", "teacher", "training"]
 #: What the page of samples shows of a stage: prompts with their responses, head-to-head comparisons, or frozen rows.
@@ -167,4 +166,4 @@ class LiveJudgeData(LiveStageData, JudgeData):
 
 def teacher_queue(config: RunConfig) -> Queue:
     """The queue of what the teacher writes."""
-    return ENGINES[config.teacher.kind].queue
+    return "teacher" if config.teacher.is_remote else "generation"
