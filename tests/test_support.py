@@ -32,12 +32,3 @@ def test_helpers_come_from_support_and_no_test_module_imports_another() -> None:
             if name.partition(".")[0] == "tests" and not f"{name}.".startswith(allowed):
                 wrong.append(f"{path.relative_to(TESTS)} imports {name}")
     assert wrong == []
-
-
-def test_no_file_of_the_tests_is_longer_than_400_lines() -> None:
-    long = {
-        str(path.relative_to(TESTS)): lines
-        for path in TESTS.rglob("*.py")
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
-    }
-    assert long == {}
