@@ -1,4 +1,4 @@
-"""What a training needs beside what this machine has: said before it starts, and when it ran out of memory."""
+"""Messages on insufficient disk space before a training, and on settings that fit after it ran out of memory."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from training.model_size import ModelSize, model_size
 from training.speed import speed_of
 
 GIB: Final = 2**30
-SPARE: Final = 0.9  # of the machine's memory that a training may count on
-SMALLER: Final = 0.75  # what ran out of memory took more than was estimated: aim this much lower
+SPARE: Final = 0.9  # share of the machine's memory that is available to a training
+SMALLER: Final = 0.75  # target relative to the estimate that proved too low
 
 Section = Literal["sft", "training"]
 
 
 def missing_disk(config: RunConfig, section: Section, model: str, folder: Path, free_bytes: int) -> str:
-    """A sentence where the disk of ``folder`` has too little room for this training, else nothing.
+    """Return an error message if ``folder`` has too little disk space for the training, else "".
 
-    What the training has written there already, before it was interrupted, counts as free: it is written over.
+    Files that the training wrote before an interruption count as free, because they are overwritten.
     """
     size = model_size(model)
     if size is None:
         return ""
-    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
-    missing = training_disk_bytes(config, size, section) - there - free_bytes
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    missing = training_disk_bytes(config, size, section) - written - free_bytes
     if missing <= 0:
         return ""
     return (
-        f"The training needs about {_gib(training_disk_bytes(config, size, section))} of disk for its checkpoints and "
-        f"the model, and {_gib(free_bytes)} are free at {folder}. Free {_gib(missing)}, or set PLUMBLINE_HOME to a "
-        "folder on a larger disk; then resume."
+        f"The training needs about {_gib(training_disk_bytes(config, size, section))} of disk space, and "
+        f"{_gib(free_bytes)} are free at {folder}. Free {_gib(missing)}, or set PLUMBLINE_HOME to a folder on a larger "
+        "disk; then resume."
     )
 
 
 def settings_that_fit(config: RunConfig, section: Section, model: str, hardware: Hardware) -> str:
-    """What to change after a training ran out of memory, by the same estimate that the launch form shows."""
+    """Return advice after a training ran out of memory, based on the estimate of the launch form."""
     size = model_size(model)
     field = f"{section}.micro_batch_size"
     if size is None:
-        return f"Set {field} lower, {section}.gradient_checkpointing on, or student.max_length lower."
+        return f"Reduce {field} or student.max_length, or turn on {section}.gradient_checkpointing."
     speed = speed_of(config, hardware)
     have = max(gpu.memory_bytes for gpu in hardware.gpus) if speed.on_gpu else hardware.memory_bytes
     now = training_bytes(config, size, speed, section)
@@ -53,17 +53,17 @@ def settings_that_fit(config: RunConfig, section: Section, model: str, hardware:
         if needed <= aim:
             words = ", ".join(f"{name} to {value}" for name, value in changes.items())
             return (
-                f"By the estimate it needed {_gib(now)} of {_gib(have)} and took more. Set {words}: that is estimated "
-                f"at {_gib(needed)}. Clone the run with these settings."
+                f"The estimate was {_gib(now)} of {_gib(have)}, but the training needed more. Clone the run and set "
+                f"{words}: the new estimate is {_gib(needed)}."
             )
     return (
-        f"By the estimate it needed {_gib(now)} of {_gib(have)}, and no smaller batch, shorter rows or LoRA would "
-        "bring that down enough. Take a smaller model or a larger machine."
+        f"The estimate was {_gib(now)} of {_gib(have)}. A smaller batch, shorter rows or LoRA would not reduce it "
+        "enough. Use a smaller model or a larger machine."
     )
 
 
 def _smaller(config: RunConfig, section: Section, size: ModelSize) -> Iterator[tuple[dict[str, Any], RunConfig]]:
-    """Settings that need less and less: what leaves the result as it is first."""
+    """Yield settings with decreasing memory use, first those that do not change the result."""
     settings = config.sft if section == "sft" else config.training
     micro = f"{section}.micro_batch_size"
     sizes = [size for size in range(settings.micro_batch_size - 1, 0, -1) if settings.batch_size % size == 0]
@@ -83,7 +83,7 @@ def _smaller(config: RunConfig, section: Section, size: ModelSize) -> Iterator[t
         for name, value in changes.items():
             part, _, leaf = name.partition(".")
             data[part][leaf] = value
-        # Only this training is looked at: what a shorter context makes of other sections is the launch form's to say.
+        # Cross-field validation is skipped: the launch form reports conflicts with other sections.
         yield (
             changes,
             config.model_copy(

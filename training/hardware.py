@@ -1,4 +1,4 @@
-"""What this machine has, without loading torch: cores, memory, disk, GPUs."""
+"""Detection of CPU cores, memory, disk space and GPUs, without loading torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEBIBYTE: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One NVIDIA GPU: its name as the driver says it, and its memory in bytes."""
+    """An NVIDIA GPU: the driver's name for it, and its memory in bytes."""
 
     name: str
     memory_bytes: int
@@ -24,7 +24,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The machine that a run will use. ``disk_free_bytes`` is that of the data folder; ``None``: not known."""
+    """The hardware of a run. ``disk_free_bytes`` is that of the data folder; ``None`` if unknown."""
 
     cpu_cores: int
     memory_bytes: int
@@ -33,7 +33,7 @@ class Hardware:
 
     @classmethod
     def detect(cls, home: Path | None = None) -> Self:
-        """This machine, within the limits of its container where there is one."""
+        """Detect the hardware of this machine, within the limits of its container."""
         free = shutil.disk_usage(home).free if home is not None and home.exists() else None
         return cls(_cores(), _memory(), free, _gpus())
 

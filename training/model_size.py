@@ -1,6 +1,6 @@
-"""How large a model is, from its folder or its name, without loading it.
+"""Size of a model from its folder or its name, without loading it.
 
-Standard library only: the launch page asks this in the web process.
+Standard library only, because the launch page calls this in the web process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_HEADER_BYTES: Final = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """What time and memory follow from. ``exact``: read from the model, not guessed from its name."""
+    """Dimensions of a model. ``exact`` is false if they were guessed from the name."""
 
     parameters: int
     layers: int
@@ -29,7 +29,7 @@ class ModelSize:
     local: bool = False
 
 
-#: Models that the presets name: parameters, layers, width, vocabulary, key-value width, from their model cards.
+#: Models of the presets: parameters, layers, width, vocabulary and key-value width from their model cards.
 KNOWN: Final[dict[str, ModelSize]] = {
     "microsoft/phi-2": ModelSize(2_779_683_840, 32, 2560, 51200, 2560),
     "meta-llama/Llama-2-70b-hf": ModelSize(68_976_648_192, 80, 8192, 32000, 1024),
@@ -42,29 +42,29 @@ KNOWN: Final[dict[str, ModelSize]] = {
 
 
 def model_size(model: str, folders: tuple[Path, ...] = ()) -> ModelSize | None:
-    """The size of a model: a folder's exactly, a known name's, one guessed from a name like ``org/name-2.8b``.
+    """Return the size of a model: from its folder, from :data:`KNOWN`, or guessed from a name like ``org/name-2.8b``.
 
-    ``folders``: where a relative path may lie, besides the working directory. ``None``: nothing is known.
+    ``folders`` are base folders for relative paths besides the working directory. Returns ``None`` if unknown.
     """
     for folder in (Path(model).expanduser(), *(base / model for base in folders)):
         if (folder / "config.json").is_file():
-            return _of_folder(folder)
-    return KNOWN.get(model) or _of_name(model)
+            return _size_of_folder(folder)
+    return KNOWN.get(model) or _size_from_name(model)
 
 
-def _of_folder(folder: Path) -> ModelSize | None:
+def _size_of_folder(folder: Path) -> ModelSize | None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         shape = _shape(config)
-        counted = sum(_parameters_of(file) for file in sorted(folder.glob("*.safetensors")))
+        counted = sum(_count_parameters(file) for file in sorted(folder.glob("*.safetensors")))
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
     layers, width, vocabulary, kv_width = shape
-    return ModelSize(counted or _formula(config, shape), layers, width, vocabulary, kv_width, local=True)
+    return ModelSize(counted or _parameters_from_shape(config, shape), layers, width, vocabulary, kv_width, local=True)
 
 
 def _shape(config: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Layers, width, vocabulary and key-value width of a transformers config, by any of their usual names."""
+    """Return layers, width, vocabulary and key-value width of a transformers config, under their common names."""
     layers = int(config.get("num_hidden_layers") or config["n_layer"])
     width = int(config.get("hidden_size") or config["n_embd"])
     heads = int(config.get("num_attention_heads") or config.get("n_head") or 1)
@@ -73,8 +73,8 @@ def _shape(config: dict[str, Any]) -> tuple[int, int, int, int]:
     return layers, width, int(config["vocab_size"]), kv_heads * head
 
 
-def _formula(config: dict[str, Any], shape: tuple[int, int, int, int]) -> int:
-    """Parameters of a decoder by its shape, where no weights are there to be counted. Norms and biases are left out."""
+def _parameters_from_shape(config: dict[str, Any], shape: tuple[int, int, int, int]) -> int:
+    """Compute the parameters of a decoder without its weights. Norms and biases are ignored."""
     layers, width, vocabulary, kv_width = shape
     inner = int(config.get("intermediate_size") or config.get("n_inner") or 4 * width)
     gated = config.get("model_type") not in ("gpt2", "gpt_neox", "phi", "opt", "bloom")
@@ -83,8 +83,8 @@ def _formula(config: dict[str, Any], shape: tuple[int, int, int, int]) -> int:
     return layers * (attention + (3 if gated else 2) * width * inner) + embeddings
 
 
-def _parameters_of(file: Path) -> int:
-    """Numbers in a safetensors file, from its header alone."""
+def _count_parameters(file: Path) -> int:
+    """Count the parameters in a safetensors file by its header."""
     with file.open("rb") as opened:
         (length,) = struct.unpack("<Q", opened.read(8))
         if length > MAX_HEADER_BYTES:
@@ -93,12 +93,12 @@ def _parameters_of(file: Path) -> int:
     return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
-def _of_name(model: str) -> ModelSize | None:
-    """A guess by the size in a name, like 7b or 360M; the shape is that of usual models of the size."""
-    found = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", model.rsplit("/", 1)[-1], re.IGNORECASE)
-    if not found:
+def _size_from_name(model: str) -> ModelSize | None:
+    """Guess the size from a name that includes it, like 7b or 360M, with the typical shape of that size."""
+    matches = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", model.rsplit("/", 1)[-1], re.IGNORECASE)
+    if not matches:
         return None
-    number, unit = found[-1]
+    number, unit = matches[-1]
     parameters = int(float(number) * (1e9 if unit.lower() == "b" else 1e6))
     if parameters < 1_000_000:
         return None

@@ -75,10 +75,10 @@ def test_an_admin_adds_a_judge_and_an_edit_makes_the_next_version(as_role: AsRol
     ("document", "sentence"),
     [
         (MINE.replace("<RESPONSE_HERE>", "the response"), "holds no &lt;RESPONSE_HERE&gt;"),
-        (MINE.replace("reads: 82", "reads: 81", 1), "should be read as 81 and is read as 82"),
+        (MINE.replace("reads: 82", "reads: 81", 1), "expected 81"),
         (MINE.replace("name: mine", "name: additive_5", 1), "comes with Plumbline"),
         ("name: [", "not valid YAML at line 1"),
-        (MINE.replace("title: A hundred points", "title: <script>alert(1)</script>\nfoo: <b>", 1), "no such field"),
+        (MINE.replace("title: A hundred points", "title: <script>alert(1)</script>\nfoo: <b>", 1), "unknown field"),
     ],
 )
 def test_what_is_wrong_with_a_judge_is_said_and_nothing_is_lost(as_role: AsRole, document: str, sentence: str) -> None:
@@ -136,8 +136,8 @@ def test_a_run_from_before_judges_were_recorded_has_the_one_it_names() -> None:
 
 @pytest.mark.parametrize(
     ("template", "sentence"),
-    [("nobody", "there is no judge 'nobody'"), ("mine@3", "no version 3"), ("pairwise", "compares two responses"),
-     ("additive_5@2", "only the version 1"), ("No Name", "judge's name")],
+    [("nobody", "unknown judge 'nobody'"), ("mine@3", "no version 3"), ("pairwise", "compares two responses"),
+     ("additive_5@2", "only the version 1"), ("No Name", "name of a judge")],
 )  # fmt: skip
 def test_a_launch_with_a_judge_that_is_not_there_says_so(template: str, sentence: str) -> None:
     services.save(MINE)

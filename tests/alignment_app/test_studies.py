@@ -126,13 +126,13 @@ def test_the_form_keeps_what_was_typed_and_says_what_is_wrong(lead: Client) -> N
 def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
     empty = lead.post(reverse("study-new"), {"field_1": "", "values_1": ""}).content.decode()
     assert "3 things to mend" in empty
-    for words in ("give one of them", "choose a field that varies", "give the study a name"):
+    for words in ("give one of them", "choose a field", "give the study a name"):
         assert words in empty
     changes = {"name": "", "start": "preset:no", "values_1": "", "values_2": "[, x", "changes": "nonsense"}
     several = html.unescape(lead.post(reverse("study-check"), sent(**changes)).content.decode())
     for words in (
-        "there is no preset 'no'",
-        "give its values, with commas between them",
+        "unknown preset 'no'",
+        "give values separated by commas",
         "not valid YAML",
         "give the study a name",
         "'nonsense' is not of the form",
@@ -144,8 +144,8 @@ def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("preset=no", "there is no preset 'no'"),
-        ("start=preset:no", "there is no preset 'no'"),
+        ("preset=no", "unknown preset 'no'"),
+        ("start=preset:no", "unknown preset 'no'"),
         ("run=999", "there is no run 999"),
         ("run=x", "there is no run x"),
         ("start=elsewhere", "give one of them"),
@@ -165,7 +165,7 @@ def test_a_form_opened_on_a_recipe_has_it_chosen_and_nothing_to_mend(lead: Clien
 def test_a_beta_of_zero_is_told_what_it_would_mean(lead: Client) -> None:
     changes = {"field_1": "training.beta", "values_1": "0, 0.1", "field_2": "", "values_2": ""}
     text = html.unescape(lead.post(reverse("study-check"), sent(**changes)).content.decode())
-    assert "must be above 0: at 0 DPO's loss would be the same whatever the model does" in text
+    assert "must be above 0" in text
     assert "(with beta 0)" in text
     assert "given:" not in text
 

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "launch a folder": (["launch", "."], "is a folder"),
     "launch two things": (["launch", "manage.py", "--preset", "x"], "only one of them"),
     "launch no YAML": (["launch", "manage.py"], "cannot be used|not valid YAML|mapping"),
-    "launch no preset": (["launch", "--preset", "magic"], "there is no preset"),
+    "launch no preset": (["launch", "--preset", "magic"], "unknown preset"),
     "set nothing": (["launch", "--preset", "miniature-teacher-reward", "--set", "seed"], "not of the form"),
     "set a list": (["launch", "--preset", "miniature-teacher-reward", "--set", "seed=[1]"], "seed"),
     "set broken YAML": (["launch", "--preset", "miniature-teacher-reward", "--set", "seed={"], "not valid YAML"),

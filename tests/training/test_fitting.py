@@ -72,7 +72,7 @@ def test_the_settings_that_are_named_fit_by_the_estimate() -> None:
 def test_where_no_batch_is_small_enough_more_is_changed() -> None:
     said = settings_that_fit(_config(), "training", MODEL, SERVER)  # 7 billion with AdamW: LoRA alone makes it fit
     assert "training.lora" in said
-    assert settings_that_fit(_config(), "training", "acme/unknown", SERVER).startswith("Set training.micro_batch_size")
+    assert "training.micro_batch_size" in settings_that_fit(_config(), "training", "acme/unknown", SERVER)
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("training/accelerate/*.yaml")), ids=str)

@@ -42,10 +42,10 @@ def test_values_are_read_as_yaml_with_commas_between(text: str, values: tuple[An
 
 
 def test_what_makes_no_grid_is_said_in_words() -> None:
-    assert problems() == [("", "choose a field that varies, and its values")]
+    assert problems() == [("", "choose a field and its values")]
     assert "at most 2 fields" in problems(*(Axis(f"training.{name}", (1,)) for name in ("beta", "lam", "epochs")))[0][1]
-    assert problems(Axis("training.beta", ())) == [("training.beta", "give its values, with commas between them")]
-    assert problems(Axis("training.beta", (0.1, 0.1))) == [("training.beta", "0.1 is there twice")]
+    assert problems(Axis("training.beta", ())) == [("training.beta", "give values separated by commas")]
+    assert problems(Axis("training.beta", (0.1, 0.1))) == [("training.beta", "0.1 is repeated")]
     assert problems(Axis("name", ("a", "b")))[0][0] == "name"
     assert "different fields" in problems(Axis("seed", (1,)), Axis("seed", (2,)))[0][1]
     assert f"at most {MOST_POINTS}" in problems(Axis("seed", tuple(range(MOST_POINTS + 1))))[0][1]

@@ -1,7 +1,7 @@
-"""One typed, validated object behind the launch form, the YAML file, the API, the command and the estimate.
+"""The config of a run: one typed, validated object for the launch form, YAML, API, command line and estimate.
 
-``RunConfig`` is frozen: what a run was asked to do never changes. Every field carries its own help, shown in the
-form and in the API's schema. The same config in any of its forms has one ``config_hash``.
+``RunConfig`` is immutable. The description of each field is its help text in the form and in the API schema. Equal
+configs have the same ``config_hash``, whatever their source.
 """
 
 from training.config.base import ConfigError, Section, read_yaml

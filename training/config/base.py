@@ -1,4 +1,4 @@
-"""What every part of the config is made of, and the error that names each field."""
+"""Base class of the config sections, and the validation error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from training.domain.yaml_errors import yaml_problem
 Probability = Annotated[float, Field(gt=0, le=1)]
 Temperature = Annotated[float, Field(ge=0, le=2)]
 
-GRADIENT_CHECKPOINTING = "Computes each layer again in the backward pass: much less memory, about a third more time."
+GRADIENT_CHECKPOINTING = "Recompute activations in the backward pass: much less memory, about a third more time."
 
 
 class ConfigError(ValueError):
-    """A config that cannot be used. ``problems`` holds (dotted field, sentence) pairs; "" is the whole config."""
+    """An invalid config. ``problems`` is a list of (dotted field, message); the field is "" for the whole config."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         self.problems = problems
@@ -24,7 +24,7 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    """A part of the config: unknown fields are errors, values never change."""
+    """A section of the config. Unknown fields are errors; instances are immutable."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, str_strip_whitespace=True, allow_inf_nan=False
@@ -32,7 +32,7 @@ class Section(BaseModel):
 
 
 def read_yaml(text: str) -> Any:
-    """Parse YAML safely. Raises :class:`ConfigError` with line and column where it is not YAML."""
+    """Parse YAML with the safe loader. Raises :class:`ConfigError` with line and column if it is invalid."""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

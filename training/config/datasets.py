@@ -1,7 +1,7 @@
-"""Config fields that name data sets: which fields those are, what they take, and when they have an effect.
+"""Config fields that name data sets.
 
-A field says so in its own metadata, and everything that asks about data sets asks :func:`datasets`: the launch
-check, the form, the estimate, the preset cards and the deletion of a data set.
+Such a field has a :class:`DatasetRef` in its metadata. The launch check, the form, the estimate, the preset cards and
+the deletion of a data set all use :func:`datasets`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from training.domain.importing import DatasetKind
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """Metadata of a field that names a data set, or several where its type is a tuple.
+    """Metadata of a field that names a data set, or several if its type is a tuple.
 
     Args:
-        kinds: the kinds of data set that the field takes; empty: every kind, since all of them hold prompts.
-        when: dotted fields of the config that must all be on for the field to have an effect; ``!field`` must be off.
-            A field is off where it is false, 0, empty, or in a section that is left out.
-        required: the problem to report where the field has an effect and names nothing; empty: it may name nothing.
+        kinds: the accepted kinds of data sets; empty for every kind.
+        when: dotted fields that must all be on for the field to apply; ``!field`` must be off. A field is off if it is
+            false, 0, empty, or in a missing section.
+        required: the error message if the field applies and is empty; "" if it is optional.
     """
 
     kinds: tuple[DatasetKind, ...] = ()
@@ -32,13 +32,13 @@ class DatasetRef:
     required: str = ""
 
     def applies(self, value_of: Callable[[str], Any]) -> bool:
-        """Whether the field has an effect. ``value_of`` returns the value of a dotted field."""
+        """Whether the field applies. ``value_of`` returns the value of a dotted field."""
         return all(not value_of(field[1:]) if field.startswith("!") else bool(value_of(field)) for field in self.when)
 
 
 @dataclass(frozen=True, slots=True)
 class NamedDatasets:
-    """The data sets that one field of a config names, and whether that has an effect."""
+    """The data sets that a field of a config names, and whether the field applies."""
 
     field: str
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class NamedDatasets:
 
 
 def datasets(config: Section) -> Iterator[NamedDatasets]:
-    """Every field of a config that names data sets, in the order of declaration, also where it names none."""
+    """Yield all fields that can name data sets, in order of declaration, including empty ones."""
     for field, ref in dataset_fields(type(config)).items():
         value = value_of(config, field)
         names = (value,) if isinstance(value, str) else tuple(value or ())
@@ -56,29 +56,29 @@ def datasets(config: Section) -> Iterator[NamedDatasets]:
 
 
 def dataset_names(config: Section) -> list[str]:
-    """The data sets that a config needs, each once."""
-    return list(dict.fromkeys(name for found in datasets(config) if found.applies for name in found.names))
+    """Return the names of the data sets that a config uses, without duplicates."""
+    return list(dict.fromkeys(name for named in datasets(config) if named.applies for name in named.names))
 
 
 def dataset_fields(model: type[Section], prefix: str = "") -> dict[str, DatasetRef]:
-    """The reference of each field that names data sets, by dotted field."""
-    found: dict[str, DatasetRef] = {}
+    """Return the :class:`DatasetRef` of each field that names data sets, by dotted field."""
+    refs: dict[str, DatasetRef] = {}
     for name, info in model.model_fields.items():
         if (ref := dataset_ref(info)) is not None:
-            found[prefix + name] = ref
+            refs[prefix + name] = ref
         for part in get_args(info.annotation) or (info.annotation,):
             if isinstance(part, type) and issubclass(part, Section):
-                found |= dataset_fields(part, f"{prefix}{name}.")
-    return found
+                refs |= dataset_fields(part, f"{prefix}{name}.")
+    return refs
 
 
 def dataset_ref(info: FieldInfo) -> DatasetRef | None:
-    """The reference in a field's metadata; ``None`` where the field names no data set."""
+    """Return the :class:`DatasetRef` in a field's metadata, or ``None``."""
     return next((mark for mark in info.metadata if isinstance(mark, DatasetRef)), None)
 
 
 def value_of(config: Section, path: str) -> Any:
-    """The value of a dotted field; ``None`` in an optional section that is left out."""
+    """Return the value of a dotted field; ``None`` if its section is missing."""
     value: Any = config
     for part in path.split("."):
         value = None if value is None else getattr(value, part)

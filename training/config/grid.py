@@ -1,4 +1,4 @@
-"""A grid over one or two fields of a config: the points of a study, as in figures 2 and 3 of 003."""
+"""Grid search over one or two config fields, for a study (as in Yu et al., 2024, figures 2 and 3)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST_POINTS = 36
 NAME_LENGTH = 120
 
 
-_GIVEN = re.compile(r" \(given: .*\)$")  # the point says so
+_GIVEN = re.compile(r" \(given: .*\)$")  # redundant next to the label of the point
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A dotted field and the values it takes."""
+    """A dotted field and its values in the grid."""
 
     field: str
     values: tuple[Any, ...]
@@ -31,33 +31,33 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run of the grid: its values in the order of the axes, and its whole config."""
+    """One run of the grid: its values in the order of the axes, and its config."""
 
     values: tuple[Any, ...]
     config: RunConfig
 
 
 def read_values(field: str, text: str) -> tuple[Any, ...]:
-    """Values as people type them: ``0, 0.1, sr_dpo``, each a YAML scalar. Raises :class:`ConfigError`."""
+    """Parse comma-separated YAML scalars, such as ``0, 0.1, sr_dpo``. Raises :class:`ConfigError` if invalid."""
     parts = [part.strip() for part in text.split(",")]
     return tuple(read_yaml(part) for part in parts if part)
 
 
 def grid(base: Mapping[str, Any], axes: Sequence[Axis], name: str) -> list[Point]:
-    """Every combination of the axes' values on top of ``base``, the last axis fastest.
+    """Return a point for every combination of values, applied to ``base``; the last axis varies fastest.
 
-    Raises :class:`ConfigError` with each problem once, on the field that it is about.
+    Raises :class:`ConfigError` with each distinct problem once.
     """
     if problems := axis_problems(axes):
         raise ConfigError(problems)
-    found: list[Point] = []
+    points: list[Point] = []
     wrong: dict[tuple[str, str], list[str]] = {}
     for values in itertools.product(*(axis.values for axis in axes)):
         pairs = list(zip((axis.field for axis in axes), values, strict=True))
         data = with_overrides(dict(base), [f"{field}={json.dumps(value)}" for field, value in pairs])
         label = ", ".join(f"{field.rpartition('.')[2]} {_word(value)}" for field, value in pairs)
         try:
-            found.append(Point(values, RunConfig.parse({**data, "name": f"{name}: {label}"[:NAME_LENGTH]})))
+            points.append(Point(values, RunConfig.parse({**data, "name": f"{name}: {label}"[:NAME_LENGTH]})))
         except ConfigError as error:
             for problem in error.problems:
                 wrong.setdefault(problem, []).append(label)
@@ -65,32 +65,32 @@ def grid(base: Mapping[str, Any], axes: Sequence[Axis], name: str) -> list[Point
         raise ConfigError(
             [(field, f"{_GIVEN.sub('', text)} (with {labels[0]})") for (field, text), labels in wrong.items()]
         )
-    return found
+    return points
 
 
 def axis_problems(axes: Sequence[Axis]) -> list[tuple[str, str]]:
-    """What is wrong with the axes themselves, whatever they are set on: (field, sentence)."""
+    """Return (field, message) for each problem with the axes, independent of the base config."""
     if not axes:
-        return [("", "choose a field that varies, and its values")]
+        return [("", "choose a field and its values")]
     if len(axes) > MOST_FIELDS:
-        return [("", f"at most {MOST_FIELDS} fields vary in a study; there are {len(axes)}")]
+        return [("", f"a study varies at most {MOST_FIELDS} fields, not {len(axes)}")]
     problems: list[tuple[str, str]] = []
     for axis in axes:
         if axis.field in ("", "name", "version"):
-            problems.append((axis.field, "choose a field of the config; the name is made for each run"))
+            problems.append((axis.field, "choose another field; the name of each run is generated"))
         elif not axis.values:
-            problems.append((axis.field, "give its values, with commas between them"))
+            problems.append((axis.field, "give values separated by commas"))
         elif any(isinstance(value, list | tuple | dict) for value in axis.values):
             problems.append((axis.field, "each value must be a number, a word, true or false"))
         elif twice := [value for place, value in enumerate(axis.values) if value in axis.values[:place]]:
-            problems.append((axis.field, f"{_word(twice[0])} is there twice"))
+            problems.append((axis.field, f"{_word(twice[0])} is repeated"))
     if len({axis.field for axis in axes}) < len(axes):
-        problems.append((axes[0].field, "is there twice; choose two different fields"))
+        problems.append((axes[0].field, "is repeated; choose two different fields"))
     points = 1
     for axis in axes:
         points *= len(axis.values)
     if not problems and points > MOST_POINTS:
-        problems.append(("", f"{points} runs are too many for one study; at most {MOST_POINTS}"))
+        problems.append(("", f"a study has at most {MOST_POINTS} runs, not {points}"))
     return problems
 
 

@@ -1,4 +1,4 @@
-"""The published recipes, and assignments on top of them."""
+"""Presets, and overrides of their fields."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PRESETS = Path(__file__).parent.parent / "presets"
 
 
 class PresetOrigin(StrEnum):
-    """What a preset is for: the miniature, a first real model, or the recipe of a paper."""
+    """Purpose of a preset: the miniature, a first real model, or the recipe of a paper."""
 
     MINIATURE = "miniature"
     FIRST_MODEL = "first_model"
     PAPER = "paper"
 
 
-#: Presets that are not the recipe of a paper.
+#: Presets that are not recipes of a paper.
 _ORIGINS: Final = {
     "miniature-self-reward": PresetOrigin.MINIATURE,
     "miniature-teacher-demonstration": PresetOrigin.MINIATURE,
@@ -32,27 +32,30 @@ _ORIGINS: Final = {
 
 
 def preset_origin(name: str) -> PresetOrigin:
-    """What the preset of this name is for."""
+    """Return the purpose of a preset."""
     return _ORIGINS.get(name, PresetOrigin.PAPER)
 
 
 def preset_names() -> list[str]:
-    """Names of the published recipes, sorted; the miniature's first."""
+    """Return the names of the presets, the miniature's first, then by name."""
     names = (path.stem for path in PRESETS.glob("*.yaml"))
     return sorted(names, key=lambda name: (preset_origin(name) != PresetOrigin.MINIATURE, name))
 
 
 def preset_data(name: str) -> dict[str, Any]:
-    """A preset as plain data. Raises :class:`ConfigError` for an unknown name."""
+    """Return a preset as plain data. Raises :class:`ConfigError` for an unknown name."""
     if name not in preset_names():
-        raise ConfigError([("preset", f"there is no preset {name!r}; choose one of {', '.join(preset_names())}")])
+        raise ConfigError([("preset", f"unknown preset {name!r}; choose one of {', '.join(preset_names())}")])
     data = read_yaml((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"))
     assert isinstance(data, dict)
     return data
 
 
 def with_overrides(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """A copy of ``data`` with ``section.field=value`` assignments applied; values are YAML scalars or lists."""
+    """Return a copy of ``data`` with ``section.field=value`` assignments applied. Values are YAML scalars or lists.
+
+    Raises :class:`ConfigError` for a malformed assignment.
+    """
     merged = json.loads(json.dumps(data))
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
@@ -63,12 +66,12 @@ def with_overrides(data: dict[str, Any], assignments: list[str]) -> dict[str, An
         for parent in parents:
             target = target.setdefault(parent, {})
             if not isinstance(target, dict):
-                raise ConfigError([(path.strip(), "there is no such field; check the spelling against a preset")])
+                raise ConfigError([(path.strip(), "unknown field; check the spelling")])
         target[leaf] = read_yaml(value)
     return merged
 
 
 def as_overrides(preset: str, config: RunConfig) -> list[str]:
-    """The ``--set`` assignments that turn a preset into ``config``: the equal command, beside the form."""
+    """Return the ``--set`` assignments that turn a preset into ``config``, to show the equivalent command."""
     base = RunConfig.parse(preset_data(preset))
     return [f"{field}={json.dumps(new, ensure_ascii=False)}" for field, _, new in differences(base, config)]

@@ -1,4 +1,4 @@
-"""``RunConfig``: the whole run, its hash, and what differs between two."""
+"""``RunConfig``, the root of the config, its hash, and the difference of two configs."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ LENIENT: Final = "lenient"
 
 
 class RunConfig(Section):
-    """A whole alignment run: M0, supervised fine-tuning to M1, then ``iterations`` rounds of preference training."""
+    """An alignment run: supervised fine-tuning of M0 to M1, then ``iterations`` rounds of preference training."""
 
     version: int = Field(
         VERSION, ge=VERSION, le=VERSION, description="Format of the config; earlier formats are upgraded when read."
     )
-    name: str = Field(min_length=1, max_length=120, description="Shown in lists. Need not be unique.")
+    name: str = Field(min_length=1, max_length=120, description="Displayed in lists. Does not have to be unique.")
     paradigm: Paradigm = Field(
-        description="Who says which response is better: the student, a teacher that scores, or a teacher that answers."
+        description="Source of the preferences: the student's scores, a teacher's scores, or a teacher's responses."
     )
     iterations: int = Field(
         2, ge=0, le=20, description="Rounds of preference training: 2 gives M2 and M3; 0 stops at M1."
     )
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Every sampled text and shuffle follows from it.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Random seed of all sampling and shuffling.")
     student: StudentConfig
     engine: EngineConfig = EngineConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -63,7 +63,7 @@ class RunConfig(Section):
     @classmethod
     def _printable(cls, value: str) -> str:
         if not value.isprintable():
-            raise ValueError("the name holds characters that cannot be shown; use plain text")
+            raise ValueError("must contain printable characters only")
         return value
 
     @model_validator(mode="after")
@@ -77,37 +77,37 @@ class RunConfig(Section):
 
     @classmethod
     def parse(cls, data: Any) -> RunConfig:
-        """Validate a mapping, the strict read: data that states an earlier version is upgraded first.
+        """Validate a mapping strictly, after upgrading data of an earlier version.
 
-        Raises :class:`ConfigError` with every problem at once, each on its field.
+        Raises :class:`ConfigError` with all problems, each with its field.
         """
         if not isinstance(data, dict):
-            raise ConfigError([("", "the config must be a mapping of fields; see any preset for an example")])
+            raise ConfigError([("", "the config must be a mapping of fields")])
         try:
             return cls.model_validate(upgrade(data))
         except ValidationError as error:
             problems: list[tuple[str, str]] = []
             for item in error.errors():
                 cause = item.get("ctx", {}).get("error")
-                problems += cause.problems if isinstance(cause, ConfigError) else [sentence(item)]
+                problems += cause.problems if isinstance(cause, ConfigError) else [field_message(item)]
             raise ConfigError(problems) from None
 
     @classmethod
     def from_yaml(cls, text: str) -> RunConfig:
-        """Read a YAML document. Raises :class:`ConfigError` naming line and column where it is not YAML."""
+        """Read a YAML document. Raises :class:`ConfigError`, with line and column for invalid YAML."""
         return cls.parse(read_yaml(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, every field present, in the order of declaration."""
-        return self.model_dump(mode="json", warnings=False)  # a stored value may be outside of today's limits
+        """Return JSON data with all fields, in order of declaration."""
+        return self.model_dump(mode="json", warnings=False)  # stored values may violate newer limits
 
     def to_yaml(self) -> str:
-        """The YAML that :meth:`from_yaml` reads back to an equal config."""
+        """Return YAML that :meth:`from_yaml` reads into an equal config."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
     @property
     def uses_ready_pairs(self) -> bool:
-        """Whether preference pairs come from a data set: nothing is generated and nothing judged for them."""
+        """Whether the preference pairs come from a data set, without generation and judging."""
         return bool(self.pairs.from_dataset)
 
     @property
@@ -122,70 +122,70 @@ class RunConfig(Section):
 
     @property
     def writes_prompts(self) -> bool:
-        """Whether the prompts of an iteration are written by a model, and not taken from a data set."""
+        """Whether a model writes the prompts of an iteration (self-instruct)."""
         return self.prompts.source == "self_instruct" and self.makes_candidates
 
     @property
     def demonstrates(self) -> bool:
-        """Whether the teacher writes the chosen responses, so that nobody scores candidates."""
+        """Whether the teacher writes the chosen responses, so that candidates are not scored."""
         return self.paradigm == "teacher_demonstration"
 
     @property
     def judges_candidates(self) -> bool:
-        """Whether a judge of this run scores the candidate responses."""
+        """Whether a judge scores the candidate responses in this run."""
         return not (self.uses_ready_pairs or self.demonstrates or self.judging.recorded_scores)
 
     @property
     def judging_source(self) -> str:
-        """Whose scores make the pairs: the student's own or the teacher's, recorded ones included."""
+        """The source of the scores for pairs, including recorded scores: "self" or "teacher"."""
         return self.judging.score_rule(self.paradigm).source
 
     @property
     def pairs_follow_scores(self) -> bool:
-        """Whether pairs are made of the highest and the lowest score, so that another score makes another pair."""
+        """Whether a changed score can change the pairs, which have the highest and the lowest score."""
         return self.pairs.rule == "max_min" and not (self.demonstrates or self.uses_ready_pairs)
 
     def judges(self) -> dict[str, str]:
-        """The judges that this run asks, by the field that names them."""
+        """Return the judges of the run by the field that names them."""
         return {"judging.template": self.judging.template, "evaluation.judge": self.evaluation.judge}
 
     @property
     def config_hash(self) -> str:
-        """SHA-256 over the canonical JSON, without name and version: two runs with one hash have the same settings."""
+        """SHA-256 of the canonical JSON without name and version; equal for runs with the same settings."""
         data = self.to_dict()
         del data["name"], data["version"]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-#: What a number that is none is told, by pydantic's name for the mistake.
-_PLAIN = dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "must be a whole number") | dict.fromkeys(
+#: Messages for invalid numbers, by pydantic's error type.
+_TYPE_MESSAGES = dict.fromkeys(("int_parsing", "int_from_float", "int_type"), "must be a whole number") | dict.fromkeys(
     ("float_parsing", "float_type"), "must be a number"
 )
 
-_OF_FIELD = {
-    ("training.beta", "greater_than"): "must be above 0: at 0 DPO's loss would be the same whatever the model does, "
-    "and IPO's target 1/(2β) would be infinite; the papers take 0.1",
+_FIELD_MESSAGES = {
+    ("training.beta", "greater_than"): "must be above 0: at β = 0 the DPO loss is constant and the IPO target 1/(2β) "
+    "is infinite; the papers use 0.1",
 }
 
 
-def sentence(item: Any) -> tuple[str, str]:
-    """A pydantic error as (dotted field, plain sentence)."""
+def field_message(item: Any) -> tuple[str, str]:
+    """Convert a pydantic error to (dotted field, message)."""
     field = ".".join(str(part) for part in item["loc"])
     kind, text = item["type"], item["msg"]
     if field == "version" and kind != "int_type":
-        return field, f"must be {VERSION} or earlier; a later Plumbline wrote this config"
+        return field, f"must be at most {VERSION}; a newer version of Plumbline wrote this config"
     if kind == "extra_forbidden":
-        return field, "there is no such field; check the spelling against a preset"
+        return field, "unknown field; check the spelling"
     if kind == "missing":
         return field, "is required"
-    text = _OF_FIELD.get((field, kind)) or _PLAIN.get(kind, text)
+    text = _FIELD_MESSAGES.get((field, kind)) or _TYPE_MESSAGES.get(kind, text)
     given = item.get("input")
     shown = f" (given: {str(given)[:60]!r})" if isinstance(given, str | int | float | bool) else ""
     return field, text.removeprefix("Value error, ").replace("Input should be", "must be") + shown
 
 
 def differences(one: RunConfig, other: RunConfig) -> list[tuple[str, Any, Any]]:
-    """(dotted field, value in one, value in other) for every field that differs, in order of declaration."""
+    """Return (dotted field, value in one, value in other) for each field that differs, in order of declaration."""
 
     def walk(prefix: str, left: Any, right: Any) -> list[tuple[str, Any, Any]]:
         if isinstance(left, dict) and isinstance(right, dict):

@@ -1,4 +1,4 @@
-"""The lenient read of a config from the database: it opens whatever version wrote it, and says what does not fit."""
+"""Lenient reading of stored configs of any version, with notes on values that are not valid today."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from training.config.base import Section
 from training.config.checks import cross_field_problems
-from training.config.run import LENIENT, RunConfig, sentence
+from training.config.run import LENIENT, RunConfig, field_message
 from training.config.upgrades import upgrade
 
-#: What stands in for a required value that the data lacks.
-_STAND_INS: Final[dict[str, Any]] = {
+#: Placeholders for missing required values.
+_PLACEHOLDERS: Final[dict[str, Any]] = {
     "name": "unnamed",
     "paradigm": "self_reward",
     "student": {"model": "unknown"},
@@ -26,11 +26,13 @@ _STAND_INS: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredConfig:
-    """A config as it was stored, in the present format.
+    """A stored config in the current format.
 
-    ``config`` holds every value that has a field today, also one that a later rule forbids; ``unknown`` the values of
-    fields that no longer exist, by dotted field; ``notes`` are (dotted field, sentence) for whatever the present rules
-    refuse. ``data`` is the upgraded plain data with everything in it.
+    Attributes:
+        config: all values of existing fields, including values that are no longer valid.
+        data: the complete upgraded data.
+        unknown: values of fields that no longer exist, by dotted field.
+        notes: (dotted field, message) for each violation of the current rules.
     """
 
     config: RunConfig
@@ -40,15 +42,15 @@ class StoredConfig:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the present rules accept the config: it can be launched as it is, and estimated."""
+        """Whether the config is valid today, so that it can be launched and estimated."""
         return not (self.notes or self.unknown)
 
     def flat(self) -> dict[str, Any]:
-        """Every value by dotted field, those of unknown fields last."""
+        """Return all values by dotted field, those of unknown fields last."""
         return dict(flatten(self.config.to_dict())) | self.unknown
 
     def to_yaml(self) -> str:
-        """The config as YAML. Comments above it name unknown fields and what the present rules refuse."""
+        """Return the config as YAML, with comments on unknown fields and invalid values at the top."""
         lines = [f"{name}: {text}" for name, text in self.notes]
         lines += [f"{name}: {value!r} (this version has no such field)" for name, value in self.unknown.items()]
         comments = "".join(f"# {' '.join(line.split())}\n" for line in lines)
@@ -56,15 +58,15 @@ class StoredConfig:
 
 
 def read_stored(data: Any) -> StoredConfig:
-    """Read a config from the database, of any version. Never raises, whatever the data is."""
+    """Read a stored config of any version. Never raises."""
     if not isinstance(data, Mapping):
         data = {"stored": data}
     upgraded = upgrade(json.loads(json.dumps(data, default=str)), default=0)
-    plain = copy.deepcopy(upgraded)  # values are taken out of it until the rest can be read
+    plain = copy.deepcopy(upgraded)  # invalid values are removed until the remainder is valid
     plain.pop("version", None)
     unknown: dict[str, Any] = {}
     notes: list[tuple[str, str]] = []
-    kept: dict[str, Any] = {}  # values that the rules refuse and that are of the field's type
+    kept: dict[str, Any] = {}  # invalid values of the correct type
     while (config := _validated(plain, unknown, notes, kept)) is None:
         pass
     for path, value in kept.items():
@@ -72,14 +74,14 @@ def read_stored(data: Any) -> StoredConfig:
     notes += _broken_rules(config)
     version = upgraded.get("version")
     if version != config.version:
-        notes.append(("version", f"the config states version {version!r}; this is read as version {config.version}"))
+        notes.append(("version", f"the stored version is {version!r}; it was read as version {config.version}"))
     return StoredConfig(config, upgraded, unknown, notes)
 
 
 def _validated(
     plain: dict[str, Any], unknown: dict[str, Any], notes: list[tuple[str, str]], kept: dict[str, Any]
 ) -> RunConfig | None:
-    """The config of ``plain``; ``None`` where errors were found, whose values are no longer in ``plain``."""
+    """Validate ``plain``. On errors, remove the invalid values from it and return ``None``."""
     try:
         return RunConfig.model_validate(plain, context={LENIENT: True})
     except ValidationError as error:
@@ -91,7 +93,7 @@ def _validated(
 def _set_aside(
     item: Any, plain: dict[str, Any], unknown: dict[str, Any], notes: list[tuple[str, str]], kept: dict[str, Any]
 ) -> None:
-    """Take what one error of the validation is about out of ``plain``, so that the rest can be read."""
+    """Remove the value of one validation error from ``plain``, and record it."""
     if item["type"] == "extra_forbidden":
         path = ".".join(str(part) for part in item["loc"])
         value = _taken(plain, [str(part) for part in item["loc"]])
@@ -101,16 +103,16 @@ def _set_aside(
     path = ".".join(place)
     if any(path == noted for noted, _ in notes) and item["type"] != "missing":
         return  # another error about the same value
-    notes.append((path, sentence(item)[1]))
+    notes.append((path, field_message(item)[1]))
     value = _taken(plain, place)
-    if path in _STAND_INS:
-        _put(plain, place, _STAND_INS[path])
+    if path in _PLACEHOLDERS:
+        _put(plain, place, _PLACEHOLDERS[path])
     if item["type"] != "missing" and _is_of_type(annotation, value):
         kept[path] = value
 
 
 def _field_of(loc: tuple[Any, ...]) -> tuple[list[str], Any]:
-    """The field that an error's location lies in, without places inside its value; and the field's type."""
+    """Return the field of an error location, without indices inside its value, and the type of the field."""
     model: type[Section] | None = RunConfig
     place: list[str] = []
     annotation: Any = None
@@ -125,7 +127,7 @@ def _field_of(loc: tuple[Any, ...]) -> tuple[list[str], Any]:
 
 
 def _is_of_type(annotation: Any, value: Any) -> bool:
-    """Whether a value has the type of a field, whatever its limits; for a choice: whether it is text."""
+    """Whether a value has the type of a field, ignoring its limits. For a choice, any text is accepted."""
     if isinstance(value, str) and any(isinstance(choice, str) for choice in get_args(annotation)):
         return True
     try:
@@ -136,7 +138,7 @@ def _is_of_type(annotation: Any, value: Any) -> bool:
 
 
 def _taken(data: dict[str, Any], place: list[str]) -> Any:
-    """Remove a value from nested data and return it; ``None`` where there is none."""
+    """Remove a value from nested data and return it; ``None`` if it is missing."""
     target: Any = data
     for part in place[:-1]:
         target = target.get(part) if isinstance(target, dict) else None
@@ -150,22 +152,22 @@ def _put(data: dict[str, Any], place: list[str], value: Any) -> None:
 
 
 def _with(section: Any, place: list[str], value: Any) -> Any:
-    """A copy of a section with one nested value, which is not validated."""
-    first, rest = place[0], place[1:]
-    if rest and getattr(section, first) is None:
+    """Return a copy of a section with a changed nested value, without validation."""
+    first, remaining = place[0], place[1:]
+    if remaining and getattr(section, first) is None:
         return section
-    return section.model_copy(update={first: _with(getattr(section, first), rest, value) if rest else value})
+    return section.model_copy(update={first: _with(getattr(section, first), remaining, value) if remaining else value})
 
 
 def _broken_rules(config: RunConfig) -> list[tuple[str, str]]:
     try:
         return cross_field_problems(config)
     except (ArithmeticError, LookupError, TypeError, ValueError):
-        return []  # a kept value is noted already, and is nothing to compute with
+        return []  # the invalid value already has a note
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted field, value) of nested data."""
+    """Yield (dotted field, value) of nested data."""
     for key, value in data.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:

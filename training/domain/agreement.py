@@ -1,7 +1,7 @@
-"""How far people agree with each other, with intervals. Standard library and numpy only.
+"""Inter-annotator agreement with confidence intervals. Standard library and numpy only.
 
-Answers are given as items x raters: one sequence an item, one answer a rater, ``None`` where there is none.
-A figure that cannot be had (no item with two answers, no variation) is ``None``, never zero and never a guess.
+Answers have the shape items x raters: one sequence per item, one answer per rater, ``None`` for a missing answer.
+A statistic that is undefined (no item with two answers, no variation) is ``None``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Answers = Sequence[Sequence[Hashable | None]]
 
 @dataclass(frozen=True, slots=True)
 class IntervalEstimate:
-    """An estimate with its 95 % interval, and the number of items behind it."""
+    """An estimate, the bounds of its 95 % confidence interval, and the number of items that it is based on."""
 
     value: float | None
     low: float | None
@@ -33,7 +33,7 @@ def _given(item: Sequence[Hashable | None]) -> list[Hashable]:
 
 
 def item_agreement(item: Sequence[Hashable | None]) -> float | None:
-    """Share of pairs of raters who gave the same answer to one item; ``None`` for fewer than two answers."""
+    """Share of rater pairs that gave the same answer to one item; ``None`` for fewer than two answers."""
     given = _given(item)
     n = len(given)
     if n < 2:
@@ -50,9 +50,9 @@ def percent_agreement(answers: Answers) -> float | None:
 def cohen_kappa(
     one: Sequence[Hashable | None], other: Sequence[Hashable | None], *, weights: Literal["none", "quadratic"] = "none"
 ) -> float | None:
-    """Cohen's κ of two raters over the items that both answered (Cohen 1960; weighted: Cohen 1968).
+    """Return Cohen's κ of two raters over the items that both answered (Cohen 1960; weighted: Cohen 1968).
 
-    With quadratic weights the answers must be numbers: disagreement counts by the square of their difference.
+    Quadratic weights need numeric answers: a disagreement weighs the square of the difference.
     """
     both = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
     if not both:
@@ -69,7 +69,10 @@ def cohen_kappa(
 
 
 def fleiss_kappa(answers: Answers) -> float | None:
-    """Fleiss' κ (1971). It asks for the same number of raters an item: items with another number are left out."""
+    """Return Fleiss' κ (1971).
+
+    Fleiss' κ needs the same number of raters for every item: only items with the most common number are used.
+    """
     given = [item for item in map(_given, answers) if len(item) >= 2]
     if not given:
         return None
@@ -85,7 +88,7 @@ def fleiss_kappa(answers: Answers) -> float | None:
 
 
 def krippendorff_alpha(answers: Answers, *, level: Level = "nominal") -> float | None:
-    """Krippendorff's α = 1 - D_o / D_e from the coincidence matrix; raters may miss items."""
+    """Return Krippendorff's α = 1 - D_o / D_e from the coincidence matrix. Answers may be missing."""
     tables, values = _coincidences(answers)
     return _alpha(tables.sum(axis=0), values, level) if len(tables) else None
 
@@ -93,21 +96,21 @@ def krippendorff_alpha(answers: Answers, *, level: Level = "nominal") -> float |
 def alpha_with_interval(
     answers: Answers, *, level: Level = "nominal", draws: int = 1000, seed: int = 1
 ) -> IntervalEstimate:
-    """α with its 95 % percentile interval over items drawn with replacement."""
+    """Return Krippendorff's α with a 95 % percentile bootstrap interval over items."""
     tables, values = _coincidences(answers)
     if not len(tables):
         return IntervalEstimate(None, None, None, 0)
     estimate = _alpha(tables.sum(axis=0), values, level)
     n = len(tables)
     weights = bootstrap_counts(n, draws, seed)
-    # A draw's coincidence matrix is a weighted sum of the items' own, so every draw is one row of a product.
+    # The coincidence matrix of a draw is a weighted sum of the items' matrices, so one product computes all draws.
     drawn = (weights @ tables.reshape(n, -1)).reshape(draws, len(values), len(values))
-    found = [alpha for alpha in (_alpha(table, values, level) for table in drawn) if alpha is not None]
-    return IntervalEstimate(estimate, *percentile_interval(found), n)
+    alphas = [alpha for alpha in (_alpha(table, values, level) for table in drawn) if alpha is not None]
+    return IntervalEstimate(estimate, *percentile_interval(alphas), n)
 
 
 def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> IntervalEstimate:
-    """Per cent agreement with its 95 % percentile interval over items drawn with replacement."""
+    """Return percent agreement with a 95 % percentile bootstrap interval over items."""
     shares = np.array([share for share in map(item_agreement, answers) if share is not None])
     n = len(shares)
     if not n:
@@ -118,7 +121,7 @@ def percent_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) 
 
 
 def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -> IntervalEstimate:
-    """Fleiss' κ with its 95 % percentile interval over items drawn with replacement."""
+    """Return Fleiss' κ with a 95 % percentile bootstrap interval over items."""
     given = [item for item in map(_given, answers) if len(item) >= 2]
     if not given:
         return IntervalEstimate(None, None, None, 0)
@@ -136,25 +139,25 @@ def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -
 
 
 def bootstrap_counts(n: int, draws: int, seed: int) -> np.ndarray:
-    """How often each of n items is drawn in each of so many draws with replacement. Shape (draws, n)."""
+    """Return how often each of n items occurs in each bootstrap draw. Shape (draws, n)."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
 
 
-def percentile_interval(found: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
-    """The 2.5th and the 97.5th percentile; two ``None`` of nothing."""
-    if not len(found):
+def percentile_interval(values: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
+    """Return the 2.5th and the 97.5th percentile; ``(None, None)`` for no values."""
+    if not len(values):
         return None, None
-    low, high = np.percentile(found, [2.5, 97.5])
+    low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
 def _order(value: Hashable) -> tuple[str, float | str]:
-    """Numbers by size, then everything else by name."""
+    """Sort key: numbers by value first, then other answers by type and text."""
     return ("", float(value)) if isinstance(value, int | float) else (type(value).__name__, str(value))
 
 
 def _coincidences(answers: Answers) -> tuple[np.ndarray, list[Hashable]]:
-    """Each item's coincidence matrix, shape (items, values, values), and the values in order."""
+    """Return the coincidence matrix of each item, shape (items, values, values), and the sorted values."""
     items = [item for item in map(_given, answers) if len(item) >= 2]
     values = sorted({answer for item in items for answer in item}, key=_order)
     place = {value: index for index, value in enumerate(values)}
@@ -180,20 +183,20 @@ def _alpha(table: np.ndarray, values: list[Hashable], level: Level) -> float | N
 
 
 def _distance(values: list[Hashable], level: Level, totals: np.ndarray | None = None) -> np.ndarray:
-    """Squared distance between two values: 0 or 1, by rank, or by size. Shape (values, values)."""
+    """Return the squared distance of each pair of values: nominal, ordinal or interval. Shape (values, values)."""
     if level == "nominal":
         return 1 - np.eye(len(values))
     if level == "interval":
         numbers = np.array([float(value) for value in values])  # type: ignore[arg-type]
         return np.asarray((numbers[:, None] - numbers[None, :]) ** 2)
     assert totals is not None
-    # Ordinal: the number of answers from one value to the other, each end counted half.
+    # Ordinal: the number of answers between the two values, each of the two counted half.
     below = np.cumsum(totals) - totals / 2
     return np.asarray((below[:, None] - below[None, :]) ** 2)
 
 
 def agreement_level(value: float | None) -> str:
-    """What a chance-corrected figure allows (Krippendorff's own lines at 0.667 and 0.8)."""
+    """Interpret a chance-corrected agreement by Krippendorff's thresholds, 0.667 and 0.8."""
     if value is None or math.isnan(value):
         return "not measured"
     return "reliable" if value >= 0.8 else "tentative" if value >= 0.667 else "low"

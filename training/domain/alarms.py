@@ -1,14 +1,14 @@
-"""What is wrong with a judge, as far as its own scores tell: figures of its replies, and the lines they must not cross.
+"""Checks of a judge's health: statistics of its replies, and the thresholds that raise an alarm.
 
-Pure functions. A figure is ``None`` where there is too little to say anything. The lines are stated here once:
+A statistic is ``None`` where there is too little data. The thresholds:
 
-- :data:`ONE_SCORE`: of the scores, so many are one and the same: the judge does not tell responses apart.
-- :data:`FOLLOWS_LENGTH`: the mean rank correlation of score and length within a prompt, in either direction. Within a
-  prompt, because that is what pairs compare: long answers to hard questions say nothing of the judge.
-- :data:`CHANGES_MIND`: of the comparisons with a verdict in both orders, so many turn with the order.
-- :data:`UNPARSED`: of the replies, so many hold no conclusion.
+- :data:`ONE_SCORE`: share of the most common score. Above it, the judge does not discriminate between responses.
+- :data:`FOLLOWS_LENGTH`: absolute rank correlation of score and length within a prompt, averaged over prompts. It is
+  taken within a prompt because pairs compare responses to one prompt.
+- :data:`CHANGES_MIND`: share of comparisons whose verdict changes with the order of the answers (position bias).
+- :data:`UNPARSED`: share of replies without a score or verdict.
 
-Below :data:`ENOUGH` items nothing is alarmed about.
+Fewer than :data:`ENOUGH` items never raise an alarm.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ ALARM_KINDS: Final[tuple[AlarmKind, ...]] = ("one_score", "follows_length", "cha
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Figures of a judge that scores. Shares are 0 to 1; ``length_rho`` is Spearman's, within a prompt, then averaged.
+    """Statistics of a judge that scores. Shares are 0 to 1.
 
-    ``length_prompts`` counts the prompts among whose responses both score and length vary.
+    ``length_rho`` is Spearman's correlation of score and length within a prompt, averaged over the
+    ``length_prompts`` prompts in which both vary.
     """
 
     replies: int
@@ -48,9 +49,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class OrderHealth:
-    """Figures of a judge that compares: of ``n`` comparisons with two verdicts, how many turned with the order.
+    """Statistics of a judge that compares two answers, each pair in both orders.
 
-    ``first``: how many of those that turned preferred whichever answer was shown first. ``asked`` counts all.
+    ``asked`` counts all comparisons, ``n`` those with two verdicts, ``changed`` those whose verdict changed with the
+    order, and ``first`` those among them that preferred the answer shown first.
     """
 
     asked: int
@@ -61,7 +63,7 @@ class OrderHealth:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A line that was crossed: the figure, the line, of how many items, and what that means, in a sentence."""
+    """A threshold that was crossed: the value, the threshold (``line``), the number of items, and the message."""
 
     kind: AlarmKind
     value: float
@@ -73,10 +75,10 @@ class Alarm:
 def health(
     reply_scores: Iterable[float | None], scored_lengths: Iterable[Sequence[tuple[float | None, int]]] = ()
 ) -> Health:
-    """Figures of a judge that scores.
+    """Compute the statistics of a judge that scores.
 
     Args:
-        reply_scores: the score of every single reply; ``None``: unparsed.
+        reply_scores: the score of every reply; ``None`` for an unparsed one.
         scored_lengths: for each prompt, (mean score or ``None``, length in characters) of its responses.
     """
     replies = list(reply_scores)
@@ -92,9 +94,9 @@ def health(
 
 
 def order_health(verdicts: Iterable[tuple[Verdict, Verdict]]) -> OrderHealth:
-    """Figures of a judge that was asked in both orders; each verdict names the *position* preferred.
+    """Compute the statistics of a judge that compares in both orders. Each verdict names the preferred *position*.
 
-    A judge that keeps its mind names opposite positions, or ties twice. A tie in one order alone is a change.
+    Consistent verdicts name opposite positions or are both ties; a tie in only one order counts as a change.
     """
     asked = n = changed = first = 0
     for one, other in verdicts:
@@ -109,12 +111,12 @@ def order_health(verdicts: Iterable[tuple[Verdict, Verdict]]) -> OrderHealth:
 
 
 def alarms(figures: Health | OrderHealth) -> list[Alarm]:
-    """The lines that these figures cross, the gravest first."""
-    found = _of_orders(figures) if isinstance(figures, OrderHealth) else _of_scores(figures)
-    return [alarm for alarm in found if alarm is not None]
+    """Return an alarm for each threshold that is crossed, the most serious first."""
+    checks = _order_alarms(figures) if isinstance(figures, OrderHealth) else _score_alarms(figures)
+    return [alarm for alarm in checks if alarm is not None]
 
 
-def _of_scores(figures: Health) -> list[Alarm | None]:
+def _score_alarms(figures: Health) -> list[Alarm | None]:
     return [
         _unparsed(figures.replies, figures.parsed, "replies", "score"),
         _one_score(figures),
@@ -122,7 +124,7 @@ def _of_scores(figures: Health) -> list[Alarm | None]:
     ]
 
 
-def _of_orders(figures: OrderHealth) -> list[Alarm | None]:
+def _order_alarms(figures: OrderHealth) -> list[Alarm | None]:
     return [_unparsed(figures.asked, figures.n, "comparisons", "verdict in both orders"), _changes_mind(figures)]
 
 
@@ -130,8 +132,7 @@ def _unparsed(asked: int, parsed: int, noun: str, what: str) -> Alarm | None:
     if asked < ENOUGH or asked - parsed <= UNPARSED * asked:
         return None
     share = (asked - parsed) / asked
-    held = f"{asked - parsed:,} of {asked:,} {noun} held no {what} ({share:.0%})"
-    text = f"{held}. They count for nothing."
+    text = f"{asked - parsed:,} of {asked:,} {noun} held no {what} ({share:.0%}). They are not counted."
     return Alarm("unparsed", share, UNPARSED, asked, text)
 
 
@@ -141,7 +142,7 @@ def _one_score(figures: Health) -> Alarm | None:
         return None
     text = (
         f"The judge gave one score, {figures.common_score:g}, in {share:.0%} of {figures.parsed:,} replies: "
-        "it hardly tells responses apart, and few pairs mean anything."
+        "it hardly discriminates between responses, so few pairs are informative."
     )
     return Alarm("one_score", share, ONE_SCORE, figures.parsed, text)
 
@@ -151,8 +152,8 @@ def _follows_length(figures: Health) -> Alarm | None:
     if rho is None or n < ENOUGH or abs(rho) < FOLLOWS_LENGTH:
         return None
     text = (
-        f"Scores follow length: within a prompt their rank correlation is {rho:+.2f} on average over {n:,} prompts. "
-        f"Pairs would teach the model to write {'longer' if rho > 0 else 'shorter'} responses."
+        f"Scores follow length: the rank correlation within a prompt is {rho:+.2f}, averaged over {n:,} prompts. "
+        f"Training on the pairs would favor {'longer' if rho > 0 else 'shorter'} responses."
     ).replace("-", "−")
     return Alarm("follows_length", rho, FOLLOWS_LENGTH, n, text)
 
@@ -162,18 +163,18 @@ def _changes_mind(figures: OrderHealth) -> Alarm | None:
         return None
     share = figures.changed / figures.n
     text = (
-        f"The judge changed its mind with the order in {figures.changed:,} of {figures.n:,} comparisons ({share:.0%}), "
-        f"{figures.first:,} times for whichever answer stood first. Each counts as a tie, so the win rate says little."
+        f"The verdict changed with the order of the answers in {figures.changed:,} of {figures.n:,} comparisons "
+        f"({share:.0%}); {figures.first:,} of them preferred the first answer. Each counts as a tie."
     )
     return Alarm("changes_mind", share, CHANGES_MIND, figures.n, text)
 
 
 def as_data(figures: Health | OrderHealth) -> dict[str, Any]:
-    """Plain data that :func:`from_data` reads back."""
+    """Return JSON data that :func:`from_data` reads."""
     return {"orders": isinstance(figures, OrderHealth), **asdict(figures)}
 
 
 def from_data(data: Mapping[str, Any]) -> Health | OrderHealth:
-    """The figures that :func:`as_data` wrote."""
+    """Return the statistics that :func:`as_data` wrote."""
     values = {name: value for name, value in data.items() if name != "orders"}
     return OrderHealth(**values) if data["orders"] else Health(**values)

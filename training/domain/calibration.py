@@ -1,4 +1,4 @@
-"""A judge held to people's blind scores: how far off, how well ordered, with intervals over prompts."""
+"""Judge–human agreement on blind scores: errors, correlations and calibration, with intervals over prompts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POINTS = 6  # 0 to 5
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """Responses that the judge gave ``score`` (to the nearest whole point), and people's mean of them."""
+    """People's mean score of the responses that the judge gave ``score``, rounded to whole points."""
 
     score: int
     people: float
@@ -31,7 +31,10 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Errors in points of 0 to 5 (judge minus people); ``pairwise``: share of pairs of one prompt in people's order."""
+    """Agreement statistics. Errors are judge minus people, in points of 0 to 5.
+
+    ``pairwise`` is the share of response pairs of one prompt that the judge orders as people do.
+    """
 
     responses: int
     pairs: int
@@ -44,10 +47,10 @@ class Calibration:
 
 
 def calibrate(prompts: Sequence[Scored], *, draws: int = DRAWS, seed: int = 1) -> Calibration:
-    """Every figure with its 95 % percentile interval over prompts drawn with replacement.
+    """Compute every statistic with a 95 % percentile bootstrap interval over prompts.
 
-    κ is quadratic over scores rounded to whole points (Cohen 1968). ``pairwise`` counts the pairs that people do not
-    tie, a tie of the judge as half right. A figure that cannot be had is ``None``.
+    κ has quadratic weights over scores rounded to whole points (Cohen 1968). ``pairwise`` leaves out pairs that people
+    tie and counts a tie of the judge as half correct. An undefined statistic is ``None``.
     """
     sums = _Sums([prompt for prompt in prompts if prompt])
     weights = sums.weights(draws, seed)
@@ -71,10 +74,13 @@ def calibrate(prompts: Sequence[Scored], *, draws: int = DRAWS, seed: int = 1) -
 def measure_change(
     before: Sequence[Scored], after: Sequence[Scored], measure: Measure, *, seed: int = 1
 ) -> IntervalEstimate:
-    """How far a figure moved from one judge to another on the same prompts, with the interval of the difference.
+    """Return the change of a statistic from one judge to another, with the interval of the paired difference.
 
-    Both are given prompt by prompt in the same order; each draw takes the same prompts for both, so what is hard about
-    a prompt does not widen the interval.
+    Args:
+        before, after: the prompts of both judges, the same prompts in the same order. Each bootstrap draw takes the
+            same prompts for both, so the difficulty of a prompt does not widen the interval.
+
+    Raises :class:`ValueError` if the numbers of prompts differ.
     """
     if len(before) != len(after):
         raise ValueError("both judges must be given for the same prompts")
@@ -88,7 +94,7 @@ def measure_change(
 def mean_change(
     before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], *, seed: int = 1
 ) -> IntervalEstimate:
-    """The same for the mean of all values: values of each prompt before and after, prompts in the same order."""
+    """Return the change of the mean value, paired by prompt as in :func:`measure_change`."""
     both = [(one, other) for one, other in zip(before, after, strict=True) if one and other]
     if not both:
         return IntervalEstimate(None, None, None, 0)
@@ -108,7 +114,7 @@ def _figure(value: float, found: np.ndarray, items: int) -> IntervalEstimate:
 
 
 class _Sums:
-    """What each prompt adds to each figure, so that a draw is a weighted sum. P prompts, N responses, D draws."""
+    """Sums per prompt, so that each bootstrap draw is a weighted sum. P prompts, N responses, D draws."""
 
     def __init__(self, prompts: Sequence[Scored]) -> None:
         flat = [(place, judge, people) for place, prompt in enumerate(prompts) for judge, people in prompt]
@@ -126,14 +132,14 @@ class _Sums:
         self.right, self.pairs = (np.array([row[part] for row in ordered], dtype=float) for part in (0, 1))
 
     def weights(self, draws: int, seed: int) -> np.ndarray:
-        """Row 0 is everything once, each other row one draw. Shape (1 + D, P)."""
+        """Return a weight per prompt: all ones in row 0, then one bootstrap draw per row. Shape (1 + D, P)."""
         size = len(self.error)
         return (
             np.vstack([np.ones((1, size)), bootstrap_counts(size, draws, seed)]) if size else np.zeros((1 + draws, 0))
         )
 
     def of(self, measure: Measure, weights: np.ndarray) -> np.ndarray:
-        """The figure of each row of weights, NaN where it cannot be had. Shape (1 + D,)."""
+        """Compute a statistic for each row of weights; NaN where it is undefined. Shape (1 + D,)."""
         if not len(self.judge):
             return np.full(len(weights), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,7 +163,7 @@ class _Sums:
         return np.asarray(1 - np.einsum("dij,ij->d", table, cost) / expected)
 
     def _spearman(self, weights: np.ndarray) -> np.ndarray:
-        """Pearson's correlation of weighted mean ranks."""
+        """Return Pearson's correlation of weighted mean ranks."""
         each = weights[:, self.prompt]
         ranks = []
         for values in (self.judge, self.people):
@@ -169,28 +175,25 @@ class _Sums:
         n = each.sum(axis=1, keepdims=True)
         x, y = (rank - (each * rank).sum(axis=1, keepdims=True) / n for rank in ranks)
         spread = (each * x * x).sum(axis=1) * (each * y * y).sum(axis=1)
-        found = (each * x * y).sum(axis=1) / np.sqrt(spread)
-        return np.asarray(np.where(spread > 1e-9, found, np.nan))
+        correlation = (each * x * y).sum(axis=1) / np.sqrt(spread)
+        return np.asarray(np.where(spread > 1e-9, correlation, np.nan))
 
     def curve(self, weights: np.ndarray) -> tuple[CurvePoint, ...]:
         points = []
         for score in np.unique(self.whole[0]).tolist():
-            there = self.whole[0] == score
+            selected = self.whole[0] == score
             size = len(self.error)
-            total = np.bincount(self.prompt[there], self.people[there], size)
-            count = np.bincount(self.prompt[there], minlength=size)
+            total = np.bincount(self.prompt[selected], self.people[selected], size)
+            count = np.bincount(self.prompt[selected], minlength=size)
             with np.errstate(divide="ignore", invalid="ignore"):
                 means = weights @ total / (weights @ count)
             shown = _figure(means[0], means[1:], size)
-            points.append(CurvePoint(score, float(means[0]), shown.low, shown.high, int(there.sum())))
+            points.append(CurvePoint(score, float(means[0]), shown.low, shown.high, int(selected.sum())))
         return tuple(points)
 
 
 def _ordered(prompt: Scored) -> tuple[float, int]:
-    """How many pairs of one prompt's responses the judge orders as people do, a tie of the judge half, and of how many.
-
-    The convention of :func:`training.domain.metrics.pairwise_with_ties`.
-    """
+    """Return (correctly ordered pairs, pairs) of one prompt, by :func:`training.domain.metrics.pairwise_with_ties`."""
     right, n = 0.0, 0
     for place, (a, b) in enumerate(prompt):
         for c, d in prompt[:place]:

@@ -1,4 +1,4 @@
-"""One answer out of several, by a stated rule."""
+"""Rules that aggregate several answers into one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Answer = TypeVar("Answer", bound=Hashable)
 
 
 def majority(answers: Sequence[Answer]) -> Answer | None:
-    """The answer that more than half gave; ``None`` where no answer has that: nothing is decided by a plurality."""
+    """Return the answer that more than half of the people gave, or ``None``. A plurality is not enough."""
     if not answers:
         return None
     answer, count = Counter(answers).most_common(1)[0]
@@ -18,7 +18,7 @@ def majority(answers: Sequence[Answer]) -> Answer | None:
 
 
 def median(scores: Sequence[float]) -> float | None:
-    """The middle score; of an even number the mean of the two in the middle."""
+    """Return the median; ``None`` for no scores."""
     if not scores:
         return None
     ordered = sorted(scores)

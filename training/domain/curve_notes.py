@@ -1,7 +1,7 @@
-"""What a training's curves show, in plain words: a note for each known shape that is there.
+"""Notes on the training curves: one for each known pattern that is detected.
 
-A shape is judged on means over fifths of the steps so far and not before :data:`FEWEST_STEPS`, except how a training
-begins. Every threshold is a constant here; ``docs/training.md`` has a row under the note's key that says what to do.
+Patterns are detected on means over fifths of the steps so far, after at least :data:`FEWEST_STEPS` steps; only the
+checks of the first steps need fewer. ``docs/training.md`` says what to do about each note, by its key.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from statistics import fmean, median
 from training.domain.loss_specs import LOSSES, loss_label
 
 Series = Sequence[tuple[float, float]]
-"""(step, value), in order of steps."""
+"""(step, value), ordered by step."""
 
 FEWEST_STEPS = 20
-START_TOLERANCE = 0.02  #: share of the loss that a policy equal to its reference has
-FLAT = 0.01  #: share of the starting loss that the loss has not left after half of the steps
-REWARD_MOVED = 0.05  #: nats times β
+START_TOLERANCE = 0.02  #: relative to the loss of a policy that equals its reference
+FLAT = 0.01  #: change relative to the starting loss, after half of the steps
+REWARD_MOVED = 0.05  #: β·nats
 ACCURACY_ROSE = 0.05
 MARGIN_LARGE = 5.0  #: β·h at which the sigmoid loss is below 0.007
 LOSS_GONE = 0.05
-OVERSHOOT = 2.0  #: times the β·h at which the loss is least
+OVERSHOOT = 2.0  #: factor over the β·h that minimizes the loss
 EARLY_STEPS = 10
 ALL_RIGHT = 0.98
 COIN = 0.05  #: distance from one half
@@ -31,13 +31,16 @@ MARGIN_MOVED = 0.1
 ALWAYS = 0.95  #: share of the steps
 JUMP = 0.2  #: mean change from step to step, as a share of the mean loss
 APART = 0.15  #: difference of two accuracies
-BY_HEART = 0.1  #: nats a token
+BY_HEART = 0.1  #: nats per token
 ROSE = 1.1
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """What the curves come from. ``steps`` is how many the training will have; ``fine_tuning``: a loss on tokens."""
+    """Settings of the training that the curves belong to.
+
+    ``steps`` is the planned number of steps; ``fine_tuning`` is true for a cross-entropy loss on tokens.
+    """
 
     loss: str = "dpo"
     beta: float = 0.1
@@ -49,20 +52,20 @@ class TrainingSettings:
 
     @property
     def starting_loss(self) -> float | None:
-        """The loss of a policy that equals its reference, where that is known."""
+        """The loss of a policy that equals its reference; ``None`` if unknown."""
         spec = LOSSES.get(self.loss)
         return spec.starting_loss(self.beta) if spec and spec.starting_loss else None
 
     @property
     def best_margin(self) -> float | None:
-        """The margin β·h at which the loss is least, where there is one."""
+        """The margin β·h that minimizes the loss; ``None`` if there is no minimum."""
         spec = LOSSES.get(self.loss)
         return spec.best_margin if spec else None
 
 
 @dataclass(frozen=True, slots=True)
 class CurveNote:
-    """``key`` names the shape and its row in the documentation; ``title`` and ``text`` are for the screen."""
+    """A detected pattern. ``key`` names it and its row in the documentation; ``title`` and ``text`` are displayed."""
 
     key: str
     title: str
@@ -70,7 +73,7 @@ class CurveNote:
 
 
 def curve_notes(series: Mapping[str, Series], setting: TrainingSettings) -> list[CurveNote]:
-    """The notes that hold for these curves; names as in :data:`training.trainers.results.Report`."""
+    """Return the notes that apply to these curves, which are named as in :data:`training.trainers.results.Report`."""
     curves = _Curves({name: [value for _, value in line] for name, line in series.items()}, setting)
     rules = _FINE_TUNING if setting.fine_tuning else _PREFERENCES
     return [note for rule in rules for note in rule(curves)]
@@ -81,7 +84,7 @@ class _Curves:
         self.values, self.setting = values, setting
 
     def fifth(self, name: str, place: int, of: Callable[[Sequence[float]], float] = fmean) -> float | None:
-        """Mean (or ``of``) over one fifth of the steps so far, -1 the last; ``None`` where there are too few."""
+        """Return the mean (or ``of``) over one fifth of the steps so far, -1 for the last; ``None`` if too few."""
         values = self.values.get(name, ())
         if len(values) < FEWEST_STEPS:
             return None
@@ -89,7 +92,7 @@ class _Curves:
         return of(values[-width:] if place == -1 else values[place * width : (place + 1) * width])
 
     def ends(self, name: str, of: Callable[[Sequence[float]], float] = fmean) -> tuple[float, float] | None:
-        """First and last fifth of a curve."""
+        """Return the values of the first and the last fifth of a curve."""
         first, last = self.fifth(name, 0, of), self.fifth(name, -1, of)
         return None if first is None or last is None else (first, last)
 
@@ -106,7 +109,7 @@ def _starts_elsewhere(curves: _Curves) -> Iterator[CurveNote]:
     if abs(losses[0] - expected) > START_TOLERANCE * expected:
         yield CurveNote(
             "starts-elsewhere",
-            "The loss does not begin where it should",
+            "Unexpected loss at the first step",
             f"A policy that equals its reference has a loss of {expected:.3g}; the first step had {losses[0]:.3g}.",
         )
 
@@ -121,12 +124,12 @@ def _stays(curves: _Curves) -> Iterator[CurveNote]:
         yield CurveNote(
             "loss-stays",
             f"The loss stays at {expected:.2g}",
-            f"It is {last:.4g} now and began at {expected:.4g}: so far the policy has learnt nothing from the pairs.",
+            f"It started at {expected:.4g} and is {last:.4g} now: the policy has not learned from the pairs yet.",
         )
 
 
 def _chosen_falls(curves: _Curves) -> Iterator[CurveNote]:
-    # Medians: a single step far out is no fall. Without step 1, where all are ties and accuracy is 0.
+    # Medians are robust to a single outlier. Step 1 is left out: all pairs are ties there and the accuracy is 0.
     chosen_ends, accuracy_ends = curves.ends("chosen_reward", median), curves.ends("accuracy", _without_ties)
     if chosen_ends is None or accuracy_ends is None:
         return
@@ -136,8 +139,8 @@ def _chosen_falls(curves: _Curves) -> Iterator[CurveNote]:
         yield CurveNote(
             "chosen-falls",
             "The chosen reward falls while accuracy rises",
-            f"From {chosen_before:.2f} to {chosen:.2f}, accuracy from {accuracy_before:.0%} to {accuracy:.0%}: the "
-            "chosen responses become less likely too, the rejected ones faster.",
+            f"Reward from {chosen_before:.2f} to {chosen:.2f}, accuracy from {accuracy_before:.0%} to {accuracy:.0%}: "
+            "the chosen responses become less likely too, but more slowly than the rejected ones.",
         )
 
 
@@ -150,24 +153,24 @@ def _margin_explodes(curves: _Curves) -> Iterator[CurveNote]:
         if margin > OVERSHOOT * best:
             yield CurveNote(
                 "margin-explodes",
-                f"The margin is far past what {loss_label(curves.setting.loss)} asks for",
-                f"It is {margin:.2f}, and the loss is least at {best:g}.",
+                f"The margin is far above the target of {loss_label(curves.setting.loss)}",
+                f"It is {margin:.2f}; the loss has its minimum at {best:g}.",
             )
     elif margin > MARGIN_LARGE and margin > before and loss < LOSS_GONE:
         yield CurveNote(
             "margin-explodes",
-            "The margin grows on and the loss is near 0",
-            f"Margin {margin:.1f}, loss {loss:.2g}: the pairs are learnt by heart.",
+            "The margin keeps growing and the loss is near 0",
+            f"Margin {margin:.1f}, loss {loss:.2g}: the model has memorized the pairs.",
         )
 
 
 def _right_at_once(curves: _Curves) -> Iterator[CurveNote]:
-    early = curves.values.get("accuracy", ())[1:EARLY_STEPS]  # at step 1 all are ties
+    early = curves.values.get("accuracy", ())[1:EARLY_STEPS]  # at step 1 all pairs are ties
     if len(early) == EARLY_STEPS - 1 and fmean(early) >= ALL_RIGHT:
         yield CurveNote(
             "accuracy-at-once",
-            "Accuracy is 1 at once",
-            f"{fmean(early):.0%} over steps 2 to {EARLY_STEPS}: something trivial may tell chosen from rejected.",
+            "Accuracy is near 1 from the start",
+            f"{fmean(early):.0%} over steps 2 to {EARLY_STEPS}: a trivial feature may separate chosen from rejected.",
         )
 
 
@@ -179,8 +182,8 @@ def _coin(curves: _Curves) -> Iterator[CurveNote]:
     if size > MARGIN_MOVED:
         yield CurveNote(
             "accuracy-half",
-            "Accuracy stays at one half while the margin moves",
-            f"{accuracy:.0%} of the pairs are in order, at margins of {size:.2f} either way.",
+            "Accuracy stays at one half while the margin changes",
+            f"{accuracy:.0%} of the pairs are ordered correctly; the mean absolute margin is {size:.2f}.",
         )
 
 
@@ -192,8 +195,8 @@ def _gradient_limit(curves: _Curves) -> Iterator[CurveNote]:
     if share >= ALWAYS:
         yield CurveNote(
             "gradient-limit",
-            "The gradient is cut at each step",
-            f"Above max_grad_norm, {limit:g}, at {share:.0%} of the steps; {fmean(norms):.3g} in the mean.",
+            "The gradient is clipped at almost every step",
+            f"Its norm is above max_grad_norm ({limit:g}) at {share:.0%} of the steps; the mean is {fmean(norms):.3g}.",
         )
 
 
@@ -205,8 +208,8 @@ def _jumps(curves: _Curves) -> Iterator[CurveNote]:
     if change > JUMP * abs(fmean(losses)) and change > 2 * abs(ends[0] - ends[1]):
         yield CurveNote(
             "loss-jumps",
-            "The loss jumps from step to step",
-            f"By {change:.2g} from one step to the next, more than it has moved since the beginning.",
+            "The loss is unstable",
+            f"It changes by {change:.2g} per step on average, more than its total change since the start.",
         )
 
 
@@ -215,8 +218,8 @@ def _apart(curves: _Curves) -> Iterator[CurveNote]:
     if plain is not None and augmented is not None and abs(plain - augmented) > APART:
         yield CurveNote(
             "augmented-apart",
-            "Accuracy on the augmented prompts is another",
-            f"{augmented:.0%} there, {plain:.0%} on the plain ones. The self-refined losses suppose they are alike.",
+            "Accuracy differs on the augmented prompts",
+            f"{augmented:.0%} there, {plain:.0%} on the plain prompts. Self-refined losses assume similar values.",
         )
 
 
@@ -224,7 +227,7 @@ def _by_heart(curves: _Curves) -> Iterator[CurveNote]:
     loss = curves.fifth("loss", -1)
     if loss is not None and loss < BY_HEART:
         yield CurveNote(
-            "by-heart", "The rows are learnt by heart", f"The loss is {loss:.2g} nats a token; text has more surprise."
+            "by-heart", "The model has memorized the rows", f"A loss of {loss:.2g} nats per token is too low for text."
         )
 
 
@@ -232,7 +235,7 @@ def _rises(curves: _Curves) -> Iterator[CurveNote]:
     fifths = [value for place in (0, 1, 2, 3, -1) if (value := curves.fifth("loss", place)) is not None]
     if fifths and fifths[-1] > ROSE * min(fifths):
         yield CurveNote(
-            "loss-rises", "The loss rises again", f"From {min(fifths):.3g} at its lowest to {fifths[-1]:.3g} now."
+            "loss-rises", "The loss rises again", f"From a minimum of {min(fifths):.3g} to {fifths[-1]:.3g} now."
         )
 
 

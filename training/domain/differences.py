@@ -1,11 +1,11 @@
-"""Where two responses differ, word by word."""
+"""Word diff of two responses."""
 
 from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
 
-#: A run of text and whether the other side lacks it.
+#: A piece of text, and whether it is missing on the other side.
 Segment = tuple[str, bool]
 
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
@@ -13,9 +13,9 @@ MAX_WORDS = 4000
 
 
 def differences(left: str, right: str) -> tuple[list[Segment], list[Segment]]:
-    """Both texts as segments; joined again they are the texts themselves.
+    """Split both texts into segments that are equal or differ. The joined segments are the original texts.
 
-    Very long texts are compared by lines, so that the time stays bounded.
+    Texts of more than :data:`MAX_WORDS` words together are compared by line, to limit the time.
     """
     a, b = _WORDS.findall(left), _WORDS.findall(right)
     if len(a) + len(b) > MAX_WORDS:
@@ -29,7 +29,7 @@ def differences(left: str, right: str) -> tuple[list[Segment], list[Segment]]:
 
 
 def _add(segments: list[Segment], text: str, differs: bool) -> None:
-    """Append, joining with the segment before where it is of the same kind; a lone space is no difference."""
+    """Append text, merging it with a previous segment of the same kind. Whitespace alone is not a difference."""
     if not text:
         return
     differs = differs and not text.isspace()

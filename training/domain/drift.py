@@ -1,7 +1,7 @@
-"""Whether a judge drifts: it gives its own answers more while it agrees less with people.
+"""Detection of judge drift: the judge scores its own answers higher while it agrees with people less.
 
-Self-reward that rises may mean a better model or a more lenient judge (001 section 6 leaves open whether its reward can
-be hacked). People's blind scores tell the two apart.
+Rising self-reward can mean a better model or a more lenient judge; Yuan et al. (2024), section 6, leave reward hacking
+open. People's blind scores distinguish the two.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Literal
 from training.domain.agreement import IntervalEstimate
 from training.domain.calibration import Measure, mean_change, measure_change
 
-LEAST_RISE = 0.05  #: points of 0 to 5 by which the mean self-reward must rise
-LEAST_FALL = 0.02  #: by which pairwise accuracy (or κ) must fall
-LEAST_PROMPTS = 10  #: prompts that both checkpoints' judges must have been held to people on
-LEAST_PAIRS = 20  #: pairs that people order, below which κ takes the place of pairwise accuracy
+LEAST_RISE = 0.05  #: minimum rise of the mean self-reward, in points of 0 to 5
+LEAST_FALL = 0.02  #: minimum fall of pairwise accuracy (or κ)
+LEAST_PROMPTS = 10  #: minimum number of prompts with judge–human agreement of both checkpoints
+LEAST_PAIRS = 20  #: minimum number of pairs that people order; with fewer, κ replaces pairwise accuracy
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointJudge:
-    """One checkpoint's judge: the scores it gave its own answers, by prompt, and (its, people's) on blind reviews.
+    """The scores of one checkpoint as a judge.
 
-    ``held`` is by prompt and response, so that two checkpoints are compared on the very same responses.
+    ``own`` has the scores of its own answers by prompt. ``held`` has (judge's score, people's blind score) by prompt
+    and response, so that two checkpoints are compared on the same responses.
     """
 
     name: str
@@ -33,7 +34,7 @@ class CheckpointJudge:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """From one checkpoint to a later one. ``certain``: both 95 % intervals leave 0 out."""
+    """Drift from the checkpoint ``since`` to ``name``. ``certain``: both 95 % intervals exclude 0."""
 
     since: str
     name: str
@@ -44,15 +45,15 @@ class Drift:
 
     @property
     def sentence(self) -> str:
-        """What happened, in words with figures."""
-        tail = "" if self.certain else " The fall is within what chance may do, so it is a hint and no finding."
+        """The drift as a sentence with values and intervals."""
+        tail = "" if self.certain else " The fall is not statistically significant."
         return (
-            f"From {self.since} to {self.name} the model gives its own answers {_by(self.reward)} points more, while "
-            f"its {self.measure} on people's blind scores falls by {_by(self.agreement)}.{tail}"
+            f"From {self.since} to {self.name} the model scores its own answers {_amount(self.reward)} points higher, "
+            f"while its {self.measure} on people's blind scores falls by {_amount(self.agreement)}.{tail}"
         )
 
 
-def _by(moved: IntervalEstimate) -> str:
+def _amount(moved: IntervalEstimate) -> str:
     assert moved.value is not None
     if moved.low is None or moved.high is None:
         return f"{abs(moved.value):.2f}"
@@ -61,14 +62,14 @@ def _by(moved: IntervalEstimate) -> str:
 
 
 def drift_between(before: CheckpointJudge, after: CheckpointJudge) -> Drift | None:
-    """Drift from ``before`` to ``after``, or ``None``.
+    """Return the drift from ``before`` to ``after``, or ``None`` if there is none.
 
-    Both are compared on the prompts, and on the responses, that both were measured on. Self-reward must rise by
-    ``LEAST_RISE`` with an interval above 0, and agreement fall by ``LEAST_FALL``; where the fall's interval lies below
-    0, too, the drift is certain. Intervals are of the paired difference, over prompts drawn with replacement.
+    Only prompts and responses of both checkpoints are compared. Self-reward must rise by ``LEAST_RISE`` with an
+    interval above 0, and agreement must fall by ``LEAST_FALL``. The drift is certain if the interval of the fall is
+    below 0 as well. Intervals are those of the paired difference, by bootstrap over prompts.
     """
-    asked = [prompt for prompt in before.own if prompt in after.own]
-    reward = mean_change([before.own[prompt] for prompt in asked], [after.own[prompt] for prompt in asked])
+    shared = [prompt for prompt in before.own if prompt in after.own]
+    reward = mean_change([before.own[prompt] for prompt in shared], [after.own[prompt] for prompt in shared])
     one, other = _shared(before, after)
     if len(one) < LEAST_PROMPTS or reward.value is None or reward.low is None:
         return None
@@ -99,9 +100,9 @@ def _shared(
 
 
 def latest_drift(judges: Sequence[CheckpointJudge]) -> Drift | None:
-    """Drift of the newest checkpoint, since the first one or since the one before it; a certain one goes first."""
+    """Return the drift of the newest checkpoint, from the first or the previous one; certain drift takes priority."""
     if len(judges) < 2:
         return None
     earlier = [judges[0]] if len(judges) == 2 else [judges[0], judges[-2]]
-    found = [drift for judge in earlier if (drift := drift_between(judge, judges[-1]))]
-    return next((drift for drift in found if drift.certain), found[0] if found else None)
+    drifts = [drift for judge in earlier if (drift := drift_between(judge, judges[-1]))]
+    return next((drift for drift in drifts if drift.certain), drifts[0] if drifts else None)

@@ -1,4 +1,4 @@
-"""When a training stops: a checkpoint no longer wins against the one before (001 section 3.1.3)."""
+"""Early stopping: stop when a checkpoint no longer beats the previous one (Yuan et al., 2024, section 3.1.3)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Decision = Literal["first", "go_on", "undecided", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class CheckpointComparison:
-    """A checkpoint against the one before, over validation prompts asked in both orders, and what follows.
+    """Counts of a checkpoint against the previous one on validation prompts, and the decision.
 
-    ``unparsed`` prompts, where a reply held no verdict, are neither won, tied nor lost.
+    Each prompt is judged in both orders. A prompt with an unparsed reply counts as ``unparsed`` only.
     """
 
     wins: int
@@ -35,10 +35,13 @@ FIRST_CHECKPOINT = CheckpointComparison(0, 0, 0, 0, "first")
 
 
 def compare_checkpoints(verdicts: Iterable[tuple[Verdict, Verdict]], *, min_decided: int) -> CheckpointComparison:
-    """What the verdicts (newer one asked first, newer one asked second) say of the newer checkpoint.
+    """Decide whether training continues.
 
-    It goes on where the newer one won more prompts than it lost, and stops where it did not: as many losses as wins is
-    no longer a win. With fewer than ``min_decided`` prompts won or lost the comparison says nothing, and it goes on.
+    Args:
+        verdicts: (verdict with the newer checkpoint first, verdict with it second) for each prompt.
+        min_decided: with fewer wins and losses together, the decision is "undecided" and training continues.
+
+    Training continues if the newer checkpoint has more wins than losses, and stops otherwise.
     """
     counts = {"win": 0, "tie": 0, "lose": 0}
     unparsed = 0

@@ -1,7 +1,7 @@
-"""Evaluation fine-tuning data: judgements whose ranking agrees with people's (001 section 3.1.1).
+"""Evaluation fine-tuning (EFT) data: judgements whose ranking agrees with people's (Yuan et al., 2024, section 3.1.1).
 
-A prompt's judgements are kept where their ranking agrees with people's. Prompts are divided into a part that trains and
-one that is held out; of the part that trains, some of the most common score are discarded so that it is not too skewed.
+Prompts are split into a training part and a held-out part. In the training part, some judgements with the most common
+score are discarded to reduce the skew.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from training.domain.rows import AGREEING, PromptOutcome
 from training.domain.seeds import derive_seed
 
 Part = Literal["train", "eval"]
-#: The outcomes in words for the screen.
+#: Display text of each outcome.
 OUTCOME_WORDS: Final = {
     PromptOutcome.RANKING_TRAINS: "Agrees with people: trains the judge.",
-    PromptOutcome.RANKING_HELD_OUT: "Agrees with people: held out to measure on.",
+    PromptOutcome.RANKING_HELD_OUT: "Agrees with people: held out for evaluation.",
     PromptOutcome.RANKING_DIFFERS: "The ranking differs from people's.",
-    PromptOutcome.RANKING_UNKNOWN: "Too few replies held a score to rank.",
+    PromptOutcome.RANKING_UNKNOWN: "Too few replies held a score.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class RankedJudgement:
-    """A response that people ranked (1 = best) with one reply about it. ``score`` ``None``: unparsed.
+    """One judgement of a response that people ranked (1 = best). ``score`` is ``None`` if the reply did not parse.
 
-    ``draw``: which of the k replies on each response of the prompt this is. ``key`` is the caller's own.
+    ``draw`` is the index among the k judgements of the response. ``key`` is for the caller's use.
     """
 
     prompt_key: str
@@ -42,28 +42,25 @@ class RankedJudgement:
 
 @dataclass(frozen=True, slots=True)
 class EFTSelection:
-    """The judgements kept, and the numbers of each step.
-
-    ``outcomes`` says of every prompt what became of it: a part, or why it is in none.
-    """
+    """The selected judgements, the counts of each step, and the outcome of each prompt by its key."""
 
     train: tuple[RankedJudgement, ...]
     evaluation: tuple[RankedJudgement, ...]
-    asked: int  #: replies
+    asked: int  #: number of replies
     parsed: int
     prompts: int
     agreeing_prompts: int
-    agreeing: int  #: replies of the draws that agree
-    thinned: int
-    common_score: float | None  #: the score that was thinned out
+    agreeing: int  #: replies in draws that agree
+    thinned: int  #: replies discarded for their score
+    common_score: float | None  #: the most common score
     outcomes: dict[str, PromptOutcome]
 
 
 def agrees_with_people(group: Sequence[RankedJudgement]) -> bool:
-    """True where every two responses of one prompt that people rank differently have scores in that order.
+    """Whether the scores order the responses of one prompt as people rank them.
 
-    Equal scores for differently ranked responses are no agreement. Responses that people tied may score anything; but
-    where they tied all of them, there is no ranking to agree with.
+    Responses with different ranks must have different scores, in the same order. Responses that people tied may have
+    any score, but at least two ranks must differ.
     """
     return len({row.rank for row in group}) >= 2 and all(
         one.score is not None and other.score is not None and one.score > other.score
@@ -76,14 +73,13 @@ def agrees_with_people(group: Sequence[RankedJudgement]) -> bool:
 def select_eft(
     judgements: Iterable[RankedJudgement], *, run_seed: int, eval_share: float = 0.25, most_common_share: float = 0.4
 ) -> EFTSelection:
-    """Keep the judgements that agree with people, divide them by prompt, and thin out the most common score.
+    """Select the judgements that agree with people, split them by prompt, and reduce the most common score.
 
-    A reply that did not parse takes no part. Each draw of a prompt is a ranking of its own; of those that agree the
-    first is kept, so that more draws give more prompts and none twice. Of the training part, judgements of the most
-    common score are dropped, drawn by the run's seed, until they are at most ``most_common_share`` of it; the
-    evaluation part stays as it is.
+    Each draw is a ranking of its own; of the draws of a prompt that agree, the first is kept. Unparsed replies are
+    ignored. In the training part, random judgements with the most common score (drawn by the run's seed) are discarded
+    until they make up at most ``most_common_share``; the evaluation part is unchanged.
 
-    Raises :class:`ValueError` for shares that are none.
+    Raises :class:`ValueError` if a share is out of range.
     """
     if not 0 < most_common_share <= 1:
         raise ValueError("most_common_share must be above 0 and at most 1")
@@ -126,7 +122,7 @@ def select_eft(
 
 
 def _thin(rows: list[RankedJudgement], run_seed: int, share: float) -> tuple[list[RankedJudgement], float | None]:
-    """The rows without some of the most common score, and that score."""
+    """Discard some rows with the most common score. Returns the rows kept and that score."""
     if not rows:
         return rows, None
     common, count = Counter(row.score for row in rows).most_common(1)[0]
@@ -141,28 +137,28 @@ def _thin(rows: list[RankedJudgement], run_seed: int, share: float) -> tuple[lis
 
 
 def split_prompts(prompt_keys: Sequence[str], *, run_seed: int, eval_share: float = 0.25) -> tuple[set[str], set[str]]:
-    """(train, eval): disjoint sets of prompts. A prompt's place depends on its key and the seed alone."""
+    """Split prompts into disjoint sets (train, eval). The split of a prompt depends only on its key and the seed."""
     border = int(eval_share * 1_000_000)
     evaluation = {key for key in prompt_keys if derive_seed(run_seed, "eft_split", key) % 1_000_000 < border}
     return set(prompt_keys) - evaluation, evaluation
 
 
 def judge_reply(judge: Judge, rationale: str, score: float) -> str:
-    """The judge's reply that a person's reason and score (0 to 5) stand for, on the judge's own scale.
+    """Format a person's rationale and score (0 to 5) as a reply of the judge, on the judge's own scale.
 
-    A reason of one line is concluded on that line, a longer one on a line of its own.
+    The conclusion follows a single-line rationale on the same line, and a longer one on a new line.
     """
-    said = rationale.strip()
-    between = "\n" if "\n" in said else " "
-    return f"{said}{between}{judge.parser.conclusion(judge.from_run_scale(score))}"
+    text = rationale.strip()
+    separator = "\n" if "\n" in text else " "
+    return f"{text}{separator}{judge.parser.conclusion(judge.from_run_scale(score))}"
 
 
 def normalized_words(text: str) -> str:
-    """What makes two prompts the same however they are set: words alone, in small letters."""
+    """Reduce a text to its words in lower case, to compare prompts without case and punctuation."""
     return " ".join("".join(sign if sign.isalnum() else " " for sign in text.casefold()).split())
 
 
 def overlapping_prompts(prompts: Iterable[tuple[str, str]], trained_on: Collection[str]) -> set[str]:
-    """Keys of the (key, text) prompts whose words are those of a prompt trained on: EFT must not overlap IFT."""
+    """Return the keys of the (key, text) prompts that equal a training prompt after :func:`normalized_words`."""
     known = {normalized_words(text) for text in trained_on}
     return {key for key, text in prompts if normalized_words(text) in known}

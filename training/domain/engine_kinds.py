@@ -1,7 +1,7 @@
-"""What generates text: one entry for each kind of engine and teacher, which everything else reads.
+"""Registry of the kinds of engines and teachers.
 
-To add a kind, write its class in :mod:`training.engines` and its entry in :data:`_ENTRIES`; where it needs a package,
-add that as an extra to ``pyproject.toml``. Nothing here imports an engine.
+To add a kind, write its class in :mod:`training.engines` and its entry in :data:`_ENTRIES`. If it needs a package, add
+that as an extra in ``pyproject.toml``. This module imports no engine.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who answers a remote engine.
+    """The service behind a remote engine.
 
-    ``address`` is used where the config names none. ``key_variables`` are the environment's keys, the first one set
-    counts; ``address_variable`` names the address that they are bound to. ``needs_key``: without a key it never
-    answers. A stored key is tested by the engine's ``count_models``.
+    Attributes:
+        address: the default address.
+        key_variables: environment variables with an API key; the first one that is set is used.
+        address_variable: environment variable with the address for which these keys are valid.
+        needs_key: whether the service refuses requests without a key.
+
+    A stored key is tested by the engine's ``count_models``.
     """
 
     label: str
@@ -31,18 +35,22 @@ class Provider:
 class EngineEntry:
     """One kind of engine.
 
-    ``name`` is what a config says, ``label`` what a form shows. ``for_student`` and ``for_teacher``: the roles that a
-    config may give it. ``implementation`` is ``module:class``; empty: there is no engine. ``arguments`` are the fields
-    of :class:`training.engines.EngineSpec` that the class takes. ``package``, ``distribution`` and ``remedy``: what it
-    imports, the name under which that is installed, and how to install it.
-
-    ``engine_fields`` and ``teacher_fields`` are the fields of those sections of the config that have an effect with
-    this kind only; ``required`` are those of them that must not be empty.
-
-    ``provider`` makes it remote: a stage waits for it on a queue of its own, what it uses is counted and may be paid
-    for, and it may need a key. ``loads_weights``: it runs a model on this machine. ``writes_prompts``: it can write new
-    prompts. ``knows_answers``: its highest score means a right answer. ``batches_continuously``: it starts a request as
-    soon as another one ends. ``without_gpu`` is what a launch warns of on a machine without a GPU.
+    Attributes:
+        name: the value in a config.
+        label: the name in forms.
+        implementation: ``module:class``; empty if there is no engine.
+        for_student, for_teacher: the roles that a config may assign to it.
+        arguments: the fields of :class:`training.engines.EngineSpec` that the class takes.
+        package, distribution, remedy: the package that it imports, its name on the package index, and the command
+            that installs it.
+        engine_fields, teacher_fields: fields of these config sections that only some kinds use, among them this one.
+        required: those of them that must not be empty.
+        provider: set for a remote engine, which has its own queue, metered usage and maybe an API key.
+        loads_weights: whether it runs a model on this machine.
+        writes_prompts: whether it can write new prompts.
+        knows_answers: whether its highest score means a correct answer.
+        batches_continuously: whether it starts a new request as soon as another one ends.
+        without_gpu: the launch warning on a machine without a GPU.
     """
 
     name: str
@@ -66,7 +74,7 @@ class EngineEntry:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it answers over a network. What a remote engine uses is counted and may be paid for."""
+        """Whether it is called over a network, with metered usage."""
         return self.provider is not None
 
 
@@ -110,7 +118,7 @@ _ENTRIES = (
         engine_fields=("tensor_parallel",),
         loads_weights=True,
         batches_continuously=True,
-        without_gpu="vLLM on a CPU starts slowly and is no faster for small models.",
+        without_gpu="vLLM on a CPU starts slowly and is not faster for small models.",
     ),
     EngineEntry(
         "checkpoint",
@@ -166,23 +174,23 @@ _ENTRIES = (
 ENGINES: Final[Mapping[str, EngineEntry]] = {entry.name: entry for entry in _ENTRIES}
 STUDENT_ENGINES: Final = tuple(entry.name for entry in _ENTRIES if entry.for_student)
 TEACHERS: Final = tuple(entry.name for entry in _ENTRIES if entry.for_teacher)
-#: By the kind of engine that sends their keys.
+#: Providers by kind of engine.
 PROVIDERS: Final[Mapping[str, Provider]] = {entry.name: entry.provider for entry in _ENTRIES if entry.provider}
-#: Fields that have an effect with some kinds only.
+#: Config fields that only some kinds use.
 ENGINE_FIELDS: Final = tuple(dict.fromkeys(name for entry in _ENTRIES for name in entry.engine_fields))
 TEACHER_FIELDS: Final = tuple(dict.fromkeys(name for entry in _ENTRIES for name in entry.teacher_fields))
 
 
 def is_remote(kind: str) -> bool:
-    """Whether an engine or a teacher of this kind answers over a network; false for a kind that no longer exists."""
+    """Whether an engine or teacher of this kind is called over a network; false for an unknown kind."""
     return kind in ENGINES and ENGINES[kind].is_remote
 
 
 def provider_choices() -> list[tuple[str, str]]:
-    """The providers that a key may be of, with their labels, by label."""
+    """Return (name, label) of the providers that take a key, sorted by label."""
     return sorted(((name, provider.label) for name, provider in PROVIDERS.items()), key=lambda choice: choice[1])
 
 
 def key_variables() -> list[str]:
-    """The environment's variable for each provider's key, by the provider's label."""
+    """Return the first key variable of each provider, sorted by the provider's label."""
     return [PROVIDERS[name].key_variables[0] for name, _ in provider_choices()]

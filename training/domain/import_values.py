@@ -1,4 +1,4 @@
-"""The values of an imported row, each checked: text, numbers, conversations, weighted spans."""
+"""Validation of the values of an imported row: text, numbers, conversations, weighted spans."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ROLES = ("system", "user", "assistant")
 
 
 class BadRow(ValueError):
-    """A row that cannot be used; the message says why and what would do."""
+    """A row that cannot be imported. The message says why, and what is expected."""
 
 
 def messages_of(value: Sequence[Any], where: str) -> tuple[Message, ...]:
     if len(value) > MAX_TURNS:
-        raise BadRow(f"{where} holds {len(value)} turns; at most {MAX_TURNS} are taken")
+        raise BadRow(f"{where} holds {len(value)} turns; at most {MAX_TURNS} are allowed")
     messages: list[Message] = []
     for number, turn in enumerate(value, 1):
         if not isinstance(turn, Mapping) or turn.get("role") not in _ROLES:
@@ -38,7 +38,7 @@ def messages_of(value: Sequence[Any], where: str) -> tuple[Message, ...]:
 
 
 def transcript(text: str) -> list[dict[str, str]]:
-    """The published HH-RLHF form, ``\\n\\nHuman: ...\\n\\nAssistant: ...``; an open last assistant turn is left out."""
+    """Parse the HH-RLHF format, ``\\n\\nHuman: ...\\n\\nAssistant: ...``. An empty last assistant turn is dropped."""
     parts = TURN.split(text)[1:]
     turns = [
         {"role": "user" if who == "Human" else "assistant", "content": said.strip()}
@@ -78,7 +78,7 @@ def text_of(value: Any, where: str) -> str:
     if not value.strip():
         raise BadRow(f"{where} is empty")
     if len(value) > MAX_TEXT:
-        raise BadRow(f"{where} has {len(value):,} characters; at most {MAX_TEXT:,} are taken")
+        raise BadRow(f"{where} has {len(value):,} characters; at most {MAX_TEXT:,} are allowed")
     if "\x00" in value:
         raise BadRow(f"{where} holds a NUL character, which a database cannot store; remove it")
     try:
@@ -98,14 +98,14 @@ def number_of(value: Any, where: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         raise BadRow(f"{where} must be a number, not {_named_type(value)}") from None
     if math.isnan(number):
-        return None  # a table's empty cell
+        return None  # an empty cell of a table
     if math.isinf(number):
         raise BadRow(f"{where} is infinite")
     return number
 
 
 def meta_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The small plain fields that tell where a row came from."""
+    """Return the short metadata fields that describe the origin of a row."""
     kept = {}
     for name in ("id", "name", "prompt_id", "question_id", "category", "source", "subset", "row", "is_classification"):
         value = record.get(name)
@@ -143,11 +143,11 @@ def decoded(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise BadRow(f"{where} is text that is not JSON") from None
+        raise BadRow(f"{where} is not valid JSON") from None
 
 
 def at(record: Any, path: str) -> Any:
-    """The value at a field name, or at a dotted path where no field has that very name (``instances.0.input``)."""
+    """Return the value of a field, or of a dotted path such as ``instances.0.input``; ``None`` if it is missing."""
     if isinstance(record, Mapping) and path in record:
         return record[path]
     value = record

@@ -1,7 +1,7 @@
-"""Reading a row of somebody else's data: which field is what, and whether it can be used.
+"""Conversion of external data: detect the meaning of each field, and validate the values.
 
-Pure functions from one decoded record (a mapping) to one :class:`ImportedRow`. Files are the business of
-``alignment_app.services.import_formats``; the record that of ``alignment_app.services.imports``.
+Pure functions from one decoded record (a mapping) to one :class:`ImportedRow`. ``alignment_app.services`` reads files
+(``import_formats``) and writes the database (``imports``).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from training.domain.rows import Message
 DatasetKind = Literal["prompts", "demonstrations", "scored", "preferences"]
 DATASET_KINDS: tuple[DatasetKind, ...] = ("prompts", "demonstrations", "scored", "preferences")
 
-MAX_RESPONSES = 64  # of one prompt
+MAX_RESPONSES = 64  # per prompt
 LOWEST = 0.0
 
-#: Where each meaning is looked for when no mapping names it; the first that is present wins.
+#: Fields that are tried for each meaning that the mapping does not name; the first one present is used.
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "prompt": ("messages", "prompt", "instruction", "question", "query", "turns.0", "text"),
     "input": ("input", "instances.0.input"),
@@ -52,7 +52,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "chosen_score": ("chosen_score", "score_chosen"),
     "rejected_score": ("rejected_score", "score_rejected"),
 }
-#: The meanings that a mapping may name, by kind; those that a row cannot do without.
+#: Meanings that a mapping may name, by kind of data set.
 MEANINGS: dict[str, tuple[str, ...]] = {
     "prompts": ("prompt", "input", "system"),
     "demonstrations": ("prompt", "input", "system", "completion", "weights"),
@@ -63,7 +63,7 @@ MEANINGS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class ImportedScore:
-    """One judge's score, 0 to 5. ``None``: the judge's reply held no score (*unparsed*)."""
+    """A judge's score, 0 to 5; ``None`` if the judge's reply did not parse."""
 
     column: str
     score: float | None
@@ -71,7 +71,7 @@ class ImportedScore:
 
 @dataclass(frozen=True, slots=True)
 class ImportedResponse:
-    """One response of a prompt with the weights of its spans and the scores that came with it."""
+    """A response with its weighted spans (start, end, weight) and its scores."""
 
     text: str
     weights: tuple[tuple[int, int, float], ...] = ()
@@ -80,7 +80,7 @@ class ImportedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ImportedRow:
-    """A usable row. ``messages`` is empty for raw training text, which is then the one response."""
+    """A valid row. For raw training text ``messages`` is empty, and the text is the only response."""
 
     messages: tuple[Message, ...]
     responses: tuple[ImportedResponse, ...] = ()
@@ -91,7 +91,7 @@ class ImportedRow:
 
     @property
     def text(self) -> str:
-        """The last user turn, for lists and search; of raw text its beginning."""
+        """The last user turn, or the beginning of raw text; for lists and search."""
         if self.messages:
             return self.messages[-1]["content"]
         return self.responses[0].text[:200]
@@ -102,24 +102,24 @@ class ImportedRow:
 
 
 def content_hash(messages: Sequence[Message], raw_text: str = "") -> str:
-    """SHA-256 of a conversation (and of raw training text): what makes two prompts of a set the same."""
+    """Return the SHA-256 of a conversation and raw training text, which identifies a prompt within a data set."""
     canonical = json.dumps([list(map(dict, messages)), raw_text], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def check_mapping(kind: str, mapping: Mapping[str, str]) -> None:
-    """Raise :class:`BadRow` where the kind or a meaning in the mapping does not exist."""
+    """Check the kind and the meanings in a mapping. Raises :class:`BadRow` for unknown ones."""
     if kind not in DATASET_KINDS:
-        raise BadRow(f"there is no kind {kind!r}; choose one of {', '.join(DATASET_KINDS)}")
+        raise BadRow(f"unknown kind {kind!r}; choose one of {', '.join(DATASET_KINDS)}")
     for meaning, path in mapping.items():
         if meaning not in MEANINGS[kind]:
             raise BadRow(f"{kind} have no {meaning!r}; a mapping may name {', '.join(MEANINGS[kind])}")
         if not path.strip():
-            raise BadRow(f"the mapping of {meaning!r} names no field; leave it out or name one")
+            raise BadRow(f"the mapping of {meaning!r} is empty; name a field or remove it")
 
 
 def detect_kind(record: Mapping[str, Any]) -> DatasetKind:
-    """The kind that a record looks like, by its fields."""
+    """Guess the kind of data set from the fields of a record."""
     if {"chosen", "rejected"} <= set(record):
         return "preferences"
     if any(isinstance(record.get(name), list) for name in CANDIDATES["responses"]):
@@ -133,12 +133,12 @@ def detect_kind(record: Mapping[str, Any]) -> DatasetKind:
 
 
 def looks_like_seed_tasks(fields: Sequence[str]) -> bool:
-    """Whether records with these fields are the tasks that self-instruct begins from, in the form of its authors."""
+    """Whether the fields are those of the published self-instruct seed tasks."""
     return {"instruction", "instances"} <= set(fields)
 
 
 def detect_mapping(kind: DatasetKind, record: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, str]:
-    """The given mapping, filled up with what this record's known fields mean."""
+    """Return the mapping, completed with the known fields of this record."""
     found = dict(mapping)
     for meaning in MEANINGS[kind]:
         if meaning in found or meaning in ("text", "scores", "rank"):
@@ -147,14 +147,20 @@ def detect_mapping(kind: DatasetKind, record: Mapping[str, Any], mapping: Mappin
             if at(record, path) is not None:
                 found[meaning] = path
                 break
-    # An extra input belongs to an instruction; beside a ready prompt it would be said twice.
+    # The input field completes an instruction. A field with the whole prompt already contains it.
     if "input" not in mapping and found.get("prompt") not in ("instruction", None):
         found.pop("input", None)
     return {meaning: found[meaning] for meaning in MEANINGS[kind] if meaning in found}
 
 
 def read_row(kind: DatasetKind, record: Any, mapping: Mapping[str, str], judges: Mapping[str, str]) -> ImportedRow:
-    """One record as a row. ``judges`` is {source: column}. Raises :class:`BadRow` with the reason."""
+    """Convert one record.
+
+    Args:
+        judges: the column of each judge's score, by source.
+
+    Raises :class:`BadRow` if the record cannot be used.
+    """
     if not isinstance(record, Mapping):
         raise BadRow("is not an object with named fields")
     used = detect_mapping(kind, record, mapping)
@@ -168,7 +174,7 @@ def read_row(kind: DatasetKind, record: Any, mapping: Mapping[str, str], judges:
 
 
 def score_columns(record: Mapping[str, Any], mapping: Mapping[str, str]) -> list[str]:
-    """The columns of a scored record that a judge could be named for."""
+    """Return the columns of a scored record that can hold a judge's score."""
     used = detect_mapping("scored", record, mapping)
     responses = at(record, used["responses"]) if "responses" in used else None
     first = responses[0] if isinstance(responses, list) and responses else record
@@ -208,9 +214,9 @@ def _scored(record: Mapping[str, Any], used: dict[str, str], judges: Mapping[str
         if not isinstance(items, list) or not items:
             raise BadRow(f"{used['responses']} must be a list of at least one response")
     else:
-        items = [record]  # one response a row, as in a table
+        items = [record]  # one response per row, as in a table
     if len(items) > MAX_RESPONSES:
-        raise BadRow(f"holds {len(items)} responses; at most {MAX_RESPONSES} a prompt are taken")
+        raise BadRow(f"holds {len(items)} responses; at most {MAX_RESPONSES} per prompt are allowed")
     responses: dict[str, ImportedResponse] = {}
     ranks: list[float | None] = []
     for number, item in enumerate(items, 1):
@@ -242,7 +248,7 @@ def _scores(
             value = at(body, column)
         number = number_of(value, f"{where}: score of {column}")
         if number is None:
-            continue  # missing: nobody judged
+            continue  # missing: not judged
         if number == UNPARSED_MARK:
             scores.append(ImportedScore(column, None))
         elif LOWEST <= number <= HIGHEST:
@@ -281,7 +287,7 @@ def _preference(record: Mapping[str, Any], used: dict[str, str]) -> ImportedRow:
 def _shared_start(
     chosen: list[Any], rejected: list[Any], given: tuple[Message, ...]
 ) -> tuple[tuple[Message, ...], tuple[Any, Any]]:
-    """A conversational pair: the turns that both share are the prompt, the one last turn of each is the response."""
+    """Split a conversational pair into the shared turns (the prompt) and the two last turns (the responses)."""
     if not chosen or not rejected or chosen[:-1] != rejected[:-1]:
         raise BadRow("chosen and rejected must differ in their last turn only")
     texts = []
@@ -329,4 +335,4 @@ def _response(value: Any, where: str, record: Mapping[str, Any], used: dict[str,
 
 def _absent(meaning: str) -> str:
     names = ", ".join(CANDIDATES[meaning][:4])
-    return f"has no {meaning}; looked for {names}; name the field that holds it, for example {meaning}=my_field"
+    return f"has no {meaning} (tried {names}); name the field in the mapping, for example {meaning}=my_field"

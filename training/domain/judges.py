@@ -1,7 +1,7 @@
-"""A judge as data: the prompt, how its replies are read, and a version. Pure; files are the business of others.
+"""Judges as data: prompt, parser of the replies, and version. No I/O.
 
-A prompt holds placeholders such as ``<RESPONSE_HERE>``, each put in once and in one pass: a response that contains a
-placeholder, closes a tag or says "Score: 5" is shown to the judge as it is, and nothing in a prompt is ever executed.
+A prompt has placeholders such as ``<RESPONSE_HERE>``, each of which occurs once. All are filled in a single pass, so a
+response that itself contains a placeholder or "Score: 5" is passed to the judge unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JUDGE_KINDS: Final[dict[JudgeKind, str]] = {
     "score": "scores one response",
     "comparison": "compares two responses",
 }
-#: What a prompt of each kind must hold, once each.
+#: Placeholders that a prompt of each kind must contain exactly once.
 PLACEHOLDERS: Final[dict[JudgeKind, tuple[str, ...]]] = {
     "score": ("<INSTRUCTION_HERE>", "<RESPONSE_HERE>"),
     "comparison": ("<INSTRUCTION_HERE>", "<FIRST_HERE>", "<SECOND_HERE>"),
@@ -46,7 +46,7 @@ _SAYS_UNPARSED: Final = "unparsed"
 
 
 class JudgeError(ValueError):
-    """A judge that cannot be used. ``problems`` holds (field, sentence) pairs; "" is the whole."""
+    """An invalid judge. ``problems`` is a list of (field, message); the field is "" for the whole judge."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         self.problems = problems
@@ -55,7 +55,7 @@ class JudgeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A reply with what the parser is to read in it: a score, a verdict, or ``None`` for unparsed."""
+    """A reply with the expected result of the parser: a score, a verdict, or ``None`` for unparsed."""
 
     reply: str
     reads: float | str | None
@@ -63,7 +63,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Judge:
-    """A judge of one version. Equal data make equal judges."""
+    """One version of a judge."""
 
     name: str
     kind: JudgeKind
@@ -76,44 +76,44 @@ class Judge:
 
     @property
     def reference(self) -> str:
-        """Name and version in one word, as a config may name it."""
+        """Name and version as in a config, for example ``additive_5@2``."""
         return f"{self.name}@{self.version}"
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over what decides a judgement: kind, prompt and parser. Name, version and words about it do not."""
+        """SHA-256 of kind, prompt and parser, which determine a judgement. Name, version and description do not."""
         data = {"kind": self.kind, "prompt": self.prompt, "parser": self.parser.as_data()}
         return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Lowest and highest score on the judge's own scale. Raises :class:`TypeError` for one that compares."""
+        """Lowest and highest score on the judge's own scale. Raises :class:`TypeError` for a comparing judge."""
         if isinstance(self.parser, NumberParser | ChoiceParser):
             return self.parser.lowest, self.parser.highest
         raise TypeError(f"the judge {self.name} compares and has no scale")
 
     def render(self, instruction: str, response: str) -> str:
-        """The prompt for one response."""
+        """Return the prompt for one response."""
         return self._filled({"INSTRUCTION_HERE": instruction, "RESPONSE_HERE": response})
 
     def render_pair(self, instruction: str, first: str, second: str) -> str:
-        """The prompt for two responses, shown in that order."""
+        """Return the prompt for two responses, in this order."""
         return self._filled({"INSTRUCTION_HERE": instruction, "FIRST_HERE": first, "SECOND_HERE": second})
 
     def _filled(self, values: Mapping[str, str]) -> str:
         return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), self.prompt)
 
     def read(self, reply: str) -> Reading:
-        """What a reply concludes, on the judge's own scale. Only what the judge wrote may be given. Never raises."""
+        """Parse a reply, on the judge's own scale. Never raises. Pass only text that the judge wrote."""
         return self.parser.read(reply)
 
     def verdict(self, reply: str) -> Verdict:
-        """The position that a reply of a comparing judge prefers, or "unparsed"."""
+        """Return the position that a reply of a comparing judge prefers, or "unparsed"."""
         value = self.read(reply).value
         return value if value == "first" or value == "second" or value == "tie" else "unparsed"
 
     def to_run_scale(self, given: float) -> float:
-        """A score of the judge's own scale on the run's scale of 0 to 5, linearly: lowest → 0, highest → 5."""
+        """Convert a score from the judge's scale to the run's scale, linearly: lowest → 0, highest → 5."""
         lowest, highest = self.scale
         return given if (lowest, highest) == (0.0, HIGHEST_SCORE) else HIGHEST_SCORE * (given - lowest) / (
             highest - lowest
@@ -125,14 +125,14 @@ class Judge:
         return lowest + score / HIGHEST_SCORE * (highest - lowest)
 
     def rationale(self, reply: str) -> str:
-        """What a reply says before it concludes."""
+        """Return the text of a reply before its conclusion."""
         return rationale(reply, self.read(reply))
 
     def extract_texts(self, prompt: str) -> dict[str, str] | None:
-        """The texts that stand in the placeholders, by name, or ``None`` where ``prompt`` is not this one filled in.
+        """Return the texts of the placeholders in a rendered prompt, by name; ``None`` if it is not this judge's.
 
-        The prompt's beginning and end are fixed, so text inside a response that looks like a part of the prompt stays
-        a part of the response. Between two placeholders the first occurrence of the fixed text divides them.
+        The first occurrence of the fixed text between two placeholders separates them. The beginning and the end of
+        the prompt are fixed, so text in the last response that looks like the prompt stays in the response.
         """
         parts = _PLACEHOLDER.split(self.prompt)
         fixed, names = parts[::2], parts[1::2]
@@ -150,7 +150,7 @@ class Judge:
         return dict(zip(names, [*values, inner], strict=True))
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data that :func:`judge_from_data` reads back; the version stands beside it."""
+        """Return the data that :func:`judge_from_data` reads, without the version."""
         return {
             "name": self.name,
             "title": self.title,
@@ -166,23 +166,26 @@ class Judge:
 
 
 def split_reference(reference: str) -> tuple[str, int | None]:
-    """(name, version or ``None`` for the newest) of ``name`` or ``name@3``. Raises :class:`ValueError`."""
+    """Split ``name`` or ``name@3`` into name and version (``None``: the newest).
+
+    Raises :class:`ValueError` for an invalid reference.
+    """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise ValueError("give a judge's name, such as additive_5, or name@2 for one of its versions")
+        raise ValueError("give the name of a judge, such as additive_5, or a version of it, such as additive_5@2")
     return match[1], int(match[2]) if match[2] else None
 
 
 def judge_from_data(data: Any, *, version: int = 1) -> Judge:
-    """A judge from plain data. Raises :class:`JudgeError` with every problem at once, each on its field."""
+    """Create a judge from plain data. Raises :class:`JudgeError` with all problems, each with its field."""
     if not isinstance(data, Mapping):
         raise JudgeError([("", "a judge is a mapping of fields: name, kind, prompt, parser, examples")])
     problems: list[tuple[str, str]] = [
-        (str(key), f"there is no such field; a judge has {', '.join(_FIELDS)}") for key in data if key not in _FIELDS
+        (str(key), f"unknown field; a judge has {', '.join(_FIELDS)}") for key in data if key not in _FIELDS
     ]
     name = data.get("name")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        problems.append(("name", "give 1 to 40 small letters, digits, - and _, beginning with a letter"))
+        problems.append(("name", "use 1 to 40 lowercase letters, digits, - and _, starting with a letter"))
     texts = {}
     for field, limit in (("title", 120), ("description", 2000)):
         texts[field] = _short_text(data.get(field, ""), field, limit, problems)
@@ -198,13 +201,13 @@ def judge_from_data(data: Any, *, version: int = 1) -> Judge:
         name=str(name), kind=cast(JudgeKind, kind), prompt=prompt, parser=parser, version=version,
         title=texts["title"], description=texts["description"], examples=examples,
     )  # fmt: skip
-    if found := _disagreements(judge):
-        raise JudgeError(found)
+    if failures := _failed_examples(judge):
+        raise JudgeError(failures)
     return judge
 
 
 def with_version(judge: Judge, version: int) -> Judge:
-    """The same judge as that version."""
+    """Return a copy of the judge with another version."""
     return replace(judge, version=version)
 
 
@@ -215,34 +218,34 @@ def _short_text(value: Any, field: str, limit: int, problems: list[tuple[str, st
         problems.append((field, "must be text"))
         return ""
     if len(value) > limit:
-        problems.append((field, f"has {len(value):,} characters; at most {limit:,} are taken"))
+        problems.append((field, f"has {len(value):,} characters; at most {limit:,} are allowed"))
     return value.strip()
 
 
 def _prompt(value: Any, kind: Any, problems: list[tuple[str, str]]) -> str:
     if not isinstance(value, str) or not value.strip():
-        problems.append(("prompt", "is missing: the text that the judge is sent"))
+        problems.append(("prompt", "is required: the text that is sent to the judge"))
         return ""
     if "\x00" in value or len(value) > MAX_PROMPT:
-        problems.append(("prompt", f"must be text of at most {MAX_PROMPT:,} characters, without NUL"))
+        problems.append(("prompt", f"must be text of at most {MAX_PROMPT:,} characters, without NUL characters"))
         return ""
     found = [f"<{name}>" for name in _PLACEHOLDER.findall(value)]
     wanted = PLACEHOLDERS.get(kind, ())
     for placeholder in wanted:
         if placeholder not in found:
-            problems.append(("prompt", f"holds no {placeholder}: the judge would not see it"))
+            problems.append(("prompt", f"must contain {placeholder}"))
         elif found.count(placeholder) > 1:
-            problems.append(("prompt", f"holds {placeholder} {found.count(placeholder)} times; once is enough"))
+            problems.append(("prompt", f"must contain {placeholder} only once, not {found.count(placeholder)} times"))
     for placeholder in dict.fromkeys(found):
         if wanted and placeholder not in wanted:
-            problems.append(("prompt", f"holds {placeholder}, which nothing fills; known are {', '.join(wanted)}"))
+            problems.append(("prompt", f"contains the unknown placeholder {placeholder}; use {', '.join(wanted)}"))
     return value.rstrip("\n")
 
 
 def _parser(value: Any, kind: Any, problems: list[tuple[str, str]]) -> Parser | None:
     fits = {"score": ("number", "choice"), "comparison": ("verdict",)}.get(kind, tuple(_PARSER_FIELDS))
     if not isinstance(value, Mapping):
-        problems.append(("parser", "is missing: how a reply is read, with kind and label"))
+        problems.append(("parser", "is required: how a reply is parsed, with kind and label"))
         return None
     how = value.get("kind")
     if not isinstance(how, str) or how not in fits:
@@ -254,17 +257,17 @@ def _parser(value: Any, kind: Any, problems: list[tuple[str, str]]) -> Parser | 
     before = len(problems)
     for key in value:
         if key not in known:
-            problems.append((f"parser.{key}", f"there is no such field; a parser of kind {how} has {', '.join(known)}"))
+            problems.append((f"parser.{key}", f"unknown field; a parser of kind {how} has {', '.join(known)}"))
     label = value.get("label")
     if not isinstance(label, str) or len(label) > 40 or not _LABEL.fullmatch(label):
-        problems.append(("parser.label", "give the word or words that stand before the conclusion, such as Score"))
+        problems.append(("parser.label", "give the words before the conclusion, such as Score"))
     parser: Parser | None = None
     if how == "number":
         low, high = (_number(value.get(field), f"parser.{field}", problems) for field in ("lowest", "highest"))
         if low is not None and high is not None:
             if not 0 <= low < high <= 1000:
                 problems.append(
-                    ("parser.highest", "the scale must begin at 0 or above and end above that, at most 1000")
+                    ("parser.highest", "must be above the lowest score and at most 1000; the lowest is at least 0")
                 )
             parser = NumberParser(str(label), low, high)
     elif how == "choice":
@@ -282,7 +285,7 @@ def _parser(value: Any, kind: Any, problems: list[tuple[str, str]]) -> Parser | 
 
 def _choices(value: Any, problems: list[tuple[str, str]]) -> tuple[tuple[str, float], ...]:
     if not isinstance(value, Mapping) or not 2 <= len(value) <= MAX_CHOICES:
-        problems.append(("parser.choices", f"give 2 to {MAX_CHOICES} choices with what each is worth, such as A: 5"))
+        problems.append(("parser.choices", f"give 2 to {MAX_CHOICES} choices with a score each, such as A: 5"))
         return ()
     found: list[tuple[str, float]] = []
     for word, worth in value.items():
@@ -292,9 +295,9 @@ def _choices(value: Any, problems: list[tuple[str, str]]) -> tuple[tuple[str, fl
         if number is not None:
             found.append((str(word), number))
     if len({word.casefold() for word, _ in found}) < len(found):
-        problems.append(("parser.choices", "two choices differ only in capital letters"))
+        problems.append(("parser.choices", "two choices differ only in upper and lower case"))
     if len({worth for _, worth in found}) < 2:
-        problems.append(("parser.choices", "all choices are worth the same; nothing could be compared"))
+        problems.append(("parser.choices", "at least two choices must have different scores"))
     return tuple(found)
 
 
@@ -302,7 +305,7 @@ def _check_word(value: Any, field: str, problems: list[tuple[str, str]]) -> None
     if isinstance(value, bool):
         problems.append((field, "YAML reads this as true or false; put the word in quotation marks"))
     elif not isinstance(value, str) or len(value) > 40 or not _WORD.fullmatch(value):
-        problems.append((field, "must be one to four words of letters and digits, in quotation marks if in doubt"))
+        problems.append((field, "must be one to four words of letters and digits"))
 
 
 def _number(value: Any, field: str, problems: list[tuple[str, str]]) -> float | None:
@@ -315,14 +318,14 @@ def _number(value: Any, field: str, problems: list[tuple[str, str]]) -> float | 
 def _examples(value: Any, problems: list[tuple[str, str]]) -> tuple[Example, ...]:
     if not isinstance(value, list) or not value or len(value) > MAX_EXAMPLES:
         problems.append(
-            ("examples", f"give 1 to {MAX_EXAMPLES} replies with what is to be read in each: they are tried at once")
+            ("examples", f"give 1 to {MAX_EXAMPLES} replies with the expected result; the parser is tested on them")
         )
         return ()
     found = []
     for number, item in enumerate(value, 1):
         field = f"examples.{number}"
         if not isinstance(item, Mapping) or set(item) != {"reply", "reads"} or not isinstance(item["reply"], str):
-            problems.append((field, "must hold reply (a text) and reads (a score, a verdict, or unparsed)"))
+            problems.append((field, "must have reply (a text) and reads (a score, a verdict, or unparsed)"))
             continue
         reads = item["reads"]
         if isinstance(reads, bool) or not isinstance(reads, int | float | str):
@@ -336,23 +339,23 @@ def _examples(value: Any, problems: list[tuple[str, str]]) -> tuple[Example, ...
     return tuple(found)
 
 
-def _disagreements(judge: Judge) -> list[tuple[str, str]]:
-    """Where the parser does not do what the judge's own examples say, or reads a conclusion in the prompt itself."""
-    found: list[tuple[str, str]] = []
+def _failed_examples(judge: Judge) -> list[tuple[str, str]]:
+    """Return a problem for each example that the parser reads differently, and for a prompt that parses itself."""
+    problems: list[tuple[str, str]] = []
     for number, example in enumerate(judge.examples, 1):
         reading = judge.read(example.reply)
         if reading.value != example.reads:
-            wanted, got = _said(example.reads), _said(reading.value)
-            found.append((f"examples.{number}", f"should be read as {wanted} and is read as {got}: {reading.why}"))
+            wanted, got = _result_text(example.reads), _result_text(reading.value)
+            problems.append((f"examples.{number}", f"expected {wanted}, but the parser read {got}: {reading.why}"))
     if not any(example.reads is not None for example in judge.examples):
-        found.append(("examples", "give at least one reply that can be read, so that the parser is seen to work"))
-    said_back = judge.read(judge.prompt)
-    if said_back.value is not None:
-        found.append(
-            ("prompt", f"is itself read as a conclusion ({said_back.why}): a judge that repeats it would seem to score")
+        problems.append(("examples", "give at least one reply that parses, to test the parser"))
+    reading = judge.read(judge.prompt)
+    if reading.value is not None:
+        problems.append(
+            ("prompt", f"parses as a conclusion itself ({reading.why}), so a reply that repeats it would get a score")
         )
-    return found
+    return problems
 
 
-def _said(value: float | str | None) -> str:
+def _result_text(value: float | str | None) -> str:
     return _SAYS_UNPARSED if value is None else f"{value:g}" if isinstance(value, float) else value

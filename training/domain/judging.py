@@ -1,7 +1,7 @@
-"""From a judge's reply to a score or a verdict.
+"""Parsing of a judge's reply into a score or a verdict.
 
-Only text that the judge itself wrote may be given to these functions, never the judge's prompt: a response that
-says "Score: 5" stands in the prompt, and so can never set its own score.
+Pass only text that the judge wrote, never its prompt: the prompt contains the response, and a response that says
+"Score: 5" must not set its own score.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from training.domain.parsers import NumberParser, Reading, VerdictParser
 from training.domain.rows import JudgementSample, Verdict
 
-#: The scale on which a run compares, pairs and shows scores, whatever a judge's own is.
+#: The run's scale. Scores of judges with another scale are converted to it.
 LOWEST_SCORE, HIGHEST_SCORE = 0.0, 5.0
 
 ADDITIVE = NumberParser("Score", LOWEST_SCORE, HIGHEST_SCORE)
@@ -20,23 +20,23 @@ VERDICT = VerdictParser()
 
 
 def parse_score(completion: str) -> float | None:
-    """The score that a judge concluded with, or ``None``: *unparsed*. Never raises, whatever the text.
+    """Return the score of an additive judge's reply, or ``None`` if it is unparsed. Never raises.
 
-    The rules:
+    Rules:
 
-    1. Only the judge's own completion is read; the caller never passes the prompt.
-    2. A score is the word "score" (any case, alone or as in "Total score") followed by a number. Between the two may
-       stand markup (``**Score:** 4``), a colon, an equals sign, a dash with a space after it ("score - 3.5"), "is",
-       "of" or "was", and a note on the scale ("Score (out of 5): 4").
-    3. The number is written in the digits 0-9, with a decimal point where it has a fraction.
-    4. Only 0 to 5 counts. A number outside, a negative number, a percentage, a decimal comma and a range ("3-4") are
-       no score.
-    5. "/5", "out of 5" and "of 5" may follow; any other scale ("4/10") is no score.
-    6. Of several such statements the last stands, as the prompt asks to conclude with the score. Where the last one
-       is no score by rules 4 and 5, the reply is unparsed: an earlier number is not what the judge concluded.
-    7. A score in words, stars, "nan", "infinity", an ordinal ("4th"), "5-point" and a template's "<total points>" are
-       not numbers: such a mention is passed over, and an earlier score stands.
-    8. A number without the word "score" before it is no score.
+    1. ``completion`` is only the judge's own text, not its prompt.
+    2. A score is the word "score" (any case, alone or as in "Total score") followed by a number. Allowed in between:
+       markup (``**Score:** 4``), a colon, an equals sign, a dash followed by a space ("score - 3.5"), "is", "of",
+       "was", and a note on the scale ("Score (out of 5): 4").
+    3. The number has the digits 0-9 and optionally a decimal point.
+    4. The number must be from 0 to 5. A negative number, a percentage, a decimal comma and a range ("3-4") are
+       invalid.
+    5. "/5", "out of 5" and "of 5" may follow; another scale ("4/10") is invalid.
+    6. The last statement counts, because the prompt asks for the score at the end. If it is invalid by rules 4 and 5,
+       the reply is unparsed; an earlier number is not used instead.
+    7. Words, stars, "nan", "infinity", an ordinal ("4th"), "5-point" and "<total points>" are not numbers. Such a
+       statement is ignored, and an earlier score counts.
+    8. A number that does not follow the word "score" is ignored.
 
     >>> parse_score("Useful and clear. Score: 4")
     4.0
@@ -49,9 +49,9 @@ def parse_score(completion: str) -> float | None:
 
 
 def rationale(completion: str, reading: Reading | None = None) -> str:
-    """What the judge wrote before its conclusion: the justification shown to people.
+    """Return the text before the conclusion: the justification that people see.
 
-    ``reading`` is what the judge's own parser read; left out, the additive format is taken.
+    ``reading`` is the result of the judge's own parser; without it, the additive format is assumed.
     """
     place = (reading or ADDITIVE.read(completion)).place
     text = completion[: place[0]] if place and place[0] > 0 else completion
@@ -59,11 +59,10 @@ def rationale(completion: str, reading: Reading | None = None) -> str:
 
 
 def parse_verdict(completion: str) -> Verdict:
-    """The position that a pairwise judge preferred, or "unparsed". Never raises.
+    """Return the position that a pairwise judge prefers, or "unparsed". Never raises.
 
-    Read is "Verdict:" followed by one of the words first, second and tie (any case, markup allowed); of several the
-    last stands. A list of the choices is passed over. Anything else is "unparsed": a name, a number or an explanation
-    without that line decides nothing.
+    A verdict is "Verdict:" followed by first, second or tie (any case, markup allowed); the last one counts. A list of
+    the choices is ignored. A reply without such a line is "unparsed".
 
     >>> parse_verdict("The first is vague. Verdict: second")
     'second'
@@ -73,9 +72,9 @@ def parse_verdict(completion: str) -> Verdict:
 
 
 def average(samples: Sequence[JudgementSample]) -> tuple[float | None, float | None]:
-    """Mean and population standard deviation over the samples that parsed; ``(None, None)`` where none did.
+    """Return mean and population standard deviation over the parsed samples; ``(None, None)`` if none parsed.
 
-    001 section 3.1.3: judgements are sampled three times and averaged. An unparsed sample takes no part.
+    Yuan et al. (2024), section 3.1.3, sample three judgements and average them.
     """
     scores = [sample.score for sample in samples if sample.score is not None]
     if not scores:

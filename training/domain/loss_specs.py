@@ -1,4 +1,4 @@
-"""The losses of preference training: one entry each, which everything else reads. Nothing here imports torch.
+"""Registry of the preference losses. This module does not import torch.
 
 To add a loss, write its function in ``training/trainers/losses.py`` and its entry in :data:`_ENTRIES`.
 """
@@ -18,14 +18,17 @@ _TRL = "TRL's documentation of DPOTrainer"
 class LossSpec:
     """One loss.
 
-    ``name`` is what a config says, ``label`` what a screen shows, ``paper`` where the loss is defined.
-    ``function`` is the name of the function in ``training/trainers/losses.py``; it is empty where TRL computes it,
-    and then ``trl_name`` is TRL's ``loss_type`` and ``trl_arguments`` go to ``DPOConfig``.
-    ``fields`` are the fields of ``PreferenceConfig`` that the loss uses; the function takes each as a keyword.
-    ``is_refined``: the function also takes ``delta``, which needs log-probabilities on the augmented prompts p⊕x, from
-    the reference once and from the policy at each step.
-    ``starting_loss`` gives the loss of a policy that equals its reference from β, where that is known.
-    ``best_margin`` is the margin β·h at which the loss is least, where there is one.
+    Attributes:
+        name: the value in a config.
+        label: the name on screens.
+        paper: where the loss is defined.
+        function: the function in ``training/trainers/losses.py``; empty if TRL computes the loss.
+        trl_name, trl_arguments: TRL's ``loss_type``, and arguments for ``DPOConfig``.
+        fields: the fields of ``PreferenceConfig`` that the loss uses; the function takes each as a keyword.
+        is_refined: whether the function also takes ``delta``, which needs log-probabilities on the augmented prompts
+            p⊕x: from the reference once, and from the policy at each step.
+        starting_loss: takes β and returns the loss of a policy that equals its reference, if known.
+        best_margin: the margin β·h that minimizes the loss, if there is one.
     """
 
     name: str
@@ -74,7 +77,7 @@ _ENTRIES = (
     _trl("sigmoid", starting_loss=_log_2),
     _trl("ipo", starting_loss=_square),
     _trl("hinge"),
-    _trl("exo_pair", trl_arguments={"label_smoothing": 1e-3}),  # TRL demands label smoothing above 0 of this loss
+    _trl("exo_pair", trl_arguments={"label_smoothing": 1e-3}),  # TRL requires label smoothing above 0
     _trl("nca_pair"),
     _trl("robust", trl_arguments={"label_smoothing": 0.1}),  # at 0 it equals the sigmoid loss
     _trl("bco_pair"),
@@ -87,10 +90,10 @@ _ENTRIES = (
 )  # fmt: skip
 
 LOSSES: Final[Mapping[str, LossSpec]] = {spec.name: spec for spec in _ENTRIES}
-#: Fields of ``PreferenceConfig`` that have an effect with some losses only, or with all of them.
+#: Fields of ``PreferenceConfig`` that at least one loss uses.
 LOSS_FIELDS: Final = tuple(dict.fromkeys(name for spec in _ENTRIES for name in spec.fields))
 
 
 def loss_label(name: str) -> str:
-    """The label of a loss; the name itself where no such loss is known any more."""
+    """Return the label of a loss; the name itself for a loss that no longer exists."""
     return LOSSES[name].label if name in LOSSES else name

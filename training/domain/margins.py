@@ -1,4 +1,4 @@
-"""How a policy weighs preference pairs, and whether it weighs them as the scores do (003 section 4.4, table 4)."""
+"""Margins of a policy on preference pairs, and their correlation with scores (Yu et al., 2024, table 4)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from training.domain.metrics import Z_95, kendall, mean, pearson, spearman
 
-#: Pairs of a training set that are measured after it, drawn by the seed: as many as table 4 of 003 rests on.
+#: Number of training pairs that are measured after training, drawn by the seed; as in Yu et al. (2024), table 4.
 MEASURED_PAIRS = 200
 
 
@@ -16,8 +16,8 @@ MEASURED_PAIRS = 200
 class MeasuredPair:
     """A pair under a trained policy. Log-ratios are log π/π_ref summed over the response's tokens, in nats.
 
-    ``augmented_margin`` is the margin on p⊕x. ``score_difference`` is the chosen response's score minus the rejected
-    one's, in points; ``None`` where the pair holds no scores.
+    ``augmented_margin`` is the margin on p⊕x, in nats. ``score_difference`` is chosen minus rejected score, in points;
+    ``None`` without scores.
     """
 
     chosen_log_ratio: float
@@ -27,17 +27,17 @@ class MeasuredPair:
 
     @property
     def margin(self) -> float:
-        """h, the "marginal" of 003 section 4.1 (i), in nats; a reward margin is β times this."""
+        """h in nats, the "marginal" of Yu et al. (2024), section 4.1 (i). The reward margin is β times this value."""
         return self.chosen_log_ratio - self.rejected_log_ratio
 
 
 @dataclass(frozen=True, slots=True)
 class MarginFigures:
-    """Figures over measured pairs; ``None`` where there is nothing to compute one from.
+    """Statistics over measured pairs; ``None`` if undefined.
 
-    ``margin`` and ``augmented_margin`` are means in nats, the accuracies shares (003 section 4.1, i to iii). The
-    correlations are of margin against score difference over the ``scored`` pairs; ``pearson_low`` and ``pearson_high``
-    are the 95 % interval by Fisher's z.
+    ``margin`` and ``augmented_margin`` are means in nats, the accuracies are shares (Yu et al., 2024, section 4.1, i to
+    iii). The correlations are between margin and score difference over the ``scored`` pairs; ``pearson_low`` and
+    ``pearson_high`` bound the 95 % interval by Fisher's z.
     """
 
     pairs: int
@@ -54,7 +54,7 @@ class MarginFigures:
 
 
 def margin_figures(pairs: Sequence[MeasuredPair]) -> MarginFigures:
-    """All figures over these pairs. Equal rewards are not in order, as in 003."""
+    """Compute the statistics of these pairs. Equal rewards count as incorrect, as in Yu et al. (2024)."""
     scored = [(pair.margin, pair.score_difference) for pair in pairs if pair.score_difference is not None]
     margins = [margin for margin, _ in scored]
     differences = [difference for _, difference in scored]
@@ -76,7 +76,7 @@ def margin_figures(pairs: Sequence[MeasuredPair]) -> MarginFigures:
 
 
 def fisher_interval(r: float, n: int) -> tuple[float, float] | None:
-    """95 % interval of a Pearson correlation over ``n`` pairs, by Fisher's z; ``None`` below four or at ±1."""
+    """Return the 95 % interval of a Pearson correlation by Fisher's z; ``None`` for n < 4 or r = ±1."""
     if n < 4 or abs(r) >= 1:
         return None
     z, half = math.atanh(r), Z_95 / math.sqrt(n - 3)

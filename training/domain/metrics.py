@@ -1,6 +1,6 @@
-"""Figures of an evaluation. Standard library and numpy only.
+"""Evaluation statistics. Standard library and numpy only.
 
-A figure that cannot be had (no items, no variation) is ``None``, never zero and never a guess.
+A statistic that is undefined (no items, no variation) is ``None``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ UNPARSED_IN_PAPER = -1.0
 
 @dataclass(frozen=True, slots=True)
 class HeadToHead:
-    """Wins, ties and losses of A against B, with A's win rate, ties counted as half, and its 95 % interval.
+    """Wins, ties and losses of A against B, with the win rate of A (a tie counts half) and its 95 % interval.
 
-    The interval is Wilson's score interval on the win rate, n the number of prompts; with ties as halves it is
-    slightly wider than needed. ``p_value`` is the exact two-sided sign test over the prompts that were decided.
+    The interval is Wilson's score interval with n prompts; it is slightly conservative if there are ties. ``p_value``
+    is the exact two-sided sign test over wins and losses.
     """
 
     wins: int
@@ -36,16 +36,16 @@ class HeadToHead:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Arithmetic mean; ``None`` of nothing."""
+    """Return the arithmetic mean; ``None`` for no values."""
     return float(np.mean(values)) if len(values) else None
 
 
 def mean_interval(values: Sequence[float], *, draws: int = 1000, seed: int = 1) -> tuple[float | None, float | None]:
-    """95 % interval of the mean of one value per prompt: the percentile bootstrap over prompts.
+    """Return the 95 % percentile bootstrap interval of the mean of one value per prompt.
 
-    Each of ``draws`` samples takes as many prompts as there are, with replacement, and the bounds are the 2.5th and
-    the 97.5th percentile of their means (Efron & Tibshirani 1993, section 13.3). The seed is fixed, so that the same
-    values give the same interval. Two ``None`` for fewer than two values.
+    The bounds are the 2.5th and the 97.5th percentile of the means of ``draws`` bootstrap samples (Efron & Tibshirani
+    1993, section 13.3). The seed is fixed, so the result is reproducible. Returns ``(None, None)`` for fewer than two
+    values.
     """
     n = len(values)
     if n < 2:
@@ -56,7 +56,7 @@ def mean_interval(values: Sequence[float], *, draws: int = 1000, seed: int = 1) 
 
 
 def wilson_interval(successes: float, n: int) -> tuple[float, float] | None:
-    """Wilson's 95 % score interval for a share ``successes / n``."""
+    """Return Wilson's 95 % score interval of the share ``successes / n``; ``None`` for n = 0."""
     if n == 0:
         return None
     share, square = successes / n, Z_95**2
@@ -66,7 +66,7 @@ def wilson_interval(successes: float, n: int) -> tuple[float, float] | None:
 
 
 def sign_test(wins: int, losses: int) -> float | None:
-    """Exact two-sided sign test: the chance of a split at least so uneven were both sides equal. Ties take no part."""
+    """Return the p-value of the exact two-sided sign test, without ties; ``None`` for no wins and losses."""
     n = wins + losses
     if n == 0:
         return None
@@ -75,9 +75,10 @@ def sign_test(wins: int, losses: int) -> float | None:
 
 
 def both_orders_outcome(verdict_ab: Verdict, verdict_ba: Verdict) -> ComparisonOutcome:
-    """A's outcome from a judge asked in both orders: win or lose only where both agree, else a tie (001 section 3.1.2).
+    """Return the outcome of A from a judge's verdicts in both orders (Yuan et al., 2024, section 3.1.2).
 
-    ``verdict_ab`` was asked with A first, ``verdict_ba`` with B first; both name the position preferred.
+    A wins or loses only if both verdicts agree; otherwise it is a tie. Each verdict names the preferred position, with
+    A first in ``verdict_ab`` and B first in ``verdict_ba``.
     """
     if verdict_ab == "first" and verdict_ba == "second":
         return "win"
@@ -87,14 +88,14 @@ def both_orders_outcome(verdict_ab: Verdict, verdict_ba: Verdict) -> ComparisonO
 
 
 def score_outcome(score_a: float | None, score_b: float | None) -> ComparisonOutcome | None:
-    """A's outcome by two scores; ``None`` where either is missing, so that it is not counted."""
+    """Return the outcome of A from two scores; ``None`` if a score is missing."""
     if score_a is None or score_b is None:
         return None
     return "win" if score_a > score_b else "lose" if score_a < score_b else "tie"
 
 
 def head_to_head(outcomes: Iterable[ComparisonOutcome]) -> HeadToHead:
-    """Summary of A's outcomes, one a prompt."""
+    """Summarize the outcomes of A, one per prompt."""
     counts = Counter(outcomes)
     wins, ties, losses = counts["win"], counts["tie"], counts["lose"]
     n = wins + ties + losses
@@ -111,7 +112,7 @@ def head_to_head(outcomes: Iterable[ComparisonOutcome]) -> HeadToHead:
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of their places. Shape (n,)."""
+    """Return the ranks from 1; ties get their mean rank. Shape (n,)."""
     array = np.asarray(values, dtype=float)
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -119,7 +120,7 @@ def ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def pearson(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarray) -> float | None:
-    """Pearson correlation; ``None`` for fewer than two items or where either side does not vary."""
+    """Return the Pearson correlation; ``None`` for fewer than two items or constant values."""
     x, y = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
@@ -127,17 +128,17 @@ def pearson(one: Sequence[float] | np.ndarray, other: Sequence[float] | np.ndarr
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Spearman's rank correlation, ties by mean rank; ``None`` as for :func:`pearson`."""
+    """Return Spearman's rank correlation, with mean ranks for ties; ``None`` as for :func:`pearson`."""
     return pearson(ranks(one), ranks(other))
 
 
 def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Kendall's τ-b; ``None`` for fewer than two items or where either side does not vary."""
+    """Return Kendall's τ-b; ``None`` for fewer than two items or constant values."""
     x, y = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     concordance = untied_x = untied_y = 0.0
-    for place in range(1, len(x)):  # a row a time: memory stays at n, not n²
+    for place in range(1, len(x)):  # row by row, so that memory is O(n), not O(n²)
         dx, dy = np.sign(x[place] - x[:place]), np.sign(y[place] - y[:place])
         concordance += float(dx @ dy)
         untied_x += float(np.abs(dx).sum())
@@ -147,9 +148,9 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RewardModelling:
-    """How a judge's scores agree with a reference's. Shares are 0 to 1; ``pairs`` is what the accuracy counts.
+    """Agreement of a judge's scores with a reference. Shares are 0 to 1; ``pairs`` is the sample size of the accuracy.
 
-    ``pairwise_with_ties`` counts the judge's ties as half right: a judge that ties nearly all shows there.
+    ``pairwise_with_ties`` counts a tie of the judge as half correct, which reveals a judge that ties most pairs.
     """
 
     pairwise_accuracy: float | None
@@ -163,20 +164,20 @@ class RewardModelling:
 
 
 Scores = Sequence[Sequence[float | None]]
-"""One list a prompt, one score a response; ``None``: unparsed or missing."""
+"""One list per prompt with one score per response; ``None``: unparsed or missing."""
 
 
 def parse_rate(scores: Iterable[float | None]) -> float | None:
-    """Share of the replies that held a score."""
+    """Return the share of replies with a score; ``None`` for no replies."""
     replies = list(scores)
     return sum(score is not None for score in replies) / len(replies) if replies else None
 
 
 def pairwise_with_ties(judge: Scores, reference: Scores) -> tuple[float | None, int]:
-    """Share of the pairs of responses to one prompt that both sides put in the same order, and how many were counted.
+    """Return the share of response pairs of one prompt that both sides order alike, and the number of pairs.
 
-    A pair counts where all four scores exist and the reference does not tie it. A tie of the judge is half right:
-    it knows nothing of that pair, which is what a coin would score.
+    Pairs with a missing score and pairs that the reference ties are left out. A tie of the judge counts as half
+    correct, the expected value of a random order.
     """
     right, n = 0.0, 0
     for own, other in zip(judge, reference, strict=True):
@@ -191,7 +192,7 @@ def pairwise_with_ties(judge: Scores, reference: Scores) -> tuple[float | None, 
 
 
 def pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, int]:
-    """As :func:`pairwise_with_ties`, over the pairs that neither side ties: the order of untied pairs alone."""
+    """Like :func:`pairwise_with_ties`, but only over pairs that neither side ties."""
     right, n = 0, 0
     for own, other in zip(judge, reference, strict=True):
         both = [(a, b) for a, b in zip(own, other, strict=True) if a is not None and b is not None]
@@ -204,10 +205,11 @@ def pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, i
 
 
 def reward_modelling(judge: Scores, reference: Scores) -> RewardModelling:
-    """The product's convention: unparsed excluded, order of untied pairs, correlations within a prompt then averaged.
+    """Compute the agreement of a judge with a reference.
 
-    ``five_best``: of the responses scored 5 by the judge, the share that the reference scores highest of their prompt.
-    ``exact_match``: of the prompts where every response holds both scores, the share ordered exactly alike.
+    Unparsed scores are left out, and correlations are averaged over prompts. ``five_best`` is the share of the
+    responses scored 5 by the judge that have the reference's highest score of their prompt. ``exact_match`` is the
+    share of the fully scored prompts that both sides order identically.
     """
     accuracy, n = pairwise_accuracy(judge, reference)
     best: list[bool] = []
@@ -239,11 +241,11 @@ def reward_modelling(judge: Scores, reference: Scores) -> RewardModelling:
 
 
 def reward_modelling_as_in_paper(judge: Scores, reference: Scores) -> RewardModelling:
-    """The conventions behind table 2 of 000, kept to reproduce it and for nothing else.
+    """Compute the agreement by the conventions of Luo et al., table 2. Used only to reproduce that table.
 
-    "Pairwise accuracy" is there the share of responses with exactly equal scores; an unparsed reply counts as the
-    score -1; "5-best" is the share of the judge's fives that the reference scores 5; exact match is equality of all
-    scores of a prompt; correlations pool all prompts. A missing score is taken for -1 too.
+    There, "pairwise accuracy" is the share of responses with equal scores; an unparsed or missing score is -1;
+    "5-best" is the share of the judge's fives that the reference also scores 5; exact match means that all scores of
+    a prompt are equal; correlations pool all prompts.
     """
     pooled: list[tuple[float, float]] = []
     exact: list[bool] = []
@@ -266,16 +268,15 @@ def reward_modelling_as_in_paper(judge: Scores, reference: Scores) -> RewardMode
 
 
 def kl_estimate(chosen_reward: float, rejected_reward: float, *, beta: float) -> float:
-    """How far the policy π has moved from its reference, in nats a response: the k1 estimate of KL(π_ref ‖ π).
+    """Return the k1 estimate of KL(π_ref ‖ π), in nats per response (Schulman 2020, "Approximating KL divergence").
 
-    The mean of log π_ref - log π over the pairs' two responses, each summed over its tokens, from the mean rewards
-    β·log π/π_ref. Unbiased for responses that are plain samples of the reference (Schulman 2020, "Approximating KL
-    divergence", with the samples from π_ref); those of preference pairs are picked, so it says which way and how fast,
-    and may be negative.
+    It is the mean of log π_ref - log π over the two responses of the pairs, computed from the mean rewards
+    β·log π/π_ref. The estimate is unbiased for samples of the reference. The responses of preference pairs are
+    selected, so it only shows the direction and speed of the change, and can be negative.
     """
     return -(chosen_reward + rejected_reward) / (2 * beta)
 
 
 def response_length(texts: Sequence[str]) -> float | None:
-    """Mean length in characters."""
+    """Return the mean length in characters; ``None`` for no texts."""
     return mean([len(text) for text in texts])

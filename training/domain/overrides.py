@@ -1,4 +1,4 @@
-"""What a person's decision makes of a preference pair, before and after it is saved: the same functions say both."""
+"""Effect of a person's decision on a preference pair. The preview and the saved result use the same functions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PairOutcome = PairDraft | NoPair
 
 @dataclass(frozen=True, slots=True)
 class PairChange:
-    """What a decision changes. ``delta`` is the change in the number of pairs: -1, 0 or 1.
+    """The effect of a decision. ``delta`` is the change in the number of pairs: -1, 0 or 1.
 
-    ``note``: how it goes with other decisions on the same pair; it is the end of the sentence, too.
+    ``note`` explains the interaction with other decisions on the same pair; ``sentence`` ends with it.
     """
 
     kind: ChangeKind
@@ -36,10 +36,13 @@ def decided_pair(
     edited_id: int | None = None,
     scores: tuple[float, float] | None = None,
 ) -> PairOutcome:
-    """The pair after a decision on it. ``scores``: the person's own of the chosen and the rejected response.
+    """Return the pair after a decision.
 
-    A flip turns scores and margin round with it. An edit puts the person's own response, which has no score, in the
-    place of the chosen one. Raises :class:`ValueError` for an edit without its response.
+    Args:
+        edited_id: for "edit", the id of the person's response. It replaces the chosen one and has no score.
+        scores: the person's scores of the chosen and the rejected response, before the decision.
+
+    "flip" swaps the responses with their scores. Raises :class:`ValueError` for an edit without ``edited_id``.
     """
     if scores is not None:
         pair = replace(pair, chosen_score=scores[0], rejected_score=scores[1], margin=scores[0] - scores[1])
@@ -65,45 +68,45 @@ def decided_pair(
 
 
 def scored_pair(responses: Sequence[ScoredResponse], *, min_margin: float = 0.0) -> PairOutcome | None:
-    """The max-min pair of one prompt's responses; ``None`` without responses."""
-    found = max_min_pairs(responses, min_margin=min_margin)
-    return found[0] if found else None
+    """Return the max-min pair of one prompt's responses; ``None`` without responses."""
+    outcomes = max_min_pairs(responses, min_margin=min_margin)
+    return outcomes[0] if outcomes else None
 
 
 def change_between(before: PairOutcome, after: PairOutcome, *, confirmed: bool = False) -> PairChange:
-    """The change from one outcome to another, with a sentence for the screen."""
+    """Describe the change from one outcome to another."""
     if isinstance(before, NoPair) and isinstance(after, NoPair):
-        return PairChange("same", "There was no pair, and there will be none.", 0, before, after)
+        return PairChange("same", "The prompt still makes no pair.", 0, before, after)
     if isinstance(before, NoPair):
         assert isinstance(after, PairDraft)
-        return PairChange("appears", f"A pair appears{_with(after)}.", 1, before, after)
+        return PairChange("appears", f"A pair is added{_with(after)}.", 1, before, after)
     if isinstance(after, NoPair):
-        return PairChange("drops", f"The pair drops out. {after.reason}", -1, before, after)
+        return PairChange("drops", f"The pair is removed. {after.reason}", -1, before, after)
     if (before.chosen_id, before.rejected_id) == (after.chosen_id, after.rejected_id):
         if confirmed:
-            return PairChange("confirms", f"The pair stays as it is, confirmed{_with(after)}.", 0, before, after)
+            return PairChange("confirms", f"The pair is confirmed{_with(after)}.", 0, before, after)
         if before.margin == after.margin:
             return PairChange("same", "Nothing changes.", 0, before, after)
-        instead = f"The same pair{_with(after)} instead of {_points(before.margin)}."
-        return PairChange("same", instead, 0, before, after)
+        sentence = f"The same pair{_with(after)} instead of {_points(before.margin)}."
+        return PairChange("same", sentence, 0, before, after)
     if (before.chosen_id, before.rejected_id) == (after.rejected_id, after.chosen_id):
-        return PairChange("flips", f"The pair flips.{_ahead(before.margin, after.margin)}", 0, before, after)
+        return PairChange("flips", f"The pair is flipped.{_scores_note(before.margin, after.margin)}", 0, before, after)
     if before.rejected_id == after.rejected_id:
         return PairChange("changes", f"Another response is chosen{_with(after)}.", 0, before, after)
     if before.chosen_id == after.chosen_id:
         return PairChange("changes", f"Another response is rejected{_with(after)}.", 0, before, after)
-    return PairChange("changes", f"The pair is made of other responses{_with(after)}.", 0, before, after)
+    return PairChange("changes", f"The pair has two other responses{_with(after)}.", 0, before, after)
 
 
-def _ahead(before: float | None, after: float | None) -> str:
-    """Which of the two the scores have ahead, where a pair flips. Its own scores turn round with it."""
-    was = ""
+def _scores_note(before: float | None, after: float | None) -> str:
+    """Say which response of a flipped pair the judge, and people, scored higher."""
+    note = ""
     if before:
-        one = "the other one" if before > 0 else "this one"
-        was = f" The judge had {one} ahead by {_points(abs(before))}."
+        preferred = "the other response" if before > 0 else "this response"
+        note = f" The judge scored {preferred} higher by {_points(abs(before))}."
     if after is None or after <= 0 or (before is not None and after == -before):
-        return was
-    return f"{was} People's scores have this one ahead by {_points(after)}."
+        return note
+    return f"{note} People scored this response higher by {_points(after)}."
 
 
 def _with(pair: PairDraft) -> str:

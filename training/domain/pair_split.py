@@ -1,4 +1,4 @@
-"""Which preference pairs are trained on, which are set aside to measure on, and which are left out."""
+"""Split of preference pairs into training pairs, held-out pairs and unused pairs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.domain.seeds import derive_seed
 
 @dataclass(frozen=True, slots=True)
 class PairContent:
-    """A pair of the record and what it says; the draw follows from what it says, so it is the same in any database."""
+    """A stored pair with its texts. The split depends on the texts only, so it is the same in every database."""
 
     id: int
     prompt: str
@@ -20,7 +20,7 @@ class PairContent:
 
 @dataclass(frozen=True, slots=True)
 class PairSplit:
-    """Ids of the pairs of each part."""
+    """Ids of the pairs in each part."""
 
     train: frozenset[int]
     held_out: frozenset[int]
@@ -28,19 +28,20 @@ class PairSplit:
 
 
 def split_pairs(pairs: Sequence[PairContent], *, held_out: int, most: int | None, seed: int) -> PairSplit:
-    """Set ``held_out`` pairs aside, then keep ``most`` of the others (all of them without a limit).
+    """Hold out ``held_out`` pairs, then train on at most ``most`` of the others (``None``: all).
 
-    Pairs are held out prompt by prompt: a prompt that has a pair there has none in training, and what it has beyond
-    ``held_out`` is left out. The pairs of a smaller limit are among those of a larger one, and the same pairs are held
-    out whatever the limit.
+    Pairs are held out by prompt: a prompt with a held-out pair has no training pair, and its pairs beyond ``held_out``
+    are left out. The limit does not change which pairs are held out, and a smaller limit gives a subset of the pairs
+    of a larger one.
     """
     by_prompt = sorted(pairs, key=lambda pair: (derive_seed(seed, "held out", pair.prompt), _draw(seed, pair), pair.id))
     aside = by_prompt[:held_out]
-    seen = {pair.prompt for pair in aside}
-    rest = sorted((pair for pair in pairs if pair.prompt not in seen), key=lambda pair: (_draw(seed, pair), pair.id))
-    kept = rest if most is None else rest[:most]
-    train, held = _ids(kept), _ids(aside)
-    return PairSplit(train, held, _ids(pairs) - train - held)
+    held_out_prompts = {pair.prompt for pair in aside}
+    others = [pair for pair in pairs if pair.prompt not in held_out_prompts]
+    others.sort(key=lambda pair: (_draw(seed, pair), pair.id))
+    kept = others if most is None else others[:most]
+    train_ids, held_out_ids = _ids(kept), _ids(aside)
+    return PairSplit(train_ids, held_out_ids, _ids(pairs) - train_ids - held_out_ids)
 
 
 def _draw(seed: int, pair: PairContent) -> int:

@@ -1,4 +1,4 @@
-"""Preference pairs from scored responses, or the reason why a prompt made none."""
+"""Preference pairs from scored responses, or the reason why a prompt makes no pair."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def _score(value: float) -> str:
 
 
 def max_min_pairs(responses: Iterable[ScoredResponse], *, min_margin: float = 0.0) -> list[PairDraft | NoPair]:
-    """One row a prompt: highest against lowest score, discarded where equal (001 section 2.3).
+    """Pair the highest with the lowest scored response of each prompt (Yuan et al., 2024, section 2.3).
 
-    An unscored response is never ranked, neither first nor last. Among equal scores the response with the lowest
-    index is taken, so the same scores always give the same pair. A margin below ``min_margin`` makes no pair.
+    Returns one row per prompt. Equal scores or a margin below ``min_margin`` (in points) make no pair. Responses
+    without a score are left out. Of equal scores the response with the lowest index is used, so the result is
+    deterministic.
     """
     return [_max_min(prompt_id, group, min_margin) for prompt_id, group in _by_prompt(responses).items()]
 
@@ -37,7 +38,7 @@ def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float)
         return NoPair(
             prompt_id,
             PromptOutcome.TOO_FEW_SCORES,
-            f"{len(scored)} of {len(group)} responses hold a score; a pair needs two. Unparsed is never ranked.",
+            f"{len(scored)} of {len(group)} responses have a score; a pair needs two.",
         )
     chosen, high = max(scored, key=lambda item: item[1])
     rejected, low = min(scored, key=lambda item: item[1])
@@ -48,23 +49,23 @@ def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float)
         reason = "The highest and the lowest scored response have the same text."
         return NoPair(prompt_id, PromptOutcome.SAME_TEXT, reason)
     if high - low < min_margin:
-        reason = f"The margin {_score(high - low)} is below the asked {_score(min_margin)}."
+        reason = f"The margin {_score(high - low)} is below the minimum of {_score(min_margin)}."
         return NoPair(prompt_id, PromptOutcome.BELOW_MARGIN, reason)
     reason = f"Highest score {_score(high)} against lowest {_score(low)} of {len(scored)} scored responses"
-    reason += f"; {unscored} without a score left out." if unscored else "."
+    reason += f"; {unscored} without a score were left out." if unscored else "."
     return PairDraft(prompt_id, chosen.id, rejected.id, high, low, high - low, reason)
 
 
 def random_pairs(
     responses: Iterable[ScoredResponse], *, run_seed: int, min_margin: float = 0.0
 ) -> list[PairDraft | NoPair]:
-    """The control: the very pairs of :func:`max_min_pairs`, each with its order drawn by a seed of run and prompt."""
+    """Return the pairs of :func:`max_min_pairs` in random order, by the seed of run and prompt. Used as a control."""
     rows = max_min_pairs(responses, min_margin=min_margin)
     return [_in_drawn_order(row, run_seed) if isinstance(row, PairDraft) else row for row in rows]
 
 
 def _in_drawn_order(pair: PairDraft, run_seed: int) -> PairDraft:
-    reason = "Control: the order of this pair was drawn at random, whatever its scores."
+    reason = "Control: the order of this pair is random and does not depend on the scores."
     if random.Random(derive_seed(run_seed, "random_pair", pair.prompt_id)).random() < 0.5:
         return PairDraft(
             pair.prompt_id,
@@ -84,7 +85,10 @@ def _in_drawn_order(pair: PairDraft, run_seed: int) -> PairDraft:
 def demonstration_pairs(
     demonstrations: Iterable[ResponseRow], student_responses: Iterable[ResponseRow]
 ) -> list[PairDraft | NoPair]:
-    """Chosen = the teacher's own response, rejected = the student's first (000 section 3.3). One row a prompt."""
+    """Pair the teacher's response (chosen) with the student's first one (rejected) (Luo et al., section 3.3).
+
+    Returns one row per prompt.
+    """
     teacher = {row.prompt_id: row for row in sorted(demonstrations, key=lambda row: -row.index)}
     student = {row.prompt_id: row for row in sorted(student_responses, key=lambda row: -row.index)}
     rows: list[PairDraft | NoPair] = []

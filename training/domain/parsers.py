@@ -1,7 +1,7 @@
-"""How a judge's reply is read, declared as data: a number on a scale, one of several named choices, or a verdict.
+"""Parsers of a judge's reply, declared as data: a number on a scale, one of several choices, or a verdict.
 
-A parser is made of plain values (a label, a scale, words); nobody writes a pattern. Only text that the judge itself
-wrote may be given to it, never the judge's prompt. No parser raises, whatever the text.
+A parser is defined by plain values (label, scale, words), not by a regular expression. Parsers never raise. Pass only
+text that the judge wrote, never its prompt.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _NOT_A_SCORE = re.compile(r"\s?%|,[0-9]|\s?(?:[-–—−]|to\b)\s?[0-9]", re.IG
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a parser read. ``value`` is a score on the judge's own scale, a verdict, or ``None``: *unparsed*.
+    """The result of a parser. ``value`` is a score on the judge's own scale, a verdict, or ``None`` if unparsed.
 
-    ``place`` is where in the reply the deciding statement stands; ``why`` says in words what was read, or why nothing.
+    ``place`` is the (start, end) of the conclusion in the reply; ``why`` explains the result.
     """
 
     value: float | Verdict | None
@@ -43,32 +43,32 @@ class Reading:
 
 
 class Parser(Protocol):
-    """Reads replies of one form."""
+    """A parser of replies."""
 
     @property
     def kind(self) -> ParserKind: ...
 
     def read(self, completion: str) -> Reading:
-        """What the judge concluded. Never raises."""
+        """Parse the judge's conclusion. Never raises."""
         ...
 
     def conclusion(self, value: float | str) -> str:
-        """The line with which a judge would say ``value``: what :meth:`read` reads back."""
+        """Return the line that states ``value``, as :meth:`read` parses it."""
         ...
 
     def as_data(self) -> dict[str, Any]:
-        """The declaration that this parser is made from."""
+        """Return the declaration of the parser."""
         ...
 
 
 def _label_pattern(label: str) -> str:
-    """The label's words, whatever the case; not inside a longer word ("scoring", "underscore")."""
+    """Return a pattern of the label as whole words, so that "scoring" and "underscore" do not match."""
     return r"(?<![a-z0-9])" + r"\s{1,3}".join(map(re.escape, label.split())) + r"(?![a-z0-9])"
 
 
 @dataclass(frozen=True)
 class NumberParser:
-    """A number from ``lowest`` to ``highest`` after ``label``; the rules are those of ``judging.parse_score``."""
+    """A number from ``lowest`` to ``highest`` after ``label``, by the rules of ``judging.parse_score``."""
 
     label: str = "Score"
     lowest: float = 0.0
@@ -82,7 +82,7 @@ class NumberParser:
             _label_pattern(self.label) + rf"{_MARKUP}{{0,4}}"
             rf"(?:\s{{0,3}}\(\s?(?:out of\s|of\s|max\.?\s|[0-9]{{1,3}}\s?(?:-|–|to)\s?){top}\s?(?:points)?\))?"
             rf"\s{{0,3}}{_MARKUP}{{0,4}}"
-            r"(?:\s{0,3}(?:[:：=–—]|-(?=\s)|(?:is|of|was)\b))?"  # a hyphen separates only before a space; else: minus
+            r"(?:\s{0,3}(?:[:：=–—]|-(?=\s)|(?:is|of|was)\b))?"  # a hyphen without a space after it is a minus sign
             rf"{_MARKUP}{{0,4}}\s{{0,3}}{_MARKUP}{{0,4}}",
             re.IGNORECASE,
         )
@@ -115,14 +115,14 @@ class NumberParser:
 
 
 class _Words:
-    """The last of several words after a label and a colon; what choices and verdicts have in common."""
+    """Finds the last of several words after a label and a colon, for choices and verdicts."""
 
     def __init__(self, label: str, words: Mapping[str, Any]) -> None:
         self.label = label
-        self.meant = {word.casefold(): value for word, value in words.items()}
+        self.values = {word.casefold(): value for word, value in words.items()}
         any_word = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-        # A list of the choices is the prompt said back. A single letter before further words is an article, not a
-        # choice: "Grade: A good answer".
+        # A list of the choices repeats the prompt. A single letter before another word is an article, not a choice:
+        # "Grade: A good answer".
         article = r"(?!(?<=[:：=\s*_`\"'\[(<][A-Za-z])[ \t]+[A-Za-z0-9])"
         self.pattern = re.compile(
             _label_pattern(label) + r"[*_`\"'\s]{0,4}[:：=][*_`\"'\[(<\s]{0,6}"
@@ -133,16 +133,16 @@ class _Words:
     def last(self, completion: str) -> tuple[Any, tuple[int, int], str] | None:
         found = None
         for match in self.pattern.finditer(completion):
-            found = self.meant[match["word"].casefold()], match.span(), match["word"]
+            found = self.values[match["word"].casefold()], match.span(), match["word"]
         return found
 
     def absent(self) -> str:
-        return f'no "{self.label}:" is followed by one of {", ".join(self.meant)}'
+        return f'no "{self.label}:" is followed by one of {", ".join(self.values)}'
 
 
 @dataclass(frozen=True)
 class ChoiceParser:
-    """One of several named choices after ``label`` and a colon, each worth a score; of several the last stands."""
+    """One of several choices after ``label`` and a colon, each with a score. The last one counts."""
 
     label: str
     choices: tuple[tuple[str, float], ...]
@@ -177,7 +177,7 @@ class ChoiceParser:
 
 @dataclass(frozen=True)
 class VerdictParser:
-    """Which of two answers is preferred: a word for the first, the second and a tie, after ``label`` and a colon."""
+    """The preferred answer of two: a word for first, second or tie after ``label`` and a colon."""
 
     label: str = "Verdict"
     first: str = "first"

@@ -1,4 +1,4 @@
-"""A judge held to people's rankings of responses that it was not taught on (001 section 3.1.2, table 4)."""
+"""Agreement of a judge with people's rankings of held-out responses (Yuan et al., 2024, section 3.1.2, table 4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from training.domain.agreement import IntervalEstimate, bootstrap_counts, percentile_interval
 from training.domain.metrics import pairwise_with_ties, reward_modelling
 
-#: One prompt's responses as (the judge's score, ``None`` where none was read; people's rank, 1 the best).
+#: Responses of one prompt as (judge's score, or ``None`` if unparsed; people's rank, 1 = best).
 Ranked = Sequence[tuple[float | None, float]]
 
 DRAWS = 500
@@ -19,12 +19,16 @@ DRAWS = 500
 
 @dataclass(frozen=True, slots=True)
 class RankAgreement:
-    """How a judge's scores order responses that people ranked. Shares are 0 to 1; what cannot be had is ``None``.
+    """Ranking agreement statistics. Shares are 0 to 1; an undefined statistic is ``None``.
 
-    ``pairs`` are those that people do not tie and of which both have a score. ``untied_accuracy`` is over those that
-    the judge does not tie either, ``accuracy`` over all of them with a tie as half right, with its 95 % interval over
-    prompts. ``exact``: prompts whose every response is ordered as people do. ``five_best``: of the responses scored 5,
-    those that people rank first. The correlations are taken within a prompt and averaged.
+    Attributes:
+        pairs: pairs of two scored responses that people do not tie.
+        accuracy: share of these pairs that the judge orders as people do, a tie counting half; with the 95 % interval
+            over prompts.
+        untied_accuracy: the same over pairs that the judge does not tie.
+        exact: share of prompts whose responses are all ordered as people do.
+        five_best: share of the responses scored 5 that people rank first.
+        spearman, kendall: correlations within a prompt, averaged.
     """
 
     prompts: int
@@ -42,16 +46,16 @@ class RankAgreement:
     kendall: float | None
 
     def as_data(self) -> dict[str, Any]:
-        """The figures by name, as the record keeps them."""
+        """Return the statistics by name, as stored in the database."""
         return asdict(self)
 
 
 def ranking_agreement(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreement:
-    """Every figure over these prompts. Without any, the counts are zero and the figures ``None``."""
+    """Compute the ranking agreement over these prompts. Without prompts, counts are 0 and statistics ``None``."""
     groups = [list(prompt) for prompt in prompts]
     scores = [[score for score, _ in group] for group in groups]
     people = [[-rank for _, rank in group] for group in groups]
-    found = reward_modelling(scores, people)
+    agreement = reward_modelling(scores, people)
     right, pairs = _in_order(groups)
     accuracy = _share(right, pairs, seed=seed)
     given = [score for group in scores for score in group]
@@ -63,20 +67,20 @@ def ranking_agreement(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreem
         accuracy=accuracy.value,
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
-        untied_accuracy=found.pairwise_accuracy,
-        exact=found.exact_match,
-        five_best=found.five_best,
+        untied_accuracy=agreement.pairwise_accuracy,
+        exact=agreement.exact_match,
+        five_best=agreement.five_best,
         fives=sum(score == 5 for score in given),
-        spearman=found.spearman,
-        kendall=found.kendall,
+        spearman=agreement.spearman,
+        kendall=agreement.kendall,
     )
 
 
 def accuracy_change(before: Sequence[Ranked], after: Sequence[Ranked], *, seed: int = 1) -> IntervalEstimate:
-    """How far ``accuracy`` moved from one judge to another on the same prompts, with its 95 % interval.
+    """Return the change of ``accuracy`` from one judge to another, with the 95 % interval of the paired difference.
 
-    Both are given in the same order. Each draw takes the same prompts for both, so that what is hard about a prompt
-    does not widen the interval. Raises :class:`ValueError` where they are not as many.
+    ``before`` and ``after`` have the same prompts in the same order; each bootstrap draw takes the same prompts for
+    both. Raises :class:`ValueError` if their lengths differ.
     """
     if len(before) != len(after):
         raise ValueError("both judges must be given for the same prompts")
@@ -93,7 +97,7 @@ def accuracy_change(before: Sequence[Ranked], after: Sequence[Ranked], *, seed: 
 
 
 def _in_order(prompts: Sequence[Ranked]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each prompt: how many pairs are in people's order, a tie of the judge half, and of how many. Shapes (P,)."""
+    """Return (correctly ordered pairs, pairs) of each prompt; a tie of the judge counts half. Shapes (P,)."""
     right, pairs = np.zeros(len(prompts)), np.zeros(len(prompts))
     for place, prompt in enumerate(prompts):
         share, pairs[place] = pairwise_with_ties([[score for score, _ in prompt]], [[-rank for _, rank in prompt]])
@@ -102,15 +106,15 @@ def _in_order(prompts: Sequence[Ranked]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _share(right: np.ndarray, pairs: np.ndarray, *, seed: int) -> IntervalEstimate:
-    there = pairs > 0
-    n = int(there.sum())
+    has_pairs = pairs > 0
+    n = int(has_pairs.sum())
     if not n:
         return IntervalEstimate(None, None, None, 0)
     weights = _weights(n, seed)
-    found = (weights @ right[there]) / (weights @ pairs[there])
-    return IntervalEstimate(float(found[0]), *percentile_interval(found[1:]), n)
+    shares = (weights @ right[has_pairs]) / (weights @ pairs[has_pairs])
+    return IntervalEstimate(float(shares[0]), *percentile_interval(shares[1:]), n)
 
 
 def _weights(n: int, seed: int) -> np.ndarray:
-    """Row 0 is every prompt once, each other row one draw. Shape (1 + DRAWS, n)."""
+    """Return a weight per prompt: all ones in row 0, then one bootstrap draw per row. Shape (1 + DRAWS, n)."""
     return np.vstack([np.ones((1, n)), bootstrap_counts(n, DRAWS, seed)])

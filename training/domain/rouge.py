@@ -1,8 +1,8 @@
-"""ROUGE-L, exactly the ``rouge-score`` package's F-measure, and the nearest text of a large pool by it.
+"""ROUGE-L, equal to the F-measure of the ``rouge-score`` package, and a nearest-neighbor search by it.
 
-Pair by pair, 10,000 texts against 10,000 others take the package hours. Here every pair gets a bound from the tokens
-that it shares, which an inverted index counts at once, and only pairs whose bound passes the best figure so far are
-aligned, many at a time, by a bit-parallel longest common subsequence.
+The package would take hours to compare 10,000 texts with 10,000 others. Here an inverted index gives an upper bound of
+each score from the shared tokens. Only texts whose bound exceeds the best score so far are aligned, many at a time,
+with a bit-parallel longest common subsequence.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 
 _TOKEN = re.compile(r"[a-z0-9]+")
-_WORD = 64  # bits of one machine word of the alignment
+_WORD = 64  # bits per machine word of the alignment
 _ONES = np.uint64(2**64 - 1)
-_FIRST_BATCH, _LATER_BATCH = 16, 512  # the likeliest few first: they set the bar that most others do not reach
+_FIRST_BATCH, _LATER_BATCH = 16, 512  # a small first batch gives a high threshold for the others
 
 
 def rouge_tokens(text: str) -> list[str]:
-    """Lower-case runs of ASCII letters and digits, as the ``rouge-score`` package splits without its stemmer."""
+    """Split into lower-case runs of ASCII letters and digits, like ``rouge-score`` without its stemmer."""
     return _TOKEN.findall(text.lower())
 
 
 def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:
-    """ROUGE-L F-measure of two token lists, 0 to 1, by their longest common subsequence.
+    """Return the ROUGE-L F-measure of two token lists, 0 to 1.
 
-    The subsequence is counted with one integer as a bit vector: a row of the table costs a few machine words.
+    The longest common subsequence is computed with an integer as a bit vector.
     """
     if not one or not other:
         return 0.0
@@ -46,24 +46,21 @@ def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:
 
 
 class RougePool:
-    """Token lists that can be asked for the nearest one. Grows by :meth:`add`; entries keep their number.
-
-    Memory: some 30 bytes a token.
-    """
+    """A growing pool of token lists with nearest-neighbor search. Uses about 30 bytes of memory per token."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}  # token -> its number
-        self._flat = array("i")  # the entries' token numbers, one entry after the other
+        self._numbers: dict[str, int] = {}  # token -> token number
+        self._flat = array("i")  # token numbers of all entries, concatenated
         self._starts = array("q", [0])
-        # (token, n) -> the entries that hold the token at least n + 1 times. Two texts share as many tokens, counted
-        # with repeats, as they share such keys.
+        # (token, n) -> the entries with at least n + 1 occurrences of the token. The number of shared keys of two
+        # texts is the number of their shared tokens, counted with repeats.
         self._holders: dict[tuple[str, int], array[int]] = {}
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def add(self, tokens: Sequence[str]) -> None:
-        """Put one more entry at the end."""
+        """Append an entry."""
         entry = len(self)
         for key in _with_repeats(tokens):
             self._holders.setdefault(key, array("i")).append(entry)
@@ -71,17 +68,16 @@ class RougePool:
         self._starts.append(len(self._flat))
 
     def nearest(self, tokens: Sequence[str], *, floor: float = 0.0) -> tuple[int, float] | None:
-        """Number and ROUGE-L figure (0 to 1) of the entry nearest to ``tokens``, where the figure is ``floor`` or more.
+        """Return the index and the ROUGE-L score of the nearest entry; ``None`` if no score reaches ``floor``.
 
-        The same as the first of the highest among ``rouge_l(tokens, entry)`` over all entries, to the last bit;
-        ``None`` where none shares a token or all are below the floor. The higher the floor, the fewer are aligned.
+        The result is exactly the first maximum of ``rouge_l(tokens, entry)``. A higher floor is faster.
         """
-        held = [self._holders[key] for key in _with_repeats(tokens) if key in self._holders]
-        if not held:
+        holders = [self._holders[key] for key in _with_repeats(tokens) if key in self._holders]
+        if not holders:
             return None
         flat, starts = np.frombuffer(self._flat, np.int32), np.frombuffer(self._starts, np.int64)
-        shared = np.bincount(np.concatenate([np.frombuffer(part, np.int32) for part in held]), minlength=len(self))
-        # No common subsequence is longer than the tokens shared, and the figure grows with its length.
+        shared = np.bincount(np.concatenate([np.frombuffer(part, np.int32) for part in holders]), minlength=len(self))
+        # The shared tokens bound the length of the common subsequence, and the score grows with that length.
         entries = np.flatnonzero(shared)
         bounds = _figures(shared[entries], len(tokens), (starts[1:] - starts[:-1])[entries])
         within = bounds >= floor
@@ -109,7 +105,7 @@ class RougePool:
         return (nearest, best) if best >= floor else None
 
     def _masks(self, tokens: Sequence[str]) -> Any:
-        """(words, vocabulary) bits: where in ``tokens`` each known token stands, 64 places a word."""
+        """Return a bit mask of the positions of each known token in ``tokens``. Shape (64-bit words, vocabulary)."""
         masks = np.zeros((-(-len(tokens) // _WORD), len(self._numbers)), np.uint64)
         for place, token in enumerate(tokens):
             number = self._numbers.get(token)
@@ -119,18 +115,18 @@ class RougePool:
 
 
 def _with_repeats(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Each token with how many times it stood before: all different."""
-    seen: dict[str, int] = {}
+    """Yield each token with the number of its earlier occurrences."""
+    counts: dict[str, int] = {}
     for token in tokens:
-        before = seen.get(token, 0)
-        seen[token] = before + 1
+        before = counts.get(token, 0)
+        counts[token] = before + 1
         yield token, before
 
 
 def _figures(common: Any, length: int, lengths: Any) -> Any:
-    """F-measures of common lengths (n,) between a text of ``length`` tokens and texts of ``lengths`` (n,).
+    """Return F-measures, shape (n,), from LCS lengths (n,), one text's length in tokens and the others' (n,).
 
-    The operations and their order are those of :func:`rouge_l`, so that equal means equal to the last bit.
+    The floating-point operations are in the order of :func:`rouge_l`, so that the results are bit-identical.
     """
     precision, recall = common / lengths, common / length
     total = precision + recall
@@ -138,12 +134,12 @@ def _figures(common: Any, length: int, lengths: Any) -> Any:
 
 
 def _common_lengths(masks: Any, flat: Any, begin: Any, end: Any) -> Any:
-    """Lengths (n,) of the longest common subsequences of one text, given by ``masks``, and n entries of ``flat``.
+    """Return the LCS lengths, shape (n,), of one text, given by ``masks``, and n entries of ``flat``.
 
-    The recurrence of :func:`rouge_l`, for all entries side by side: one step takes the next token of each. A text of
-    more than 64 tokens takes several machine words, and the sum's carry goes from each into the next.
+    This is the recurrence of :func:`rouge_l`, vectorized over the entries. A text of more than 64 tokens takes several
+    machine words; the carry of the sum goes from each word to the next.
     """
-    order = np.argsort(begin - end, kind="stable")  # the longest first: those still running are always in front
+    order = np.argsort(begin - end, kind="stable")  # longest first, so that unfinished entries come first
     begin, lengths = begin[order], (end - begin)[order]
     rows = np.full((len(masks), len(order)), _ONES)
     running = len(order)

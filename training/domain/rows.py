@@ -1,7 +1,7 @@
-"""The frozen rows that stages take and yield.
+"""Frozen rows, the input and output of the stages.
 
-Rows carry the record's primary keys where they came from the record, and never a Django object.
-A row named ``...Draft`` does not exist in the record yet: ``training.jobs`` saves it.
+Rows that come from the database have its primary keys; no row holds a Django object. A row named ``...Draft`` is not
+stored yet: ``training.jobs`` saves it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ComparisonOutcome = Literal["win", "tie", "lose"]
 
 
 class PromptOutcome(StrEnum):
-    """What became of a prompt: the code that is stored beside the sentence."""
+    """The outcome of a prompt, stored together with a sentence for people."""
 
     PAIR = "pair"
     TOO_FEW_SCORES = "too_few_scores"
@@ -27,22 +27,21 @@ class PromptOutcome(StrEnum):
     NO_RESPONSE = "no_response"
     TIE = "tie"
     BOTH_BAD = "both_bad"
-    EXCLUDED = "excluded"  # people took the pair out
+    EXCLUDED = "excluded"  # removed by people
     RANKING_TRAINS = "ranking_trains"
     RANKING_HELD_OUT = "ranking_held_out"
     RANKING_DIFFERS = "ranking_differs"
     RANKING_UNKNOWN = "ranking_unknown"
 
 
-#: Of prompts whose judgements are ranked as people ranked them.
+#: Outcomes of prompts whose judgements agree with people's ranking.
 AGREEING = (PromptOutcome.RANKING_TRAINS, PromptOutcome.RANKING_HELD_OUT)
 
 
 def storable(text: str) -> str:
-    """A model's text as every database takes it.
+    """Replace characters that a database cannot store by U+FFFD.
 
-    PostgreSQL has no NUL and UTF-8 no half of a surrogate pair, which a server's JSON may hold: the replacement sign
-    stands for either.
+    PostgreSQL rejects NUL, and UTF-8 cannot encode a lone surrogate, which a server's JSON may contain.
     """
     text = text.replace("\x00", "\ufffd")
     try:
@@ -53,7 +52,7 @@ def storable(text: str) -> str:
 
 
 class Message(TypedDict):
-    """One turn of a conversation, in the field's usual form."""
+    """One turn of a conversation, in the common chat format."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -61,25 +60,25 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """A prompt of the record. ``messages`` ends with a user turn."""
+    """A stored prompt. ``messages`` ends with a user turn."""
 
     id: int
     messages: tuple[Message, ...]
 
     @property
     def text(self) -> str:
-        """The last user turn: what a judge sees as the instruction."""
+        """The last user turn, which a judge gets as the instruction."""
         return self.messages[-1]["content"]
 
     @property
     def words(self) -> str:
-        """The whole conversation in one text: what a seed is derived from. Of a single turn, the turn itself."""
+        """All turns joined, from which seeds are derived; for a single turn, the turn itself."""
         return "\x1e".join(message["content"] for message in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptDraft:
-    """A prompt that self-instruct wrote, with where it came from."""
+    """A prompt written by self-instruct, with metadata on its origin."""
 
     text: str
     meta: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +86,10 @@ class PromptDraft:
 
 @dataclass(frozen=True, slots=True)
 class RejectedDraft:
-    """What self-instruct wrote and a filter removed: why, by which word or known prompt, and at what place."""
+    """A self-instruct prompt that a filter removed.
+
+    ``detail`` is the word or the known prompt that matched; ``round`` and ``place`` are its position.
+    """
 
     text: str
     reason: str
@@ -99,7 +101,7 @@ class RejectedDraft:
 
 @dataclass(frozen=True, slots=True)
 class ResponseRow:
-    """A response of the record."""
+    """A stored response."""
 
     id: int
     prompt_id: int
@@ -109,7 +111,7 @@ class ResponseRow:
 
 @dataclass(frozen=True, slots=True)
 class ResponseDraft:
-    """A response just generated: the ``index``-th of its prompt, from its own ``seed``."""
+    """A generated response, the ``index``-th of its prompt, sampled with ``seed``."""
 
     prompt_id: int
     index: int
@@ -122,9 +124,9 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class JudgementSample:
-    """One raw reply of a judge. ``score`` is ``None`` where the reply held no score: *unparsed*, never a number.
+    """One raw reply of a judge.
 
-    ``score`` is on the run's scale of 0 to 5, ``given`` as the judge wrote it, on the judge's own.
+    ``score`` is on the run's scale of 0 to 5, ``given`` on the judge's own scale; both are ``None`` if unparsed.
     """
 
     raw: str
@@ -135,7 +137,7 @@ class JudgementSample:
 
 @dataclass(frozen=True, slots=True)
 class JudgementDraft:
-    """k sampled replies on one response; ``mean`` and ``spread`` (population s.d.) are over those that parsed."""
+    """k sampled replies on one response, with mean and population standard deviation of the parsed ones."""
 
     response_id: int
     samples: tuple[JudgementSample, ...]
@@ -146,7 +148,7 @@ class JudgementDraft:
 
 @dataclass(frozen=True, slots=True)
 class ScoredResponse:
-    """A response with the score in force (``None``: unparsed or not judged)."""
+    """A response with its score in force; ``None`` if unparsed or not judged."""
 
     id: int
     prompt_id: int
@@ -157,7 +159,7 @@ class ScoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class PairDraft:
-    """A preference pair by record ids. ``margin`` = chosen - rejected score, ``None`` where there are no scores."""
+    """A preference pair by response ids. ``margin`` is chosen minus rejected score; ``None`` without scores."""
 
     prompt_id: int
     chosen_id: int
@@ -169,13 +171,13 @@ class PairDraft:
 
     @property
     def code(self) -> PromptOutcome:
-        """What became of the prompt."""
+        """The outcome of the prompt."""
         return PromptOutcome.PAIR
 
 
 @dataclass(frozen=True, slots=True)
 class NoPair:
-    """Why a prompt made no pair: ``code`` to count and to decide by, ``reason`` in words for the screen."""
+    """A prompt without a pair: ``code`` for programs, ``reason`` for people."""
 
     prompt_id: int
     code: PromptOutcome
@@ -184,10 +186,10 @@ class NoPair:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonDraft:
-    """One prompt answered by two checkpoints and judged in both orders.
+    """Responses of two checkpoints to one prompt, judged in both orders.
 
-    ``verdict_ab`` was asked with A first, ``verdict_ba`` with B first; both name the *position* preferred.
-    ``outcome`` is A's: a win or a loss only where both orders agree, else a tie (001 section 3.1.2).
+    Each verdict names the preferred *position*, with A first in ``verdict_ab`` and B first in ``verdict_ba``.
+    ``outcome`` is that of A; see :func:`training.domain.metrics.both_orders_outcome`.
     """
 
     prompt_id: int

@@ -1,6 +1,6 @@
-"""The score in force: which score of a response counts, where a judge and people have scored it.
+"""The score in force: the score that counts if a judge and people have scored the same response.
 
-To add a rule, write its function and name it in :data:`PICKS`; a config chooses it by that name.
+To add a rule, write its function and add it to :data:`PICKS`; a config selects it by name.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-#: Scores of one response, oldest first: by the judge and by people. A score is ``None`` where it was unparsed.
+#: Takes the scores of one response by the judge and by people, oldest first; an unparsed score is ``None``.
 Pick = Callable[[Sequence[float | None], Sequence[float | None]], float | None]
 
 
 def people_first(by_judge: Sequence[float | None], by_people: Sequence[float | None]) -> float | None:
-    """The newest score by people, else the newest by the judge."""
+    """Return the newest score by people, else the newest by the judge."""
     return (by_people or by_judge)[-1]
 
 
@@ -25,10 +25,10 @@ PICKS: Final[Mapping[str, Pick]] = {PEOPLE_FIRST: people_first}
 
 @dataclass(frozen=True, slots=True)
 class ScoreRule:
-    """Whose scores an iteration's pairs follow, stored with the iteration.
+    """The scores that an iteration's pairs are made from, stored with the iteration.
 
-    ``source``: "self" or "teacher". ``judge``: id of the judge's row; ``None``: whoever scored the data set's
-    responses. ``pick``: name of the rule between that judge and people.
+    ``source`` is "self" or "teacher". ``judge`` is the id of the judge's row, or ``None`` for the recorded scores of a
+    data set. ``pick`` is the name of the rule that chooses between the judge and people.
     """
 
     source: str
@@ -36,18 +36,18 @@ class ScoreRule:
     pick: str = PEOPLE_FIRST
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data, as it is stored."""
+        """Return JSON data for storage."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> ScoreRule:
-        """The rule of stored data."""
+        """Create the rule from stored data."""
         return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)
 class GivenScore:
-    """A score of a response by the rule's judge, or with ``by_people`` by people; 0 to 5, ``None``: unparsed."""
+    """A score of a response by the rule's judge or by people, 0 to 5; ``None`` if unparsed."""
 
     response_id: int
     score: float | None
@@ -55,7 +55,7 @@ class GivenScore:
 
 
 def in_force(rule: ScoreRule, given: Iterable[GivenScore]) -> dict[int, float | None]:
-    """By response: the score that counts. ``given``: oldest first. A response that nobody scored is left out."""
+    """Return the score in force of each scored response, by response id. ``given`` is ordered oldest first."""
     by_judge: dict[int, list[float | None]] = defaultdict(list)
     by_people: dict[int, list[float | None]] = defaultdict(list)
     for one in given:

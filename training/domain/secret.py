@@ -1,4 +1,4 @@
-"""A key that cannot be printed by accident."""
+"""A secret, such as an API key, that cannot be printed by accident."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ HIDDEN = "•••"
 
 
 class Secret:
-    """Text that only :meth:`reveal` gives out. Equal secrets are equal, so that what is made from them can be kept."""
+    """Text that only :meth:`reveal` returns. Secrets compare by value, so that they can be used as cache keys."""
 
     __slots__ = ("_text",)
 
@@ -14,11 +14,11 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: for the one call that sends it."""
+        """Return the text. Call this only where the secret is sent."""
         return self._text
 
     def hide(self, text: str) -> str:
-        """``text`` with the secret made illegible: servers repeat keys in their errors."""
+        """Mask the secret in ``text``: servers repeat keys in error messages."""
         return text.replace(self._text, HIDDEN) if self._text else text
 
     def __eq__(self, other: object) -> bool:
@@ -31,4 +31,4 @@ class Secret:
         return f"Secret({HIDDEN})"
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not written down; hand over its name")
+        raise TypeError("a secret cannot be pickled; pass its name instead")

@@ -1,4 +1,4 @@
-"""Seeds that follow from what a row is, so that the same row is drawn the same way in any process, at any time."""
+"""Seeds derived from row content, so that sampling is reproducible in any process and order."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ MAX_SEED = 2**31 - 1
 
 
 def derive_seed(run_seed: int, *parts: int | str) -> int:
-    """A seed in [0, 2^31 - 1) from the run's seed and the parts that name a row, by SHA-256.
+    """Return a seed in [0, 2^31 - 1) from the run's seed and the parts that identify a row, by SHA-256.
 
-    Parts of different type or split never collide by accident: 1 and "1", and ("ab", "c") and ("a", "bc"), differ.
+    The encoding is unambiguous: 1 and "1", or ("ab", "c") and ("a", "bc"), give different seeds.
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in (run_seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % MAX_SEED

@@ -1,4 +1,4 @@
-"""Reading and filtering prompts that a model wrote (001 section 3.1.3: ROUGE-L, keyword and length filters)."""
+"""Parsing and filtering of model-written prompts: ROUGE-L, keyword and length (Yuan et al., 2024, section 3.1.3)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ FORBIDDEN_KEYWORDS = (
     "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps", "draw", "plot",
     "video", "audio", "music", "flowchart", "diagram", "go to",
 )  # fmt: skip
-"""What a text model cannot be given or give back. Whole words only, so that "profile" passes."""
+"""Input or output that a text model cannot handle. Matched as whole words, so that "profile" passes."""
 
 ROUGE_THRESHOLD = 0.7
 NEIGHBOUR_FLOOR = 0.5
-"""A prompt's nearest neighbour is kept with its figure from here on. Below, nobody would call the two alike, and not
-asking for the exact figure is what makes long texts quick."""
+"""Minimum ROUGE-L at which the nearest neighbor of a prompt is stored. Skipping lower scores makes the search fast."""
 MIN_WORDS, MAX_WORDS = 3, 150
 
 _KEYWORDS = re.compile(r"\b(?:" + "|".join(map(re.escape, FORBIDDEN_KEYWORDS)) + r")\b", re.IGNORECASE)
 _ITEM = re.compile(r"^\s*(?:\d{1,3}[.)](?!\d)|[-*•]\s)\s*", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _OPENING_SIGNS = "\"'“‘«(¿¡"
-#: Scripts that are written in one text count as one.
+#: Scripts that occur in the same text count as one.
 _WRITTEN_TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK"}
 
 
 def main_script(text: str) -> str:
-    """The script of most of a text's letters, by the first word of their Unicode names: LATIN, CYRILLIC, CJK, ….
+    """Return the most common script of a text, by the first word of the Unicode names: LATIN, CYRILLIC, CJK, ….
 
-    "" where it holds no letter. Of equally many, the first in the alphabet.
+    Returns "" for a text without letters. Ties are resolved alphabetically.
     """
     counts: dict[str, int] = {}
     for letter in text:
@@ -47,15 +46,15 @@ def main_script(text: str) -> str:
 
 
 def repeats(text: str, shown: str) -> bool:
-    """Whether one of two texts is the other with words before or after it, case and signs aside."""
+    """Whether one text contains the other as whole words, ignoring case and punctuation."""
     one, other = (f" {' '.join(_WORD.findall(part.lower()))} " for part in (text, shown))
     return min(len(one), len(other)) > 2 and (one in other or other in one)
 
 
 def usable_demonstrations(seeds: Sequence[str]) -> list[str]:
-    """The seed tasks that may be shown as demonstrations: those no longer than what is kept, or all where none is.
+    """Return the seed tasks of at most ``MAX_WORDS`` words, or all if there is none.
 
-    A whole article among them would teach what the filters remove, and may not fit a small model's context.
+    Longer demonstrations would lead to prompts that the filters remove, and may not fit a small model's context.
     """
     return [text for text in seeds if len(text.split()) <= MAX_WORDS] or list(seeds)
 
@@ -69,9 +68,9 @@ def choose_demonstrations(
     from_seeds: int = 6,
     from_generated: int = 2,
 ) -> list[str]:
-    """Few-shot demonstrations of the ``index``-th request: six seed tasks and two generated ones, shuffled.
+    """Choose the few-shot demonstrations of the ``index``-th request: seed tasks and generated ones, shuffled.
 
-    Where there are not yet enough generated ones, seeds take their place. Raises :class:`ValueError` without seeds.
+    Seeds replace missing generated tasks. Raises :class:`ValueError` without seeds.
     """
     if not seeds:
         raise ValueError("self-instruct needs seed tasks; name a data set with prompts")
@@ -84,11 +83,11 @@ def choose_demonstrations(
 
 
 def read_instructions(completion: str, *, continues: bool = True) -> list[str]:
-    """The tasks in a model's numbered (or bulleted) list, one an item, whitespace made even.
+    """Parse the tasks of a model's numbered or bulleted list, with normalized whitespace.
 
-    With ``continues`` the first item goes on from the number that the prompt left open; without, what stands before
-    the first number is talk and is left out, and where nothing is numbered every line is an item. An item that does
-    not end before the next is kept whole; the caller drops the last one where the completion was cut by its limit.
+    With ``continues``, the text starts with the item whose number ends the prompt. Otherwise text before the first
+    number is dropped, and without numbers each line is an item. If the completion was truncated, the caller drops the
+    last item.
     """
     parts = _ITEM.split(completion)
     if not continues:
@@ -98,14 +97,14 @@ def read_instructions(completion: str, *, continues: bool = True) -> list[str]:
 
 @dataclass
 class FilterReport:
-    """How many candidates each filter removed, with up to three examples of each."""
+    """The number of candidates that each filter removed, with up to three examples each."""
 
     kept: int = 0
     removed: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def count(self, reason: str, text: str) -> None:
-        """Note one removed candidate."""
+        """Count a removed candidate."""
         self.removed[reason] = self.removed.get(reason, 0) + 1
         shown = self.examples.setdefault(reason, [])
         if len(shown) < 3:
@@ -113,10 +112,10 @@ class FilterReport:
 
 
 class PromptFilter:
-    """Admits new prompts one by one against a growing pool.
+    """Filters new prompts against a growing pool.
 
-    The pool begins with the seeds and everything admitted joins it, so two near-equal candidates never both pass.
-    ``scripts`` are those that a prompt may be written in; empty: those of the pool as it begins, or Latin without one.
+    Admitted prompts join the pool, so of two similar candidates only one passes. ``scripts`` are the allowed scripts;
+    empty: those of the initial pool, or Latin if the pool is empty.
     """
 
     def __init__(self, pool: Iterable[str], *, threshold: float = ROUGE_THRESHOLD, scripts: Iterable[str] = ()) -> None:
@@ -127,8 +126,8 @@ class PromptFilter:
         self._pool = RougePool()
         for text in pool:
             self._remember(text)
-        found = {main_script(text) for text in self._texts} - {""}
-        self.scripts = frozenset(scripts) or frozenset(found) or frozenset({"LATIN"})
+        pool_scripts = {main_script(text) for text in self._texts} - {""}
+        self.scripts = frozenset(scripts) or frozenset(pool_scripts) or frozenset({"LATIN"})
 
     def _remember(self, text: str) -> None:
         self._exact.add(" ".join(text.lower().split()))
@@ -136,18 +135,19 @@ class PromptFilter:
         self._pool.add(rouge_tokens(text))
 
     def admit(self, text: str, shown: Sequence[str] = ()) -> PromptDraft | RejectedDraft:
-        """The prompt as a draft, or why a filter removed it. ``shown`` are the demonstrations that its writer saw.
+        """Return the prompt as a draft, or the rejection by a filter.
 
-        ``meta`` holds the nearest neighbour and its figure where that is :data:`NEIGHBOUR_FLOOR` or more.
+        ``shown`` are the demonstrations in the writer's prompt. The draft's ``meta`` has the nearest neighbor if its
+        ROUGE-L is at least :data:`NEIGHBOUR_FLOOR`.
         """
-        text = " ".join(storable(text).split())  # as it will be read again: a resumed run has it from the record
-        found = self._without_rouge(text, shown) or self._with_rouge(text)
-        if isinstance(found, RejectedDraft):
-            self.report.count(found.reason, text)
+        text = " ".join(storable(text).split())  # as stored, so that a resumed run filters the same text
+        draft = self._without_rouge(text, shown) or self._with_rouge(text)
+        if isinstance(draft, RejectedDraft):
+            self.report.count(draft.reason, text)
         else:
             self._remember(text)
             self.report.kept += 1
-        return found
+        return draft
 
     def _without_rouge(self, text: str, shown: Sequence[str]) -> RejectedDraft | None:
         words = len(text.split())

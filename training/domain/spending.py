@@ -1,4 +1,4 @@
-"""What a paid model's answers cost, and what may still be spent. Tokens are the provider's own count; money is USD."""
+"""Usage, cost and budget of a paid model. Tokens are counted by the provider; money is in USD."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from training.domain.rows import Message
 
 MILLION = 1_000_000
-#: Tokens that a provider's own template may add to a message, and to a request.
+#: Maximum number of tokens that the provider's chat template adds per message and per request.
 TEMPLATE_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and tokens written (a model's unseen thoughts are written, too)."""
+    """Prompt tokens and completion tokens; hidden reasoning counts as completion tokens."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -35,13 +35,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD a million tokens, as whoever launched the run stated it. ``None``: not stated."""
+    """Price in USD per million tokens, as stated in the config; ``None`` if not stated."""
 
     prompt: float | None = None
     completion: float | None = None
 
     def cost(self, usage: Usage) -> float | None:
-        """USD, or ``None`` where a price is not known."""
+        """Return the cost in USD, or ``None`` if a price is unknown."""
         if self.prompt is None or self.completion is None:
             return None
         return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / MILLION
@@ -49,23 +49,23 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most that may be spent; ``None``: no limit."""
+    """Limits in tokens and in USD; ``None`` for no limit."""
 
     tokens: int | None = None
     usd: float | None = None
 
     def allows(self, usage: Usage, usd: float | None) -> bool:
-        """Whether this much in all is within both limits. With a limit in money, an unknown cost is not."""
+        """Whether the total usage and cost are within both limits. An unknown cost exceeds any limit in USD."""
         if self.tokens is not None and usage.tokens > self.tokens:
             return False
         return self.usd is None or (usd is not None and usd <= self.usd)
 
 
 def worst_case(messages: Sequence[Message], max_new_tokens: int) -> Usage:
-    """The most that one request can use, whatever the provider's tokenizer is.
+    """Return an upper bound of the usage of one request, for any tokenizer.
 
-    Every token of a text stands for at least one byte of its UTF-8 form. That is some four times too many for English,
-    which costs nothing: it is only held back while the request is in flight.
+    Each token has at least one byte of UTF-8. The bound is about four times too high for English, but it is only
+    reserved while the request is in flight.
     """
     text = sum(len(message["content"].encode()) for message in messages)
     return Usage(text + TEMPLATE_TOKENS * (len(messages) + 1), max_new_tokens)

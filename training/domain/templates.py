@@ -1,4 +1,4 @@
-"""The prompts that the papers define and the few that are ours. Those of judges are data: ``training/judges``."""
+"""Prompts from the papers and Plumbline's own ones. Judge prompts are data in ``training/judges``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ REFINEMENT_PROMPT = (
     "response should be harmless. The term 100 indicates the level of usefulness, where 100 is the maximum and 1 is "
     "the minimum. Query: "
 )
-"""p of the prompt-augmented query p⊕x (003 section 3.2.2)."""
+"""p of the augmented query p⊕x (Yu et al., 2024, section 3.2.2)."""
 
 SINGLE_INSTRUCTION_TEXT = (
     "Come up with a series of tasks and questions. Focus exclusively on presenting them without providing additional "
     "context or explanations. Each item should be succinct and straightforward."
 )
-"""000 figure 2: new prompts from one instruction, without demonstrations."""
+"""Generates new prompts from a single instruction, without demonstrations (Luo et al., figure 2)."""
 
 SHORT_ANSWER_TEXT = (
     "Provide a direct response to the following question in 256 characters or fewer. Keep your answer concise and do "
     "not add additional questions or comments. Stick to the requested format: {prompt}."
 )
-"""000 figure 3: the frame that keeps a small model from asking itself further questions."""
+"""Keeps a small model from generating further questions to itself (Luo et al., figure 3)."""
 
 PLAIN_CHAT_TEMPLATE = (
     "{{ bos_token or '' }}{% for message in messages %}"
@@ -32,30 +32,30 @@ PLAIN_CHAT_TEMPLATE = (
     "{% else %}Assistant: {{ message['content'] }}{{ eos_token or '' }}\n\n{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}"
 )
-"""What a model without a chat template of its own is given, in training and in generation alike (Jinja)."""
+"""Jinja chat template of models without their own, used in training and generation."""
 
 
 def augment_query(query: str) -> str:
-    """p⊕x: the query with the refinement prompt before it (003 section 3.2.2)."""
+    """Return p⊕x, the refinement prompt followed by the query (Yu et al., 2024, section 3.2.2)."""
     return REFINEMENT_PROMPT + query
 
 
 def with_short_answer(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """A conversation whose last turn stands in the short-answer frame."""
+    """Wrap the last turn of a conversation in the short-answer instruction."""
     last = messages[-1]
     framed: Message = {"role": last["role"], "content": render_short_answer(last["content"])}
     return (*messages[:-1], framed)
 
 
 def render_short_answer(prompt: str) -> str:
-    """The prompt inside the short-answer frame (000 figure 3)."""
+    """Wrap a prompt in the short-answer instruction (Luo et al., figure 3)."""
     return SHORT_ANSWER_TEXT.replace("{prompt}", prompt)
 
 
 def render_self_instruct(demonstrations: Sequence[str]) -> str:
-    """A few-shot prompt that lists tasks and leaves the next number open (001 section 3.1.3; our own words).
+    """Return a few-shot prompt that lists tasks and ends with the next number (after Yuan et al., 2024, section 3.1.3).
 
-    The reply is read by :func:`training.domain.self_instruct.read_instructions`.
+    :func:`training.domain.self_instruct.read_instructions` parses the reply.
     """
     lines = [f"{number}. {' '.join(text.split())}" for number, text in enumerate(demonstrations, start=1)]
     return (

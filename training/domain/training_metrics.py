@@ -1,4 +1,4 @@
-"""What a training measures: at every step (the curves), and once when it has ended."""
+"""Metrics of a training: at every step (the curves), and once at the end."""
 
 from __future__ import annotations
 
@@ -7,46 +7,51 @@ from typing import Final
 
 from training.domain.metric import Metric
 
-#: How far a training is. Every step has them; they are no curve.
+#: Progress values of every step, which are not displayed as curves.
 CLOCKS: Final = (
     Metric("epoch", "Epochs"),
     Metric("seconds", "Training time", format="duration", places=("study",), about="Time of the optimizer steps."),
     Metric("tokens", "Tokens"),
 )
-#: The curves: values of every step, in the order of the CSV file.
+#: Curves: values of every step, in the order of the CSV file.
 CURVES: Final = (
-    Metric("loss", "Loss", places=("study",), about="Not comparable between losses of different names."),
-    Metric("chosen_reward", "Chosen reward", "β · nats", about="β·log π/π_ref of the chosen responses, their mean."),
-    Metric("rejected_reward", "Rejected reward", "β · nats", about="β·log π/π_ref of the rejected ones, their mean."),
+    Metric("loss", "Loss", places=("study",), about="Not comparable between different losses."),
+    Metric("chosen_reward", "Chosen reward", "β · nats", about="Mean β·log π/π_ref of the chosen responses."),
+    Metric("rejected_reward", "Rejected reward", "β · nats", about="Mean β·log π/π_ref of the rejected responses."),
     Metric("margin", "Reward margin", "β · nats", about="Chosen reward minus rejected reward."),
-    Metric("accuracy", "Reward accuracy", format="percent", about="Pairs whose chosen reward is the larger one."),
-    Metric("augmented_margin", "Reward margin on augmented prompts", "β · nats", about="Δ, on p⊕x."),
-    Metric("augmented_accuracy", "Reward accuracy on augmented prompts", format="percent", about="Pairs with Δ > 0."),
+    Metric("accuracy", "Reward accuracy", format="percent", about="Share of pairs whose chosen reward is higher."),
+    Metric("augmented_margin", "Reward margin on augmented prompts", "β · nats", about="Mean Δ, on p⊕x."),
+    Metric(
+        "augmented_accuracy",
+        "Reward accuracy on augmented prompts",
+        format="percent",
+        about="Share of pairs with Δ > 0.",
+    ),
     Metric("kl", "KL estimate", "nats per response", about="The k1 estimate of KL(π_ref ‖ π) on the pairs' responses."),
-    Metric("grad_norm", "Gradient norm", about="Before it is clipped."),
+    Metric("grad_norm", "Gradient norm", about="Before clipping."),
     Metric("learning_rate", "Learning rate"),
     Metric("tokens_per_second", "Tokens per second"),
     Metric("memory_bytes", "Memory", format="bytes"),
 )
-#: Of what was chosen while it trained.
+#: Values that are chosen during training.
 CHOICES: Final = (Metric("lam", "λ, chosen on held-out pairs"),)
 
-#: Figures over measured pairs, as :class:`training.domain.margins.MarginFigures` names them.
+#: Statistics of measured pairs, with the names of :class:`training.domain.margins.MarginFigures`.
 MARGINS: Final = (
     Metric("pairs", "Pairs"),
     Metric("accuracy", "Reward accuracy", format="percent", better="up", filter="order=low",
-           about="Pairs whose chosen response has the larger log-ratio."),
+           about="Share of pairs whose chosen response has the higher log-ratio."),
     Metric("augmented_accuracy", "Reward accuracy on augmented prompts", format="percent", filter="order=low",
            about="The same on p⊕x."),
     Metric("margin", "Mean margin", "nats", "places2", filter="order=high",
-           about="Mean difference of the two responses' log-ratios."),
+           about="Mean difference of the log-ratios of the two responses."),
     Metric("scored", "Pairs with two scores", filter="order=score"),
     Metric("pearson", "Margin–score correlation, Pearson", format="places2", better="up", filter="order=score",
            low="pearson_low", high="pearson_high"),
     Metric("spearman", "Margin–score correlation, Spearman", format="places2", better="up", filter="order=score"),
     Metric("kendall", "Margin–score correlation, Kendall τ-b", format="places2", better="up", filter="order=score"),
 )  # fmt: skip
-#: The sets of pairs that they are measured on, and their names.
+#: The sets of pairs, and their labels.
 PARTS: Final = {
     "held_out": "held-out pairs",
     "evaluation": "evaluation pairs",

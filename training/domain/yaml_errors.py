@@ -1,10 +1,10 @@
-"""What is said of a document that cannot be read, wherever it was given."""
+"""Error messages for invalid YAML documents."""
 
 from __future__ import annotations
 
 
 def yaml_problem(error: Exception) -> str:
-    """Why a text is not YAML, with the line and the column where the parser knows them."""
+    """Describe a YAML parse error, with line and column if the parser reports them."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         where = f" at line {mark.line + 1}, column {mark.column + 1}"

@@ -1,7 +1,7 @@
-"""How long a run will take, and what memory and disk it needs, before it is launched.
+"""Estimate of a run's time, memory, disk space and teacher cost before its launch.
 
-Pure arithmetic on the config, the model's size and the machine. Every assumption is a constant of these modules or a
-note in the result.
+The estimate is computed from the config, the model size and the hardware. Assumptions are constants in this package or
+notes in the result.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ __all__ = ["Estimate", "estimate", "training_bytes", "training_disk_bytes"]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds, peak memory (of the GPU where there is one) and disk, in bytes; ``None``: it cannot be said.
+    """The estimate of a run.
 
-    ``parts`` are (what, seconds) in order of the run, ``by_stage`` the seconds of a stage by its iteration's number and
-    its kind; ``notes`` are sentences: what was assumed, what will not fit.
-    ``teacher_tokens`` and ``teacher_usd`` are what a remote teacher takes; ``None``: there is none, or no price known.
-    ``fits`` is false where the machine has less memory or disk than the run needs.
+    Attributes:
+        seconds, memory_bytes, disk_bytes: time, peak memory (of the GPU if there is one) and disk space; ``None`` if
+            the size of the model is unknown.
+        notes: problems and assumptions, as sentences.
+        parts: (name, seconds) in order of execution.
+        by_stage: seconds by (iteration number, kind of stage).
+        fits: false if the machine has too little memory or disk space.
+        teacher_tokens, teacher_usd: usage and cost of a remote teacher; ``None`` without one or without its prices.
     """
 
     seconds: float | None
@@ -49,13 +53,13 @@ class Estimate:
 def estimate(
     config: RunConfig, hardware: Hardware, *, rows: Mapping[str, int] | None = None, folders: tuple[Path, ...] = ()
 ) -> Estimate:
-    """What a run of ``config`` costs on ``hardware``.
+    """Estimate a run.
 
     Args:
         config: a valid config.
         hardware: the machine; see :meth:`Hardware.detect`.
-        rows: rows of the data sets by name, as far as known.
-        folders: where a relative model path may lie, such as the data folder.
+        rows: the number of rows of each known data set, by name.
+        folders: base folders for relative model paths, such as the data folder.
     """
     counts = Counts(config, dict(rows or {}))
     bill: dict[str, Any] = {}
@@ -73,8 +77,8 @@ def estimate(
             None,
             [
                 (
-                    f"The size of {config.student.model!r} is not known here, so time and memory cannot be said. "
-                    "Give the path of a downloaded model, or a name that holds its size, like org/name-1.5b."
+                    f"The size of {config.student.model!r} is unknown, so time and memory cannot be estimated. "
+                    "Give the path of a downloaded model, or a name that includes its size, like org/name-1.5b."
                 ),
                 *bill_notes,
             ],
@@ -98,36 +102,36 @@ def _notes(
 ) -> list[str]:
     notes = [
         f"{_count(size.parameters)} parameters{'' if size.exact else ', guessed from the name'}; {speed.where}.",
-        f"Assumed: prompts of {prompt_tokens(config)} tokens, responses half as long as allowed.",
+        f"Assumed: {prompt_tokens(config)} tokens per prompt, responses half as long as the limit.",
     ]
     for name in dict.fromkeys(counts.unknown):
-        notes.append(f"The rows of {name!r} are not known here; {ROWS_PER_DATASET:,} are assumed.")
+        notes.append(f"The number of rows of {name!r} is unknown; {ROWS_PER_DATASET:,} are assumed.")
     if ENGINES[config.teacher.kind].loads_weights and teacher is None:
-        notes.append(f"The size of the teacher {config.teacher.model!r} is not known; its time is not counted.")
+        notes.append(f"The size of the teacher {config.teacher.model!r} is unknown; its time is not included.")
     if config.iterations and config.training.chooses_lambda:
-        notes.append(f"λ is chosen among {len(LAMBDAS)}: each is trained as a whole, one after another.")
+        notes.append(f"λ is selected among {len(LAMBDAS)} values, with a full training for each.")
     if config.student.max_length > 4096 and config.iterations:
-        notes.append("Long rows take more memory than counted where attention is not fused.")
+        notes.append("Without fused attention, long rows need more memory than estimated.")
     if len(hardware.gpus) > 1:
-        notes.append(f"One of the {len(hardware.gpus)} GPUs is counted, except for vLLM with tensor_parallel.")
+        notes.append(f"Only one of the {len(hardware.gpus)} GPUs is used, except by vLLM with tensor_parallel.")
     return notes
 
 
 def _problems(hardware: Hardware, speed: Speed, memory: int, disk: int) -> list[str]:
-    """Sentences for what the machine has too little of, each with a remedy."""
+    """Return a sentence with a remedy for each resource that is insufficient."""
     problems = []
     have = max(gpu.memory_bytes for gpu in hardware.gpus) if speed.on_gpu else hardware.memory_bytes
     if memory > have:
         what = "GPU memory" if speed.on_gpu else "memory"
         problems.append(
-            f"About {_bytes(memory)} of {what} are needed and there are {_bytes(have)}: take a smaller "
+            f"The run needs about {_bytes(memory)} of {what}, and {_bytes(have)} are available. Use a smaller "
             "micro_batch_size or max_length, gradient_checkpointing, training.lora (with quantize_4bit on a GPU), or a "
             "smaller model."
         )
     if hardware.disk_free_bytes is not None and disk > hardware.disk_free_bytes:
         problems.append(
-            f"About {_bytes(disk)} of disk are needed and {_bytes(hardware.disk_free_bytes)} are free: make room, or "
-            "set PLUMBLINE_HOME to a larger disk."
+            f"The run needs about {_bytes(disk)} of disk space, and {_bytes(hardware.disk_free_bytes)} are free. Free "
+            "some space, or set PLUMBLINE_HOME to a larger disk."
         )
     return problems
 

@@ -1,4 +1,4 @@
-"""How many rows and tokens each step of a config handles. Lengths are assumed where only the run itself can tell."""
+"""Estimated number of rows and tokens of each stage. Lengths that depend on the run are assumed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final
 from training.config import RunConfig, datasets
 
 # In tokens.
-PROMPT_TOKENS: Final = 60  # and an eighth of max_length at most: who sets a short one has short rows
-JUDGE_PROMPT_TOKENS: Final = 340  # the additive template without the question and the response; a third at most
-RESPONSE_SHARE: Final = 0.5  # responses end at half of the limit on average
+PROMPT_TOKENS: Final = 60  # at most an eighth of max_length
+JUDGE_PROMPT_TOKENS: Final = 340  # the additive template without question and response; at most a third of max_length
+RESPONSE_SHARE: Final = 0.5  # mean response length relative to the limit
 JUDGEMENT_TOKENS: Final = 120
-SHOT_TOKENS: Final = 400  # a self-instruct prompt with its eight demonstrations
+SHOT_TOKENS: Final = 400  # a self-instruct prompt with eight demonstrations
 # In rows.
 ROWS_PER_DATASET: Final = 3_000
-RANKED_RESPONSES: Final = 3  # of a ranked prompt: 001 has 2.85
-RANKED_KEPT: Final = 0.4  # share of the ranked responses whose judgement agrees with people and is trained on
+RANKED_RESPONSES: Final = 3  # per ranked prompt; Yuan et al. (2024) have 2.85
+RANKED_KEPT: Final = 0.4  # share of the ranked responses whose judgement agrees with people and is used for training
 PAIRS_KEPT: Final = 0.8  # share of prompts whose best and worst score differ
 
 
 class Counts:
-    """How many rows each step of the config handles."""
+    """Number of rows of each stage."""
 
     def __init__(self, config: RunConfig, rows: dict[str, int]) -> None:
         self.unknown: list[str] = []
@@ -31,45 +31,45 @@ class Counts:
         self.sft = min(known, config.sft.limit or known)
         self.ranked = self._rows("eft.dataset") * RANKED_RESPONSES
         self.judging_rows = round(self.ranked * RANKED_KEPT)
-        asked = config.prompts.count
+        count = config.prompts.count
         if config.uses_ready_pairs:
-            self.pairs = min(asked, self._rows("pairs.from_dataset"))
+            self.pairs = min(count, self._rows("pairs.from_dataset"))
             self.prompts = self.responses = self.judged = 0
             return
         if config.uses_recorded_responses:
-            self.prompts = min(asked, self._rows("candidates.from_dataset"))
+            self.prompts = min(count, self._rows("candidates.from_dataset"))
             self.responses = 0
         else:
-            self.prompts = asked
+            self.prompts = count
             if config.prompts.source == "dataset" and config.prompts.dataset in rows:
-                self.prompts = min(asked, rows[config.prompts.dataset])
+                self.prompts = min(count, rows[config.prompts.dataset])
             self.responses = self.prompts * config.candidates.n
         candidates = self.responses or self.prompts * 4
         self.judged = candidates if config.judges_candidates else 0
         self.pairs = self.prompts if config.demonstrates else math.ceil(self.prompts * PAIRS_KEPT)
 
     def _rows(self, field: str) -> int:
-        """Rows of the data sets that a field names, where it has an effect; those that are not known are assumed."""
+        """Return the total rows of the data sets in a field, if it applies; unknown numbers are assumed."""
         names = self._named.get(field, ())
         self.unknown += [name for name in names if name not in self.rows]
         return sum(self.rows.get(name, ROWS_PER_DATASET) for name in names)
 
 
 def prompt_tokens(config: RunConfig) -> int:
-    """Tokens of a prompt: who sets a short ``max_length`` has short rows."""
+    """Return the tokens per prompt. A short ``max_length`` implies short prompts."""
     return min(PROMPT_TOKENS, config.student.max_length // 8)
 
 
 def judge_prompt_tokens(config: RunConfig) -> int:
-    """Tokens of the judge prompt without the response."""
+    """Return the tokens of the judge prompt without the response."""
     return min(JUDGE_PROMPT_TOKENS, config.student.max_length // 3) + prompt_tokens(config)
 
 
 def judgement_tokens(config: RunConfig) -> float:
-    """Tokens of a judge's reply."""
+    """Return the tokens per judge's reply."""
     return min(JUDGEMENT_TOKENS, config.judging.max_new_tokens * RESPONSE_SHARE)
 
 
 def response_tokens(limit: int) -> float:
-    """Tokens of a response that may have ``limit``."""
+    """Return the tokens per response with a limit of ``limit`` tokens."""
     return max(1.0, limit * RESPONSE_SHARE)

@@ -1,4 +1,4 @@
-"""What evaluating a checkpoint asks of the models: the measures say it, on the lengths that the estimate assumes."""
+"""Model requests of an evaluation, from the cost of each measure and the assumed lengths."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ class AssumedSizes:
 
 
 def requests_of(config: RunConfig, counts: Counts, *, has_previous: bool) -> list[Requests]:
-    """The requests of all measures for one checkpoint; ``has_previous`` is false for M1.
+    """Return the requests of all measures for one checkpoint; ``has_previous`` is false for M1.
 
-    Requests of the same lengths to the teacher are one entry. Those to a teacher are left out where there is none.
+    Teacher requests of the same lengths are merged, and left out without a teacher.
     """
     sizes = AssumedSizes(config, counts)
-    found: list[Requests] = []
+    student: list[Requests] = []
     teacher: dict[tuple[float, float], float] = {}
     for measure in MEASURES:
         if measure.unmet(config, has_previous=has_previous):
             continue
-        for asked in measure.cost(config, sizes):
-            if asked.to == "student":
-                found.append(asked)
+        for requests in measure.cost(config, sizes):
+            if requests.to == "student":
+                student.append(requests)
             elif config.teacher.exists:
-                lengths = asked.prompt_tokens, asked.reply_tokens
-                teacher[lengths] = teacher.get(lengths, 0) + asked.count
-    return found + [Requests("teacher", count, *lengths) for lengths, count in teacher.items()]
+                lengths = requests.prompt_tokens, requests.reply_tokens
+                teacher[lengths] = teacher.get(lengths, 0) + requests.count
+    return student + [Requests("teacher", count, *lengths) for lengths, count in teacher.items()]
 
 
 def requests_of_run(config: RunConfig, counts: Counts) -> list[Requests]:
-    """The requests for all checkpoints of a run."""
+    """Return the requests for all checkpoints of a run."""
     later = requests_of(config, counts, has_previous=True)
     return [*requests_of(config, counts, has_previous=False), *(one for _ in range(config.iterations) for one in later)]

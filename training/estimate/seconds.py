@@ -1,7 +1,7 @@
-"""How long each step of a run takes.
+"""Estimated time of each stage.
 
-Time is counted in forward passes of 2 floating-point operations a parameter and token (a training step is three of
-them), plus a fixed cost a step, which is what decides for small models.
+A forward pass takes 2 floating-point operations per parameter and token, and a training step three times as many. Each
+step also has a fixed cost, which dominates for small models.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from training.speed import Speed
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the functions below are asked about: a config, its counts, the sizes of the models, the machine's speed.
+    """Input of the estimates: config, counts, model sizes and the speed of the machine.
 
-    ``teacher`` is the size of a teacher that is a local checkpoint, where it is known.
+    ``teacher`` is the size of a local teacher, if known.
     """
 
     config: RunConfig
@@ -44,7 +44,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class StageSeconds:
-    """Seconds of one stage, by what is done in it."""
+    """Seconds of one stage, by part."""
 
     iteration: int
     spec: StageSpec
@@ -52,13 +52,13 @@ class StageSeconds:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """Total seconds of the stage."""
         return sum(self.parts.values())
 
 
 def seconds_of_stages(work: Workload) -> list[StageSeconds]:
-    """The seconds of every stage that takes some, iterations one after another."""
-    found = []
+    """Return the seconds of every stage with a positive estimate, in order of execution."""
+    stages = []
     for number in range(work.config.iterations + 1):
         for stage in plan_iteration(work.config, number):
             if stage.skipped or stage.spec.estimate is None:
@@ -67,17 +67,17 @@ def seconds_of_stages(work: Workload) -> list[StageSeconds]:
             parts = taken if isinstance(taken, dict) else {stage.spec.title.lower(): taken}
             parts = {what: seconds for what, seconds in parts.items() if seconds > 0}
             if parts:
-                found.append(StageSeconds(number, stage.spec, parts))
-    return found
+                stages.append(StageSeconds(number, stage.spec, parts))
+    return stages
 
 
 def instruction_tuning(work: Workload, number: int) -> float:
-    """M0 on the instruction rows alone."""
+    """Fine-tuning of M0 on the IFT rows only."""
     return _tuned(work, work.counts.sft)
 
 
 def fine_tuning(work: Workload, number: int) -> float:
-    """M0 on the instruction rows and the rows that teach judging."""
+    """Fine-tuning of M0 on the IFT and EFT rows."""
     return _tuned(work, work.counts.sft + work.counts.judging_rows)
 
 
@@ -90,7 +90,7 @@ def _tuned(work: Workload, rows: int) -> float:
 
 
 def ranked_judgements(work: Workload, number: int) -> float:
-    """``eft.k`` replies on every ranked response."""
+    """``eft.k`` judgements of every ranked response."""
     config = work.config
     prompt = judge_prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
     replies, shared = work.counts.ranked * config.eft.k, config.eft.k
@@ -98,7 +98,7 @@ def ranked_judgements(work: Workload, number: int) -> float:
 
 
 def prompts(work: Workload, number: int) -> float:
-    """New prompts by self-instruct; prompts of a data set take no time worth counting."""
+    """Self-instruct prompts; reading prompts of a data set takes negligible time."""
     config, counts = work.config, work.counts
     if config.prompts.source != "self_instruct" or not counts.responses:
         return 0.0
@@ -106,24 +106,24 @@ def prompts(work: Workload, number: int) -> float:
 
 
 def responses(work: Workload, number: int) -> float:
-    """The student's candidates."""
+    """The student's responses."""
     config = work.config
     length = response_tokens(config.candidates.max_new_tokens)
     return work.speed.generation(work.size, work.counts.responses, prompt_tokens(config), length)
 
 
 def demonstrations(work: Workload, number: int) -> float:
-    """The teacher's responses, less what a remote one writes while the student does."""
+    """The teacher's responses, minus the overlap of a remote teacher with the student."""
     config = work.config
     if not work.counts.prompts:
         return 0.0
     length = response_tokens(config.candidates.max_new_tokens)
-    shown = _by_teacher(config, work.counts.prompts, prompt_tokens(config), length, work.teacher, work.speed)
-    return _after(responses(work, number), shown, config)
+    seconds = _by_teacher(config, work.counts.prompts, prompt_tokens(config), length, work.teacher, work.speed)
+    return _without_overlap(responses(work, number), seconds, config)
 
 
 def judgements(work: Workload, number: int) -> float:
-    """The scores of the candidates, less what a remote teacher judges while the student writes."""
+    """The judgements of the responses, minus the overlap of a remote teacher with the student."""
     config = work.config
     replies = work.counts.judged * config.judging.k
     prompt = judge_prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
@@ -131,11 +131,11 @@ def judgements(work: Workload, number: int) -> float:
     if config.paradigm == "self_reward":
         return work.speed.generation(work.size, replies, prompt, reply, shared=config.judging.k)
     judged = _by_teacher(config, replies, prompt, reply, work.teacher, work.speed)
-    return _after(responses(work, number), judged, config)
+    return _without_overlap(responses(work, number), judged, config)
 
 
 def preference_training(work: Workload, number: int) -> dict[str, float]:
-    """One preference training, and the checks of early stopping in it."""
+    """One preference training, and its early-stopping checks."""
     args = (work.config, work.counts, work.size)
     return {
         "training": _preference(*args, work.speed),
@@ -144,26 +144,26 @@ def preference_training(work: Workload, number: int) -> dict[str, float]:
 
 
 def evaluation(work: Workload, number: int) -> float:
-    """The evaluation of the iteration's checkpoint: what the measures ask of the student and of the teacher."""
+    """The evaluation of the iteration's checkpoint: the requests to the student and the teacher."""
     seconds = 0.0
-    for asked in requests_of(work.config, work.counts, has_previous=number > 0):
-        count, prompt, reply = asked.count, asked.prompt_tokens, asked.reply_tokens
-        if asked.to == "student":
-            seconds += work.speed.generation(work.size, count, prompt, reply, shared=asked.per_prompt)
+    for requests in requests_of(work.config, work.counts, has_previous=number > 0):
+        count, prompt, reply = requests.count, requests.prompt_tokens, requests.reply_tokens
+        if requests.to == "student":
+            seconds += work.speed.generation(work.size, count, prompt, reply, shared=requests.per_prompt)
         else:
             seconds += _by_teacher(work.config, count, prompt, reply, work.teacher, work.speed)
     return seconds
 
 
-def _after(written: float, seconds: float, config: RunConfig) -> float:
-    """What is left of a teacher's work when the student has written; a remote one works meanwhile."""
+def _without_overlap(written: float, seconds: float, config: RunConfig) -> float:
+    """Return the teacher's seconds after the student has finished; a remote teacher works at the same time."""
     if not config.teacher.is_remote or not seconds:
         return seconds
     return max(seconds - written, REMOTE_SECONDS)
 
 
 def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed) -> float:
-    """Seconds of one preference training: the reference's pass once, then the epochs."""
+    """Return the seconds of one preference training: one pass of the reference, then the epochs."""
     training = config.training
     full = prompt_tokens(config) + response_tokens(config.candidates.max_new_tokens)
     if config.uses_ready_pairs:
@@ -179,7 +179,7 @@ def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed
     refined = training.refines
     reference = speed.forward(size, tokens * (2 if refined else 1), steps * (2 if refined else 1))
     seconds = reference + speed.training(size, tokens * training.epochs, math.ceil(steps * training.epochs))
-    if refined:  # Δ: a forward pass of the policy on p⊕x at every step (003 eq. 12)
+    if refined:  # Δ: a forward pass of the policy on p⊕x at every step (Yu et al., 2024, equation 12)
         seconds += speed.forward(size, tokens * training.epochs, math.ceil(steps * training.epochs))
     return (seconds + measured) * (len(LAMBDAS) if training.chooses_lambda else 1)
 
@@ -187,7 +187,7 @@ def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed
 def _early_stopping(
     config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
 ) -> float:
-    """Seconds for the answers and comparisons of all checkpoints, should the training run to its end."""
+    """Return the seconds of the answers and comparisons of all checkpoints, if the training does not stop early."""
     stopping = config.training.early_stopping
     if stopping is None:
         return 0.0
@@ -196,12 +196,12 @@ def _early_stopping(
     steps = math.ceil(min(pairs, training.max_pairs or pairs) * training.epochs / training.batch_size)
     checkpoints = math.ceil(steps / stopping.every)
     answers = speed.generation(size, stopping.count, prompt_tokens(config), length)
-    asked, prompt = stopping.count * ORDERS, judge_prompt_tokens(config) + 2 * length
+    requests, prompt = stopping.count * ORDERS, judge_prompt_tokens(config) + 2 * length
     reply = judgement_tokens(config)
     if stopping.judge == "self":
-        compared = speed.generation(size, asked, prompt, reply)
+        compared = speed.generation(size, requests, prompt, reply)
     else:
-        compared = _by_teacher(config, asked, prompt, reply, teacher, speed)
+        compared = _by_teacher(config, requests, prompt, reply, teacher, speed)
     return checkpoints * answers + max(0, checkpoints - 1) * compared
 
 

@@ -1,7 +1,7 @@
-"""The loop: every stage declared once, in order, and which of them an iteration has.
+"""The stages of the loop, in order, and the plan of an iteration.
 
-A new stage is a :class:`~training.plan.spec.StageSpec` in a module of this package, its place in :data:`LOOP`, and its
-job. The database, the workers, the pages, the API and the estimate read the declaration.
+To add a stage, declare a :class:`~training.plan.spec.StageSpec` in a module of this package, insert it in
+:data:`LOOP`, and write its job. The database, workers, pages, API and estimate use the declaration.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
     "spec_of",
 ]
 
-#: Every stage, in the order in which an iteration has them.
+#: All stages, in the order of an iteration.
 LOOP: Final[list[StageSpec]] = [
     IFT,
     RANKED_PROMPTS,
@@ -57,15 +57,15 @@ LOOP: Final[list[StageSpec]] = [
 
 
 def spec_of(kind: str) -> StageSpec:
-    """The declaration of a kind of stage. Raises :class:`LookupError` for a kind that there is not."""
+    """Return the declaration of a stage. Raises :class:`LookupError` for an unknown kind."""
     for spec in LOOP:
         if spec.kind == kind:
             return spec
-    raise LookupError(f"there is no stage {kind!r}; the loop has {', '.join(spec.kind for spec in LOOP)}")
+    raise LookupError(f"unknown stage {kind!r}; choose one of {', '.join(spec.kind for spec in LOOP)}")
 
 
 def plan_iteration(config: RunConfig, number: int) -> list[PlannedStage]:
-    """The stages of iteration ``number`` in order; 0 makes M1 by fine-tuning, t ≥ 1 trains M_t into M_t+1."""
+    """Return the stages of an iteration in order. Iteration 0 fine-tunes M0 to M1; t ≥ 1 trains M_t to M_t+1."""
     return [
         PlannedStage(spec, spec.queue_for(config), spec.skipped(config, number))
         for spec in LOOP

@@ -1,4 +1,4 @@
-"""The stages that make the pairs of an iteration t ≥ 1: prompts, responses, scores or demonstrations, pairs, review."""
+"""Stages that create the pairs of an iteration t ≥ 1: prompts, responses, scores or demonstrations, pairs, review."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _judgements_queue(config: RunConfig) -> Queue:
 
 
 class PromptsResult(StageData):
-    """Where the prompts come from, and what the filters of self-instruct removed."""
+    """The source of the prompts, and the prompts that the self-instruct filters removed."""
 
     source: str = "dataset"
     dataset: str = ""
@@ -55,25 +55,25 @@ class PromptsResult(StageData):
 
 
 class PromptsProgress(LiveStageData):
-    """What the filters have removed so far."""
+    """The prompts that the filters have removed so far."""
 
     removed: dict[str, int] = {}
 
 
 class ResponsesResult(StageData):
-    """The data set that brought the candidates; empty where the student wrote them."""
+    """The data set of the candidates; empty if the student wrote them."""
 
     dataset: str = ""
 
 
 class DemonstrationsResult(StageData):
-    """Who wrote the demonstrations."""
+    """The teacher that wrote the demonstrations."""
 
     teacher: str = ""
 
 
 class JudgementsResult(JudgeData):
-    """Who judged, and how."""
+    """The judge, and the mean and standard deviation of its scores."""
 
     judge: str = ""
     mean: float | None = None
@@ -81,7 +81,7 @@ class JudgementsResult(JudgeData):
 
 
 class PairsResult(StageData):
-    """How many prompts made a pair, and why the others made none."""
+    """The number of pairs, and of prompts without a pair by reason."""
 
     pairs: int | None = None
     none: int = 0
@@ -93,7 +93,7 @@ def _prompts(result: PromptsResult, stage: FinishedStage, words: SummaryFormat) 
 
 
 def judged_summary(result: JudgeData, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
-    """The number of judgements, and the share of replies that held a score."""
+    """Return the number of judgements, and the share of replies with a score."""
     return words.number(
         stage.done
     ), f"{words.percent(result.parse_rate, 1)} parsed" if result.parse_rate is not None else ""
@@ -101,7 +101,7 @@ def judged_summary(result: JudgeData, stage: FinishedStage, words: SummaryFormat
 
 def _pairs(result: PairsResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     count = stage.done if result.pairs is None else result.pairs
-    return words.number(count), f"{words.number(result.none)} made none" if result.none else ""
+    return words.number(count), f"{words.number(result.none)} prompts without a pair" if result.none else ""
 
 
 PROMPTS = StageSpec(

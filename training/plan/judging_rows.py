@@ -1,4 +1,4 @@
-"""The stages of iteration 0 that make the rows which teach M1 to judge (Self-Rewarding LM, section 3.1.1)."""
+"""Stages of iteration 0 that create the EFT rows, which teach M1 to judge (Yuan et al., 2024, section 3.1.1)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _teaches_judging(config: RunConfig, iteration: int) -> bool:
 
 
 class RankedPromptsResult(StageData):
-    """How many prompts have ranked responses, and how many of them the IFT data sets hold too."""
+    """The number of prompts with ranked responses, and of those that are also in the IFT data sets."""
 
     dataset: str = ""
     ranked: int = 0
@@ -31,13 +31,13 @@ class RankedPromptsResult(StageData):
 
 
 class RankedJudgementsResult(JudgeData):
-    """Who judged the ranked responses, and how."""
+    """The judge of the ranked responses."""
 
     judge: str = ""
 
 
 class EFTSelection(StageData):
-    """How many replies became rows, step by step; see :func:`training.domain.eft.select_eft`."""
+    """The counts of each selection step; see :class:`training.domain.eft.EFTSelection`."""
 
     asked: int = 0
     parsed: int = 0
@@ -51,14 +51,14 @@ class EFTSelection(StageData):
 
 
 class EFTResult(StageData):
-    """The selection, and how well the model before EFT orders the held-out ranked responses."""
+    """The selection, and the ranking agreement of the model before EFT on held-out responses."""
 
     selection: EFTSelection | None = None
-    ranking: dict[str, Any] = {}  #: figures of :mod:`training.domain.ranking`
+    ranking: dict[str, Any] = {}  #: from :mod:`training.domain.ranking`
 
 
 class EFTProgress(LiveStageData):
-    """The selection, also where no row is left to train on."""
+    """The selection, even if no row is left for training."""
 
     selection: EFTSelection | None = None
 

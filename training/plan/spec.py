@@ -1,4 +1,4 @@
-"""What the declaration of a stage consists of."""
+"""Declaration of a stage, and the typed data that it stores."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from training.config import RunConfig
 
 Queue = Literal["light", "generation", "teacher", "training"]
-#: What the page of samples shows of a stage: prompts with their responses, head-to-head comparisons, or frozen rows.
+#: Rows on the samples page of a stage: prompts with responses, head-to-head comparisons, or frozen rows.
 Samples = Literal["", "prompts", "comparisons", "snapshot"]
 
 
 class StageData(BaseModel):
-    """What a stage stores about its work: known fields only, each with a default.
-
-    A field that an older version did not write has its default.
-    """
+    """Base class of the data that a stage stores. Every field has a default, for data of older versions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """The figures in stored data of any version; a field that is unknown or invalid by now is left out."""
+        """Read stored data of any version. Unknown and invalid fields are ignored."""
         known = {name: value for name, value in data.items() if name in cls.model_fields}
         try:
             return cls.model_validate(known)
@@ -36,57 +33,57 @@ class StageData(BaseModel):
             return cls.model_validate({name: value for name, value in known.items() if name not in invalid})
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """A copy with other values. Raises :class:`pydantic.ValidationError` for a field that is not declared."""
+        """Return a copy with changed fields. Raises :class:`pydantic.ValidationError` for an undeclared field."""
         return type(self).model_validate({**self.model_dump(exclude_unset=True), **changes})
 
     def as_data(self) -> dict[str, Any]:
-        """Plain JSON types of the fields that were given; :meth:`read` reads them."""
+        """Return JSON data of the fields that were set, for :meth:`read`."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 class LiveStageData(StageData):
-    """Figures of a stage at work. Each stage that an engine works for has these."""
+    """Progress of a running stage that uses an engine."""
 
     tokens_per_second: float | None = None
-    in_flight: int | None = None  #: requests that the engine is working on
+    in_flight: int | None = None  #: number of concurrent requests
 
 
 class SummaryFormat(Protocol):
-    """How a summary is written: :mod:`alignment_app.pages` has the words of the pages."""
+    """Formatting functions for summaries, implemented by :mod:`alignment_app.pages`."""
 
     def number(self, value: Any, places: Any = None) -> str:
-        """A number, with thousands separated."""
+        """Format a number with thousands separators."""
 
     def percent(self, value: Any, places: int = 0) -> str:
-        """A share of one in per cent."""
+        """Format a share of 1 as a percentage."""
 
     def short_hash(self, value: str) -> str:
-        """The beginning of a hash."""
+        """Abbreviate a hash."""
 
     def headline(self, values: Mapping[str, Any]) -> str:
-        """The first metric of an evaluation, with its value."""
+        """Format the first metric of an evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedStage:
-    """A finished stage: the rows (or steps) it made, and the model of its iteration (empty: not there)."""
+    """A finished stage: its number of rows or steps, and the model of its iteration ("" if there is none yet)."""
 
     done: int
     model: str = ""
 
 
 Summary = Callable[[Any, FinishedStage, SummaryFormat], tuple[str, str]]
-"""Takes a stage's result and gives the count and the note that the picture of the loop shows for it."""
+"""Takes a stage's result and returns the count and the note that the diagram of the loop displays."""
 
 
 def plain_summary(result: StageData, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
-    """The number of rows alone."""
+    """Return the number of rows, without a note."""
     return words.number(stage.done), ""
 
 
 @cache
 def import_function(name: str) -> Any:
-    """The function behind ``"package.module:function"``. Raises :class:`ImportError` or :class:`AttributeError`."""
+    """Import ``"package.module:function"``. Raises :class:`ImportError` or :class:`AttributeError`."""
     module, _, attribute = name.partition(":")
     return getattr(import_module(module), attribute)
 
@@ -101,41 +98,41 @@ def _never(config: RunConfig, iteration: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSpec:
-    """A stage of the loop: everything that the plan, the jobs, the pages and the estimate have to know about it.
+    """Declaration of a stage for the plan, the jobs, the pages and the estimate.
 
-    Functions of other packages are given by dotted name (``"package.module:function"``) and imported by those who call
-    them, so that this package imports neither jobs nor estimate.
+    Functions of other packages are dotted names (``"package.module:function"``) that the caller imports, so that this
+    package depends on neither jobs nor estimate.
     """
 
-    kind: str  #: its name in the database; at most 32 characters
+    kind: str  #: name in the database; at most 32 characters
     title: str
-    unit: str  #: what ``Stage.done`` counts
+    unit: str  #: unit of ``Stage.done``
     queue: Queue | Callable[[RunConfig], Queue]
-    job: str | None  #: takes a ``StageWork``, returns the result; ``None``: the stage waits for people
+    job: str | None  #: takes a ``StageWork`` and returns the result; ``None``: people do the work
     result: type[StageData] = StageData
     progress: type[StageData] = LiveStageData
-    applies: Callable[[RunConfig, int], bool] = _always  #: whether iteration number ``int`` has the stage
-    skipped: Callable[[RunConfig, int], bool] = _never  #: whether the iteration has it but leaves it out
+    applies: Callable[[RunConfig, int], bool] = _always  #: whether an iteration, given by its number, has the stage
+    skipped: Callable[[RunConfig, int], bool] = _never  #: whether the config skips the stage
     summary: Summary = plain_summary
     samples: Samples = ""
-    refreshes: tuple[str, ...] = ()  #: parts of the run page that change while the stage works
-    overlap: str | None = None  #: what a remote teacher does of the stage while the stage before it runs
-    overlaps_teacher: bool = False  #: whether a remote teacher works on a later stage while this one runs
-    estimate: str | None = None  #: its seconds; takes a ``training.estimate.Workload`` and the iteration's number
+    refreshes: tuple[str, ...] = ()  #: parts of the run page that change while the stage runs
+    overlap: str | None = None  #: job of a remote teacher on this stage while the previous stage runs
+    overlaps_teacher: bool = False  #: whether a remote teacher may work on a later stage while this one runs
+    estimate: str | None = None  #: takes a ``Workload`` and the iteration's number, returns seconds
 
     @property
     def waits_for_people(self) -> bool:
-        """Whether people, not a job, do the stage's work."""
+        """Whether people do the work of the stage instead of a job."""
         return self.job is None
 
     def queue_for(self, config: RunConfig) -> Queue:
-        """The queue that its work belongs on."""
+        """Return the RQ queue of the stage's job."""
         return self.queue(config) if callable(self.queue) else self.queue
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """A stage of an iteration, the queue that its work belongs on, and whether the config leaves it out."""
+    """A stage of an iteration, its RQ queue, and whether the config skips it."""
 
     spec: StageSpec
     queue: Queue
@@ -148,22 +145,22 @@ class PlannedStage:
 
 
 class HealthData(StageData):
-    """Figures of the judges that take part in a stage."""
+    """Health statistics of the judges in a stage."""
 
-    health: dict[str, dict[str, Any]] = {}  #: by the judge's role; :func:`training.domain.alarms.from_data` reads them
+    health: dict[str, dict[str, Any]] = {}  #: by the judge's role; read with :func:`training.domain.alarms.from_data`
 
 
 class JudgeData(HealthData):
-    """Figures of the one judge whose replies a stage collects."""
+    """Data of a stage with one judge."""
 
-    parse_rate: float | None = None  #: share of the replies that held a score
+    parse_rate: float | None = None  #: share of replies with a score
     unparsed: int = 0
 
 
 class LiveJudgeData(LiveStageData, JudgeData):
-    """The same while the judge is at work."""
+    """Progress of a running stage with one judge."""
 
 
 def teacher_queue(config: RunConfig) -> Queue:
-    """The queue of what the teacher writes."""
+    """Return the RQ queue of the teacher's work."""
     return "teacher" if config.teacher.is_remote else "generation"

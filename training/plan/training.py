@@ -1,4 +1,4 @@
-"""The stages that freeze a training set, train on it, and evaluate the model."""
+"""Stages that freeze a training set, train on it, and evaluate the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _no_fine_tuning(config: RunConfig, iteration: int) -> bool:
 
 
 class DatasetResult(StageData):
-    """The frozen training set, and the pairs that are not in it."""
+    """The frozen training set, and the number of pairs outside it."""
 
     hash: str = ""
     rows: int | None = None
@@ -30,7 +30,7 @@ class DatasetResult(StageData):
 
 
 class TrainingResult(StageData):
-    """A training that came to its end."""
+    """A finished training."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -38,22 +38,22 @@ class TrainingResult(StageData):
 
 
 class PreferenceResult(TrainingResult):
-    """The same, with the λ that was chosen where the config lets it be chosen."""
+    """A finished preference training, with the selected λ if it was automatic."""
 
     lam: float | None = None
 
 
 class TrainingProgress(LiveStageData):
-    """The newest point of the curves."""
+    """The latest point of the curves."""
 
     loss: float | None = None
     accuracy: float | None = None
     margin: float | None = None
-    series: str = ""  #: which of several trainings of the stage
+    series: str = ""  #: name of the training, if the stage has several
 
 
 class LambdaTrial(StageData):
-    """A whole training with one λ, and how its model orders the held-out pairs."""
+    """A training with one λ, and its accuracy and margin on the held-out pairs."""
 
     lam: float
     steps: int = 0
@@ -61,14 +61,14 @@ class LambdaTrial(StageData):
     seconds: float = 0.0
     tokens: int = 0
     notes: tuple[str, ...] = ()
-    last: dict[str, Any] = {}  #: the newest point of the curves
+    last: dict[str, Any] = {}  #: the latest point of the curves
     pairs: int = 0
     accuracy: float = 0.0
     margin: float = 0.0
 
 
 class StepComparing(StageData):
-    """The step whose model early stopping looks at, and how far that is. ``against`` is empty while it answers."""
+    """Progress of an early-stopping comparison. ``against`` is empty while the model of ``step`` answers."""
 
     step: int
     against: int | None = None
@@ -77,7 +77,7 @@ class StepComparing(StageData):
 
 
 class PreferenceProgress(TrainingProgress):
-    """The same, with the trials of λ and the checks of early stopping so far. A trial in it is not trained again."""
+    """Training progress with the finished trials of λ, which are not repeated, and the checks of early stopping."""
 
     trials: tuple[LambdaTrial, ...] = ()
     comparing: StepComparing | None = None
@@ -85,7 +85,7 @@ class PreferenceProgress(TrainingProgress):
 
 
 class EvaluationResult(HealthData):
-    """The checkpoint's metrics, and the health of the judges that took part."""
+    """The metrics of the checkpoint, and the health of the judges."""
 
     metrics: dict[str, Any] = {}
 
@@ -96,7 +96,7 @@ def _dataset(result: DatasetResult, stage: FinishedStage, words: SummaryFormat) 
 
 
 def training_summary(result: TrainingResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
-    """The steps, of which early stopping may have made more than it published, and the loss."""
+    """Return the number of steps and the loss. With early stopping, more steps may have been trained."""
     steps = stage.done if result.steps is None else result.steps
     return f"{words.number(steps)} steps", f"loss {words.number(result.loss)}" if result.loss is not None else ""
 

@@ -112,7 +112,8 @@ def test_more_for_itself_and_less_as_people_is_drift() -> None:
     assert found.certain
     assert found.measure == "pairwise accuracy"
     assert (
-        "From M1 to M3 the model gives its own answers 1.00 (95 % interval 1.00 to 1.00) points more" in found.sentence
+        "From M1 to M3 the model scores its own answers 1.00 (95 % interval 1.00 to 1.00) points higher"
+        in found.sentence
     )
 
 
@@ -134,7 +135,7 @@ def test_a_fall_that_chance_explains_is_a_hint_and_says_so() -> None:
     found = drift_between(judged("M1", 3.0, 0.30, seed=5), judged("M2", 4.0, 0.38, seed=6))
     assert found is not None
     assert not found.certain
-    assert found.sentence.endswith("it is a hint and no finding.")
+    assert found.sentence.endswith("not statistically significant.")
 
 
 def test_one_response_a_prompt_is_compared_by_kappa() -> None:

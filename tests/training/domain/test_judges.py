@@ -137,26 +137,34 @@ def test_long_replies_are_read_in_linear_time() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"name": "My Judge"}, "name", "small letters"),
+        ({"name": "My Judge"}, "name", "lowercase letters"),
         ({"kind": "stars"}, "kind", "score"),
-        ({"prompt": "Rate: <INSTRUCTION_HERE>"}, "prompt", "holds no <RESPONSE_HERE>"),
-        ({"prompt": ""}, "prompt", "is missing"),
+        ({"prompt": "Rate: <INSTRUCTION_HERE>"}, "prompt", "must contain <RESPONSE_HERE>"),
+        ({"prompt": ""}, "prompt", "is required"),
         ({"prompt": "<INSTRUCTION_HERE> <RESPONSE_HERE> <RESPONSE_HERE>"}, "prompt", "2 times"),
-        ({"prompt": "<INSTRUCTION_HERE> <RESPONSE_HERE> <REFERENCE_HERE>"}, "prompt", "which nothing fills"),
-        ({"prompt": "<INSTRUCTION_HERE> <RESPONSE_HERE> Score: 5"}, "prompt", "itself read as a conclusion"),
-        ({"parser": None}, "parser", "is missing"),
+        ({"prompt": "<INSTRUCTION_HERE> <RESPONSE_HERE> <REFERENCE_HERE>"}, "prompt", "unknown placeholder"),
+        ({"prompt": "<INSTRUCTION_HERE> <RESPONSE_HERE> Score: 5"}, "prompt", "parses as a conclusion"),
+        ({"parser": None}, "parser", "is required"),
         ({"parser": {"kind": "regex"}}, "parser.kind", "number or choice"),
         ({"parser": {"kind": "verdict", "label": "Verdict"}}, "parser.kind", "number or choice"),
         ({"parser": {"kind": "number", "label": "(a+)+", "lowest": 0, "highest": 5}}, "parser.label", "the word"),
-        ({"parser": {"kind": "number", "label": "Score", "lowest": 5, "highest": 5}}, "parser.highest", "scale"),
+        (
+            {"parser": {"kind": "number", "label": "Score", "lowest": 5, "highest": 5}},
+            "parser.highest",
+            "above the lowest",
+        ),
         ({"parser": {"kind": "number", "label": "Score", "lowest": 0}}, "parser.highest", "number"),
         ({"parser": {"kind": "choice", "label": "Grade", "choices": {"A": 1}}}, "parser.choices", "2 to 20"),
-        ({"parser": {"kind": "choice", "label": "Grade", "choices": {"A": 1, "a": 2}}}, "parser.choices", "capital"),
+        (
+            {"parser": {"kind": "choice", "label": "Grade", "choices": {"A": 1, "a": 2}}},
+            "parser.choices",
+            "upper and lower case",
+        ),
         ({"parser": {"kind": "choice", "label": "Ok", "choices": {True: 1, "no": 2}}}, "parser.choices.True", "YAML"),
         ({"examples": []}, "examples", "give 1 to 20"),
-        ({"examples": [{"reply": "Score: 4", "reads": 3}]}, "examples.1", "read as 3 and is read as 4"),
+        ({"examples": [{"reply": "Score: 4", "reads": 3}]}, "examples.1", "expected 3, but the parser read 4"),
         ({"examples": [{"reply": "Four.", "reads": "unparsed"}]}, "examples", "at least one"),
-        ({"template": "x"}, "template", "no such field"),
+        ({"template": "x"}, "template", "unknown field"),
     ],
 )
 def test_a_judge_that_cannot_be_used_is_told_why(changes: dict[str, Any], field: str, sentence: str) -> None:
@@ -200,5 +208,5 @@ def test_a_reference_names_a_judge_and_maybe_a_version() -> None:
     assert split_reference("additive_5") == ("additive_5", None)
     assert split_reference("mine@12") == ("mine", 12)
     for wrong in ("", "Mine", "mine@", "mine@0", "mine@1@2", "../etc"):
-        with pytest.raises(ValueError, match="judge's name"):
+        with pytest.raises(ValueError, match="name of a judge"):
             split_reference(wrong)

@@ -34,14 +34,14 @@ def test_an_unparsed_judgement_is_never_ranked() -> None:
     (pair,) = max_min_pairs(_scored(None, 4, 2, None))
     assert isinstance(pair, PairDraft)
     assert (pair.chosen_id, pair.rejected_id) == (11, 12)
-    assert "2 without a score left out" in pair.reason
+    assert "2 without a score were left out" in pair.reason
 
 
 def test_one_score_alone_makes_no_pair() -> None:
     (row,) = max_min_pairs(_scored(None, 4))
     assert isinstance(row, NoPair)
     assert row.code == PromptOutcome.TOO_FEW_SCORES
-    assert "1 of 2 responses hold a score" in row.reason
+    assert "1 of 2 responses have a score" in row.reason
 
 
 def test_equal_texts_make_no_pair() -> None:
@@ -55,7 +55,7 @@ def test_a_margin_below_the_asked_one_makes_no_pair() -> None:
     (row,) = max_min_pairs(_scored(3, 3.3), min_margin=0.5)
     assert isinstance(row, NoPair)
     assert row.code == PromptOutcome.BELOW_MARGIN
-    assert "below the asked 0.5" in row.reason
+    assert "below the minimum of 0.5" in row.reason
 
 
 def test_ties_at_the_top_take_the_first_response_in_any_order_of_rows() -> None:

@@ -83,7 +83,7 @@ def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
     said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
     assert any("1 of 50 ranked responses are too long to be judged" in text for text in said), said
     outcome = IterationPrompt.objects.get(iteration__run=run, prompt__text="Name all.").outcome
-    assert outcome == "Too few replies held a score to rank."
+    assert outcome == "Too few replies held a score."
 
 
 def test_nothing_that_fits_fails_the_run_with_what_to_do(config: dict[str, Any]) -> None:

@@ -148,7 +148,7 @@ def test_a_budget_stops_before_it_is_passed_and_goes_on_when_it_is_raised(
 
 
 def test_a_budget_in_money_stops_in_time_and_needs_prices(launch: Callable[..., Run]) -> None:
-    with pytest.raises(ConfigError, match="look them up and state both"):
+    with pytest.raises(ConfigError, match="needs both prices"):
         launch(paid={"budget_usd": 1.0, "prompt_price": 1.0})
     run = launch(paid={"budget_usd": 0.01, "prompt_price": 1.0, "completion_price": 10.0})
     assert run.status == Run.Status.PAUSED

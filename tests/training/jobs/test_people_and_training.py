@@ -255,7 +255,7 @@ def test_a_judge_that_drifts_pauses_the_run_once_and_somebody_lets_it_go_on(
     work(run.pk, stage.queue)
     run.refresh_from_db()
     assert run.status == Run.Status.PAUSED
-    assert run.status_reason.startswith("The judge drifts. From M1 to M2 the model gives its own answers 2.50")
+    assert run.status_reason.startswith("The judge drifts. From M1 to M2 the model scores its own answers 2.50")
     assert "sft.corrections" in run.status_reason
     for page in (page_of(lead, "run", run.pk), page_of(lead, "review-queue", queue.pk)):
         assert "<b>The judge drifts.</b> From M1 to M2" in page
