@@ -1,1 +1,1 @@
-"""The people: queues, leases, reviews, adjudication, agreement."""
+"""Human review: queues, leases, reviews, adjudication, agreement."""

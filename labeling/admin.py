@@ -1,4 +1,4 @@
-"""The review's tables, to look at."""
+"""Read-only admin pages of the labeling tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API of the desk: the browser uses the same addresses. Errors have the shape of the whole API."""
+"""The API of the desk, which the browser uses too. Errors have the same shape as in the rest of the API."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from labeling.models import Assignment, Queue
 from labeling.pages import desk, queues
 from labeling.pages.preview import preview
 from labeling.services import leases, reviews
-from labeling.services.access import can_annotate, require_worker
+from labeling.services.access import can_annotate, require_queue_access
 from labeling.services.answers import MAX_CHARACTERS, Answer, read_answer
 from training.domain.differences import differences
 
 
 class Annotates(permissions.IsAuthenticated):
-    """People who work through queues, with a password of their own."""
+    """Allow users who may answer items and whose password is not one-time."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not super().has_permission(request, view):
@@ -38,9 +38,10 @@ class Annotates(permissions.IsAuthenticated):
 
 
 class AnswerSerializer(serializers.Serializer[Any]):
-    """A decision (``preferred`` names a response instead, for pairs and comparisons) or a score, and why.
+    """A decision or a score, with a reason.
 
-    ``scores``: of both responses of a pair by their ids, where the queue asks for them; ``reasons``: why, likewise.
+    ``preferred``: id of the better response of a pair or comparison, instead of a decision. ``scores`` and ``reasons``:
+    of both responses of a pair by response id, if the queue asks for scores.
     """
 
     decision = serializers.CharField(required=False, allow_blank=True, max_length=12, default="")
@@ -58,7 +59,7 @@ class AnswerSerializer(serializers.Serializer[Any]):
 
 
 class NextSerializer(serializers.Serializer[Any]):
-    """``beside``: the task at hand, when the one after it is loaded ahead."""
+    """``beside``: id of the item on the screen, if the next one is prefetched."""
 
     beside = serializers.IntegerField(required=False, allow_null=True, default=None)
 
@@ -82,8 +83,8 @@ def _read(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str
     return dict(form.validated_data)
 
 
-class Part(APIView):
-    """Base of the desk's views."""
+class DeskView(APIView):
+    """Base class of the API views of the desk."""
 
     permission_classes = [Annotates]
 
@@ -91,39 +92,39 @@ class Part(APIView):
         return cast(User, self.request.user)
 
     def queue(self, pk: int) -> Queue:
-        """A queue that this person may work in."""
+        """The queue, if this person may work in it."""
         queue = get_object_or_404(Queue, pk=pk)
-        require_worker(self.person(), queue)
+        require_queue_access(self.person(), queue)
         return queue
 
     def assignment(self, pk: int, *, with_texts: bool = False) -> Assignment:
-        """This person's place at an item. Raises :class:`Refused` (409) where they never had one."""
-        places = Assignment.objects.select_related("queue")
+        """This person's assignment to an item. Raises :class:`Refused` (409) if they never had one."""
+        assignments = Assignment.objects.select_related("queue")
         if with_texts:
-            places = places.select_related(
+            assignments = assignments.select_related(
                 "task__prompt", "task__first", "task__second", "task__pair__iteration__run", "queue__iteration__run",
             )  # fmt: skip
-        found = places.filter(task=pk, person=self.person()).first()
-        if found is None:
-            raise Refused("lease-lost", "You do not hold this item. Ask for the next one.")
-        found.person = self.person()
-        require_worker(found.person, found.queue)
+        assignment = assignments.filter(task=pk, person=self.person()).first()
+        if assignment is None:
+            raise Refused("lease-lost", "You have no lease on this item. Ask for the next one.")
+        assignment.person = self.person()
+        require_queue_access(assignment.person, assignment.queue)
         if with_texts:
-            found.task.queue = found.queue
-        return found
+            assignment.task.queue = assignment.queue
+        return assignment
 
 
-class QueueList(Part):
+class QueueList(DeskView):
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT, operation_id="review_queues")
     def get(self, request: Request) -> Response:
-        """The queues that this person works in, with their progress."""
+        """List the queues that the user may open, with their progress."""
         return Response({"results": [queues.as_json(queue) for queue in queues.queues_of(self.person())]})
 
 
-class Next(Part):
+class NextItem(DeskView):
     @extend_schema(request=NextSerializer, responses={200: OpenApiTypes.OBJECT, 204: None})
     def post(self, request: Request, pk: int) -> Response:
-        """The next item for this person, with a lease on it; 204 when none is left."""
+        """Lease the next item to the user; 204 if no item is left."""
         beside = _read(NextSerializer, request)["beside"]
         queue = self.queue(pk)
         assignment = leases.next_task(queue, self.person(), beside=beside)
@@ -134,20 +135,20 @@ class Next(Part):
         return Response(desk.item(assignment))
 
 
-class Renew(Part):
+class Renew(DeskView):
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, pk: int) -> Response:
-        """Prolong what this person holds in the queue."""
+        """Renew the user's leases in the queue."""
         expires = leases.renew(self.queue(pk), self.person())
         if expires is None:
-            raise Refused("lease-lost", "You hold nothing in this queue. Ask for the next item.")
+            raise Refused("lease-lost", "You have no lease in this queue. Ask for the next item.")
         return Response({"lease_expires": expires.isoformat()})
 
 
-class Undo(Part):
+class Undo(DeskView):
     @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT, 204: None})
     def post(self, request: Request, pk: int) -> Response:
-        """Take the newest answer back; the item comes again, or 204 where somebody else has it now."""
+        """Take the user's newest answer back. Returns the item, or 204 if another person has it now."""
         queue = self.queue(pk)
         assignment = reviews.undo(queue, self.person())
         if assignment is None or assignment.state != Assignment.State.LEASED:
@@ -156,17 +157,17 @@ class Undo(Part):
         return Response(desk.item(assignment) | {"progress": desk.progress(queue, self.person())})
 
 
-class Progress(Part):
+class QueueProgress(DeskView):
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, pk: int) -> Response:
-        """Items done and all, this person's today, and their seconds at work today."""
+        """Items done and in total, and the user's items and working seconds today."""
         return Response(desk.progress(self.queue(pk), self.person()))
 
 
-class Submit(Part):
+class Submit(DeskView):
     @extend_schema(request=AnswerSerializer, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request, pk: int) -> Response:
-        """Save the answer. 409 ``lease-lost``: somebody else has the item; the answer is kept for the lead."""
+        """Store an answer. 409 ``lease-lost``: another person has the item; the answer is kept for a lead."""
         answer = Answer(**_read(AnswerSerializer, request))
         assignment = self.assignment(pk)
         review = reviews.submit(assignment, answer).review
@@ -181,18 +182,18 @@ class Submit(Part):
         )
 
 
-class Release(Part):
+class Release(DeskView):
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request, pk: int) -> Response:
-        """Put the item back for anybody."""
+        """Return the item to the queue."""
         leases.release(self.assignment(pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class Skip(Part):
+class Skip(DeskView):
     @extend_schema(request=ReasonSerializer, responses={201: OpenApiTypes.OBJECT})
     def post(self, request: Request, pk: int) -> Response:
-        """Leave the item to others; it does not come back to this person."""
+        """Return the item for others; the user does not get it again."""
         assignment = self.assignment(pk)
         review = reviews.skip(assignment, _read(ReasonSerializer, request)["reason"])
         progress = desk.progress(assignment.queue, self.person())
@@ -201,26 +202,26 @@ class Skip(Part):
         )
 
 
-class Draft(Part):
+class SaveDraft(DeskView):
     @extend_schema(request=DraftSerializer, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, pk: int) -> Response:
-        """Keep what was typed so far and prolong the lease."""
+        """Save a draft and renew the lease."""
         saved = leases.save_draft(self.assignment(pk), _read(DraftSerializer, request)["draft"])
         return Response({"draft_saved_at": saved.isoformat()})
 
 
-class Seen(Part):
+class MarkShown(DeskView):
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request, pk: int) -> Response:
-        """An item that was loaded ahead is on the screen now: its time begins."""
+        """Record that a prefetched item is now on the screen; the time on it begins."""
         leases.mark_shown(self.assignment(pk))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class Reveal(Part):
+class Reveal(DeskView):
     @extend_schema(request=AnswerSerializer, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request, pk: int) -> Response:
-        """Keep the first answer of a blind queue, and show the judge and what the answer would change."""
+        """Store the first answer of a blind queue, and return the judge and a preview of the change."""
         assignment = self.assignment(pk, with_texts=True)
         answer = read_answer(assignment.queue, assignment.task, Answer(**_read(AnswerSerializer, request)))
         if not desk.judge_visible(assignment) and assignment.queue.kind != Queue.Kind.COMPARISON:
@@ -230,12 +231,12 @@ class Reveal(Part):
         return Response({"judge": shown, "preview": change.as_json()})
 
 
-class Differences(Part):
+class Differences(DeskView):
     @extend_schema(request=None, responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, pk: int) -> Response:
-        """Both responses as runs of text, each with whether the other side lacks it, in shown order."""
+        """Both responses in shown order, as pairs of a text and whether it is missing on the other side."""
         responses = desk.shown(self.assignment(pk, with_texts=True))
         if len(responses) < 2:
-            raise Refused("one-response", "This item has one response; there is nothing to compare.", status=400)
+            raise Refused("one-response", "This item has only one response to compare.", status=400)
         left, right = differences(responses[0].text, responses[1].text)
         return Response({"items": [left, right]})

@@ -6,7 +6,7 @@ class LabelingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register what ``alignment_app`` asks of people's reviews."""
+        """Register the queues as the source of human feedback for ``alignment_app``."""
         from alignment_app import human_feedback
         from labeling.selectors.feedback import QueueFeedback
         from labeling.services import waiting  # noqa: F401

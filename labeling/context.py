@@ -1,4 +1,4 @@
-"""What every page shows of the people's review."""
+"""Template context of the review for every page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labeling.pages.queues import waiting_for
 
 
 def review(request: HttpRequest) -> dict[str, Any]:
-    """``review_waiting``: items that wait for this person, counted once, and only where a page draws it."""
+    """Add ``review_waiting``: number of items that wait for the user, counted only if a template uses it."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {}

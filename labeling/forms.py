@@ -1,4 +1,4 @@
-"""The form that makes a queue."""
+"""The form that creates a queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labeling.services.queues import NewQueue
 
 
 def sources() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Everything a queue can be made of, newest first: iterations with pairs or responses, evaluations, data sets."""
+    """Choices for a queue's source, newest first: iterations with pairs or responses, evaluations, data sets."""
     iterations = Iteration.objects.filter(number__gte=1, responses__isnull=False) | Iteration.objects.filter(
         number__gte=1, pairs__isnull=False
     )
@@ -41,7 +41,7 @@ def sources() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 class QueueForm(forms.Form):
-    """Fields of :class:`NewQueue`, and the source."""
+    """The fields of :class:`NewQueue`, and the source."""
 
     source = forms.CharField(max_length=40)
     name = forms.CharField(max_length=120)
@@ -64,10 +64,10 @@ class QueueForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["people"].queryset = workers()  # type: ignore[attr-defined]
+        self.fields["people"].queryset = annotators()  # type: ignore[attr-defined]
 
     def new_queue(self) -> NewQueue:
-        """What the lead asked for."""
+        """The settings of the new queue."""
         data = self.cleaned_data
         return NewQueue(
             name=data["name"],
@@ -76,7 +76,8 @@ class QueueForm(forms.Form):
             overlap=data["overlap"],
             lease_seconds=60 * data["lease_minutes"],
             half_points=data["half_points"],
-            with_scores=data["with_scores"] and data["kind"] == Queue.Kind.PAIR,  # other kinds do not show the field
+            with_scores=data["with_scores"]
+            and data["kind"] == Queue.Kind.PAIR,  # the page hides the field for other kinds
             blind=data["blind"],
             prefill_share=data["prefill_percent"] / 100,
             held_out=data["held_out"],
@@ -90,7 +91,7 @@ class QueueForm(forms.Form):
         )
 
     def source_rows(self) -> dict[str, Any]:
-        """The source as arguments of ``make_queue``. Raises a form error for one that is not there."""
+        """The source as arguments of ``make_queue``; adds a form error if it does not exist."""
         kind, _, number = self.cleaned_data["source"].partition(":")
         models: dict[str, Any] = {"iteration": Iteration, "evaluation": Evaluation, "dataset": Dataset}
         found = (
@@ -104,8 +105,8 @@ class QueueForm(forms.Form):
         return {kind: found}
 
 
-def workers() -> Any:
-    """Active people whose role works in queues."""
+def annotators() -> Any:
+    """Active users whose role may answer items."""
     active = User.objects.filter(is_active=True).prefetch_related("groups").order_by("username")
     able = [person.pk for person in active if people.role_of_groups(person) in ("admin", "lead", "annotator")]
     return User.objects.filter(pk__in=able).order_by("username")

@@ -1,4 +1,4 @@
-"""Addresses of the people's review. The API's stand before the record's, which answers every other one."""
+"""URLs of the review. They come before those of ``alignment_app``, whose API has a catch-all."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from labeling.views import desk, judges, lead
 
 urlpatterns = [
     path("api/v1/queues", api.QueueList.as_view(), name="api-review-queues"),
-    path("api/v1/queues/<int:pk>/next", api.Next.as_view(), name="api-review-next"),
+    path("api/v1/queues/<int:pk>/next", api.NextItem.as_view(), name="api-review-next"),
     path("api/v1/queues/<int:pk>/renew", api.Renew.as_view(), name="api-review-renew"),
     path("api/v1/queues/<int:pk>/undo", api.Undo.as_view(), name="api-review-undo"),
-    path("api/v1/queues/<int:pk>/progress", api.Progress.as_view(), name="api-review-progress"),
+    path("api/v1/queues/<int:pk>/progress", api.QueueProgress.as_view(), name="api-review-progress"),
     path("api/v1/tasks/<int:pk>/submit", api.Submit.as_view(), name="api-task-submit"),
     path("api/v1/tasks/<int:pk>/release", api.Release.as_view(), name="api-task-release"),
     path("api/v1/tasks/<int:pk>/skip", api.Skip.as_view(), name="api-task-skip"),
-    path("api/v1/tasks/<int:pk>/draft", api.Draft.as_view(), name="api-task-draft"),
-    path("api/v1/tasks/<int:pk>/seen", api.Seen.as_view(), name="api-task-seen"),
+    path("api/v1/tasks/<int:pk>/draft", api.SaveDraft.as_view(), name="api-task-draft"),
+    path("api/v1/tasks/<int:pk>/seen", api.MarkShown.as_view(), name="api-task-seen"),
     path("api/v1/tasks/<int:pk>/reveal", api.Reveal.as_view(), name="api-task-reveal"),
     path("api/v1/tasks/<int:pk>/differences", api.Differences.as_view(), name="api-task-differences"),
     path("review/", desk.index, name="review"),

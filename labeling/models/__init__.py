@@ -1,4 +1,4 @@
-"""Every table of the people's review. Import models from here."""
+"""The models of the review. Import them from here."""
 
 from labeling.models.queues import GuidelineVersion, Queue
 from labeling.models.work import Assignment, Review, Task

@@ -1,4 +1,4 @@
-"""Items, who has them, and what was answered."""
+"""Items, assignments and reviews."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from labeling.models.queues import Queue
 
 
 class Task(models.Model):
-    """One item of a queue. ``free`` counts the places that nobody holds and nobody has answered."""
+    """One item of a queue. ``free``: number of slots that are neither leased nor answered."""
 
     class State(models.TextChoices):
-        OPEN = "open", "Open"  # free > 0: somebody may take it
-        HELD = "held", "With people"  # every place is leased or answered, not all answered
+        OPEN = "open", "Open"  # free > 0: a person may lease it
+        HELD = "held", "In progress"  # every slot is leased or answered, and some are not answered
         DONE = "done", "Answered"
 
     queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="tasks")
@@ -30,7 +30,7 @@ class Task(models.Model):
         "alignment_app.Response",
         on_delete=models.CASCADE,
         related_name="+",
-        help_text="The response to score; the chosen one; or the newer checkpoint's.",
+        help_text="The response to score, the chosen one, or that of the newer checkpoint.",
     )
     second = models.ForeignKey(
         "alignment_app.Response", null=True, blank=True, on_delete=models.CASCADE, related_name="+"
@@ -41,10 +41,10 @@ class Task(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="review_tasks",
-        help_text="The pair as it was made, whatever stands in for it.",
+        help_text="The original pair, even if another pair replaced it.",
     )
     original = models.JSONField(
-        default=dict, blank=True, help_text="The pair as the item asks about it: ids, scores, margin, state, reason."
+        default=dict, blank=True, help_text="The pair when the queue was made: ids, scores, margin, state, reason."
     )
     judgement = models.ForeignKey(
         "alignment_app.Judgement",
@@ -52,7 +52,7 @@ class Task(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The people's score of the first response in the record.",
+        help_text="People's stored score of the first response.",
     )
     second_judgement = models.ForeignKey(
         "alignment_app.Judgement",
@@ -60,15 +60,17 @@ class Task(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The people's score of the second response, where pairs are scored.",
+        help_text="People's stored score of the second response of a pair.",
     )
     impact = models.FloatField(default=0.0)
     expected = models.JSONField(
         null=True, blank=True, help_text="A gold item's right answer: {decision, preferred} or {score}."
     )
     flagged = models.BooleanField(default=False)
-    agreement = models.FloatField(null=True, blank=True, help_text="Of its answers, 0 to 1; null: fewer than two.")
-    settled_by = models.CharField(max_length=200, blank=True, help_text="How the answer in force came about.")
+    agreement = models.FloatField(
+        null=True, blank=True, help_text="Agreement of the answers, 0 to 1; null with fewer than two."
+    )
+    settled_by = models.CharField(max_length=200, blank=True, help_text="Description of the answer in force.")
 
     class Meta:
         ordering = ("queue", "rank")
@@ -87,13 +89,13 @@ class Task(models.Model):
 
 
 class Assignment(models.Model):
-    """A person at an item: a lease while they work, then their answer, or that they skipped it."""
+    """An item with one person: a lease, then an answer or a skip."""
 
     class State(models.TextChoices):
-        LEASED = "leased", "With the person"
+        LEASED = "leased", "Leased"
         DONE = "done", "Answered"
         SKIPPED = "skipped", "Skipped"
-        RETURNED = "returned", "Returned"  # released, or its lease ran out
+        RETURNED = "returned", "Returned"  # released, or the lease expired
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
     queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="assignments")
@@ -103,9 +105,9 @@ class Assignment(models.Model):
     leased_at = models.DateTimeField(default=timezone.now)
     lease_expires_at = models.DateTimeField()
     shown_at = models.DateTimeField(null=True, blank=True, help_text="When the person first saw the item.")
-    swapped = models.BooleanField(default=False, help_text="Whether the second response stands on the left.")
-    prefilled = models.BooleanField(default=False, help_text="The judge was shown from the start.")
-    first_answer = models.JSONField(null=True, blank=True, help_text="Given before the judge was shown.")
+    swapped = models.BooleanField(default=False, help_text="Whether the second response is shown on the left.")
+    prefilled = models.BooleanField(default=False, help_text="Whether the judge is shown first.")
+    first_answer = models.JSONField(null=True, blank=True, help_text="The answer before the judge was shown.")
     draft = models.JSONField(null=True, blank=True)
     draft_saved_at = models.DateTimeField(null=True, blank=True)
 
@@ -118,14 +120,14 @@ class Assignment(models.Model):
         ]
 
     def is_live(self, now: datetime | None = None) -> bool:
-        """Leased, and the lease has not run out."""
+        """Whether the item is leased and the lease has not expired."""
         return self.state == self.State.LEASED and self.lease_expires_at > (now or timezone.now())
 
 
 class Review(models.Model):
-    """One line of the history: an answer, or that one was taken back. Lines are added and never rewritten.
+    """One line of an item's history: an answer, or the withdrawal of one.
 
-    ``in_force`` alone changes: it says whether the line counts now.
+    Only ``in_force``, whether the answer counts now, changes after saving.
     """
 
     class Decision(models.TextChoices):
@@ -141,7 +143,7 @@ class Review(models.Model):
         SKIP = "skip", "Skipped"
         UNDO = "undo", "Taken back"
 
-    #: Decisions that settle an item.
+    #: Decisions that answer an item; flags, skips and withdrawals do not.
     DECISIVE = (
         Decision.SCORE,
         Decision.CONFIRM,
@@ -156,11 +158,11 @@ class Review(models.Model):
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="reviews")
     queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="reviews")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="reviews")
-    author = models.CharField(max_length=150, help_text="The person's name at that time.")
+    author = models.CharField(max_length=150, help_text="The person's name at the time.")
     decision = models.CharField(max_length=8, choices=Decision)
     score = models.FloatField(null=True, blank=True, help_text="0 to 5.")
     scores = models.JSONField(null=True, blank=True, help_text="Of a pair: {first, second}, 0 to 5 each.")
-    reasons = models.JSONField(null=True, blank=True, help_text="Why those scores: {first, second}, texts.")
+    reasons = models.JSONField(null=True, blank=True, help_text="Reasons for the scores: {first, second}.")
     text = models.TextField(blank=True, help_text="The better response that the person wrote.")
     edited = models.ForeignKey(
         "alignment_app.Response",
@@ -168,24 +170,26 @@ class Review(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="edits",
-        help_text="The person's own response in the record.",
+        help_text="The person's response, stored.",
     )
     reason = models.TextField(blank=True)
     first_answer = models.JSONField(null=True, blank=True, help_text="Before the judge was shown, where it differs.")
     blind = models.BooleanField(default=True, help_text="Answered before the judge was shown.")
-    swapped = models.BooleanField(default=False, help_text="Whether the second response stood on the left.")
+    swapped = models.BooleanField(default=False, help_text="Whether the second response was shown on the left.")
     prefilled = models.BooleanField(default=False)
-    adjudication = models.BooleanField(default=False, help_text="A lead's word, which wins over every answer.")
-    late = models.BooleanField(default=False, help_text="Saved after the lease had run out.")
+    adjudication = models.BooleanField(default=False, help_text="A lead's decision, which counts before every answer.")
+    late = models.BooleanField(default=False, help_text="Saved after the lease expired.")
     too_fast = models.BooleanField(default=False)
     gold_right = models.BooleanField(null=True, blank=True, help_text="Whether a gold item was answered as expected.")
-    seconds = models.FloatField(null=True, blank=True, help_text="From first sight to the answer (s).")
+    seconds = models.FloatField(
+        null=True, blank=True, help_text="Time from showing the item to the answer, in seconds."
+    )
     guideline = models.ForeignKey(
         "labeling.GuidelineVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     reverses = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="reversed_by")
     in_force = models.BooleanField(default=True)
-    change = models.TextField(blank=True, help_text="What the line changed in the record, in words.")
+    change = models.TextField(blank=True, help_text="Description of what the review changed.")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

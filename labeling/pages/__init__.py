@@ -1,1 +1,1 @@
-"""What the screens of the review show: view-models and words, built on the selectors."""
+"""View-models and texts of the review pages, built on the selectors."""

@@ -1,4 +1,4 @@
-"""What the desk and the API show of an item: its texts in shown order, the judge where it may be seen, progress."""
+"""Content of the desk and its API: an item in shown order, the judge if it is visible, and progress."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from django.utils import timezone
 from alignment_app.models import Iteration, Judgement, PreferencePair, Response
 from labeling.models import Assignment, Queue, Review
 from labeling.pages.markdown import safe_html
-from labeling.selectors import record
+from labeling.selectors import pairing
 
-#: A pause longer than this between two answers is not time at work (s).
-LONGEST_SITTING = 300
+#: A longer pause between two answers does not count as working time (seconds).
+MAX_PAUSE_SECONDS = 300
 
 
 def shown(assignment: Assignment) -> list[Response]:
-    """The item's responses from left to right as this person sees them."""
+    """The item's responses from left to right, as this person sees them."""
     task = assignment.task
     sides = [task.first, task.second] if task.second else [task.first]
     return sides[::-1] if assignment.swapped else sides
 
 
 def judge_visible(assignment: Assignment) -> bool:
-    """Whether the judge may be shown: not before the person's own first answer in a blind queue."""
+    """Whether the person may see the judge; in a blind queue, only after their first answer."""
     if assignment.queue.kind == Queue.Kind.COMPARISON:
         return False
     return not assignment.queue.blind or assignment.prefilled or assignment.first_answer is not None
 
 
 def item(assignment: Assignment) -> dict[str, Any]:
-    """An item as the API gives it. Nothing in it tells a gold item from any other."""
+    """The API representation of an item. It does not reveal whether the item is gold."""
     task, queue = assignment.task, assignment.queue
     visible = judge_visible(assignment)
     return {
@@ -64,18 +64,18 @@ def item(assignment: Assignment) -> dict[str, Any]:
 
 
 def judge(assignment: Assignment) -> dict[str, Any]:
-    """What the judge said of the item: scores, samples and rationale by response, and the pair it made."""
+    """The judge's scores, samples and rationale per response, and the pair made from them."""
     task, queue = assignment.task, assignment.queue
     iteration = _iteration(assignment)
     responses = shown(assignment)
-    found = record.judgements_of([response.pk for response in responses], iteration)
+    found = pairing.judgements_of([response.pk for response in responses], iteration)
     return {
         "responses": [
             {"id": response.pk, "judgements": [_judgement(judgement) for judgement in found[response.pk]]}
             for response in responses
         ],
         "chosen": task.first_id if queue.kind == Queue.Kind.PAIR else None,
-        # The item may ask about a pair that people have changed already.
+        # People may have changed the pair before the queue was made.
         "chosen_by": "people" if task.original.get("state") == PreferencePair.State.OVERRIDDEN else "judge",
         "margin": task.original.get("margin") if queue.kind == Queue.Kind.PAIR else None,
     }
@@ -98,15 +98,18 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 
 
 def progress(queue: Queue, person: User) -> dict[str, Any]:
-    """How far the queue is, and what this person did in it today: items, seconds at work, and how many of the items
-    were answered one after the other without a longer pause, up to the newest (``streak``)."""
+    """Progress of the queue, and the person's work in it today.
+
+    ``seconds_today``: working time. ``streak``: newest answers without a pause of more than
+    :data:`MAX_PAUSE_SECONDS`.
+    """
     counts = Queue.objects.values_list("done_count", "task_count").get(pk=queue.pk)
     since = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     today = Review.objects.filter(
         queue=queue, person=person, created_at__gte=since, created_at__lt=since + timedelta(days=1), in_force=True
     ).exclude(decision=Review.Decision.SKIP)
     rows = list(today.order_by("created_at").values_list("created_at", "seconds"))
-    seconds = [min(value or 0.0, LONGEST_SITTING) for _, value in rows]
+    seconds = [min(value or 0.0, MAX_PAUSE_SECONDS) for _, value in rows]
     return {
         "done": counts[0],
         "total": counts[1],
@@ -117,10 +120,10 @@ def progress(queue: Queue, person: User) -> dict[str, Any]:
 
 
 def _streak(times: Sequence[datetime], now: datetime) -> int:
-    """How many of the newest answers came without a pause of more than :data:`LONGEST_SITTING`, and none since."""
+    """Number of newest answers without a pause of more than :data:`MAX_PAUSE_SECONDS`, up to now."""
     streak, after = 0, now
     for at in reversed(times):
-        if (after - at).total_seconds() > LONGEST_SITTING:
+        if (after - at).total_seconds() > MAX_PAUSE_SECONDS:
             break
         streak, after = streak + 1, at
     return streak

@@ -1,4 +1,4 @@
-"""Items of a queue as lists and pages for a lead."""
+"""Lists and details of a queue's items, for leads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.db.models import F, Q, QuerySet
 
 from alignment_app.models import PreferencePair
 from labeling.models import Queue, Review, Task
-from labeling.selectors.standing import decided, score_of, scores_on, words_on
-from labeling.selectors.verdicts import Verdict
+from labeling.selectors.pair_targets import outcome_of, resolutions_on_pair, score_of, score_resolutions
+from labeling.selectors.resolutions import Resolution
 from training.domain.rows import NoPair
 
 PAGE = 50
@@ -20,18 +20,18 @@ FILTERS = {
     "disagreement": "Lowest agreement first",
     "undecided": "Answered without a majority",
     "flagged": "Flagged",
-    "late": "Late answers kept aside",
+    "late": "Late answers that do not count",
     "gold": "Gold",
 }
 
 
-#: Lists that go by agreement first; the others go by rank alone.
+#: Lists ordered by agreement, then rank. The others are ordered by rank.
 BY_AGREEMENT = ("disagreement", "undecided")
 
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
-    """A page of items with what its pager says. ``before`` and ``after``: where the pages beside it end and begin."""
+    """A page of items. ``before`` and ``after``: positions of its first and last item, for the links of the pager."""
 
     rows: list[Task]
     number: int
@@ -44,7 +44,7 @@ class ItemPage:
 
     @property
     def lines(self) -> list[tuple[Task, str]]:
-        """Each item with how its pair stands in the record, whichever row shows it now; "" where it has none."""
+        """Each item with the current state of its pair; an empty string if it has no pair."""
         roots = {task.pair_id for task in self.rows} - {None}
         found = PreferencePair.objects.filter(
             Q(pk__in=roots) | Q(stands_for__in=roots), state__in=PreferencePair.TRAINABLE
@@ -57,10 +57,10 @@ class ItemPage:
 def items_page(
     queue: Queue, show: str, page: str | None, *, after: str | None = None, before: str | None = None
 ) -> ItemPage:
-    """A page of a queue's items. The whole list goes by rank, so its last page is as quick as its first.
+    """A page of a queue's items.
 
-    A list of some of them goes on ``after`` or ``before`` an item, so that none is passed over when those on the page
-    have left the list meanwhile; ``page`` is its number then, and without them the page to begin at.
+    The list of all items is paged by rank. Filtered lists continue ``after`` or ``before`` a position, so that no item
+    is skipped when others leave the list; ``page`` is then only the displayed number.
     """
     found = Task.objects.filter(queue=queue).select_related("prompt")
     wanted = int(page) if page and page.isascii() and page.isdigit() and len(page) < 9 else 1
@@ -70,26 +70,30 @@ def items_page(
         start = (number - 1) * PAGE
         rows = list(found.filter(rank__gte=start, rank__lt=start + PAGE).order_by("rank"))
         return ItemPage(rows, number, pages, queue.task_count, number > 1, number < pages)
-    return _part(_filtered(found, show), show in BY_AGREEMENT, wanted, _key(after), _key(before))
+    return _filtered_page(
+        _filtered(found, show), show in BY_AGREEMENT, wanted, _parse_position(after), _parse_position(before)
+    )
 
 
-#: Agreement, if any, and rank of an item.
-Key = tuple[float | None, int]
+#: Agreement (0 to 1), if any, and rank of an item.
+ListPosition = tuple[float | None, int]
 
 
-def _part(found: QuerySet[Task], by_agreement: bool, wanted: int, after: Key | None, before: Key | None) -> ItemPage:
+def _filtered_page(
+    found: QuerySet[Task], by_agreement: bool, wanted: int, after: ListPosition | None, before: ListPosition | None
+) -> ItemPage:
     total = found.count()
     pages = max(1, -(-total // PAGE))
     number = min(max(wanted, 1), pages)
     order = [F("agreement").asc(nulls_last=True)] if by_agreement else []
     rows: list[Task]
     if after:
-        rows = list(found.filter(_beyond(after, by_agreement)).order_by(*order, "rank")[: PAGE + 1])
+        rows = list(found.filter(_after(after, by_agreement)).order_by(*order, "rank")[: PAGE + 1])
         has_previous, has_next = True, len(rows) > PAGE
         rows = rows[:PAGE]
     elif before:
         back = [F("agreement").desc(nulls_first=True)] if by_agreement else []
-        rows = list(found.exclude(_from(before, by_agreement)).order_by(*back, "-rank")[: PAGE + 1])
+        rows = list(found.exclude(_at_or_after(before, by_agreement)).order_by(*back, "-rank")[: PAGE + 1])
         has_previous, has_next = len(rows) > PAGE, True
         rows = rows[:PAGE][::-1]
     else:
@@ -98,12 +102,12 @@ def _part(found: QuerySet[Task], by_agreement: bool, wanted: int, after: Key | N
         has_previous, has_next = number > 1, number < pages
     if not has_previous:
         number = 1
-    ends = [_written(row, by_agreement) for row in (rows[0], rows[-1])] if rows else [None, None]
+    ends = [_format_position(row, by_agreement) for row in (rows[0], rows[-1])] if rows else [None, None]
     return ItemPage(rows, number, pages, total, has_previous, has_next, ends[0], ends[1])
 
 
-def _beyond(key: Key, by_agreement: bool) -> Q:
-    """Items that come after this one in the list."""
+def _after(key: ListPosition, by_agreement: bool) -> Q:
+    """Condition for items after this position."""
     agreement, rank = key
     if not by_agreement:
         return Q(rank__gt=rank)
@@ -112,19 +116,19 @@ def _beyond(key: Key, by_agreement: bool) -> Q:
     return Q(agreement__gt=agreement) | Q(agreement=agreement, rank__gt=rank) | Q(agreement=None)
 
 
-def _from(key: Key, by_agreement: bool) -> Q:
-    """This item and those that come after it."""
+def _at_or_after(key: ListPosition, by_agreement: bool) -> Q:
+    """Condition for the item at this position and those after it."""
     agreement, rank = key
-    return _beyond(key, by_agreement) | (Q(agreement=agreement, rank=rank) if by_agreement else Q(rank=rank))
+    return _after(key, by_agreement) | (Q(agreement=agreement, rank=rank) if by_agreement else Q(rank=rank))
 
 
-def _key(text: str | None) -> Key | None:
-    """A place in a list as the address has it; ``None`` for what is none."""
+def _parse_position(text: str | None) -> ListPosition | None:
+    """Parse a position from the URL; ``None`` if it is invalid."""
     found = re.fullmatch(r"(\d\.\d{1,20})?_(\d{1,9})", text or "")
     return (float(found[1]) if found[1] else None, int(found[2])) if found else None
 
 
-def _written(task: Task, by_agreement: bool) -> str:
+def _format_position(task: Task, by_agreement: bool) -> str:
     agreement = task.agreement if by_agreement else None
     return f"{'' if agreement is None else repr(agreement)}_{task.rank}"
 
@@ -145,13 +149,13 @@ def _filtered(found: QuerySet[Task], show: str) -> QuerySet[Task]:
 
 
 def history(task: Task) -> list[Review]:
-    """Every line of an item, oldest first."""
+    """All reviews of an item, oldest first."""
     return list(task.reviews.select_related("person", "guideline", "edited", "reverses").order_by("pk"))
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """An answer in force on what an item asks about. ``said``: what it means for this item's responses."""
+class OtherAnswer:
+    """An answer in force on the same pair or response. ``said``: its decision in terms of this item's responses."""
 
     item: Task
     said: str
@@ -160,28 +164,31 @@ class Word:
     counts: bool
 
 
-def elsewhere(task: Task) -> list[Word]:
-    """Every answer in force on the item's pair, or on its response; empty where no other queue asks about the same."""
+def answers_elsewhere(task: Task) -> list[OtherAnswer]:
+    """All answers in force on the item's pair or response; empty if no other item asks about it."""
     if not task.queue.changes_pairs:
         return []
-    words = words_on(task.pair_id) if task.pair_id else scores_on(task.first_id)
-    if all(item.pk == task.pk for item, _ in words):
+    answers = resolutions_on_pair(task.pair_id) if task.pair_id else score_resolutions(task.first_id)
+    if all(item.pk == task.pk for item, _ in answers):
         return []
-    return [Word(one, _said(task, one, word), word.by, word.by_lead, (one, word) == words[-1]) for one, word in words]
+    return [
+        OtherAnswer(one, _describe(task, one, answer), answer.by, answer.by_lead, (one, answer) == answers[-1])
+        for one, answer in answers
+    ]
 
 
-def _said(task: Task, item: Task, word: Verdict) -> str:
+def _describe(task: Task, item: Task, answer: Resolution) -> str:
     if task.pair_id is None:
-        return f"{score_of(item, word, task.first_id):g} points"
-    outcome = decided(item, word, edited_id=0)
+        return f"{score_of(item, answer, task.first_id):g} points"
+    outcome = outcome_of(item, answer, edited_id=0)
     if isinstance(outcome, NoPair):
-        return str(Review.Decision(word.decision).label)
+        return str(Review.Decision(answer.decision).label)
     sides = {(task.first_id, task.second_id): "First response", (task.second_id, task.first_id): "Second response"}
     return sides.get((outcome.chosen_id, outcome.rejected_id), "A response of their own")
 
 
-def waits_for_a_lead(queue: Queue) -> dict[str, int]:
-    """How many items a lead should look at, by reason."""
+def adjudication_counts(queue: Queue) -> dict[str, int]:
+    """Number of items that wait for a lead, by reason."""
     tasks = Task.objects.filter(queue=queue)
     return {
         "undecided": tasks.filter(state=Task.State.DONE, settled_by="").filter(Q(flagged=False)).count(),
@@ -191,7 +198,7 @@ def waits_for_a_lead(queue: Queue) -> dict[str, int]:
 
 
 def next_to_adjudicate(queue: Queue, after: Task) -> Task | None:
-    """The next item that waits for a lead's word: lowest agreement first."""
+    """The next item to adjudicate, by lowest agreement."""
     waiting: QuerySet[Task, Any] = Task.objects.filter(queue=queue).filter(
         Q(flagged=True) | Q(state=Task.State.DONE, settled_by="")
     )

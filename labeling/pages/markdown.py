@@ -1,6 +1,6 @@
-"""Model text, prompts and guidelines as safe HTML: Markdown without raw HTML, then a list of allowed tags.
+"""Render model text, prompts and guidelines as safe HTML: Markdown without raw HTML, then a list of allowed tags.
 
-Code gets classes for its colours and mathematics becomes MathML; whatever cannot be read stays as it was written.
+Code is highlighted and LaTeX becomes MathML. Text that cannot be parsed is shown as source.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
 MAX_CHARACTERS: Final = 60_000
-#: Longer code and formulas are shown as they are: colouring and converting take time that grows with them.
+#: Longer code and formulas are shown as source, because highlighting and conversion would take too long.
 MAX_CODE: Final = 10_000
 MAX_FORMULA: Final = 1_000
 LANGUAGES: Final = frozenset(
     "python py pycon javascript js typescript ts json yaml toml bash sh shell console html xml css sql c cpp csharp "
     "java go rust ruby php kotlin swift r diff latex".split()
 )
-#: No images, styles, identifiers or forms: what a text says is shown, and nothing that it asks for is done.
+#: No images, styles, identifiers or forms, so that a text cannot load or send anything.
 _TAGS: Final = set(
     "p br hr em strong del s code pre blockquote ul ol li h1 h2 h3 h4 h5 h6 table thead tbody tr th td a span "
     "math mrow mi mn mo mtext mspace mfrac msup msub msubsup msqrt mroot munder mover munderover mtable mtr mtd".split()
@@ -43,7 +43,7 @@ _DEEP: Final = re.compile(r"\{")
 
 
 def _coloured(code: str, language: str, _attributes: str) -> str:
-    """HTML of a fenced block, or "" for the renderer's own escaped text."""
+    """Highlighted HTML of a fenced block; an empty string lets the renderer escape it."""
     if language.lower() not in LANGUAGES or len(code) > MAX_CODE:
         return ""
     try:
@@ -53,7 +53,10 @@ def _coloured(code: str, language: str, _attributes: str) -> str:
 
 
 def _maths(state: StateInline, silent: bool) -> bool:
-    """$…$, $$…$$, \\(…\\) and \\[…\\]. A price is no formula: no space inside single dollars' ends, no digit after."""
+    """Parse $…$, $$…$$, \\(…\\) and \\[…\\].
+
+    To exclude prices, text in single dollars has no space at its ends and no digit after it.
+    """
     for opening, closing, display in _FORMULAS:
         if not state.src.startswith(opening, state.pos):
             continue
@@ -78,7 +81,7 @@ def _mathml(_renderer: Any, tokens: Sequence[Token], place: int, _options: Any, 
         return escape(token.meta["written"])
     try:
         return str(convert(token.content, display="block" if token.meta["display"] else "inline"))
-    except Exception:  # the converter raises what it likes on what is no LaTeX
+    except Exception:  # invalid LaTeX raises exceptions of many types
         return escape(token.meta["written"])
 
 
@@ -94,7 +97,7 @@ _RENDERER: Final = _renderer()
 
 
 def safe_html(text: str) -> SafeString:
-    """Markdown as HTML that can only show. Links open nothing but http, https and mailto, and carry no referrer."""
+    """Render Markdown as sanitized HTML. Links are http, https or mailto, without referrer."""
     cut = text[:MAX_CHARACTERS]
     rest = f"\n\n… {len(text) - len(cut):,} more characters" if len(cut) < len(text) else ""
     cleaned = nh3.clean(
@@ -105,4 +108,4 @@ def safe_html(text: str) -> SafeString:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-    return mark_safe(cleaned)  # nh3 let through what _TAGS names and nothing else
+    return mark_safe(cleaned)  # nh3 removed every tag that is not in _TAGS

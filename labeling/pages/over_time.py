@@ -1,4 +1,4 @@
-"""The agreement of people by day as a small chart, laid out for SVG."""
+"""SVG chart of people's agreement by day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labeling.selectors.over_time import Day
 
 
 def trend(days: Sequence[Day], *, width: int = 300, height: int = 80) -> list[dict[str, Any]]:
-    """Points of the line of agreement over days, oldest first, in pixels. A day without a figure has no point."""
+    """Points of the line of agreement by day, oldest first, in pixels. Days without agreement are left out."""
     known = [day for day in reversed(days) if day.agreement.value is not None]
     step = (width - 16) / max(1, len(known) - 1)
 

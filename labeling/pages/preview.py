@@ -1,4 +1,4 @@
-"""What an answer would change, before it is saved: the functions that change the record say so themselves."""
+"""Preview of what an answer would change, computed by the functions that apply it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from typing import Any
 
 from alignment_app.models import Iteration, PreferencePair
 from labeling.models import Queue, Task
-from labeling.selectors import record
-from labeling.selectors.standing import change_to, pair_of, present, rows_of, score_of, scores_on, standing
-from labeling.selectors.verdicts import Verdict, verdict
+from labeling.selectors import pairing
+from labeling.selectors.pair_targets import (
+    change_to_target,
+    current_outcome,
+    pair_of_prompt,
+    pair_rows,
+    pair_target,
+    score_of,
+    score_resolutions,
+)
+from labeling.selectors.resolutions import Resolution, resolve_item
 from training.domain.overrides import PairChange
 from training.domain.rows import PairDraft
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The change in words, and the training set that follows."""
+    """A description of the change, and the size of the training set before and after."""
 
     kind: str
     sentence: str
@@ -34,23 +42,23 @@ class Preview:
 def preview(
     task: Task, decision: str, score: float | None = None, scores: Mapping[str, float] | None = None
 ) -> Preview:
-    """What the decision would change if it alone counted."""
+    """Compute what the decision would change if it were the answer in force."""
     queue = task.queue
     if queue.kind == Queue.Kind.COMPARISON:
-        return Preview("none", "One vote.", "The majority of the people decides; no training set changes.")
+        return Preview("none", "One vote.", "The majority decides. No training set changes.")
     if queue.held_out:
-        return Preview("none", "This answer measures the judge.", "It is kept out of training and changes no pair.")
+        return Preview("none", "This answer measures the judge.", "It never trains a model and changes no pair.")
     if decision == "flag":
-        return Preview("none", "A lead looks at it.", "Nothing changes until they decide.")
+        return Preview("none", "A lead will check this item.", "Nothing changes until then.")
     iteration = task.pair.iteration if task.pair else queue.iteration
-    pair = pair_of(iteration, task.prompt_id) if queue.kind == Queue.Kind.SCORE and iteration else task.pair
+    pair = pair_of_prompt(iteration, task.prompt_id) if queue.kind == Queue.Kind.SCORE and iteration else task.pair
     change = _change(task, pair, iteration, decision, score, scores)
     if change is None:
-        return Preview("none", "The score is kept.", "The pairs of this run do not follow scores of single responses.")
-    note = "" if queue.overlap == 1 else f"It counts when {queue.overlap} people have answered and most agree. "
+        return Preview("none", "The score is stored.", "This run does not make its pairs from single scores.")
+    note = "" if queue.overlap == 1 else f"It counts once {queue.overlap} people have answered and a majority agrees. "
     if iteration is None:
         return Preview(change.kind, change.sentence, note + "The pair belongs to an imported data set.")
-    now = record.training_set(iteration)
+    now = pairing.training_set(iteration)
     trained = pair is None or pair.part == PreferencePair.Part.TRAIN
     delta = change.delta if trained else 0
     if not trained:
@@ -67,7 +75,7 @@ def preview(
     )
 
 
-def _training_note(iteration: Iteration, now: record.TrainingSet, change: PairChange, delta: int) -> str:
+def _training_note(iteration: Iteration, now: pairing.TrainingSet, change: PairChange, delta: int) -> str:
     count = f"{now.pairs + delta} pairs"
     sign = f" ({delta:+d})".replace("-", "−") if delta else ""
     note = f"Training set of iteration {iteration.number}: {count}{sign}, {now.overridden} changed by people so far. "
@@ -85,19 +93,19 @@ def _change(
     score: float | None,
     scores: Mapping[str, float] | None,
 ) -> PairChange | None:
-    """What changes if this were the answer in force of the item, given after everything that is there."""
+    """The change of the pair if this were the item's answer in force, newer than all others."""
     both = (scores["first"], scores["second"]) if scores else None
-    mine = Verdict(decision, score, None, "", "", "", None, both, line=inf)
-    stands = verdict(task) if task.settled_by else None
+    mine = Resolution(decision, score, None, "", "", "", None, both, line=inf)
+    stands = resolve_item(task) if task.settled_by else None
     if stands and stands.by_lead:
         mine = stands
     given: dict[int, float | None] | None = None
     if task.queue.kind == Queue.Kind.SCORE:
-        if iteration is None or not record.pairing_rule(iteration).follows_scores:
+        if iteration is None or not pairing.pairing_rule(iteration).follows_scores:
             return None
-        counts = scores_on(task.first_id, task, mine)[-1]
+        counts = score_resolutions(task.first_id, task, mine)[-1]
         given = {task.first_id: score_of(*counts, task.first_id)}
-    target = standing(pair, iteration, task.prompt_id, item=task, found=mine, scores=given)
+    target = pair_target(pair, iteration, task.prompt_id, item=task, resolution=mine, scores=given)
     if target is None:
         return None
-    return change_to(present(task.prompt_id, rows_of(pair.pk if pair else None)), target, task, mine)
+    return change_to_target(current_outcome(task.prompt_id, pair_rows(pair.pk if pair else None)), target, task, mine)

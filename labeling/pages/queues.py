@@ -1,4 +1,4 @@
-"""Queues as people see them: theirs, with progress; for a lead, with everybody's figures."""
+"""Lists of queues: those that a person may open, with progress and source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.plan import REVIEW
 
 
 def queues_of(person: User) -> QuerySet[Queue]:
-    """The queues that this person may open: all for a lead; open ones that name them or nobody for an annotator."""
+    """Queues that this person may open: for a lead all, for an annotator open ones that name them or nobody."""
     found = Queue.objects.select_related("iteration__run", "evaluation__checkpoint", "dataset")
     if can_lead(person):
         return found
@@ -25,7 +25,7 @@ def queues_of(person: User) -> QuerySet[Queue]:
 
 
 def waiting_for(person: User) -> int:
-    """Items that wait in this person's open queues, less those that they have answered or skipped: at most so many."""
+    """Upper bound on the items that this person can still answer in their open queues."""
     now = timezone.now()
     queues = queues_of(person).filter(is_open=True).filter(Q(deadline__isnull=True) | Q(deadline__gt=now))
     figures = list(queues.order_by().values_list("pk", "task_count", "done_count"))
@@ -39,28 +39,28 @@ def waiting_for(person: User) -> int:
 
 
 def is_awaited(queue: Queue) -> bool:
-    """Whether the queue's iteration has a review gate that is not open yet."""
+    """Whether the run of the queue's iteration has not passed its review stage."""
     ahead = (Stage.Status.PENDING, Stage.Status.WAITING, Stage.Status.STOPPED)
     return Stage.objects.filter(iteration=queue.iteration_id, kind=REVIEW.kind, status__in=ahead).exists()
 
 
 def is_stale(queue: Queue) -> bool:
-    """Whether people decided something after the training set of the queue's iteration was frozen."""
+    """Whether decisions after the freeze made the snapshot of the queue's iteration stale."""
     frozen = DatasetSnapshot.objects.filter(iteration=queue.iteration_id, kind=DatasetSnapshot.Kind.PREFERENCE)
     return bool(queue.iteration_id) and frozen.exclude(stale_reason="").exists()
 
 
 def source_of(queue: Queue) -> str:
-    """Where a queue's items come from, in words."""
+    """Description of the source of a queue's items."""
     if queue.iteration:
         return f"{queue.iteration.run.name}, iteration {queue.iteration.number}"
     if queue.evaluation:
-        return f"{queue.evaluation.checkpoint.name} against the one before"
+        return f"{queue.evaluation.checkpoint.name} against the previous checkpoint"
     return queue.dataset.name if queue.dataset else ""
 
 
 def as_json(queue: Queue) -> dict[str, Any]:
-    """A queue as the API lists it."""
+    """The API representation of a queue."""
     return {
         "id": queue.pk,
         "name": queue.name,

@@ -1,1 +1,1 @@
-"""Everything that reads in the people's room."""
+"""Queries on queues, reviews and agreement. They write nothing."""

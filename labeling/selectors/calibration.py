@@ -1,4 +1,4 @@
-"""Judges held to people: what people said blind, which judges are held to it, and how each did."""
+"""Judge–human agreement: people's blind scores, and how each judge's scores compare with them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from labeling.models import Queue, Review, Task
 from training.domain.calibration import Calibration, calibrate
 from training.domain.drift import CheckpointJudge, Drift, latest_drift
 
-#: Responses that judges are held to at most, the newest.
-MOST_JUDGED = 1500
-PART = 500
-#: By response: its prompt, and the mean of what people gave it blind.
+#: Judges are compared on at most this many responses, the newest.
+MAX_RESPONSES = 1500
+CHUNK = 500
+#: By response id: its prompt id, and the mean of people's blind scores (0 to 5).
 BlindScores = Mapping[int, tuple[int, float]]
-#: By checkpoint and response: the judge's score, ``None`` where it did not parse.
+#: By checkpoint id and response id: the judge's score, ``None`` if its reply was unparsed.
 Scores = dict[int, dict[int, float | None]]
 
 
-def counted(queues: Iterable[Queue]) -> QuerySet[Review]:
-    """People's own answers in force on ordinary items: no lead's word, no flags, no skips."""
+def answers_in_force(queues: Iterable[Queue]) -> QuerySet[Review]:
+    """Answers in force on items that are not gold. Adjudications, flags and skips are left out."""
     return Review.objects.filter(
         queue__in=list(queues), in_force=True, adjudication=False, decision__in=Review.DECISIVE,
         task__expected__isnull=True,
@@ -33,12 +33,12 @@ def counted(queues: Iterable[Queue]) -> QuerySet[Review]:
 
 
 def blind_scores(queues: Iterable[Queue]) -> BlindScores:
-    """What people gave each response before any judge was shown; their mean where several scored."""
+    """The mean score per response that people gave before the judge was shown."""
     given: dict[tuple[int, int], list[float]] = defaultdict(list)
-    rows = counted(queues).filter(blind=True).order_by("-pk")
+    rows = answers_in_force(queues).filter(blind=True).order_by("-pk")
     wanted = ("task__prompt", "task__first", "score", "first_answer")
-    for prompt, response, score, first in rows.values_list(*wanted)[: 6 * MOST_JUDGED]:
-        if (prompt, response) not in given and len(given) == MOST_JUDGED:
+    for prompt, response, score, first in rows.values_list(*wanted)[: 6 * MAX_RESPONSES]:
+        if (prompt, response) not in given and len(given) == MAX_RESPONSES:
             continue
         blind = (first or {}).get("score", score)
         if blind is not None:
@@ -47,7 +47,7 @@ def blind_scores(queues: Iterable[Queue]) -> BlindScores:
 
 
 def held_out_queues(run: Run) -> list[Queue]:
-    """Held-out score queues on the run's own responses, or on prompts of a data set that the run works with."""
+    """Held-out score queues on the run's responses, or on prompts of a data set that the run uses."""
     config = run.typed_config
     names = {config.prompts.dataset, config.evaluation.dataset, config.candidates.from_dataset}
     datasets = Dataset.objects.filter(Q(name__in=names - {""}) | Q(run=run))
@@ -57,19 +57,19 @@ def held_out_queues(run: Run) -> list[Queue]:
 
 
 def waiting_for_scores(run: Run) -> Queue | None:
-    """The held-out queue in which people are to score this run's judges' responses: an open one before a closed one."""
+    """The held-out queue that measures this run's judges; open queues first, then the newest."""
     queues = sorted(held_out_queues(run), key=lambda queue: (not queue.is_open, -queue.pk))
     return queues[0] if queues else None
 
 
 def reviewed_blind(run: Run) -> QuerySet[Response]:
-    """The responses that the run's judges are held to: reviewed blind, in queues that no training reads."""
+    """The responses of held-out queues that people scored blind."""
     return Response.objects.filter(pk__in=list(blind_scores(held_out_queues(run))))
 
 
 @dataclass(frozen=True, slots=True)
-class HeldJudge:
-    """One judge against people. ``checkpoint``: the student's own judge; ``None``: the teacher."""
+class JudgeAgreement:
+    """Agreement of one judge with people. ``checkpoint`` is ``None`` for a teacher."""
 
     name: str
     source: str
@@ -79,23 +79,24 @@ class HeldJudge:
 
 @dataclass(frozen=True, slots=True)
 class RunJudges:
-    """The judges of a run held to the same blind scores, in order of iterations, the teacher last.
+    """Judge–human agreement of a run's judges, by iteration, with the teacher last.
 
-    ``missing``: responses that some checkpoint has not judged yet, since people scored them after its evaluation.
+    ``reviewed``: number of responses that people scored blind. ``missing``: how many of them some checkpoint has not
+    judged, because people scored them after its evaluation.
     """
 
     run: Run
     queues: list[Queue]
     reviewed: int
-    judges: list[HeldJudge]
+    judges: list[JudgeAgreement]
     missing: int
     drift: Drift | None
 
 
 def judges_of_run(run: Run) -> RunJudges | None:
-    """Every judge of a run held to people; ``None`` where no held-out item of its prompts has been scored blind.
+    """Judge–human agreement of every judge of a run; ``None`` if no response of a held-out queue was scored blind.
 
-    Kept in the cache until a score or a judgement is added or taken back.
+    Cached until a score or a judgement is added or taken back.
     """
     queues = held_out_queues(run)
     if not queues:
@@ -123,8 +124,8 @@ def _judges_of_run(run: Run, queues: list[Queue]) -> RunJudges:
     teachers: dict[int, dict[int, float | None]] = defaultdict(dict)
     names: dict[int, str] = {}
     ids = list(people)
-    for start in range(0, len(ids), PART):
-        rows = Judgement.objects.filter(response__in=ids[start : start + PART], iteration__run=run)
+    for start in range(0, len(ids), CHUNK):
+        rows = Judgement.objects.filter(response__in=ids[start : start + CHUNK], iteration__run=run)
         wanted = ("response", "source", "judge", "judge__name", "judge__checkpoint", "score")
         for response, source, judge, name, checkpoint, score in rows.values_list(*wanted):
             if source == Judgement.Source.SELF and checkpoint:
@@ -132,13 +133,18 @@ def _judges_of_run(run: Run, queues: list[Queue]) -> RunJudges:
             elif source == Judgement.Source.TEACHER:
                 teachers[judge][response], names[judge] = score, name
     judges = [
-        HeldJudge(one.name, "self", one, _held(own[one.pk], people)) for one in checkpoints if own.get(one.pk)
-    ] + [HeldJudge(names[judge], "teacher", None, _held(scores, people)) for judge, scores in teachers.items()]
+        JudgeAgreement(one.name, "self", one, _calibration(own[one.pk], people))
+        for one in checkpoints
+        if own.get(one.pk)
+    ] + [
+        JudgeAgreement(names[judge], "teacher", None, _calibration(scores, people))
+        for judge, scores in teachers.items()
+    ]
     missing = sum(any(response not in own.get(one.pk, {}) for one in checkpoints) for response in people)
     return RunJudges(run, queues, len(people), judges, missing, _drift(checkpoints, people, own))
 
 
-def _held(scores: Mapping[int, float | None], people: BlindScores) -> Calibration:
+def _calibration(scores: Mapping[int, float | None], people: BlindScores) -> Calibration:
     prompts: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for response, score in scores.items():
         prompt, said = people[response]
@@ -148,7 +154,7 @@ def _held(scores: Mapping[int, float | None], people: BlindScores) -> Calibratio
 
 
 def _drift(checkpoints: list[Checkpoint], people: BlindScores, own: Scores) -> Drift | None:
-    """Whether the newest checkpoint's judge drifts."""
+    """Drift of the newest checkpoint's judge, if any."""
     rewards = _self_rewards(checkpoints)
     judges = []
     for checkpoint in checkpoints:
@@ -163,7 +169,7 @@ def _drift(checkpoints: list[Checkpoint], people: BlindScores, own: Scores) -> D
 
 
 def _self_rewards(checkpoints: list[Checkpoint]) -> dict[int, dict[int, list[float]]]:
-    """By checkpoint and held-out prompt: what the checkpoint gave its own sampled answers in its evaluation."""
+    """Scores (0 to 5) that each checkpoint gave its own answers in its evaluation, by checkpoint id and prompt id."""
     found: dict[int, dict[int, list[float]]] = {}
     rows = Judgement.objects.filter(
         judge__checkpoint__in=checkpoints,
@@ -177,8 +183,8 @@ def _self_rewards(checkpoints: list[Checkpoint]) -> dict[int, dict[int, list[flo
     return found
 
 
-def runs_held_to(queue: Queue) -> list[RunJudges]:
-    """Runs of which two checkpoints or more are held to this held-out queue's items, the newest first."""
+def runs_measured_by(queue: Queue) -> list[RunJudges]:
+    """Runs with at least two checkpoints that judged this held-out queue's responses, newest run first."""
     if queue.kind != Queue.Kind.SCORE or not queue.held_out:
         return []
     judged = Judgement.objects.filter(

@@ -1,4 +1,4 @@
-"""People's scores that can train a judge: which there are, which stay out, and how each becomes a training row."""
+"""People's scores that can train a judge: which are used, which are left out, and their training rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.domain.judges import Judge as JudgePrompt
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """What can be trained on, and what is left out."""
+    """Number of scores that can train a judge, and of those left out by cause."""
 
     usable: int
     without_reason: int
@@ -25,15 +25,17 @@ class Corrections:
 
 
 def _scored() -> QuerySet[Judgement]:
-    """People's scores in force, the one that counts of each response: in queues of scores, and beside the decisions on
-    pairs. The reason of the latter is what was said of that response alone, not of the pair."""
+    """The human score in force of each response, from score queues and from pair queues with scores.
+
+    The rationale of a score from a pair queue is the reason given for that response, not for the decision.
+    """
     given = Judgement.objects.filter(source=Judgement.Source.HUMAN, judge__kind__in=Judge.PEOPLE)
     newest = given.values("response").order_by().annotate(newest=Max("pk")).values("newest")
     return Judgement.objects.filter(pk__in=newest)
 
 
 def scores_of(queue: Queue) -> QuerySet[Judgement]:
-    """People's scores in force on the items of one queue."""
+    """Human scores in force of the items of one queue."""
     tasks = Task.objects.filter(queue=queue)
     return Judgement.objects.filter(
         Q(pk__in=tasks.filter(judgement__isnull=False).values("judgement"))
@@ -42,7 +44,7 @@ def scores_of(queue: Queue) -> QuerySet[Judgement]:
 
 
 def scores_for(config: RunConfig) -> QuerySet[Judgement]:
-    """The scores that a run of this config would choose from, by ``sft.corrections``, even where that is off."""
+    """The scores that ``sft.corrections`` selects; for ``none``, those that ``same_data`` would select."""
     found = _scored()
     if config.sft.corrections != "all":
         names = [name for name in (config.prompts.dataset, config.candidates.from_dataset) if name]
@@ -52,7 +54,10 @@ def scores_for(config: RunConfig) -> QuerySet[Judgement]:
 
 
 def _measured_on(config: RunConfig | None) -> Q:
-    """Prompts that never train a judge, by content: those of held-out queues, and those of the run's evaluation."""
+    """Condition for prompts that measure judges: those of held-out queues and of the run's evaluation.
+
+    Prompts are compared by content hash.
+    """
     out = Q(
         response__prompt__content_hash__in=Task.objects.filter(queue__held_out=True)
         .order_by()
@@ -65,12 +70,12 @@ def _measured_on(config: RunConfig | None) -> Q:
 
 
 def usable(scores: QuerySet[Judgement], config: RunConfig | None = None) -> QuerySet[Judgement]:
-    """Those with a reason, on prompts that no judge is measured on, in the order in which they were given."""
+    """Scores with a reason on prompts that no judge is measured on, oldest first."""
     return scores.exclude(_measured_on(config)).exclude(rationale="").order_by("pk")
 
 
 def count(scores: QuerySet[Judgement], config: RunConfig | None = None) -> Corrections:
-    """How many of these scores could train a judge, and why the others could not."""
+    """Count the scores that can train a judge, and the others by cause."""
     free = scores.exclude(_measured_on(config))
     with_reason = free.exclude(rationale="").count()
     all_free = free.count()
@@ -78,7 +83,7 @@ def count(scores: QuerySet[Judgement], config: RunConfig | None = None) -> Corre
 
 
 def demonstrations(scores: QuerySet[Judgement], judge: JudgePrompt) -> Iterator[tuple[Judgement, str, str]]:
-    """Each score with the judge prompt and the reply that it teaches (001 section 3.1.1)."""
+    """Yield each score with the judge prompt and the reply to learn (Yuan et al., 2024, section 3.1.1)."""
     for judgement in scores.select_related("response__prompt").iterator(chunk_size=500):
         assert judgement.score is not None
         prompt = judge.render(judgement.response.prompt.text, judgement.response.text)
@@ -86,7 +91,7 @@ def demonstrations(scores: QuerySet[Judgement], judge: JudgePrompt) -> Iterator[
 
 
 def sft_rows(config: RunConfig, judge: JudgePrompt) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-    """The corrections that a run trains its judge on, in the trainer's format, each with the score it came from."""
+    """Yield the rows that train the run's judge, in the trainer's format, each with the id of its judgement."""
     if config.sft.corrections == "none":
         return
     for judgement, prompt, reply in demonstrations(usable(scores_for(config), config), judge):

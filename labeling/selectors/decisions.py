@@ -1,4 +1,4 @@
-"""Who decided what on the rows that a model was trained on, as it stood when they were frozen."""
+"""People's decisions on the rows that a model was trained on, as of the freeze of the rows."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from django.db.models.functions import Coalesce
 from alignment_app.models import Checkpoint, DatasetSnapshot, Judgement
 from labeling.models import Review
 
-#: Decisions that the page of a checkpoint lists, the first ones of each.
-MOST_LISTED = 200
-ROWS_A_PAGE = 20  # of the page that shows a snapshot
+#: A checkpoint's page lists at most this many decisions, the oldest.
+MAX_LISTED = 200
+ROWS_PER_PAGE = 20  # as on the page that shows a snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """One line of the history that counted at the freeze. ``position``: its row in the snapshot, from 0; else none."""
+class FrozenDecision:
+    """A review in force at the freeze. ``position``: index of its row in the snapshot, ``None`` if it has no row."""
 
     review: Review
     position: int | None
 
     @property
     def page(self) -> int:
-        return (self.position or 0) // ROWS_A_PAGE + 1
+        return (self.position or 0) // ROWS_PER_PAGE + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
-    """Everything that people decided on a training set. ``by_person``: name, its counts by decision, in all."""
+class DecisionSummary:
+    """People's decisions on a training set. ``by_person``: name, counts by decision, total."""
 
     total: int
     people: int
     counts: list[tuple[str, int]]
     by_person: list[tuple[str, list[int], int]]
-    listed: list[Decision]
+    listed: list[FrozenDecision]
     scores: list[tuple[str, int]]
 
 
-def lines_at(snapshot: DatasetSnapshot) -> QuerySet[Review]:
-    """The answers that counted when the snapshot was frozen, of queues that change its pairs."""
+def reviews_at_freeze(snapshot: DatasetSnapshot) -> QuerySet[Review]:
+    """The reviews in force when the snapshot was frozen, of queues that change its pairs."""
     iteration = snapshot.iteration
     run, mixes = iteration.run, iteration.run.typed_config.training.mix_previous
     numbers = {"number__lte": iteration.number} if mixes else {"number": iteration.number}
@@ -60,15 +60,15 @@ def lines_at(snapshot: DatasetSnapshot) -> QuerySet[Review]:
     )
 
 
-def of_checkpoint(checkpoint: Checkpoint) -> Decisions | None:
-    """What people decided on the rows that a checkpoint was trained on; ``None`` where they decided nothing."""
+def of_checkpoint(checkpoint: Checkpoint) -> DecisionSummary | None:
+    """People's decisions on the rows that a checkpoint was trained on; ``None`` if there are none."""
     snapshot = checkpoint.snapshot
     if snapshot is None:
         return None
     scores = _scores(snapshot)
     if snapshot.kind == DatasetSnapshot.Kind.SFT:
-        return Decisions(0, len(scores), [], [], [], scores) if scores else None
-    lines = lines_at(snapshot)
+        return DecisionSummary(0, len(scores), [], [], [], scores) if scores else None
+    lines = reviews_at_freeze(snapshot)
     found = Counter(lines.values_list("author", "decision"))
     if not found:
         return None
@@ -77,22 +77,22 @@ def of_checkpoint(checkpoint: Checkpoint) -> Decisions | None:
     by_person = [
         (name, [found[name, kind] for kind in labels], sum(found[name, kind] for kind in labels)) for name in names
     ]
-    listed = list(lines.select_related("task__prompt", "task__pair")[:MOST_LISTED])
+    listed = list(lines.select_related("task__prompt", "task__pair")[:MAX_LISTED])
     pairs = {line.task.pair_id for line in listed} - {None}
     of_pairs = snapshot.items.annotate(root=Coalesce("pair__stands_for", "pair")).filter(root__in=pairs)
     rows: dict[int | None, int] = dict(of_pairs.values_list("root", "position"))
-    return Decisions(
+    return DecisionSummary(
         sum(found.values()),
         len(names),
         [(str(label), sum(found[name, kind] for name in names)) for kind, label in labels.items()],
         by_person,
-        [Decision(line, rows.get(line.task.pair_id)) for line in listed],
+        [FrozenDecision(line, rows.get(line.task.pair_id)) for line in listed],
         scores,
     )
 
 
 def _scores(snapshot: DatasetSnapshot) -> list[tuple[str, int]]:
-    """Whose scores are rows of the snapshot themselves, and how many."""
+    """Number of scores in the snapshot by the person who gave them."""
     rows = Judgement.objects.filter(snapshot_items__snapshot=snapshot).distinct()
     names = Counter(person or name for person, name in rows.values_list("judge__person__username", "judge__name"))
     return sorted(names.items())

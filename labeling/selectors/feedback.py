@@ -1,4 +1,4 @@
-"""What ``alignment_app.human_feedback`` asks, answered from the queues."""
+"""The implementation of :mod:`alignment_app.human_feedback` on labeling queues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.domain.judges import Judge
 
 
 class QueueFeedback:
-    """Reviews in force of the run's held-out queues, and the scores that may train a judge."""
+    """Blind scores and drift from held-out queues, and the scores that may train a judge."""
 
     def blind_responses(self, run: Run) -> QuerySet[Response]:
         return calibration.reviewed_blind(run)

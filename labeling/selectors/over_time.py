@@ -1,4 +1,4 @@
-"""A queue day by day, and by person and day: pace, overrides, and how far people agreed."""
+"""Pace, overrides and agreement in a queue, by day and by person and day."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from typing import Final
 from django.utils import timezone
 
 from labeling.models import Queue
-from labeling.selectors.quality import counted
+from labeling.selectors.quality import answers_in_queue
 from training.domain.agreement import IntervalEstimate, percent_with_interval
 
-#: Answers that are read at most, the newest, and days that are shown.
-MOST_ANSWERS: Final = 20_000
-MOST_DAYS: Final = 60
+#: At most this many answers are read, the newest, and this many days are shown.
+MAX_ANSWERS: Final = 20_000
+MAX_DAYS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day. ``overrides``: share of answers against the judge's pair; ``agreement``: of the items that became
-    answered by two people or more on this day, the share of their pairs of people who gave the same answer."""
+    """One day of a queue.
+
+    ``seconds``: median per answer. ``overrides``: share of answers against the judge's pair. ``agreement``: share of
+    pairs of people who gave the same answer, over the items whose newest answer is of this day.
+    """
 
     day: date
     answers: int
@@ -35,7 +38,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class PersonDay:
-    """One person on one day. ``agreement``: share of others' answers to the same items that were the same."""
+    """One person on one day. ``agreement``: share of other people's answers to the same items that are equal."""
 
     day: date
     name: str
@@ -55,18 +58,18 @@ class _Answer:
 
 
 def _answers(queue: Queue) -> list[_Answer]:
-    """People's answers in force, newest first."""
+    """Answers in force, newest first."""
     value = "score" if queue.kind == Queue.Kind.SCORE else "decision"
-    rows = counted(queue).order_by("-created_at").values_list("task", "author", value, "created_at", "seconds")
+    rows = answers_in_queue(queue).order_by("-created_at").values_list("task", "author", value, "created_at", "seconds")
     return [
         _Answer(task, name, answer, timezone.localtime(at).date(), seconds)
-        for task, name, answer, at, seconds in rows[:MOST_ANSWERS]
+        for task, name, answer, at, seconds in rows[:MAX_ANSWERS]
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """Days newest first, who did what on each, and how far each person agrees with the others over all of them."""
+    """Statistics by day and by person and day, newest first, and each person's agreement over all days."""
 
     days: list[Day]
     people: list[PersonDay]
@@ -74,14 +77,14 @@ class OverTime:
 
 
 def over_time(queue: Queue) -> OverTime:
-    """A queue's newest days."""
+    """Compute the statistics of a queue's newest days."""
     answers = _answers(queue)
     by_day: dict[date, list[_Answer]] = defaultdict(list)
     items: dict[int, list[_Answer]] = defaultdict(list)
     for answer in answers:
         by_day[answer.day].append(answer)
         items[answer.task].append(answer)
-    shown = sorted(by_day, reverse=True)[:MOST_DAYS]
+    shown = sorted(by_day, reverse=True)[:MAX_DAYS]
     # An item belongs to the day of its newest answer.
     agreed: dict[date, list[list[Hashable]]] = defaultdict(list)
     for item in items.values():
@@ -110,7 +113,7 @@ def _by_name(answers: Iterable[_Answer]) -> dict[str, list[_Answer]]:
 
 
 def _agreement(theirs: Sequence[_Answer], items: dict[int, list[_Answer]]) -> float | None:
-    """Share of other people's answers to the same items that were the same."""
+    """Share of other people's answers to the same items that are equal."""
     same = [
         other.value == answer.value for answer in theirs for other in items[answer.task] if other.name != answer.name
     ]
@@ -125,7 +128,7 @@ def _people(
 
 
 def _pace(answers: Sequence[_Answer]) -> float | None:
-    """Median seconds an answer."""
+    """Median seconds per answer."""
     seconds = [answer.seconds for answer in answers if answer.seconds is not None]
     return median(seconds) if seconds else None
 

@@ -1,4 +1,4 @@
-"""How good the people's signal is: agreement, gold items, pace, anchoring, and judges held to people."""
+"""Quality of a queue's answers: agreement, gold items, pace, anchoring, and judge–human agreement."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.db.models import Count, QuerySet
 from alignment_app.models import Judgement
 from labeling.models import Queue, Review
 from labeling.selectors import calibration
-from labeling.selectors.calibration import HeldJudge
-from labeling.selectors.verdicts import verdict
+from labeling.selectors.calibration import JudgeAgreement
+from labeling.selectors.resolutions import resolve_item
 from training.domain.agreement import (
     IntervalEstimate,
     Level,
@@ -28,18 +28,18 @@ from training.domain.agreement import (
 from training.domain.calibration import calibrate
 from training.domain.metrics import wilson_interval
 
-#: Items that agreement is computed on at most, the newest: the page answers at any size of queue.
-MOST_ITEMS = 5000
+#: Agreement is computed on at most this many items, the newest, so that the page stays fast.
+MAX_ITEMS = 5000
 
 
-def counted(queue: Queue) -> QuerySet[Review]:
-    """People's own answers in force on the queue's ordinary items."""
-    return calibration.counted([queue])
+def answers_in_queue(queue: Queue) -> QuerySet[Review]:
+    """Answers in force on the queue's items that are not gold."""
+    return calibration.answers_in_force([queue])
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """Agreement of a queue. Shares are 0 to 1."""
+class QueueAgreement:
+    """Inter-annotator agreement of a queue. Shares are 0 to 1; ``pairs``: two names, Cohen's κ, number of items."""
 
     items: int
     percent: IntervalEstimate
@@ -50,21 +50,24 @@ class Agreement:
 
 
 def answers_by_item(queue: Queue) -> tuple[list[str], list[list[Hashable | None]]]:
-    """Names of the people, and items x people with what each answered; items with two answers or more."""
+    """Names of the people, and a table of items by people with their answers.
+
+    Items with fewer than two answers are left out.
+    """
     value = "score" if queue.kind == Queue.Kind.SCORE else "decision"
-    rows = counted(queue).order_by("-task").values_list("task", "author", value)
+    rows = answers_in_queue(queue).order_by("-task").values_list("task", "author", value)
     by_task: dict[int, dict[str, Any]] = defaultdict(dict)
     for task, author, answer in rows.iterator(chunk_size=2000):
-        if task not in by_task and len(by_task) > MOST_ITEMS:
+        if task not in by_task and len(by_task) > MAX_ITEMS:
             break
         by_task[task][author] = answer
-    several = [found for found in by_task.values() if len(found) > 1][:MOST_ITEMS]
+    several = [found for found in by_task.values() if len(found) > 1][:MAX_ITEMS]
     names = sorted({name for found in several for name in found})
     return names, [[found.get(name) for name in names] for found in several]
 
 
-def agreement(queue: Queue) -> Agreement:
-    """Per cent, Fleiss' κ and Krippendorff's α with intervals over items, and Cohen's κ of every two people."""
+def agreement(queue: Queue) -> QueueAgreement:
+    """Percent agreement, Fleiss' κ and Krippendorff's α with intervals over items, and Cohen's κ per two people."""
     names, items = answers_by_item(queue)
     level: Level = "interval" if queue.kind == Queue.Kind.SCORE else "nominal"
     alpha = alpha_with_interval(items, level=level)
@@ -75,7 +78,7 @@ def agreement(queue: Queue) -> Agreement:
         if both:
             weights: Any = "quadratic" if level == "interval" else "none"
             pairs.append((names[one], names[other], cohen_kappa(a, b, weights=weights), both))
-    return Agreement(
+    return QueueAgreement(
         len(items),
         percent_with_interval(items),
         fleiss_with_interval(items),
@@ -86,8 +89,8 @@ def agreement(queue: Queue) -> Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonFigures:
-    """One person in one queue. ``overrides``: share of answers against the judge's pair; ``None`` where it has none."""
+class PersonStats:
+    """One person in one queue. ``seconds``: median per answer; ``overrides``: share against the judge's pair."""
 
     name: str
     answers: int
@@ -101,8 +104,8 @@ class PersonFigures:
     late: int
 
 
-def people(queue: Queue) -> list[PersonFigures]:
-    """Pace, gold items, overrides and second thoughts of everybody who answered."""
+def people(queue: Queue) -> list[PersonStats]:
+    """Pace, gold items, overrides and changed answers of each person who answered."""
     lines = Review.objects.filter(queue=queue, adjudication=False).exclude(decision=Review.Decision.UNDO)
     skips = dict(lines.filter(decision="skip").values_list("author").annotate(n=Count("pk")))
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -113,11 +116,11 @@ def people(queue: Queue) -> list[PersonFigures]:
     return [_person(queue, name, rows, skips.get(name, 0)) for name, rows in sorted(found.items())]
 
 
-def _person(queue: Queue, name: str, rows: Sequence[dict[str, Any]], skipped: int) -> PersonFigures:
+def _person(queue: Queue, name: str, rows: Sequence[dict[str, Any]], skipped: int) -> PersonStats:
     seconds = [row["seconds"] for row in rows if row["seconds"] is not None]
     gold = [row["gold_right"] for row in rows if row["gold_right"] is not None]
     against = [row["decision"] != "confirm" for row in rows if row["decision"] in Review.DECISIVE]
-    return PersonFigures(
+    return PersonStats(
         name,
         len(rows),
         median(seconds) if seconds else None,
@@ -125,14 +128,14 @@ def _person(queue: Queue, name: str, rows: Sequence[dict[str, Any]], skipped: in
         sum(gold),
         len(gold),
         sum(against) / len(against) if against and queue.kind == Queue.Kind.PAIR else None,
-        sum(changed_mind(row) for row in rows),
+        sum(is_answer_changed(row) for row in rows),
         skipped,
         sum(row["late"] for row in rows),
     )
 
 
-def changed_mind(row: dict[str, Any]) -> bool:
-    """Whether the answer differs from the one before the judge was shown."""
+def is_answer_changed(row: dict[str, Any]) -> bool:
+    """Whether the answer differs from the one given before the judge was shown."""
     first = row["first_answer"]
     if not first:
         return False
@@ -143,7 +146,7 @@ def changed_mind(row: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Anchoring:
-    """Share of answers that agree with the judge, where it was shown first and where it was not."""
+    """Share of answers that agree with the judge, on items that show it first and on blind items."""
 
     shown: float | None
     shown_n: int
@@ -152,12 +155,12 @@ class Anchoring:
 
 
 def anchoring(queue: Queue) -> Anchoring | None:
-    """Only where some items were prefilled and the answer can agree with a judge's pair."""
+    """Compute anchoring for a pair queue with prefilled items; ``None`` for other queues."""
     if not queue.prefill_share or queue.kind != Queue.Kind.PAIR:
         return None
     shown: list[bool] = []
     blind: list[bool] = []
-    for row in counted(queue).values("decision", "prefilled", "first_answer"):
+    for row in answers_in_queue(queue).values("decision", "prefilled", "first_answer"):
         first = (row["first_answer"] or {}).get("decision", row["decision"])
         (shown if row["prefilled"] else blind).append(first == "confirm")
     return Anchoring(_share(shown), len(shown), _share(blind), len(blind))
@@ -167,8 +170,8 @@ def _share(found: Sequence[bool]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def judges(queue: Queue) -> list[HeldJudge]:
-    """Every model judge held to what people said blind, score queues only: their mean where several scored."""
+def judges(queue: Queue) -> list[JudgeAgreement]:
+    """Agreement of every model judge with people's mean blind scores; empty unless it is a score queue."""
     if queue.kind != Queue.Kind.SCORE:
         return []
     people_say = calibration.blind_scores([queue])
@@ -183,14 +186,14 @@ def judges(queue: Queue) -> list[HeldJudge]:
             if value is not None:
                 found[label, source, judge][prompt].append((value, said))
     return [
-        HeldJudge(label, source, None, calibrate(list(prompts.values())))
+        JudgeAgreement(label, source, None, calibrate(list(prompts.values())))
         for (label, source, _), prompts in sorted(found.items())
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonResult:
-    """The newer checkpoint's wins, ties and losses by majority of people, with the 95 % interval of its win rate."""
+    """Wins, ties and losses of the newer checkpoint by majority, with the 95 % interval of its win rate."""
 
     win: int
     tie: int
@@ -202,13 +205,13 @@ class ComparisonResult:
 
 
 def comparison(queue: Queue) -> ComparisonResult | None:
-    """Result of a comparison queue: an item counts once it has its majority or a lead's word."""
+    """Result of a comparison queue over items with a majority or an adjudication."""
     if queue.kind != Queue.Kind.COMPARISON:
         return None
     counts = {"first": 0, "tie": 0, "second": 0}
     undecided = 0
     for task in queue.tasks.filter(state="done").select_related("queue"):
-        found = verdict(task)
+        found = resolve_item(task)
         if found is None:
             undecided += 1
         else:

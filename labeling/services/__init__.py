@@ -1,1 +1,1 @@
-"""Everything that writes in the people's room."""
+"""Operations that change queues, assignments and reviews, and their effects on pairs and scores."""

@@ -1,4 +1,4 @@
-"""What a person may answer to an item, and what is said of an answer that its queue cannot take."""
+"""Answers to items, and their validation by the rules of a queue."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ COMPARISON_DECISIONS: Final = ("first", "second", "tie", "both_bad", "flag")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a person says of an item. ``preferred`` is a response's id: for pairs it is turned into confirm or flip.
+    """A person's answer to an item.
 
-    ``scores`` of a pair and why (``reasons``): by response id as they come in, as ``{"first", "second"}`` once read.
+    ``preferred``: id of the better response, which :func:`read_answer` turns into a decision. ``scores`` (0 to 5) and
+    their ``reasons`` of a pair have response ids as keys before :func:`read_answer`, "first" and "second" after it.
     """
 
     decision: str = ""
@@ -33,7 +34,10 @@ class Answer:
 
 
 def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
-    """The answer with its decision made plain. Raises :class:`Refused` (400) for one that the queue cannot take."""
+    """Validate an answer and return it with an explicit decision.
+
+    Raises :class:`Refused` (400) if the queue does not accept it.
+    """
     for name in ("text", "reason"):
         if len(getattr(answer, name)) > MAX_CHARACTERS:
             raise Refused(
@@ -69,8 +73,10 @@ def read_answer(queue: Queue, task: Task, answer: Answer) -> Answer:
 
 
 def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dict[str, float] | None:
-    """The scores of both responses of a pair, ``None`` where the person gave none. They may not contradict the choice;
-    equal ones may hide it (HelpSteer2)."""
+    """Validate the scores of both responses of a pair; ``None`` if the person gave none.
+
+    Unequal scores must agree with the preference. Equal scores are allowed beside a preference, as in HelpSteer2.
+    """
     if not answer.scores or decision == "flag":
         return None
     if not queue.with_scores:
@@ -78,15 +84,15 @@ def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dic
     if set(answer.scores) != {str(task.first_id), str(task.second_id)}:
         raise Refused("bad-score", "Score both responses of this item, or neither.", status=400)
     first, second = (_checked_score(queue, answer.scores[str(pk)]) for pk in (task.first_id, task.second_id))
-    ahead = {"confirm": first - second, "flip": second - first}.get(decision, 0.0)
-    if ahead < 0:
+    preference_margin = {"confirm": first - second, "flip": second - first}.get(decision, 0.0)
+    if preference_margin < 0:
         raise Refused("scores-contradict", "The response that you prefer has your lower score. Change one of them.",
                       status=400)  # fmt: skip
     return {"first": first, "second": second}
 
 
 def _read_reasons(task: Task, answer: Answer) -> dict[str, str] | None:
-    """Why each of the two responses has its score; ``None`` where nothing is said."""
+    """The reasons for the scores of both responses; ``None`` if both are empty."""
     given = answer.reasons or {}
     if any(len(text) > MAX_CHARACTERS for text in given.values()):
         raise Refused(
@@ -112,7 +118,7 @@ def _checked_score(queue: Queue, score: float | None) -> float:
 
 
 def draft_of(review: Review, task: Task) -> Answer:
-    """What was answered, as the desk takes it: a choice between the two by the response, not by what it decided."""
+    """Convert a review to an answer for the desk, with the preferred response instead of confirm or flip."""
     sides = {"confirm": task.first_id, "first": task.first_id, "flip": task.second_id, "second": task.second_id}
     preferred = sides.get(review.decision)
     decision = "" if preferred or review.decision in ("skip", "flag", "score") else review.decision
@@ -121,5 +127,5 @@ def draft_of(review: Review, task: Task) -> Answer:
 
 
 def by_response(task: Task, given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What a line says of the first and the second response, by their ids, as an answer comes in."""
+    """Convert the keys "first" and "second" of a review's scores or reasons to response ids."""
     return {str(task.first_id): given["first"], str(task.second_id): given["second"]} if given else None

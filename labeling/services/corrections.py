@@ -1,4 +1,4 @@
-"""What people decided as data sets: scores that train a judge, and an iteration's pairs as they stand now."""
+"""Make data sets from reviews: scores that train a judge, and an iteration's current pairs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def _rows(queue: Queue) -> Iterator[dict[str, str]]:
 
 
 def export(queue: Queue, name: str, *, by: User) -> tuple[Dataset, int]:
-    """A new data set of demonstrations out of a queue's scores, to be chosen in a run's fine-tuning mix.
+    """Make a data set of demonstrations from a queue's scores, for the fine-tuning of a run.
 
-    A row is the judge prompt, the rationale and the score (001 section 3.1.1).
+    A row has the judge prompt as prompt, and rationale and score as response (Yuan et al., 2024, section 3.1.1).
+    Scores without a reason and prompts of held-out queues are left out. Returns the data set and its number of rows.
 
-    Scores without a reason are left out, and every prompt of a held-out queue. Raises :class:`Refused` where nothing
-    is left or the name is taken: a set that a run may have trained on never changes.
+    Raises :class:`Refused` if no score is left or the name is taken; a data set never changes once it exists.
     """
     require_lead(by)
     _check_free(name)
@@ -50,8 +50,11 @@ def _check_free(name: str) -> None:
 
 
 def export_pairs(iteration: Iteration, name: str, *, by: User) -> tuple[Dataset, int]:
-    """A new data set of the iteration's trainable pairs as they stand, so that a run can train on decisions that came
-    after the freeze: a clone that takes its pairs from it. Raises :class:`Refused` as :func:`export` does."""
+    """Make a data set of the iteration's current trainable pairs, with decisions made after the freeze.
+
+    A clone of the run can train on it. Returns the data set and its number of rows. Raises :class:`Refused` if the
+    name is taken.
+    """
     require_lead(by)
     _check_free(name)
     rows = (row for row, _ in preference_rows(iteration.run_id, iteration.number, mix_previous=False))

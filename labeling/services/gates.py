@@ -1,4 +1,4 @@
-"""When a run that waits for people may train."""
+"""Gates: when a run that waits for review may train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.plan import REVIEW
 
 
 def needed(queue: Queue) -> int | None:
-    """How many items must be reviewed before the run trains; ``None``: a lead says so."""
+    """Number of items to review before the run trains; ``None`` if a lead decides."""
     if queue.gate == Queue.Gate.LEAD:
         return None
     if queue.gate == Queue.Gate.COUNT:
@@ -21,13 +21,13 @@ def needed(queue: Queue) -> int | None:
 
 
 def is_met(queue: Queue) -> bool:
-    """Whether enough is reviewed. A gate that waits for a lead is never met by itself."""
+    """Whether enough items are reviewed. A gate that waits for a lead is never met by a count."""
     wanted = needed(queue)
     return wanted is not None and queue.done_count >= wanted
 
 
 def waited_for(queue: Queue) -> list[Queue]:
-    """Queues whose gates keep the queue's run waiting, this one left out."""
+    """The other queues whose gates block the run of this queue."""
     if not queue.iteration_id:
         return []
     others = Queue.objects.filter(iteration=queue.iteration_id).exclude(pk=queue.pk).order_by("pk")
@@ -35,9 +35,9 @@ def waited_for(queue: Queue) -> list[Queue]:
 
 
 def open_if_due(queue: Queue) -> bool:
-    """Let the iteration's run train when every gate on it is met. Returns whether this call did.
+    """Approve the review of the queue's iteration if every gate is met. Returns whether this call approved it.
 
-    Queues that change nothing (held out, comparisons) keep nobody waiting.
+    Held-out and comparison queues have no gate.
     """
     if not queue.iteration_id or not queue.changes_pairs or queue.gate == Queue.Gate.LEAD:
         return False
@@ -51,5 +51,5 @@ def open_if_due(queue: Queue) -> bool:
     try:
         runs.approve_review(iteration, user=f"the gate of {queue.name}")
     except Refused:
-        return False  # another answer opened it at the same moment
+        return False  # a concurrent answer has approved it
     return True

@@ -1,6 +1,6 @@
-"""Who has which item: taken by a conditional update, so that two people never get the same place.
+"""Leases of items. A slot is taken by a conditional update, so that two people never get the same one.
 
-The rule for a late save is in :mod:`labeling.services.reviews`.
+An item has one slot per person who should answer it. :mod:`labeling.services.reviews` has the rule for late answers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from django.utils import timezone
 
 from alignment_app.services.errors import Refused
 from labeling.models import Assignment, Queue, Task
-from labeling.services.access import require_worker
+from labeling.services.access import require_queue_access
 from training.domain.seeds import derive_seed
 
-#: A person may hold the item at hand and the one loaded ahead.
-MOST_HELD = 2
+#: Leases per person and queue: the item on the screen and the prefetched one.
+MAX_LEASES = 2
 
 
 @transaction.atomic
 def next_task(queue: Queue, person: User, *, beside: int | None = None) -> Assignment | None:
-    """The item that this person works at now, or the next one for them; ``None`` where none is left.
+    """Lease the next item to a person, or return the one they hold already; ``None`` if no item is left.
 
-    ``beside`` names the task at hand when the next one is loaded ahead. An item that the person holds already comes
-    first, so a reload shows the same one. Raises :class:`Refused` for a queue that gives out nothing.
+    ``beside``: id of the item on the person's screen, if the next one is prefetched. Raises :class:`Refused` if the
+    queue is closed, its deadline has passed, or the person may not work in it.
     """
-    require_worker(person, queue)
+    require_queue_access(person, queue)
     _check_open(queue)
     now = timezone.now()
     return_expired(queue, now)
@@ -41,7 +41,7 @@ def next_task(queue: Queue, person: User, *, beside: int | None = None) -> Assig
         if assignment.task_id != beside:
             _renew([assignment], queue, now)
             return _loaded(assignment, queue)
-    if len(held) >= MOST_HELD:
+    if len(held) >= MAX_LEASES:
         return None
     return _take(queue, person, now, shown=beside is None)
 
@@ -57,20 +57,20 @@ def _take(queue: Queue, person: User, now: datetime, *, shown: bool) -> Assignme
     mine = Assignment.objects.filter(task=OuterRef("pk"), person=person).exclude(state=Assignment.State.RETURNED)
     wanted = Task.objects.filter(queue=queue, state=Task.State.OPEN).exclude(Exists(mine)).order_by("rank")
     if connection.features.has_select_for_update_skip_locked:
-        # Others who ask at the same moment pass over the row that we are about to take instead of waiting for it.
+        # Concurrent requests skip the row that this one is about to take instead of waiting for it.
         wanted = wanted.select_for_update(skip_locked=True, of=("self",))
-    for part in _parts(wanted, queue, person):
+    for part in _search_order(wanted, queue, person):
         while (task_id := part.values_list("pk", flat=True).first()) is not None:
-            if take_place(task_id):
+            if take_slot(task_id):
                 return _lease(task_id, queue, person, now, shown=shown)
     return None
 
 
-def _parts(wanted: QuerySet[Task], queue: Queue, person: User) -> list[QuerySet[Task]]:
-    """Where to look, one after the other.
+def _search_order(wanted: QuerySet[Task], queue: Queue, person: User) -> list[QuerySet[Task]]:
+    """Querysets to search for a free item, in order.
 
-    Where several people answer each item, a person's own answers stand before the items that they have not seen: the
-    search goes on from their newest one, and over all of them only at the end, for items that came back meanwhile.
+    If several people answer each item, the items that this person has answered come first by rank. The search begins
+    after their newest one and covers all items, including returned ones, only then.
     """
     if queue.overlap == 1:
         return [wanted]
@@ -79,27 +79,30 @@ def _parts(wanted: QuerySet[Task], queue: Queue, person: User) -> list[QuerySet[
     return [wanted] if rank is None else [wanted.filter(rank__gt=rank), wanted]
 
 
-def take_place(task_id: int) -> bool:
-    """Take one free place of an item; false where somebody else was first."""
+def take_slot(task_id: int) -> bool:
+    """Take one free slot of an item. Returns false if none is free."""
     taken = Task.objects.filter(pk=task_id, free__gt=0).update(
         free=F("free") - 1, state=Case(When(free=1, then=Value(Task.State.HELD)), default=Value(Task.State.OPEN))
     )
     return taken == 1
 
 
-def give_back_place(task_id: int) -> None:
-    """One more person may take the item."""
+def free_slot(task_id: int) -> None:
+    """Make one slot of the item free again."""
     Task.objects.filter(pk=task_id).update(free=F("free") + 1, state=Task.State.OPEN)
 
 
 def _lease(task_id: int, queue: Queue, person: User, now: datetime, *, shown: bool = False) -> Assignment:
-    """The person's assignment on an item of which they have taken a place; ``shown``: they see it at once."""
+    """Create or renew the person's assignment on an item whose slot they have taken.
+
+    ``shown``: whether they see the item now, not prefetched.
+    """
     expires = now + timedelta(seconds=queue.lease_seconds)
-    # It may have been theirs before and returned: sides and draft stay as they were, so it looks the same again.
+    # If they held it before, sides and draft stay, so that the item looks the same.
     assignment = Assignment.objects.filter(task=task_id, person=person).order_by().first()
     if assignment is None:
-        drawn = random.Random(derive_seed(queue.seed, "desk", task_id, person.pk))
-        swapped, prefilled = drawn.random() < 0.5, drawn.random() < queue.prefill_share
+        rng = random.Random(derive_seed(queue.seed, "desk", task_id, person.pk))
+        swapped, prefilled = rng.random() < 0.5, rng.random() < queue.prefill_share
         assignment = Assignment(
             task_id=task_id,
             person=person,
@@ -115,7 +118,7 @@ def _lease(task_id: int, queue: Queue, person: User, now: datetime, *, shown: bo
 
 
 def _loaded(assignment: Assignment, queue: Queue) -> Assignment:
-    """The assignment with what the desk shows of its item."""
+    """The assignment with its item, prompt and responses loaded."""
     assignment.queue = queue
     assignment.task = Task.objects.select_related("prompt", "first", "second").get(pk=assignment.task_id)
     return assignment
@@ -129,32 +132,32 @@ def _renew(assignments: list[Assignment], queue: Queue, now: datetime) -> None:
 
 
 def return_expired(queue: Queue, now: datetime | None = None) -> int:
-    """Put items back whose lease has run out. Their drafts stay. Returns how many."""
+    """Return items whose lease has expired to the queue and keep their drafts. Returns the number of items."""
     now = now or timezone.now()
     returned = 0
     expired = Assignment.objects.filter(queue=queue, state=Assignment.State.LEASED, lease_expires_at__lte=now)
     for pk, task_id in expired.order_by().values_list("pk", "task_id"):
-        returned += _return(pk, task_id, Assignment.State.RETURNED, lease_expires_at__lte=now)
+        returned += _end_lease(pk, task_id, Assignment.State.RETURNED, lease_expires_at__lte=now)
     return returned
 
 
-def _return(pk: int, task_id: int, state: str, **still: Any) -> int:
-    """End a lease once; whoever comes second changes nothing."""
+def _end_lease(pk: int, task_id: int, state: str, **still: Any) -> int:
+    """End a lease and free its slot. Returns 0 if it has ended already."""
     ended = Assignment.objects.filter(pk=pk, state=Assignment.State.LEASED, **still).update(state=state)
     if ended:
-        give_back_place(task_id)
+        free_slot(task_id)
     return ended
 
 
 @transaction.atomic
 def release(assignment: Assignment) -> None:
-    """Put an item back for anybody, this person included. Putting it back twice changes nothing."""
-    _return(assignment.pk, assignment.task_id, Assignment.State.RETURNED)
+    """Return an item to the queue. Anyone may take it, this person included. A second call has no effect."""
+    _end_lease(assignment.pk, assignment.task_id, Assignment.State.RETURNED)
 
 
 @transaction.atomic
 def renew(queue: Queue, person: User) -> datetime | None:
-    """Prolong everything that the person holds in this queue. Returns the new end; ``None``: they hold nothing."""
+    """Renew the person's leases in this queue. Returns their new expiry, ``None`` if the person has no lease."""
     now = timezone.now()
     expires = now + timedelta(seconds=queue.lease_seconds)
     renewed = Assignment.objects.filter(
@@ -165,7 +168,7 @@ def renew(queue: Queue, person: User) -> datetime | None:
 
 @transaction.atomic
 def save_draft(assignment: Assignment, draft: dict[str, Any] | None) -> datetime:
-    """Keep what the person has typed so far, and prolong the lease where it still holds. A draft is kept either way."""
+    """Save a draft, and renew the lease if it has not expired. Returns the time of saving."""
     now = timezone.now()
     Assignment.objects.filter(pk=assignment.pk).update(draft=draft, draft_saved_at=now)
     Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.LEASED, lease_expires_at__gt=now).update(
@@ -175,7 +178,7 @@ def save_draft(assignment: Assignment, draft: dict[str, Any] | None) -> datetime
 
 
 def mark_shown(assignment: Assignment) -> None:
-    """The person sees the item: their time at it begins. Seeing it again changes nothing."""
+    """Record when the person first saw the item; their time on it begins. A second call has no effect."""
     now = timezone.now()
     if assignment.shown_at is None:
         Assignment.objects.filter(pk=assignment.pk, shown_at__isnull=True).update(shown_at=now)
@@ -183,7 +186,7 @@ def mark_shown(assignment: Assignment) -> None:
 
 
 def reveal(assignment: Assignment, answer: dict[str, Any]) -> None:
-    """Keep the person's first answer, once, before the judge is shown to them."""
+    """Store the person's first answer before the judge is shown to them. A second call has no effect."""
     if assignment.first_answer is None:
         Assignment.objects.filter(pk=assignment.pk, first_answer__isnull=True).update(first_answer=answer)
         assignment.first_answer = answer

@@ -1,4 +1,4 @@
-"""What a queue holds: the pairs, responses or comparisons of its source, and how likely people are to change each."""
+"""Items of a new queue from the pairs, responses or comparisons of its source, with the impact of each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from alignment_app.models import Dataset, Evaluation, Iteration, Judgement, Pref
 from alignment_app.selectors.scores import by_judge, rule_of
 from alignment_app.services.errors import Refused
 from labeling.models import Queue, Task
-from labeling.selectors import record
-from labeling.services.settling import keep_original
+from labeling.selectors import pairing
+from labeling.services.effects import original_fields
 from training.domain.impact import JudgedResponse, estimate_variances, pair_impact, score_impact
 
 BATCH: Final = 1000
-#: Prompts from which is learnt how far two judges are to be trusted; more would not change it.
+#: The trust in two judges is estimated from at most this many prompts.
 TRUST_PROMPTS: Final = 5000
 
 Row = TypeVar("Row")
@@ -27,8 +27,8 @@ Groups = dict[int, dict[int, JudgedResponse]]
 
 
 @dataclass(slots=True)
-class Item:
-    """One item of a queue to be, by its rows in the record. ``root_id``: the pair that ``pair_id`` stands in for."""
+class ItemDraft:
+    """An item before it is stored. ``root_id``: the original pair that ``pair_id`` replaced, if any."""
 
     prompt_id: int
     first_id: int
@@ -40,13 +40,13 @@ class Item:
 
 def items_of(
     kind: str, iteration: Iteration | None, evaluation: Evaluation | None, dataset: Dataset | None
-) -> list[Item]:
-    """Every item of that kind in the source, by arrival. Raises :class:`Refused` where the source does not fit."""
+) -> list[ItemDraft]:
+    """All items of a kind in a source, by arrival. Raises :class:`Refused` if the source does not fit the kind."""
     if kind == Queue.Kind.COMPARISON:
         if evaluation is None:
             raise Refused("no-source", "A comparison queue is made of a checkpoint's evaluation.", status=400)
         rows = evaluation.comparisons.order_by("pk").values_list("prompt_id", "response_id", "against_id")
-        return [Item(*row) for row in rows]
+        return [ItemDraft(*row) for row in rows]
     if iteration is None and dataset is None:
         raise Refused("no-source", "Choose an iteration or a data set.", status=400)
     if kind == Queue.Kind.PAIR:
@@ -54,8 +54,8 @@ def items_of(
     return _score_items(iteration, dataset)
 
 
-def tasks(queue: Queue, items: Sequence[Item]) -> Iterator[list[Task]]:
-    """The items as rows in this order, batch by batch."""
+def tasks(queue: Queue, items: Sequence[ItemDraft]) -> Iterator[list[Task]]:
+    """Yield the items as unsaved tasks in this order, in batches."""
     for start in range(0, len(items), BATCH):
         part = items[start : start + BATCH]
         pairs = PreferencePair.objects.in_bulk([item.pair_id for item in part if item.pair_id])
@@ -68,14 +68,14 @@ def tasks(queue: Queue, items: Sequence[Item]) -> Iterator[list[Task]]:
                 first_id=item.first_id,
                 second_id=item.second_id,
                 pair_id=item.root_id or item.pair_id,
-                original=keep_original(pairs[item.pair_id]) if item.pair_id else {},
+                original=original_fields(pairs[item.pair_id]) if item.pair_id else {},
                 impact=item.impact,
             )
             for place, item in enumerate(part)
         ]
 
 
-def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[Item]:
+def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[ItemDraft]:
     pairs = PreferencePair.objects.filter(state__in=PreferencePair.TRAINABLE)
     if iteration:
         pairs = pairs.filter(iteration=iteration)
@@ -83,7 +83,9 @@ def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[It
         pairs = pairs.filter(iteration__isnull=True, prompt__dataset=dataset)
     fields = ("prompt_id", "chosen_id", "rejected_id", "pk", "stands_for_id", "chosen_score", "rejected_score")
     rows = pairs.order_by("prompt__position", "pk").values_list(*fields)
-    judges = _Judges(iteration, pairs.order_by("prompt__position").values_list("prompt_id", flat=True)[:TRUST_PROMPTS])
+    judges = _JudgeScores(
+        iteration, pairs.order_by("prompt__position").values_list("prompt_id", flat=True)[:TRUST_PROMPTS]
+    )
     items = []
     for part in _batches(rows.iterator(chunk_size=BATCH)):
         groups = judges.groups({row[0] for row in part})
@@ -92,25 +94,25 @@ def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[It
             high = group.get(chosen) or JudgedResponse(scores[0])
             low = group.get(rejected) or JudgedResponse(scores[1])
             others = [row for side, row in group.items() if side not in (chosen, rejected)]
-            items.append(Item(prompt_id, chosen, rejected, pk, root, pair_impact(high, low, others, judges.trust)))
+            items.append(ItemDraft(prompt_id, chosen, rejected, pk, root, pair_impact(high, low, others, judges.trust)))
     return items
 
 
-def _score_items(iteration: Iteration | None, dataset: Dataset | None) -> list[Item]:
+def _score_items(iteration: Iteration | None, dataset: Dataset | None) -> list[ItemDraft]:
     if iteration:
-        responses = record.candidates_of(iteration, record.pairing_rule(iteration))
+        responses = pairing.candidates_of(iteration, pairing.pairing_rule(iteration))
     else:
         responses = Response.objects.filter(prompt__dataset=dataset, iteration__isnull=True)
     rows = responses.order_by("prompt__position", "prompt_id", "index").values_list("prompt_id", "pk")
     prompts = responses.order_by("prompt__position").values_list("prompt_id", flat=True).distinct()
-    judges = _Judges(iteration, prompts[:TRUST_PROMPTS])
+    judges = _JudgeScores(iteration, prompts[:TRUST_PROMPTS])
     items = []
     for part in _batches(rows.iterator(chunk_size=BATCH)):
         groups = judges.groups({prompt_id for prompt_id, _ in part})
         for prompt_id, pk in part:
             group = groups.get(prompt_id, {})
             impact = score_impact(group[pk], list(group.values()), judges.trust) if pk in group else 1.0
-            items.append(Item(prompt_id, pk, impact=impact))
+            items.append(ItemDraft(prompt_id, pk, impact=impact))
     return items
 
 
@@ -120,8 +122,8 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-class _Judges:
-    """The judge in force and another one on the responses of a queue's prompts, and how far they are to be trusted."""
+class _JudgeScores:
+    """Scores of the judge in force and of a second judge on a queue's responses, and the trust in each."""
 
     def __init__(self, iteration: Iteration | None, some_prompts: Iterable[int]) -> None:
         self._counts = by_judge(rule_of(iteration)) if iteration else None
@@ -130,7 +132,7 @@ class _Judges:
         )
 
     def groups(self, prompt_ids: set[int]) -> Groups:
-        """By prompt and response: score and spread of the judge in force, and what another model judge says."""
+        """By prompt id and response id: score and spread of the judge in force, and a second judge's score."""
         found = Judgement.objects.filter(response__prompt__in=prompt_ids).exclude(
             source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
         )

@@ -1,4 +1,4 @@
-"""Making queues of an iteration's pairs or responses, or of a comparison, and changing what may be changed."""
+"""Create queues, and change what may change in them: people, guidelines, gold items, open or closed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GUIDELINES = {
 
 @dataclass(frozen=True, slots=True)
 class NewQueue:
-    """What a lead asks for. Fields as in :class:`labeling.models.Queue`."""
+    """Settings of a new queue. The fields are those of :class:`labeling.models.Queue`."""
 
     name: str
     kind: str
@@ -68,15 +68,15 @@ def make_queue(
     evaluation: Evaluation | None = None,
     dataset: Dataset | None = None,
 ) -> Queue:
-    """A queue with an item for each pair, response or comparison of its source, in its order.
+    """Create a queue with one item per pair, response or comparison of its source.
 
-    Raises :class:`Refused` for rules that contradict each other and for a source with nothing in it.
+    Raises :class:`Refused` for invalid or contradictory settings and for a source without items.
     """
     require_lead(by)
     _check(new)
     items = queue_items.items_of(new.kind, iteration, evaluation, dataset)
     if not items:
-        raise Refused("nothing-to-review", "There is nothing of that kind to review here. Choose another source.")
+        raise Refused("nothing-to-review", "The source has no items of this kind. Choose another source.")
     if new.order == Queue.Order.RANDOM:
         random.Random(derive_seed(new.seed, "queue order")).shuffle(items)
     elif new.order == Queue.Order.IMPACT:
@@ -84,7 +84,7 @@ def make_queue(
     items = items[: new.limit]
     queue = _closed_queue(new, by, iteration=iteration, evaluation=evaluation, dataset=dataset)
     try:
-        # Batch by batch, for a large queue must not keep the database's one writer waiting.
+        # In batches, so that a large queue does not block other writers.
         for tasks in queue_items.tasks(queue, items):
             Task.objects.bulk_create(tasks)
     except BaseException:
@@ -98,7 +98,7 @@ def make_queue(
 
 @transaction.atomic
 def _closed_queue(new: NewQueue, by: User, **source: Any) -> Queue:
-    """The queue with its rules, people and guidelines; closed until its items are all there."""
+    """Create the queue with its settings, people and guidelines, closed until all items are stored."""
     fields = {name: getattr(new, name) for name in NewQueue.__slots__ if name not in ("people", "guidelines", "limit")}
     queue = Queue.objects.create(**fields, **source, created_by=by, is_open=False)
     queue.people.set(new.people)
@@ -112,11 +112,11 @@ def _check(new: NewQueue) -> None:
         (new.kind not in Queue.Kind.values, "Choose a kind: score, pair or comparison."),
         (new.order not in Queue.Order.values, "Choose an order: arrival, random or impact."),
         (new.gate not in Queue.Gate.values, "Choose a gate: lead, count or share."),
-        (not 1 <= new.overlap <= 9, "Between 1 and 9 people may answer an item."),
-        (not 30 <= new.lease_seconds <= 86_400, "A lease lasts from 30 seconds to a day."),
-        (not 0 <= new.prefill_share <= 1, "The prefilled share is a number from 0 to 1."),
-        (not 0 <= new.gate_share <= 1, "The gate's share is a number from 0 to 1."),
-        (new.with_scores and new.kind != Queue.Kind.PAIR, "Scores beside the decision are for queues of pairs."),
+        (not 1 <= new.overlap <= 9, "Choose 1 to 9 people per item."),
+        (not 30 <= new.lease_seconds <= 86_400, "Choose a lease of 30 to 86,400 seconds."),
+        (not 0 <= new.prefill_share <= 1, "Choose a prefilled share from 0 to 1."),
+        (not 0 <= new.gate_share <= 1, "Choose a gate share from 0 to 1."),
+        (new.with_scores and new.kind != Queue.Kind.PAIR, "Only a pair queue can ask for scores with the decision."),
     ]
     for wrong, sentence in problems:
         if wrong:
@@ -125,9 +125,9 @@ def _check(new: NewQueue) -> None:
 
 @transaction.atomic
 def set_gold(task: Task, expected: dict[str, Any] | None, *, by: User) -> None:
-    """Make an item gold by its right answer, or an ordinary one again. Nobody who works in the queue can tell.
+    """Make an item gold with its right answer, or ordinary again with ``None``. Annotators cannot see it.
 
-    A gold item measures people and changes nothing in the record. Raises :class:`Refused` once it has been answered.
+    A gold item measures people and changes no pair or score. Raises :class:`Refused` if it has been answered.
     """
     require_lead(by)
     if task.answers:
@@ -140,7 +140,7 @@ def set_gold(task: Task, expected: dict[str, Any] | None, *, by: User) -> None:
 
 @transaction.atomic
 def write_guidelines(queue: Queue, text: str, *, by: User) -> GuidelineVersion:
-    """A new version of the queue's guidelines; the same text again is no new version."""
+    """Store a new version of the queue's guidelines, unless the text is unchanged."""
     require_lead(by)
     newest = queue.guidelines.first()
     if newest and newest.text == text:
@@ -152,13 +152,13 @@ def write_guidelines(queue: Queue, text: str, *, by: User) -> GuidelineVersion:
 
 @transaction.atomic
 def set_open(queue: Queue, is_open: bool, *, by: User) -> None:
-    """Close a queue, or open it again. Answers in progress are still taken."""
+    """Open or close a queue. Answers to leased items are still accepted."""
     require_lead(by)
     Queue.objects.filter(pk=queue.pk).update(is_open=is_open)
 
 
 @transaction.atomic
 def set_people(queue: Queue, people: Sequence[int], *, by: User) -> None:
-    """Who may work in it; nobody named: every annotator."""
+    """Set who may work in the queue; nobody: every annotator."""
     require_lead(by)
     queue.people.set(people)

@@ -1,4 +1,4 @@
-"""Training once more with what people decided after the freeze: the pairs as they stand, from the same checkpoint."""
+"""Train again on the current pairs, with decisions made after the freeze, from the same checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.config import ConfigError, RunConfig
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """What one click would start. ``begins_with``: the model that it trains, in words."""
+    """A planned run. ``begins_with``: description of the model that it trains."""
 
     name: str
     dataset: str
@@ -31,7 +31,7 @@ class Rerun:
 
 
 def planned(iteration: Iteration | None) -> Rerun | None:
-    """What would be run again, or ``None`` while the iteration's training set is what people decided."""
+    """Plan the run; ``None`` while the iteration's snapshot matches the decisions."""
     if iteration is None:
         return None
     snapshot = DatasetSnapshot.objects.filter(
@@ -40,7 +40,7 @@ def planned(iteration: Iteration | None) -> Rerun | None:
     if snapshot is None:
         return None
     run = iteration.run
-    folder = _folder_of(iteration.input_checkpoint)
+    folder = _model_folder(iteration.input_checkpoint)
     config = run.typed_config.to_dict() | {"name": f"{run.name[:90]}, with people's decisions", "iterations": 1}
     dataset = _free_name(f"pairs of run {run.pk}, iteration {iteration.number}, reviewed")
     mixes = run.typed_config.training.mix_previous
@@ -51,24 +51,24 @@ def planned(iteration: Iteration | None) -> Rerun | None:
     if folder is not None:
         config["student"]["model"] = str(folder)
         config["sft"]["enabled"] = False
-        begins_with = f"{iteration.input_checkpoint} as it is, without fine-tuning it anew"
+        begins_with = f"{iteration.input_checkpoint}, without fine-tuning"
     else:
-        begins_with = f"{config['student']['model']}, fine-tuned anew" if config["sft"]["enabled"] else (
+        begins_with = f"{config['student']['model']}, fine-tuned again" if config["sft"]["enabled"] else (
             str(config["student"]["model"]))  # fmt: skip
     return Rerun(config["name"], dataset, pairs, begins_with, snapshot.stale_reason, config)
 
 
 def start(iteration: Iteration, *, by: User) -> Run:
-    """Make the data set of the pairs as they stand and launch a run that trains on it.
+    """Make a data set of the current pairs and launch a run that trains on it.
 
-    Raises :class:`Refused` where nothing is stale, no pair is left, or the run's own config can no longer be launched.
+    Raises :class:`Refused` if the snapshot is not stale, no pair is left, or the config can no longer be launched.
     """
     require_lead(by)
     found = planned(iteration)
     if found is None:
-        raise Refused("not-stale", "The training set is what people decided. There is nothing to run again.")
+        raise Refused("not-stale", "The training set matches the decisions. There is nothing to run again.")
     if not found.pairs:
-        raise Refused("no-pairs", "People left no pair of this iteration. There is nothing to train on.")
+        raise Refused("no-pairs", "The decisions leave no pair of this iteration to train on.")
     mixes = iteration.run.typed_config.training.mix_previous
     rows = (row for row, _ in preference_rows(iteration.run_id, iteration.number, mix_previous=mixes))
     import_rows(
@@ -87,8 +87,8 @@ def start(iteration: Iteration, *, by: User) -> Run:
         ) from None
 
 
-def _folder_of(checkpoint: Checkpoint | None) -> Path | None:
-    """Where the checkpoint's weights lie on this machine; ``None`` where they do not lie here as a model."""
+def _model_folder(checkpoint: Checkpoint | None) -> Path | None:
+    """The checkpoint's model folder; ``None`` if this machine has no model there."""
     if checkpoint is None:
         return None
     folder = Path(settings.HOME, checkpoint.location)

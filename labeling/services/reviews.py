@@ -1,8 +1,8 @@
-"""Answers: given, taken back, decided by a lead. The history only grows.
+"""Submit answers, take them back, and adjudicate. Reviews are added and never deleted.
 
-The rule for a late save. A lease that ran out but whose place nobody else has taken: the answer counts, marked late.
-A place that somebody else has taken or answered: the answer is kept in the history, counts for nothing until a lead
-adopts it, and the person is told (409, ``lease-lost``). Nothing that somebody wrote is lost.
+Late answers, saved after the lease has expired: if the slot is still free, the answer counts and is marked late. If
+another person has taken it, the answer is stored, has no effect until a lead adopts it, and the request fails with 409
+``lease-lost``.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import gates, leases
 from labeling.services.access import require_lead
 from labeling.services.answers import Answer, by_response, draft_of, read_answer
-from labeling.services.settling import settle
+from labeling.services.effects import apply_resolution
 from training.domain.overrides import PairChange
 
 _DONE: Final = Assignment.State.DONE
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A saved answer and what it changed on the training set."""
+class SavedReview:
+    """A stored review and its change of the training set, if any."""
 
     review: Review
     change: PairChange | None
 
 
-def submit(assignment: Assignment, answer: Answer) -> Saved:
-    """Save an answer and make the record follow it.
+def submit(assignment: Assignment, answer: Answer) -> SavedReview:
+    """Store an answer and apply its effects.
 
-    The same answer sent again (a lost reply) returns the line that is there; a different one replaces the person's own.
-    Raises :class:`Refused`: a bad answer (400), or ``lease-lost`` (409), where the answer is kept as said above.
+    The same answer sent again returns the existing review; a different one replaces the person's earlier answer.
+    Raises :class:`Refused`: an invalid answer (400), or ``lease-lost`` (409), see the module.
     """
     with transaction.atomic():
-        # The person's place first, then the item: whoever returns expired leases locks in the same order.
+        # Assignment first, then item: the same lock order as the return of expired leases.
         now, mine = timezone.now(), Assignment.objects.filter(pk=assignment.pk)
         leased = mine.filter(state=Assignment.State.LEASED)
         in_time = bool(leased.filter(lease_expires_at__gt=now).update(state=_DONE))
@@ -55,29 +55,29 @@ def submit(assignment: Assignment, answer: Answer) -> Saved:
             holds = in_time = True
             own = _own_answer(assignment)
             if own and _same(own, answer):
-                return Saved(own, None)
-        elif not holds and leases.take_place(task.pk):
+                return SavedReview(own, None)
+        elif not holds and leases.take_slot(task.pk):
             task.free -= 1
             holds = bool(mine.update(state=_DONE))
         if own:
             Review.objects.filter(pk=own.pk).update(in_force=False)
-        review = _line(assignment, task, answer, late=not in_time, in_force=holds)
-        change = _follow(review, task) if holds else None
+        review = _new_review(assignment, task, answer, late=not in_time, in_force=holds)
+        change = _apply_review(review, task) if holds else None
         review.save()
     if not holds:
         raise Refused(
             "lease-lost",
-            "Your time for this item ran out and somebody else has it. Your answer is kept for the lead; go on with "
+            "Your lease on this item expired and another person has it. Your answer is kept for a lead. Go on with "
             "the next item.",
         )
     gates.open_if_due(task.queue)
-    return Saved(review, change)
+    return SavedReview(review, change)
 
 
 def _locked(task_id: int, queue: Queue) -> Task:
-    """The item, locked until the transaction ends, with what settling reads.
+    """The item with its pair and run, locked until the transaction ends.
 
-    Its prompt is locked before it: two queues may ask about one pair, and the second answer must see the first one.
+    Its prompt is locked first: two queues may ask about one pair, and the second answer must see the first one.
     """
     if connection.features.has_select_for_update:
         asked = Task.objects.filter(pk=task_id).values("prompt")
@@ -87,10 +87,9 @@ def _locked(task_id: int, queue: Queue) -> Task:
     return task
 
 
-def _follow(review: Review, task: Task) -> PairChange | None:
-    """Bring the record in line with the answers in force, this new one among them, and note on its line, which the
-    caller saves, what that changed."""
-    change = _recount(task, [review] if review.in_force else [])
+def _apply_review(review: Review, task: Task) -> PairChange | None:
+    """Apply the answers in force, including this unsaved review, and describe the change on it. The caller saves it."""
+    change = _update_item(task, [review] if review.in_force else [])
     if change and (change.kind != "same" or change.note):
         review.change = change.sentence
     return change
@@ -112,8 +111,8 @@ def _same(review: Review, answer: Answer) -> bool:
     )
 
 
-def _line(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_force: bool) -> Review:
-    """The answer as a line of the history, not saved yet."""
+def _new_review(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_force: bool) -> Review:
+    """The answer as an unsaved review."""
     queue, now = assignment.queue, timezone.now()
     seconds = (now - assignment.shown_at).total_seconds() if assignment.shown_at else None
     first = assignment.first_answer
@@ -143,11 +142,11 @@ def _line(assignment: Assignment, task: Task, answer: Answer, *, late: bool, in_
 
 
 def _own_response(task: Task, answer: Answer, person: User) -> Response:
-    """The better response that a person wrote, as a response of the record with a human source."""
+    """Store the better response that a person wrote, as a response with the source human."""
     iteration = task.pair.iteration if task.pair else None
     name = person.get_username()
     same = Response.objects.filter(prompt=task.prompt_id, iteration=iteration, source=Response.Source.HUMAN)
-    # The same text for another pair of the prompt is another response, so that both pairs can stand.
+    # Another pair of the prompt needs its own response, even with the same text.
     again = same.filter(text=answer.text, author=name, edits__task__pair=task.pair_id).first()
     if again:
         return again
@@ -172,20 +171,20 @@ def _gold_right(task: Task, answer: Answer) -> bool | None:
     return answer.decision == task.expected.get("decision")
 
 
-def _recount(task: Task, new: list[Review]) -> PairChange | None:
-    """Bring the item's counters and the record in line with the answers in force; ``new`` ones are not saved yet."""
+def _update_item(task: Task, new: list[Review]) -> PairChange | None:
+    """Update the item's counters and apply the answers in force, including the unsaved reviews ``new``."""
     queue = task.queue
     was_done = task.state == Task.State.DONE
-    standing = task.assignments.filter(state=_DONE).count()
+    answered = task.assignments.filter(state=_DONE).count()
     lines = [*task.reviews.filter(in_force=True).select_related("edited").order_by("id"), *new]
     adjudicated = any(line.adjudication for line in lines)
-    task.answers = standing
+    task.answers = answered
     task.flagged = any(line.decision == Review.Decision.FLAG for line in lines) and not adjudicated
-    done = standing >= queue.overlap or adjudicated
+    done = answered >= queue.overlap or adjudicated
     task.state = Task.State.DONE if done else Task.State.OPEN if task.free else Task.State.HELD
     if was_done != done:
         Queue.objects.filter(pk=queue.pk).update(done_count=F("done_count") + (1 if done else -1))
-    change = settle(task, lines)
+    change = apply_resolution(task, lines)
     task.save(
         update_fields=[
             "answers",
@@ -202,29 +201,29 @@ def _recount(task: Task, new: list[Review]) -> PairChange | None:
 
 @transaction.atomic
 def skip(assignment: Assignment, reason: str = "") -> Review:
-    """Leave the item to others. It does not come back to this person. Skipping twice is skipping once."""
+    """Return the item for others; this person does not get it again. A second call returns the first review."""
     assignment = Assignment.objects.select_related("queue", "task", "person").get(pk=assignment.pk)
     if assignment.state == Assignment.State.DONE:
         raise Refused("answered", "You have answered this item. Take the answer back first.")
     if assignment.state == Assignment.State.SKIPPED:
         return Review.objects.filter(task=assignment.task, person=assignment.person, decision="skip").latest("id")
-    held = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.LEASED).update(
+    was_leased = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.LEASED).update(
         state=Assignment.State.SKIPPED
     )
-    if held:
-        leases.give_back_place(assignment.task_id)
+    if was_leased:
+        leases.free_slot(assignment.task_id)
     else:
         Assignment.objects.filter(pk=assignment.pk).update(state=Assignment.State.SKIPPED)
-    line = _line(assignment, assignment.task, Answer("skip", reason=reason), late=False, in_force=True)
+    line = _new_review(assignment, assignment.task, Answer("skip", reason=reason), late=False, in_force=True)
     line.save()
     return line
 
 
 @transaction.atomic
 def undo(queue: Queue, person: User) -> Assignment | None:
-    """Take back the person's newest line in this queue; the item is theirs again, with what they had answered as draft.
+    """Take back the person's newest review in this queue and lease them the item again, with the answer as draft.
 
-    Raises :class:`Refused` where there is nothing to take back.
+    Raises :class:`Refused` if the person has no review to take back.
     """
     review = (
         Review.objects.filter(queue=queue, person=person, in_force=True, adjudication=False)
@@ -234,22 +233,22 @@ def undo(queue: Queue, person: User) -> Assignment | None:
         .first()
     )
     if review is None:
-        raise Refused("nothing-to-undo", "There is nothing of yours to take back in this queue.")
+        raise Refused("nothing-to-undo", "You have no answer to take back in this queue.")
     return take_back(review, by=person)
 
 
 @transaction.atomic
 def take_back(review: Review, *, by: User) -> Assignment | None:
-    """Take one line back, with everything it changed. A lead may do it for others.
+    """Take a review and its effects back. A lead may do this for others.
 
-    The item goes to the person again; ``None`` where it was never lent (a lead's word).
+    Returns the person's assignment, leased again; ``None`` if they had none, as for an adjudication.
     """
     if by.pk != review.person_id:
         require_lead(by)
     task = _locked(review.task_id, Queue.objects.get(pk=review.queue_id))
     ended = Review.objects.filter(pk=review.pk, in_force=True).update(in_force=False)
     if not ended or review.decision == Review.Decision.UNDO:
-        raise Refused("taken-back", "This has been taken back already.")
+        raise Refused("taken-back", "This answer has been taken back already.")
     line = Review(
         task=task,
         queue=task.queue,
@@ -262,21 +261,21 @@ def take_back(review: Review, *, by: User) -> Assignment | None:
     )
     assignment = Assignment.objects.filter(task=task, person=review.person_id).first()
     if assignment and not review.adjudication:
-        _lend_again(assignment, review, task)
-    _follow(line, task)
+        _lease_again(assignment, review, task)
+    _apply_review(line, task)
     line.save()
     return assignment
 
 
-def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
-    """The person holds the item again. A skipped one gave its place away: it is taken again where there is one."""
+def _lease_again(assignment: Assignment, review: Review, task: Task) -> None:
+    """Lease the item to the person again. A skipped item needs a free slot."""
     if assignment.state == Assignment.State.SKIPPED:
-        if not leases.take_place(task.pk):
+        if not leases.take_slot(task.pk):
             return
         task.free -= 1
     now = timezone.now()
     assignment.state = Assignment.State.LEASED
-    # First in the order of what they hold, so that it is what the desk shows next.
+    # The oldest lease is the one that the desk shows next.
     oldest = (
         Assignment.objects.filter(person=assignment.person_id, queue=assignment.queue_id, state=Assignment.State.LEASED)
         .order_by("leased_at")
@@ -291,14 +290,14 @@ def _lend_again(assignment: Assignment, review: Review, task: Task) -> None:
 
 
 @transaction.atomic
-def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
-    """A lead's word on an item: it wins over every answer, and another word of a lead replaces it."""
+def adjudicate(task: Task, answer: Answer, *, by: User) -> SavedReview:
+    """Store a lead's decision, which counts before every answer and replaces an earlier adjudication."""
     require_lead(by)
     queue = Queue.objects.get(pk=task.queue_id)
     task = _locked(task.pk, queue)
     answer = read_answer(queue, task, answer)
     if answer.decision == "flag":
-        raise Refused("unknown-decision", "A lead decides; a flag would send the item back to you.", status=400)
+        raise Refused("unknown-decision", "A lead cannot flag an item. Choose a decision.", status=400)
     task.reviews.filter(in_force=True, adjudication=True).update(in_force=False)
     review = Review(
         task=task,
@@ -316,17 +315,17 @@ def adjudicate(task: Task, answer: Answer, *, by: User) -> Saved:
         adjudication=True,
         guideline=queue.guidelines.order_by("-number").first(),
     )
-    change = _follow(review, task)
+    change = _apply_review(review, task)
     review.save()
     transaction.on_commit(lambda: gates.open_if_due(queue))
-    return Saved(review, change)
+    return SavedReview(review, change)
 
 
 @transaction.atomic
-def adopt(review: Review, *, by: User) -> Saved:
-    """Make a late answer, kept aside, the lead's word."""
+def adopt(review: Review, *, by: User) -> SavedReview:
+    """Adjudicate with a late answer that had no effect."""
     if review.in_force or not review.late:
-        raise Refused("not-late", "Only a late answer that was kept aside can be adopted.")
+        raise Refused("not-late", "Only a late answer that does not count can be adopted.")
     reason = f"{review.reason} (late answer of {review.author})"
     scores, reasons = (by_response(review.task, given) for given in (review.scores, review.reasons))
     return adjudicate(

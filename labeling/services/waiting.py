@@ -1,4 +1,4 @@
-"""How far people are with the pairs that a run waits for."""
+"""Progress of the review that a run waits for."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from training.plan import REVIEW
 
 
 @receiver(review_counts_due)
-def count_settled(iteration: Iteration | None = None, **kwargs: Any) -> None:
-    """Write on every waiting review stage, or the iteration's, how many of its pairs people have settled.
+def update_review_counts(iteration: Iteration | None = None, **kwargs: Any) -> None:
+    """Store the number of reviewed pairs on every waiting review stage, or on the iteration's.
 
-    Its page is told what changed.
+    Each change is published to the run's page.
     """
     queues = Queue.objects.filter(iteration=OuterRef("iteration"), kind=Queue.Kind.PAIR, held_out=False).order_by()
-    settled = queues.values("iteration").annotate(done=Sum("done_count")).values("done")
+    reviewed = queues.values("iteration").annotate(done=Sum("done_count")).values("done")
     waiting = Stage.objects.filter(kind=REVIEW.kind, status=Stage.Status.WAITING)
     if iteration is not None:
         waiting = waiting.filter(iteration=iteration)
-    for stage in waiting.select_related("iteration").annotate(settled=Subquery(settled)):
-        done = min(stage.total, stage.settled or 0)
+    for stage in waiting.select_related("iteration").annotate(reviewed=Subquery(reviewed)):
+        done = min(stage.total, stage.reviewed or 0)
         if done == stage.done:
             continue
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""What people said, on every page that shows it: figures with intervals, judges held to people, who decided what."""
+"""Template tags for reviews: figures with intervals, judge–human agreement, decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ register = template.Library()
 
 @register.filter
 def figure(found: IntervalEstimate) -> str:
-    """ "0.62 (0.55 to 0.69)"; a figure that could not be had is a dash."""
+    """Format as "0.62 (0.55 to 0.69)", or as a dash if there is no value."""
     if found.value is None:
         return "–"
     if found.low is None or found.high is None:
@@ -30,7 +30,7 @@ def figure(found: IntervalEstimate) -> str:
 
 @register.filter
 def queue_facts(queue: Queue) -> SafeString:
-    """The kind of a queue and what is special about it, separated by commas."""
+    """The kind of a queue and its special settings, separated by commas."""
     facts: list[str] = [queue.get_kind_display()]
     if queue.blind:
         facts.append("blind")
@@ -45,23 +45,23 @@ def queue_facts(queue: Queue) -> SafeString:
 
 @register.filter
 def unlocalized(value: float) -> str:
-    """A coordinate as SVG reads it."""
+    """Format a coordinate for SVG, without localization."""
     return f"{value:g}"
 
 
 @register.inclusion_tag("labeling/_run_judges.html")
 def judges_of_run(run: Run) -> dict[str, Any]:
-    """The run page's summary of its judges held to people; nothing where nobody has scored blind."""
+    """The run page's summary of judge–human agreement; empty if no response was scored blind."""
     return {"run": run, "found": calibration.judges_of_run(run)}
 
 
 @register.inclusion_tag("labeling/_corrections_note.html")
 def corrections_note(config: RunConfig) -> dict[str, Any]:
-    """How many of people's scores a run of this config would train its judge on."""
+    """Note on how many human scores would train the judge of a run with this config."""
     return {"sft": config.sft, "count": corrections.count(corrections.scores_for(config), config)}
 
 
 @register.inclusion_tag("labeling/_decisions.html")
 def decisions_in(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Who decided what on the rows that a checkpoint was trained on."""
+    """People's decisions on the rows that a checkpoint was trained on."""
     return {"found": decisions.of_checkpoint(checkpoint), "checkpoint": checkpoint}

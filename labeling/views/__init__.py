@@ -1,1 +1,1 @@
-"""Pages of the people's review: the desk, and what a lead sees."""
+"""The HTML pages of the review."""

@@ -1,4 +1,4 @@
-"""Who may open which page of the review."""
+"""Access to the review pages by role."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ View = Callable[..., HttpResponse]
 
 
 def person_of(request: HttpRequest) -> User:
-    """Who asks; every page here wants somebody who is logged in."""
+    """The logged-in user. All review pages require a login."""
     return cast(User, request.user)
 
 
-def for_workers(view: View) -> View:
-    """Annotators, leads and admins, with a password of their own. Others get the 403 page with a sentence."""
+def for_annotators(view: View) -> View:
+    """Allow annotators, leads and admins whose password is not one-time. Others get a 403 page."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -33,12 +33,12 @@ def for_workers(view: View) -> View:
             raise PermissionDenied("Your role does not review. Ask an admin for the annotator role.")
         return view(request, *args, **kwargs)
 
-    guarded.for_every_role = True  # type: ignore[attr-defined]  # the roles' middleware leaves the question to us
+    guarded.for_every_role = True  # type: ignore[attr-defined]  # the role middleware leaves the check to this decorator
     return guarded
 
 
 def for_leads(view: View) -> View:
-    """Leads and admins."""
+    """Allow leads and admins."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Where people work: their queues, and the desk."""
+"""The list of queues and the desk."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from django.views.decorators.http import require_GET
 from labeling.models import Queue
 from labeling.pages import queues
 from labeling.pages.markdown import safe_html
-from labeling.services.access import can_lead, may_work
-from labeling.views.access import for_workers, person_of
+from labeling.services.access import can_lead, can_work_in
+from labeling.views.access import for_annotators, person_of
 
 
-@for_workers
+@for_annotators
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """The queues that the reader works in; a lead sees all of them."""
-    found = queues.queues_of(person_of(request))
-    rows = [{"queue": queue, "source": queues.source_of(queue)} for queue in found]
+    """List the queues that the user may open."""
+    visible = queues.queues_of(person_of(request))
+    rows = [{"queue": queue, "source": queues.source_of(queue)} for queue in visible]
     return render(request, "labeling/index.html", {"rows": rows, "leads": can_lead(request.user)})
 
 
-@for_workers
+@for_annotators
 @require_GET
 def desk(request: HttpRequest, pk: int) -> HttpResponse:
-    """One item after the other, by keyboard. The page asks the API for items."""
+    """The desk: annotate the items of a queue. The page loads items from the API."""
     queue = get_object_or_404(Queue.objects.select_related("iteration__run"), pk=pk)
-    if not may_work(request.user, queue):
+    if not can_work_in(request.user, queue):
         return render(request, "labeling/not_yours.html", {"queue": queue}, status=403)
     newest = queue.guidelines.first()
     context = {

@@ -1,4 +1,4 @@
-"""What a lead does: make queues, write guidelines, watch agreement, settle disagreements, let a run train."""
+"""Pages for leads: create queues, write guidelines, check agreement, adjudicate, start training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from alignment_app.models import Iteration
 from alignment_app.pages.runs import training_name
 from alignment_app.services import runs
 from alignment_app.services.errors import Refused
-from labeling.forms import QueueForm, sources, workers
+from labeling.forms import QueueForm, annotators, sources
 from labeling.models import Queue, Review, Task
 from labeling.pages import items as item_selectors
-from labeling.pages import judge_pictures
+from labeling.pages import judge_charts
 from labeling.pages import queues as queue_pages
 from labeling.pages.markdown import safe_html
 from labeling.pages.over_time import trend
@@ -35,9 +35,9 @@ def _queue(pk: int) -> Queue:
 @for_leads
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """Make a queue."""
-    asked = {name: request.GET[name] for name in ("source", "kind", "held_out") if name in request.GET}
-    form = QueueForm(request.POST or None, initial=asked)
+    """Create a queue."""
+    initial = {name: request.GET[name] for name in ("source", "kind", "held_out") if name in request.GET}
+    form = QueueForm(request.POST or None, initial=initial)
     status = 200
     if request.method == "POST":
         status = 400
@@ -49,41 +49,41 @@ def new(request: HttpRequest) -> HttpResponse:
             except Refused as refusal:
                 form.add_error(None, refusal.message)
                 status = refusal.status
-    found = sources()
-    context = {"form": form, "sources": found, "any_source": any(rows for _, rows in found), "people": workers()}
+    choices = sources()
+    context = {"form": form, "sources": choices, "any_source": any(rows for _, rows in choices), "people": annotators()}
     return render(request, "labeling/new.html", context, status=status)
 
 
 @for_leads
 @require_GET
 def queue(request: HttpRequest, pk: int) -> HttpResponse:
-    """Progress, agreement, people, judges."""
-    found = _queue(pk)
-    judges = quality.judges(found)
-    days = over_time.over_time(found)
+    """Show progress, agreement, people and judges of a queue."""
+    labeling_queue = _queue(pk)
+    judges = quality.judges(labeling_queue)
+    days = over_time.over_time(labeling_queue)
     context = {
-        "queue": found,
-        "source": queue_pages.source_of(found),
-        "needed": gates.needed(found),
-        "is_met": gates.is_met(found),
-        "waited_for": gates.waited_for(found),
-        "is_awaited": queue_pages.is_awaited(found),
-        "waits": item_selectors.waits_for_a_lead(found),
-        "agreement": quality.agreement(found),
-        "people": [(row, days.agreement.get(row.name)) for row in quality.people(found)],
+        "queue": labeling_queue,
+        "source": queue_pages.source_of(labeling_queue),
+        "needed": gates.needed(labeling_queue),
+        "is_met": gates.is_met(labeling_queue),
+        "waited_for": gates.waited_for(labeling_queue),
+        "is_awaited": queue_pages.is_awaited(labeling_queue),
+        "waits": item_selectors.adjudication_counts(labeling_queue),
+        "agreement": quality.agreement(labeling_queue),
+        "people": [(row, days.agreement.get(row.name)) for row in quality.people(labeling_queue)],
         "over_time": days,
         "trend": trend(days.days),
-        "anchoring": quality.anchoring(found),
+        "anchoring": quality.anchoring(labeling_queue),
         "judges": judges,
-        "curves": judge_pictures.curves(judges),
-        "held_runs": calibration.runs_held_to(found),
-        "comparison": quality.comparison(found),
-        "corrections": correction_selectors.count(correction_selectors.scores_of(found))
-        if (found.kind == Queue.Kind.SCORE or found.with_scores) and not found.held_out
+        "curves": judge_charts.curves(judges),
+        "held_runs": calibration.runs_measured_by(labeling_queue),
+        "comparison": quality.comparison(labeling_queue),
+        "corrections": correction_selectors.count(correction_selectors.scores_of(labeling_queue))
+        if (labeling_queue.kind == Queue.Kind.SCORE or labeling_queue.with_scores) and not labeling_queue.held_out
         else None,
-        "is_stale": queue_pages.is_stale(found),
-        "guidelines": found.guidelines.first(),
-        "on_it": found.people.all(),
+        "is_stale": queue_pages.is_stale(labeling_queue),
+        "guidelines": labeling_queue.guidelines.first(),
+        "on_it": labeling_queue.people.all(),
     }
     return render(request, "labeling/queue.html", context)
 
@@ -91,45 +91,52 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
 @for_leads
 @require_http_methods(["GET", "POST"])
 def guidelines(request: HttpRequest, pk: int) -> HttpResponse:
-    """Write a new version of the guidelines; the older ones stay readable."""
-    found = _queue(pk)
+    """Show all versions of the guidelines; POST stores a new one."""
+    labeling_queue = _queue(pk)
     if request.method == "POST":
-        version = services.write_guidelines(found, request.POST.get("text", "")[:100_000], by=person_of(request))
-        messages.success(request, f"Version {version.number} is what people see from now on.")
+        version = services.write_guidelines(
+            labeling_queue, request.POST.get("text", "")[:100_000], by=person_of(request)
+        )
+        messages.success(request, f"Annotators now see version {version.number}.")
         return redirect("review-guidelines", pk)
-    versions = list(found.guidelines.select_related("created_by"))
+    versions = list(labeling_queue.guidelines.select_related("created_by"))
     asked = request.GET.get("version", "")
     shown = next((version for version in versions if str(version.number) == asked), versions[0] if versions else None)
-    context = {"queue": found, "versions": versions, "shown": shown, "html": safe_html(shown.text) if shown else ""}
+    context = {
+        "queue": labeling_queue,
+        "versions": versions,
+        "shown": shown,
+        "html": safe_html(shown.text) if shown else "",
+    }
     return render(request, "labeling/guidelines.html", context)
 
 
 @for_leads
 @require_POST
 def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Open, close, let the run train, or make training rows of the corrections."""
-    found, person = _queue(pk), person_of(request)
+    """Open or close the queue, start training, or make a data set of scores or pairs."""
+    labeling_queue, person = _queue(pk), person_of(request)
     try:
         if verb in ("open", "close"):
-            services.set_open(found, verb == "open", by=person)
+            services.set_open(labeling_queue, verb == "open", by=person)
             messages.success(request, f"The queue is {'open' if verb == 'open' else 'closed'}.")
         elif verb == "train":
-            if found.iteration is None:
+            if labeling_queue.iteration is None:
                 raise Refused("no-run", "No run waits for this queue.")
-            runs.approve_review(found.iteration, user=person)
-            messages.success(request, "The run goes on and trains.")
+            runs.approve_review(labeling_queue.iteration, user=person)
+            messages.success(request, "The run continues with training.")
         elif verb == "corrections":
-            dataset, count = corrections.export(found, request.POST.get("name", ""), by=person)
+            dataset, count = corrections.export(labeling_queue, request.POST.get("name", ""), by=person)
             messages.success(
                 request, f"{dataset.name} holds {count} rows. Choose it among a run's fine-tuning data sets."
             )
-        elif verb == "pairs" and found.iteration:
-            dataset, count = corrections.export_pairs(found.iteration, request.POST.get("name", ""), by=person)
+        elif verb == "pairs" and labeling_queue.iteration:
+            dataset, count = corrections.export_pairs(labeling_queue.iteration, request.POST.get("name", ""), by=person)
             messages.success(
                 request, f"{dataset.name} holds {count} pairs. Clone the run and set pairs.from_dataset to it."
             )
         else:
-            raise Http404(f"Nothing is called {verb}.")
+            raise Http404(f"Unknown action {verb}.")
     except (Refused, ValueError) as problem:
         messages.error(request, str(problem))
     return redirect("review-queue", pk)
@@ -138,12 +145,12 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
 @for_leads
 @require_GET
 def items(request: HttpRequest, pk: int) -> HttpResponse:
-    """The items of a queue, page by page."""
-    found, show = _queue(pk), request.GET.get("show", "")
+    """List the items of a queue."""
+    labeling_queue, show = _queue(pk), request.GET.get("show", "")
     context = {
-        "queue": found,
+        "queue": labeling_queue,
         "page": item_selectors.items_page(
-            found,
+            labeling_queue,
             show,
             request.GET.get("page"),
             after=request.GET.get("after"),
@@ -158,13 +165,13 @@ def items(request: HttpRequest, pk: int) -> HttpResponse:
 @for_leads
 @require_http_methods(["GET", "POST"])
 def again(request: HttpRequest, pk: int) -> HttpResponse:
-    """What a run on the pairs as they stand would be; POST launches it."""
+    """Show the run that would train on the current pairs; POST launches it."""
     iteration = get_object_or_404(Iteration.objects.select_related("run", "input_checkpoint"), pk=pk)
     refusal = None
     if request.method == "POST":
         try:
             run = rerun.start(iteration, by=person_of(request))
-            messages.success(request, "Launched on the pairs as they stand.")
+            messages.success(request, "Launched a run on the current pairs.")
             return redirect("run", run.pk)
         except Refused as problem:
             refusal = problem
@@ -183,24 +190,24 @@ def _task(pk: int) -> Task:
 @for_leads
 @require_GET
 def task(request: HttpRequest, pk: int) -> HttpResponse:
-    """One item with every answer and its reason, for a lead's word."""
-    found = _task(pk)
+    """Show an item with all answers and reasons, and the form to adjudicate it."""
+    item = _task(pk)
     context: dict[str, Any] = {
-        "task": found,
-        "queue": found.queue,
-        "prompt": safe_html(found.prompt.text),
-        "sides": [(response, safe_html(response.text)) for response in (found.first, found.second) if response],
-        "history": item_selectors.history(found),
-        "elsewhere": item_selectors.elsewhere(found),
+        "task": item,
+        "queue": item.queue,
+        "prompt": safe_html(item.prompt.text),
+        "sides": [(response, safe_html(response.text)) for response in (item.first, item.second) if response],
+        "history": item_selectors.history(item),
+        "elsewhere": item_selectors.answers_elsewhere(item),
         "names": request.GET.get("names") != "hidden",
-        "decisions": _decisions(found.queue),
-        "next": item_selectors.next_to_adjudicate(found.queue, found),
+        "decisions": _decisions(item.queue),
+        "next": item_selectors.next_to_adjudicate(item.queue, item),
     }
     return render(request, "labeling/task.html", context)
 
 
 def _decisions(queue: Queue) -> list[tuple[str, str, str]]:
-    """What a lead may decide: its value, its words and its key."""
+    """Value, label and key of each decision that a lead can make."""
     labels = {
         "confirm": ("First response", "1"),
         "flip": ("Second response", "2"),
@@ -216,21 +223,23 @@ def _decisions(queue: Queue) -> list[tuple[str, str, str]]:
 @for_leads
 @require_POST
 def decide(request: HttpRequest, pk: int) -> HttpResponse:
-    """A lead's word on an item, or whether it is gold."""
-    found, person = _task(pk), person_of(request)
+    """Adjudicate an item, or make it gold or ordinary."""
+    item, person = _task(pk), person_of(request)
     try:
         typed = request.POST.get("score", "")
         score = float(typed) if typed else None
         decision = request.POST.get("decision", "")
         if "gold" in request.POST:
-            expected = {"score": score} if found.queue.kind == Queue.Kind.SCORE else {"decision": decision}
-            services.set_gold(found, expected if request.POST["gold"] == "1" else None, by=person)
-            messages.success(request, "The item is gold." if request.POST["gold"] == "1" else "An ordinary item again.")
+            expected = {"score": score} if item.queue.kind == Queue.Kind.SCORE else {"decision": decision}
+            services.set_gold(item, expected if request.POST["gold"] == "1" else None, by=person)
+            messages.success(
+                request, "The item is gold." if request.POST["gold"] == "1" else "The item is no longer gold."
+            )
         else:
             answer = Answer(decision, None, score, reason=request.POST.get("reason", ""))
-            saved = reviews.adjudicate(found, answer, by=person)
+            saved = reviews.adjudicate(item, answer, by=person)
             messages.success(request, f"Decided. {saved.change.sentence if saved.change else ''}")
-            after = item_selectors.next_to_adjudicate(found.queue, found)
+            after = item_selectors.next_to_adjudicate(item.queue, item)
             if after:
                 return redirect("review-task", after.pk)
     except Refused as refusal:
@@ -243,17 +252,17 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
 @for_leads
 @require_POST
 def line(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Take a line of the history back, or adopt a late answer."""
+    """Take a review back, or adopt a late answer."""
     review = get_object_or_404(Review.objects.select_related("task__queue"), pk=pk)
     try:
         if verb == "undo":
             reviews.take_back(review, by=person_of(request))
-            messages.success(request, "Taken back, with what it had changed.")
+            messages.success(request, "Taken back, with its effects.")
         elif verb == "adopt":
             reviews.adopt(review, by=person_of(request))
-            messages.success(request, "The late answer counts as your word.")
+            messages.success(request, "The late answer counts as your decision.")
         else:
-            raise Http404(f"Nothing is called {verb}.")
+            raise Http404(f"Unknown action {verb}.")
     except Refused as refusal:
         messages.error(request, refusal.message)
     return redirect("review-task", review.task_id)

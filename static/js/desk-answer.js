@@ -1,20 +1,20 @@
-// The answer to an item at the desk: what a choice or a score makes of it, and what is sent. No access to the page.
+// Compute the answer to an item, its draft and the request body. No access to the page.
 
 /**
  * @typedef {object} Answer
  * @property {string} [decision] confirm, flip, tie, both_bad, edit or flag
  * @property {number} [preferred] id of the better response
- * @property {number} [score] of the one response of a score item
- * @property {Record<string, number>} [scores] of both responses of a pair, by their ids
- * @property {boolean} [byScores] whether `preferred` follows from unequal scores, until a key says otherwise
+ * @property {number} [score] score of a score item, 0 to 5
+ * @property {Record<string, number>} [scores] scores of a pair by response id, 0 to 5
+ * @property {boolean} [byScores] whether `preferred` was set by unequal scores, not by a choice
  *
- * @typedef {{reason: string, text: string, reasons: Record<string, string> | null}} Texts what the fields hold
+ * @typedef {{reason: string, text: string, reasons: Record<string, string> | null}} Texts contents of the text fields
  */
 
 export const HIGHEST_SCORE = 5;
 
 /**
- * Whether the answer can be saved or shown to others: scores alone do not answer a pair.
+ * Whether the answer can be saved or previewed. Scores alone do not answer a pair.
  *
  * @param {Answer} answer
  */
@@ -22,7 +22,7 @@ export const isAnswered = (answer) =>
   Boolean(answer.decision) || answer.preferred !== undefined || answer.score !== undefined;
 
 /**
- * The score that stands: the item's, or that of one response of a pair.
+ * The score of the item, or of one response of a pair.
  *
  * @param {Answer} answer
  * @param {number} [responseId]
@@ -31,7 +31,7 @@ export const scoreOf = (answer, responseId) =>
   responseId === undefined ? answer.score : answer.scores?.[String(responseId)];
 
 /**
- * The score with half a point added, or taken away where it has one already. The highest score stays whole.
+ * Add half a point to a whole score below the highest, or remove it.
  *
  * @param {number | undefined} score
  */
@@ -41,7 +41,7 @@ export function toggleHalf(score = 0) {
 }
 
 /**
- * A choice; the scores of both responses stay beside it.
+ * The answer with a new choice and unchanged scores.
  *
  * @param {Answer} answer
  * @param {Answer} change
@@ -50,14 +50,14 @@ export function toggleHalf(score = 0) {
 export const withChoice = (answer, change) => (answer.scores ? { ...change, scores: answer.scores } : change);
 
 /**
- * A score of one response of a pair. Where both have one and they differ, they also say which response is better, until
- * a key says so.
+ * The answer with a new score of one response of a pair. If both scores are set and differ, the response with the higher
+ * one becomes preferred, unless a key has set the preference.
  *
  * @param {Answer} answer
  * @param {[number, number]} responseIds left and right
  * @param {number} side 0 or 1
  * @param {number} value
- * @returns {{answer: Answer, nextSide: number}} and the side whose score the next digit gives
+ * @returns {{answer: Answer, nextSide: number}} the answer, and the side that the next digit scores
  */
 export function withScore(answer, responseIds, side, value) {
   /** @type {Record<string, number | undefined>} */
@@ -74,11 +74,11 @@ export function withScore(answer, responseIds, side, value) {
 }
 
 /**
- * The answer that a draft holds. A response that is no longer one of the item's is not preferred.
+ * The answer in a draft. A preferred response that is not of this item is ignored.
  *
  * @param {Record<string, any>} draft
  * @param {number[]} responseIds
- * @param {boolean} withScores whether responses of a pair are scored in this queue
+ * @param {boolean} withScores whether the queue asks for scores of both responses
  * @returns {Answer}
  */
 export function fromDraft(draft, responseIds, withScores) {
@@ -92,7 +92,7 @@ export function fromDraft(draft, responseIds, withScores) {
 }
 
 /**
- * What is kept as a draft: the answer with all texts that are not empty.
+ * The draft of an answer: its fields and all texts that are not empty.
  *
  * @param {Answer} answer
  * @param {Texts} texts
@@ -102,7 +102,7 @@ export function toDraft(answer, { reason, text, reasons }) {
 }
 
 /**
- * What is sent to save the answer. Only an edit sends a text.
+ * The request body that saves the answer. Only an edit has a text.
  *
  * @param {Answer} answer
  * @param {Texts} texts
@@ -121,7 +121,7 @@ export function toRequest(answer, { reason, text, reasons }, withScores) {
 }
 
 /**
- * What is sent to see what the answer would change: the server takes the scores of both responses or of neither.
+ * The request body for a preview. Scores are sent only if both are set, as the server requires.
  *
  * @param {Answer} answer
  * @param {Texts} texts
@@ -136,7 +136,7 @@ export function toPreview(answer, texts, withScores, responseIds) {
 }
 
 /**
- * The line above the desk: how far the queue and the reader are.
+ * The progress line of the desk.
  *
  * @param {{done: number, total: number, today: number, seconds_today: number, streak: number}} progress
  */

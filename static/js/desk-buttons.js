@@ -1,12 +1,12 @@
-// The buttons of the desk: which action each of them is.
+// Connect the buttons of the desk to their actions.
 
 import { all, byId } from "./dom.js";
 
 /**
  * @typedef {object} DeskActions
- * @property {(side: number) => void} prefer the response of this side is better
+ * @property {(side: number) => void} prefer prefer the response on this side
  * @property {(decision: string) => void} decide
- * @property {(score: number) => void} score of the one response of a score item
+ * @property {(score: number) => void} score of a score item
  * @property {(side: number, score: number) => void} scoreSide
  * @property {(side: number | undefined) => void} toggleHalf add or take away half a point
  * @property {() => void} edit
@@ -14,11 +14,11 @@ import { all, byId } from "./dom.js";
  * @property {() => void} skip
  * @property {() => void} undo
  * @property {() => void} toggleDifferences
- * @property {() => void} lookAgain
+ * @property {() => void} tryAgain
  */
 
 /**
- * Connect the buttons that this queue's desk has.
+ * Connect the buttons that exist for this kind of queue.
  *
  * @param {DeskActions} actions
  */
@@ -47,7 +47,7 @@ export function connectButtons(actions) {
   onClick("undo", actions.undo);
   onClick("undo-last", actions.undo);
   onClick("differences", actions.toggleDifferences);
-  onClick("look-again", actions.lookAgain);
+  onClick("try-again", actions.tryAgain);
   for (const name of ["guidelines", "keys"])
     onClick(`show-${name}`, () => /** @type {HTMLDialogElement} */ (byId(name)).showModal());
 }

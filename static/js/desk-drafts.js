@@ -1,14 +1,14 @@
-// Drafts of one person's answers: kept on this device at once and on the server shortly after.
+// Drafts of one person's answers: stored on this device immediately and on the server after a short delay.
 
 import { ask, asRefusal } from "./api.js";
 
 /**
- * @typedef {Record<string, any>} Draft fields of an answer that is not saved yet
- * @typedef {{draft: Draft, at: number}} KeptDraft a draft on this device, and when it was kept (ms since 1970)
- * @typedef {"typing" | "saved" | "kept"} DraftState kept: on this device only, for want of a connection
+ * @typedef {Record<string, any>} Draft fields of an unsaved answer
+ * @typedef {{draft: Draft, at: number}} KeptDraft a draft on this device, and when it was stored (ms since 1970)
+ * @typedef {"typing" | "saved" | "kept"} DraftState kept: only on this device, without a connection
  */
 
-const SAVE_AFTER_MS = 600; // without a key stroke
+const SAVE_AFTER_MS = 600; // since the last key stroke
 const RETRY_AFTER_MS = 3000;
 
 /**
@@ -68,7 +68,7 @@ export class Drafts {
     try {
       localStorage.setItem(this.key(task), JSON.stringify({ draft, at: Date.now() }));
     } catch {
-      // A full or forbidden store: the server's copy remains.
+      // Storage is full or blocked: the server still gets the draft.
     }
     this.onState("typing");
     clearTimeout(this.timer);
@@ -76,7 +76,7 @@ export class Drafts {
   }
 
   /**
-   * Send what is pending now. With `keepalive` it is sent although the page is left.
+   * Send the pending draft now. With `keepalive` the request survives leaving the page.
    *
    * @param {{keepalive?: boolean}} [options]
    */
@@ -102,7 +102,7 @@ export class Drafts {
   }
 
   /**
-   * Forget the draft of an item that is answered.
+   * Delete the draft of an answered item.
    *
    * @param {number} task
    */
@@ -113,7 +113,7 @@ export class Drafts {
     try {
       localStorage.removeItem(this.key(task));
     } catch {
-      // Nothing was kept then.
+      // Storage is blocked, so there is no draft.
     }
   }
 }

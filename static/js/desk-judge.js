@@ -1,4 +1,4 @@
-// The judge's scores and reasons at the desk, and what the answer would change: shown once the reader may see them.
+// Show the judge's scores and reasons, and the preview of the answer.
 
 import { byId, make } from "./dom.js";
 import { score } from "./format.js";
@@ -7,7 +7,7 @@ import { score } from "./format.js";
  * @typedef {object} JudgementView
  * @property {string} source self, teacher, human or reference
  * @property {string} judge
- * @property {number | null} score 0 to 5; null where the reply holds none
+ * @property {number | null} score 0 to 5; null for an unparsed reply
  * @property {(number | null)[]} samples
  * @property {string} rationale
  *
@@ -18,7 +18,7 @@ import { score } from "./format.js";
  */
 
 const SIDES = ["Left", "Right"];
-const CHOSEN_BY = { judge: "the judge's choice", people: "people's choice so far" };
+const CHOSEN_BY = { judge: "the judge's choice", people: "people's current choice" };
 const SVG = "http://www.w3.org/2000/svg";
 
 export function hideJudge() {
@@ -31,7 +31,7 @@ export function hideJudge() {
 }
 
 /**
- * @param {string} source gives the bar its colour
+ * @param {string} source sets the colour of the bar
  * @param {number} share 0 to 1
  */
 function bar(source, share) {
@@ -48,7 +48,7 @@ function bar(source, share) {
 }
 
 /**
- * One judgement: its score as a bar, then its reason, its judge and its samples.
+ * The rows of one judgement: its score as a bar, then its reason, judge and samples.
  *
  * @param {JudgementView} judgement
  * @param {string} label
@@ -56,7 +56,7 @@ function bar(source, share) {
 function judgementRows(judgement, label) {
   const row = make("div", judgement.score === null ? "score unparsed" : "score");
   row.append(make("span", `src ${judgement.source}`, label));
-  if (judgement.score === null) row.append(make("span", "", "no score in its reply"));
+  if (judgement.score === null) row.append(make("span", "", "unparsed"));
   else row.append(bar(judgement.source, judgement.score / 5), make("span", "", score(judgement.score)));
   const samples = judgement.samples.map((value) => (value === null ? "unparsed" : score(value))).join(", ");
   const reason = judgement.rationale ? `“${judgement.rationale}” ` : "";
@@ -65,7 +65,7 @@ function judgementRows(judgement, label) {
 }
 
 /**
- * What the judge said of the item's responses, and which one is chosen so far.
+ * Show the judge's scores of the item's responses, and the currently chosen one.
  *
  * @param {JudgeView} judge
  * @param {{blind: boolean, items: {id: number}[]}} item
@@ -85,7 +85,7 @@ export function showJudge(judge, item, kind) {
 }
 
 /**
- * What the answer would change.
+ * Show what the answer would change.
  *
  * @param {{kind: string, sentence: string, note: string}} preview
  */

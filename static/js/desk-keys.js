@@ -1,6 +1,6 @@
-// What a key does at the desk, before the keys of every page see it. No access to the page.
+// Decide what a key does at the desk, before the page-wide shortcuts see it. No access to the page.
 
-/** How far the arrow and page keys scroll both responses: in pages, or in lines below one page. */
+/** Distance that each arrow and page key scrolls the responses, in pages. */
 export const SCROLLS = /** @type {Record<string, number>} */ ({
   ArrowDown: 0.125,
   ArrowUp: -0.125,
@@ -20,16 +20,16 @@ export const SCROLLS = /** @type {Record<string, number>} */ ({
  * @property {boolean} dialogOpen
  * @property {boolean} isBusy whether an answer is being saved
  * @property {boolean} inField
- * @property {boolean} inResponse whether the focus is in a response, which then scrolls by itself
- * @property {boolean} onControl whether the focus is on a link, a fold or a button, which Enter presses
+ * @property {boolean} inResponse whether the focus is in a response, which the browser scrolls
+ * @property {boolean} onControl whether the focus is on a link, summary or button, which Enter activates
  *
- * scroll: scroll the responses. stop: no other key of the page acts. swallow: nor does the browser's own.
- * save: save the answer. pass: the keys of every page decide.
+ * scroll: scroll the responses. stop: skip the page-wide shortcuts. swallow: also prevent the browser's default.
+ * save: save the answer. pass: leave the key to the page-wide shortcuts.
  * @typedef {"scroll" | "stop" | "swallow" | "save" | "pass"} DeskKey
  */
 
 /**
- * What a key does. Held down, a key acts once; while an answer is saved or a dialog is open, no key of the desk acts.
+ * Decide what a key does. Repeats are ignored, and so are all keys while an answer is saved or a dialog is open.
  *
  * @param {KeyPress} press
  * @param {Place} place

@@ -1,9 +1,9 @@
-// The lease of an item: renewed while the reader is active; without that, the item goes back to the others.
+// Renew the lease of an item while the person is active. Otherwise it expires and the item returns to the queue.
 
-const SIGNS_OF_LIFE = ["keydown", "pointerdown", "scroll"];
+const ACTIVITY_EVENTS = ["keydown", "pointerdown", "scroll"];
 
 /**
- * Call `renew` three times per lease, as long as a key, a pointer or the wheel was used within the last lease.
+ * Call `renew` three times per lease, if there was a key, pointer or scroll event within the last lease.
  *
  * @param {number} seconds length of a lease
  * @param {() => void} renew
@@ -13,7 +13,7 @@ export function keepLease(seconds, renew) {
   const onActivity = () => {
     activeAt = Date.now();
   };
-  for (const name of SIGNS_OF_LIFE) addEventListener(name, onActivity, { passive: true, capture: true });
+  for (const name of ACTIVITY_EVENTS) addEventListener(name, onActivity, { passive: true, capture: true });
   setInterval(
     () => {
       if (Date.now() - activeAt < seconds * 1000) renew();

@@ -1,4 +1,4 @@
-// Draws the desk: the item with its responses, the pressed buttons of the answer, progress and what stands in the way.
+// Draw the desk: the item with its responses, the pressed buttons of the answer, progress, and errors.
 
 import { progressText, scoreOf } from "./desk-answer.js";
 import { hideJudge } from "./desk-judge.js";
@@ -9,7 +9,7 @@ import { all, byId, first, make } from "./dom.js";
  *
  * @typedef {object} Item
  * @property {number} id
- * @property {boolean} blind whether the judge is shown after the answer only
+ * @property {boolean} blind whether the judge is shown only after the answer
  * @property {{html: string, text: string, earlier: {role: string, html: string}[]}} prompt
  * @property {DeskResponse[]} items its responses, left and right
  * @property {Record<string, any> | null} draft
@@ -22,12 +22,12 @@ import { all, byId, first, make } from "./dom.js";
 
 const ALL_ANSWERED = "Every item of this queue is answered.";
 const NONE_FREE =
-  "What is left is with somebody else right now, or waits for others. Items come back when a lease runs out.";
+  "The remaining items are leased to other people or wait for their answers. Items return when a lease expires.";
 let allAnswered = false;
 let waitsForOthers = false; // the page says that the items left are with others
 
 /**
- * Set HTML that the server has cleaned; nothing else is ever set as HTML.
+ * Set HTML that the server has sanitized. No other function sets HTML.
  *
  * @param {HTMLElement} element
  * @param {string} html
@@ -41,7 +41,7 @@ function fill(element, html) {
 export function drawItem(item) {
   byId("done").hidden = true;
   byId("item").hidden = byId("bar").hidden = false;
-  // Out of the field that the last answer was saved from: the next key is for the new item, which begins at its prompt.
+  // Leave the field of the last answer: the next key applies to the new item. Scroll to its prompt.
   byId("prompt-title").focus({ preventScroll: true });
   scrollTo(0, 0);
   fill(byId("prompt"), item.prompt.html);
@@ -60,7 +60,7 @@ export function drawItem(item) {
 }
 
 /**
- * The responses as they are, without marked differences.
+ * Draw the responses without marked differences.
  *
  * @param {Item} item
  */
@@ -72,7 +72,7 @@ export function drawResponses(item) {
 }
 
 /**
- * The responses with their differences marked.
+ * Draw the responses with their differences marked.
  *
  * @param {[string, boolean][][]} segments text and whether it differs, for each response
  */
@@ -89,11 +89,11 @@ export function drawDifferences(segments) {
 const ariaPressed = (pressed) => String(pressed);
 
 /**
- * Pressed buttons and the chosen response, as the answer says.
+ * Draw the pressed buttons and the preferred response of an answer.
  *
  * @param {Item} item
  * @param {Answer} answer
- * @param {{next: number, last: number}} sides whose score the next digit gives, and whose the last one gave
+ * @param {{next: number, last: number}} sides the sides that the next digit scores and that the last digit scored
  */
 export function drawAnswer(item, answer, sides) {
   const idOf = (/** @type {string | undefined} */ side) =>
@@ -114,7 +114,7 @@ export function drawAnswer(item, answer, sides) {
     const score = scoreOf(answer, idOf(button.dataset.side)) ?? 0;
     button.setAttribute("aria-pressed", ariaPressed(score % 1 !== 0));
   }
-  // A digit belongs to one side after the other; half a point belongs to the last one. Keys move with them.
+  // Digits score one side after the other; half a point applies to the last scored side. The key hints follow.
   for (const row of all("[data-scores-of]")) {
     const side = Number(row.dataset.scoresOf);
     row.classList.toggle("is-next", side === sides.next);
@@ -137,12 +137,12 @@ export function showProgress(progress) {
 }
 
 /**
- * The desk without an item.
+ * Draw the desk without an item.
  *
  * @param {string} [title]
  * @param {string} [text]
  */
-export function drawDone(title = "Nothing left for you here", text) {
+export function drawDone(title = "No items left for you", text) {
   waitsForOthers = text === undefined && !allAnswered;
   byId("item").hidden = byId("bar").hidden = true;
   byId("done").hidden = false;
@@ -154,7 +154,7 @@ export function drawDone(title = "Nothing left for you here", text) {
 }
 
 /**
- * Change the number of waiting items in the navigation: one less with each answer, one more with undo.
+ * Change the number of waiting items in the navigation: -1 per answer, +1 per undo.
  *
  * @param {1 | -1} change
  */
@@ -167,7 +167,7 @@ export function changeWaiting(change) {
 }
 
 /**
- * Say what stands in the way; an empty text takes the line away.
+ * Show an error message; an empty text hides it.
  *
  * @param {string} text
  */
@@ -178,10 +178,10 @@ export function showTrouble(text) {
 }
 
 /**
- * Scroll every response that is longer than its pane, together.
+ * Scroll all responses that are longer than their panes.
  *
- * @param {number} pages below 1: lines of a page
- * @returns {boolean} whether any of them is long enough to scroll
+ * @param {number} pages to scroll; a fraction scrolls lines
+ * @returns {boolean} whether any response can scroll
  */
 export function scrollResponses(pages) {
   const long = all(".pane .rendered").filter((pane) => pane.scrollHeight > pane.clientHeight + 1);

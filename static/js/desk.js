@@ -1,4 +1,4 @@
-// The desk: one item after the other by keyboard. Buttons carry their keys; app.js presses them.
+// The desk: annotate items by keyboard. app.js clicks the button whose data-key is pressed.
 
 import { ask, asRefusal } from "./api.js";
 import {
@@ -49,11 +49,11 @@ const DRAFT_STATES = {
 
 /** The item on the screen. @type {Item | null} */
 let item = null;
-/** The item after it, loaded beforehand. @type {Promise<Item | null> | null} */
+/** The prefetched next item. @type {Promise<Item | null> | null} */
 let nextItem = null;
 /** @type {Answer} */
 let answer = {};
-/** The sides whose score the next digit gives and the last one gave. */
+/** The sides that the next digit scores and that the last digit scored. */
 let sides = { next: 0, last: 0 };
 let isBusy = false; // while an answer is saved, no key or button acts
 let differencesShown = false;
@@ -92,7 +92,7 @@ function draw(shown) {
   byId("say").textContent = `Next item. ${shown.prompt.text.slice(0, 200)}`;
 }
 
-/** What the fields hold. Reasons are by the id of the response, null where none is given. @param {Item} shown */
+/** Contents of the text fields. Reasons have response ids as keys; null if there are none. @param {Item} shown */
 function texts(shown) {
   const given = withScores
     ? shown.items.map(({ id }, side) => [String(id), fieldById(`why-${side}`).value.trim()]).filter(([, text]) => text)
@@ -110,7 +110,7 @@ function keepDraft() {
 }
 
 /**
- * Show what the answer would change and, in a blind queue, the judge: the first answer is kept with it.
+ * Show the preview of the answer. In a blind queue the server stores it as first answer and returns the judge.
  *
  * @param {Item} shown
  */
@@ -131,7 +131,7 @@ async function reveal(shown) {
 }
 
 /** @param {Item} shown @param {Answer} changed */
-function take(shown, changed) {
+function setAnswer(shown, changed) {
   answer = changed;
   showTrouble("");
   drawAnswer(shown, answer, sides);
@@ -141,7 +141,7 @@ function take(shown, changed) {
 
 /** @param {Answer} change */
 function choose(change) {
-  if (!isBusy && item) take(item, withChoice(answer, change));
+  if (!isBusy && item) setAnswer(item, withChoice(answer, change));
 }
 
 /** @param {number} side @param {number} value */
@@ -150,16 +150,16 @@ function scoreSide(side, value) {
   const [left, right] = idsOf(item);
   const scored = withScore(answer, [left, right], side, value);
   sides = { next: scored.nextSide, last: side };
-  take(item, scored.answer);
+  setAnswer(item, scored.answer);
 }
 
-/** Edit the better response into a still better one: the chosen one, or the one that the pair prefers. */
+/** Edit the preferred response, or the chosen one of the pair. */
 function edit() {
   if (!item) return;
   const preferred = answer.preferred ?? item.judge?.chosen;
   const from = item.items.find(({ id }) => id === preferred);
   if (!from) {
-    toast("Choose the better one first: A or B");
+    toast("Choose the better response first: A or B");
     return;
   }
   const field = fieldById("edit");
@@ -188,21 +188,20 @@ async function toggleDifferences() {
   }
 }
 
-// ---------------------------------------------------------------- from item to item
+// ---------------------------------------------------------------- loading, saving and skipping items
 
 /** @param {boolean} on */
 function lock(on) {
   isBusy = on;
   byId("desk").dataset.busy = on ? "1" : "";
-  for (const button of all("#bar button, .pane button, .score-key, #look-again"))
-    button.toggleAttribute("disabled", on);
+  for (const button of all("#bar button, .pane button, .score-key, #try-again")) button.toggleAttribute("disabled", on);
   for (const name of FIELDS) fieldById(name).readOnly = on;
 }
 
 /** @param {{beside?: number}} body @returns {Promise<Item | null>} */
 const takeNext = (body) => ask("POST", `queues/${settings.id}/next`, body);
 
-/** Load the item after this one; where that fails, goOn asks again. @param {Item} shown */
+/** Prefetch the item after this one. If that fails, showNext loads it. @param {Item} shown */
 function preload(shown) {
   nextItem = takeNext({ beside: shown.id }).catch(() => null);
 }
@@ -229,15 +228,15 @@ async function load() {
   } catch (error) {
     const { message } = asRefusal(error);
     showTrouble(message);
-    finish("The queue gives out nothing", message);
+    finish("This queue has no items to answer", message);
   } finally {
     lock(false);
   }
   ask("GET", `queues/${settings.id}/progress`).then(showProgress, () => {});
 }
 
-/** Show the item that was loaded beforehand, or the one that the server gives. */
-async function goOn() {
+/** Show the prefetched item, or load the next one. */
+async function showNext() {
   const loading = nextItem;
   nextItem = null;
   const found = loading && (await loading);
@@ -268,15 +267,14 @@ async function save() {
     await drafts.drop(here.id);
     showTrouble("");
     showProgress(saved.progress);
-    await goOn();
+    await showNext();
   } catch (error) {
     const refusal = asRefusal(error);
     if (refusal.code === "lease-lost") {
       await drafts.drop(here.id);
       toast(refusal.message, "bad");
-      await goOn().catch((problem) => showTrouble(problem.message));
-    } else if (refusal.status === 0)
-      showTrouble("The server does not answer. Your answer is kept here: press Enter to try again.");
+      await showNext().catch((problem) => showTrouble(problem.message));
+    } else if (refusal.status === 0) showTrouble("The server does not respond. Press Enter to save your answer again.");
     else showTrouble(refusal.message);
   } finally {
     lock(false);
@@ -292,7 +290,7 @@ async function skip() {
     changeWaiting(-1);
     await drafts.drop(here.id);
     showProgress(saved.progress);
-    await goOn();
+    await showNext();
   } catch (error) {
     showTrouble(asRefusal(error).message);
   } finally {
@@ -308,13 +306,13 @@ async function undo() {
     if (hadItem) await drafts.flush();
     const found = await ask("POST", `queues/${settings.id}/undo`);
     if (!found) {
-      toast("Taken back. Somebody else has that item now.");
+      toast("Taken back. Another person has that item now.");
       return;
     }
     changeWaiting(1);
     draw(found);
     showProgress(found.progress);
-    // The item that was on the screen comes next again; its draft is kept.
+    // The item on the screen comes next; its draft is stored.
     if (hadItem) preload(found);
     toast("Taken back");
   } catch (error) {
@@ -342,7 +340,7 @@ connectButtons({
   skip,
   undo,
   toggleDifferences,
-  lookAgain: load,
+  tryAgain: load,
 });
 for (const name of FIELDS) byId(name).addEventListener("input", keepDraft);
 byId("edit").addEventListener("change", () => item && isAnswered(answer) && reveal(item));
@@ -351,7 +349,7 @@ document.addEventListener(
   "keydown",
   (event) => {
     const target = targetOf(event);
-    // A dialog's button keeps the focus for a moment after the dialog has closed: only a visible control counts.
+    // A closing dialog's button keeps the focus briefly, so only a visible control counts.
     const action = deskKey(event, {
       dialogOpen: document.querySelector("dialog[open]") !== null,
       isBusy,

@@ -68,7 +68,7 @@ def test_a_draft_survives_a_cut_connection_and_a_reload(
     expect(page.locator("#draft-state")).to_contain_text("kept on this device")
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
-    expect(page.locator("#trouble")).to_contain_text("press Enter to try again")
+    expect(page.locator("#trouble")).to_contain_text("Press Enter")
     page.context.set_offline(False)
     page.reload()
     assert ready(page) == task
@@ -196,7 +196,7 @@ def test_an_edit_starts_from_the_better_response_and_becomes_a_person_s(
     page = open_desk(make(items=2), crew[1])
     task = ready(page)
     page.keyboard.press("e")
-    expect(page.locator("#toasts")).to_contain_text("Choose the better one first")
+    expect(page.locator("#toasts")).to_contain_text("Choose the better response first")
     page.keyboard.press("b")
     page.keyboard.press("e")
     expect(page.locator("#edit")).to_be_focused()

@@ -1,4 +1,4 @@
-"""What a lead sees of judges held to people, and of scores that could train one."""
+"""The page on judge–human agreement, and the count of scores that can train a judge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Iteration, Judgement
 from labeling.models import Queue
-from labeling.pages import judge_pictures
+from labeling.pages import judge_charts
 from labeling.selectors import calibration
 from labeling.selectors import corrections as correction_selectors
 from labeling.services import reviews
@@ -57,7 +57,7 @@ def test_the_page_draws_what_people_scored_blind_and_nothing_else(
     make: Make, iteration: Iteration, annotators: list[User], lead: User, viewer: User
 ) -> None:
     address = reverse("review-judges", args=[iteration.run_id])
-    assert "Nobody has scored blind yet" in client_of(lead).get(address).content.decode()
+    assert "No blind scores yet" in client_of(lead).get(address).content.decode()
     assert (
         f"?kind=score&amp;held_out=on&amp;source=iteration:{iteration.pk}"
         in client_of(lead).get(address).content.decode()
@@ -66,8 +66,8 @@ def test_the_page_draws_what_people_scored_blind_and_nothing_else(
     assert '<input type="checkbox" name="held_out" checked>' in asked.content.decode()
     queue = make("score", held_out=True, name="blind scores")
     page = client_of(lead).get(address).content.decode()
-    assert "blind scores holds 16 items" in page
-    assert f'href="{reverse("review-desk", args=[queue.pk])}">Score in it' in page
+    assert "16 items to score" in page
+    assert f'href="{reverse("review-desk", args=[queue.pk])}">Score items' in page
     assert "New queue" not in page
     assert reverse("review-desk", args=[queue.pk]) not in client_of(viewer).get(address).content.decode()
     Judgement.objects.filter(iteration=iteration).delete()
@@ -78,7 +78,7 @@ def test_the_page_draws_what_people_scored_blind_and_nothing_else(
     assert "8 not judged by every model yet" in page
     judge_all(queue, iteration, lambda said: max(said - 1, 0))
     page = client_of(viewer).get(address).content.decode()
-    assert "where it gives 4, people give 5.00 (1 response)" in page
+    assert "judge score 4, people's mean 5.00 (1 response)" in page
     assert 'style="' not in page
     assert client_of(annotators[0]).get(address).status_code == 403
     queue_page = client_of(lead).get(reverse("review-queue", args=[queue.pk])).content.decode()
@@ -112,7 +112,7 @@ def test_the_figures_follow_an_answer_that_is_taken_back(
 def test_a_judge_of_the_next_model_makes_no_pairs_of_this_iteration(
     make: Make, iteration: Iteration, annotators: list[User]
 ) -> None:
-    from labeling.selectors import record
+    from labeling.selectors import pairing
 
     m1 = Checkpoint.objects.get(run=iteration.run, number=1)
     m2 = Checkpoint.objects.create(
@@ -124,7 +124,7 @@ def test_a_judge_of_the_next_model_makes_no_pairs_of_this_iteration(
     Judgement.objects.create(
         response=first, iteration=iteration, source="self", judge=checkpoint_judge(m2), score=5.0
     )  # fmt: skip
-    rows = record.scored_responses(iteration, first.prompt_id, record.pairing_rule(iteration))
+    rows = pairing.scored_responses(iteration, first.prompt_id, pairing.pairing_rule(iteration))
     assert {row.id: row.score for row in rows}[first.pk] is None
 
 
@@ -139,7 +139,7 @@ def test_the_launch_form_counts_the_scores_of_the_chosen_data_live(
     address = reverse("launch") + f"?clone={iteration.run_id}&set=sft.enabled=true"
     page = client.get(address + "&set=sft.corrections=same_data").content.decode()
     assert "3 scores of people train the judge." in " ".join(page.split())
-    assert "1 without a reason stays out." in page
+    assert "1 without a reason is left out." in page
     form = {"name": "again", "paradigm": "self_reward", "student.model": "nobody/nothing", "sft.enabled": "on",
             "sft.corrections": "same_data", "prompts.source": "dataset", "prompts.dataset": "another"}  # fmt: skip
     from alignment_app.models import Dataset
@@ -168,7 +168,7 @@ def test_prompts_of_the_run_s_own_evaluation_train_no_judge(
 
 @pytest.mark.parametrize(("low", "high"), [(0.91, 0.93), (-0.2, 0.9), (0.0, 0.0), (0.999, 1.0), (-5.0, 5.0)])
 def test_an_axis_holds_its_values_between_few_round_ticks(low: float, high: float) -> None:
-    ticks = judge_pictures.ticks(low, high, (-5.0, 5.0))
+    ticks = judge_charts.ticks(low, high, (-5.0, 5.0))
     assert 2 <= len(ticks) <= 7
     assert ticks[0] <= low
     assert high <= ticks[-1]

@@ -1,4 +1,4 @@
-"""The pages of the review, and that texts with scripts in them only show."""
+"""The review pages, and the sanitizing of texts with scripts."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_figures_of_a_queue_are_drawn_with_answers_of_several_people(
     assert "Krippendorff" in page
     assert "0.33" in page
     page = client_of(lead).get(reverse("review-queue", args=[scores.pk])).content.decode()
-    assert "Judges held to people" in page
+    assert "Judge–human agreement" in page
     assert "1.00" in page
 
 

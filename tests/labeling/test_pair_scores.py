@@ -193,7 +193,7 @@ def test_a_score_of_a_score_queue_and_one_beside_a_pair_count_by_the_same_rule(
     reviews.submit(beside, Answer("confirm", scores=scores_of(task, 5, 1), reasons=said_of(task, "Early.", "")))
     alone = make("score")
     item = alone.tasks.get(first=task.first_id)
-    assert leases.take_place(item.pk)
+    assert leases.take_slot(item.pk)
     lent = leases._lease(item.pk, alone, annotators[1], alone.created_at)
     later = reviews.submit(lent, Answer(score=2.0, reason="Later.")).review
     assert trains(iteration) == {task.first_id: (2.0, "Later.")}

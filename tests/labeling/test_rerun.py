@@ -1,4 +1,4 @@
-"""One click after the freeze: the pairs as they stand become a data set, and a run trains the same checkpoint on it."""
+"""Run again after the freeze: the current pairs become a data set, and a new run trains the same checkpoint on it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_click_shows_what_is_launched_and_another_launches_it(decided_late: It
         assert f'href="{address}"' in client_of(lead).get(page).content.decode()
     page = client_of(lead).get(address).content.decode()
     assert "2 pairs of waiting, iteration 1" in page
-    assert "<dd>DPO, and every other setting of waiting" in page
+    assert "<dd>DPO and the other settings of waiting" in page
     assert not Dataset.objects.filter(kind=Dataset.Kind.PREFERENCES).exists()
     reply = client_of(lead).post(address)
     run = Run.objects.exclude(pk=decided_late.run_id).get()

@@ -17,7 +17,7 @@ from alignment_app.models import (
 from alignment_app.signals import review_counts_due
 from labeling.models import Queue
 from labeling.pages.preview import preview
-from labeling.selectors import record
+from labeling.selectors import pairing
 from labeling.services import gates, reviews
 from labeling.services.answers import Answer
 from tests.support.review import answer_of, freeze, score, score_task, take
@@ -38,7 +38,7 @@ def test_the_training_set_becomes_what_the_preview_promised(
     saved = reviews.submit(assignment, Answer(decision))
     assert saved.change is not None
     assert (promised.kind, promised.sentence) == (saved.change.kind, saved.change.sentence)
-    assert promised.pairs_after == record.training_set(iteration).pairs
+    assert promised.pairs_after == pairing.training_set(iteration).pairs
 
 
 def test_the_preview_of_a_score_promises_the_pair_that_comes(
@@ -49,7 +49,7 @@ def test_the_preview_of_a_score_promises_the_pair_that_comes(
     promised = preview(task, "score", 4.0)
     assert (promised.kind, promised.pairs_now, promised.pairs_after, promised.margin) == ("appears", 3, 4, 2.0)
     score(queue, annotators[0], 2, 3, 4.0)
-    assert record.training_set(iteration).pairs == 4
+    assert pairing.training_set(iteration).pairs == 4
 
 
 def test_after_the_freeze_the_trained_pair_keeps_its_responses_and_the_snapshot_says_it_is_stale(

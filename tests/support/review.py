@@ -140,7 +140,7 @@ def score_task(queue: Queue, prompt: int, index: int) -> Task:
 
 def score(queue: Queue, person: User, prompt: int, index: int, value: float, reason: str = "because") -> Review:
     task = score_task(queue, prompt, index)
-    assert leases.take_place(task.pk)
+    assert leases.take_slot(task.pk)
     with_lease = leases._lease(task.pk, queue, person, task.queue.created_at)
     return reviews.submit(with_lease, Answer(score=value, reason=reason)).review
 

@@ -101,7 +101,7 @@ def test_the_page_of_a_trained_checkpoint_names_the_people_the_decisions_and_the
     assert {pair.prompt_id: (pair.chosen_id, pair.rejected_id) for pair in frozen if pair} == expected
     assert promised.pairs_after == len(artifacts.read_snapshot(checkpoint.snapshot)) == 55
     page = page_of(lead, "checkpoint", checkpoint.pk)
-    assert "40 decisions of 3 people" in page
+    assert "40 decisions by 3 people" in page
     for name in ("ana", "ben", "cleo"):
         assert f"<b>{name}</b> flipped" in page
     assert page.count("</b> flipped · <a href=") == 15
@@ -189,9 +189,9 @@ def test_judges_of_a_finished_run_judge_what_people_scored_since_once(
     teacher = next(judge for judge in found.judges if judge.source == "teacher")
     assert teacher.figures.responses == 10
     page = page_of(lead, "review-judges", run.pk)
-    assert "In people&#x27;s order" in page or "In people's order" in page
+    assert "Pairwise accuracy" in page
     assert "<svg" in page
-    assert "Judges held to people" in page_of(lead, "run", run.pk)
+    assert "Judge–human agreement" in page_of(lead, "run", run.pk)
     runs.measure_again(run)
     drive(run)
     assert Judgement.objects.count() == len(before) + 30

@@ -1,4 +1,4 @@
-"""What the record says about the responses of an item: scores in force, the pairing rule, the training set."""
+"""The scores in force of a prompt's responses, the pairing rule of an iteration, and its training set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.domain.score_rule import ScoreRule
 
 @dataclass(frozen=True, slots=True)
 class PairingRule:
-    """How an iteration makes pairs of scores; ``follows_scores`` false: its pairs come from elsewhere."""
+    """How an iteration makes pairs from scores. ``follows_scores`` is false if its pairs have another source."""
 
     follows_scores: bool
     scores: ScoreRule
@@ -24,7 +24,7 @@ class PairingRule:
 
 
 def pairing_rule(iteration: Iteration) -> PairingRule:
-    """The rule of an iteration, and what its run's config says of pairs."""
+    """The pairing rule of an iteration, read from its run's config and its stored score rule."""
     config = iteration.run.typed_config
     return PairingRule(
         follows_scores=config.pairs_follow_scores,
@@ -35,7 +35,7 @@ def pairing_rule(iteration: Iteration) -> PairingRule:
 
 
 def candidates_of(iteration: Iteration, rule: PairingRule, prompt_id: int | None = None) -> QuerySet[Response]:
-    """Candidate responses of an iteration, or of one of its prompts."""
+    """Candidate responses of an iteration, or of one of its prompts only."""
     found = work.candidates(iteration, recorded=rule.recorded)
     return found if prompt_id is None else found.filter(prompt=prompt_id)
 
@@ -48,16 +48,16 @@ def scored_responses(
     with_people: bool = True,
     supposed: Mapping[int, float | None] | None = None,
 ) -> list[ScoredResponse]:
-    """One prompt's candidates with the score in force, or as the judge alone has them.
+    """The candidates of one prompt with their scores in force, or with the judge's scores if not ``with_people``.
 
-    ``supposed``: by response, a score that stands in for people's.
+    ``supposed``: scores by response id that replace the stored human scores.
     """
     responses = candidates_of(iteration, rule, prompt_id)
     return scores.scored(responses, rule.scores, with_people=with_people, supposed=supposed)
 
 
 def pair_draft(pair: PreferencePair) -> PairDraft:
-    """A pair of the record as a frozen row."""
+    """The values of a stored pair."""
     return PairDraft(
         pair.prompt_id,
         pair.chosen_id,
@@ -71,7 +71,7 @@ def pair_draft(pair: PreferencePair) -> PairDraft:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Counts of an iteration's next training set. ``set_aside``: what the freeze will still take from it, in words."""
+    """Counts of an iteration's training set. ``set_aside``: a sentence on pairs that the freeze will leave out."""
 
     pairs: int
     overridden: int
@@ -80,14 +80,14 @@ class TrainingSet:
 
 
 def training_set(iteration: Iteration) -> TrainingSet:
-    """How many pairs the iteration would train on now."""
+    """Count the pairs that the iteration would train on now."""
     training = iteration.run.typed_config.training
     mixes, held_out, most = training.mix_previous, training.held_out_pairs, training.max_pairs
     frozen = DatasetSnapshot.objects.filter(iteration=iteration, kind=DatasetSnapshot.Kind.PREFERENCE).exists()
     if mixes or (frozen and (held_out or most)):
         rows = work.training_pairs(iteration.run_id, iteration.number, mix_previous=mixes)
     else:
-        # The same, counted by an index alone: nothing of the iteration is set aside.
+        # No pair of the iteration is left out, so an index alone gives the same count.
         rows = PreferencePair.objects.filter(iteration=iteration, state__in=PreferencePair.TRAINABLE)
     counts = dict(rows.order_by().values_list("state").annotate(n=Count("*")))
     aside = [f"holds out {held_out:,} of them"] if held_out else []
@@ -97,7 +97,7 @@ def training_set(iteration: Iteration) -> TrainingSet:
 
 
 def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[int, list[Judgement]]:
-    """Judgements by model judges on these responses: the iteration's own and recorded ones, newest last."""
+    """Judgements of model judges by response id, oldest first: those of the iteration and imported ones."""
     found = (
         Judgement.objects.filter(response__in=response_ids)
         .exclude(source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE])

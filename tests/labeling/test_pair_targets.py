@@ -21,7 +21,7 @@ from alignment_app.selectors import work
 from labeling.models import Queue, Review, Task
 from labeling.pages import items
 from labeling.pages.preview import preview
-from labeling.selectors import record
+from labeling.selectors import pairing
 from labeling.services import leases, queues, rerun, reviews
 from labeling.services.answers import Answer
 from tests.support.people import person
@@ -76,12 +76,12 @@ class Story:
             saved = reviews.adjudicate(task, answer, by=self.lead)
         else:
             who = person("annotator", f"person {User.objects.count()}")
-            assert leases.take_place(task.pk)
+            assert leases.take_slot(task.pk)
             promised = preview(task, decision)
             saved = reviews.submit(leases._lease(task.pk, task.queue, who, task.queue.created_at), answer)
             assert saved.change is not None
             assert (promised.kind, promised.sentence) == (saved.change.kind, saved.change.sentence)
-            assert promised.pairs_after == record.training_set(self.iteration).pairs
+            assert promised.pairs_after == pairing.training_set(self.iteration).pairs
         first, second = task.first.text, task.second.text if task.second else ""
         made = {"confirm": (first, second), "flip": (second, first), "edit": (text, second)}
         self.words[saved.review.pk] = (by_lead, made.get(decision))
@@ -90,12 +90,12 @@ class Story:
     def score(self, task: Task, score: float) -> Review:
         task = Task.objects.select_related("queue", "prompt", "first").get(pk=task.pk)
         who = person("annotator", f"person {User.objects.count()}")
-        assert leases.take_place(task.pk)
+        assert leases.take_slot(task.pk)
         promised = preview(task, "score", score)
         saved = reviews.submit(leases._lease(task.pk, task.queue, who, task.queue.created_at), Answer(score=score))
         assert saved.change is not None
         assert (promised.kind, promised.sentence) == (saved.change.kind, saved.change.sentence)
-        assert promised.pairs_after == record.training_set(self.iteration).pairs
+        assert promised.pairs_after == pairing.training_set(self.iteration).pairs
         self.scores[saved.review.pk] = (False, task.first.index, score)
         return saved.review
 
@@ -124,7 +124,7 @@ class Story:
             for row, _ in work.preference_rows(self.iteration.run_id, 1, mix_previous=False)
         ]
         assert rows == ([expected] if expected else [])
-        assert record.training_set(self.iteration).pairs == len(rows)
+        assert pairing.training_set(self.iteration).pairs == len(rows)
         assert Review.objects.filter(pk__in=[*self.words, *self.scores], in_force=True).count() == (
             len(self.words) + len(self.scores)
         )
@@ -246,7 +246,7 @@ def test_the_preview_and_the_history_say_which_queue_s_decision_gives_way(story:
     line = story.answer(second, "confirm")
     line.refresh_from_db()
     assert line.change.endswith("It counts in place of what the queue “pair queue 1” decided, since it is newer.")
-    shown = [(word.item.queue.name, word.said, word.counts) for word in items.elsewhere(first)]
+    shown = [(word.item.queue.name, word.said, word.counts) for word in items.answers_elsewhere(first)]
     assert shown == [("pair queue 1", "Second response", False), ("pair queue 2", "First response", True)]
     story.answer(first, "tie", by_lead=True)
     story.check()
@@ -269,7 +269,7 @@ def test_scores_of_the_same_person_in_two_queues_come_back_one_after_the_other(
     given = []
     for value in (5.0, 2.0):
         item = story.add_queue("score").tasks.get(first__index=0)
-        assert leases.take_place(item.pk)
+        assert leases.take_slot(item.pk)
         lent = leases._lease(item.pk, item.queue, annotators[0], item.queue.created_at)
         given.append(reviews.submit(lent, Answer(score=value, reason=f"{value} points")).review)
     people = Judgement.objects.filter(source="human")
@@ -289,7 +289,7 @@ def test_items_over_a_pair_that_scores_made_stay_when_the_score_is_taken_back(
     item = item_of(story.add_queue())
     reviews.take_back(line, by=lead)
     assert Task.objects.filter(pk=item.pk).exists()
-    assert record.training_set(story.iteration).pairs == 0
+    assert pairing.training_set(story.iteration).pairs == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""The answer in force of an item: a lead's word, else the majority's decision or the median score."""
+"""The answer in force of an item: a lead's adjudication, else the majority decision or the median score."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from training.domain.consensus import majority, median
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer in force of an item. ``line``: the newest line of the history that it is made of.
+class Resolution:
+    """The answer in force of an item.
 
-    ``judge``: the name of the person, or where it is ``of_several`` people, of them together on this item.
+    ``line``: id of the newest review that it is computed from. ``judge``: name of the judge under which its scores are
+    stored: the person, or, if ``of_several``, one name for the people who answered this item.
     """
 
     decision: str
@@ -32,8 +33,11 @@ class Verdict:
     of_several: bool = False
 
 
-def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None:
-    """The answer in force, or ``None`` while there is none. ``lines``: the lines in force, where they are read."""
+def resolve_item(task: Task, lines: Sequence[Review] | None = None) -> Resolution | None:
+    """Compute the answer in force from the reviews in force (``lines``, read from the database by default).
+
+    Returns ``None`` until enough people have answered, and without a majority.
+    """
     if lines is None:
         lines = list(task.reviews.filter(in_force=True).select_related("edited").order_by("id"))
     reviews = [review for review in lines if review.decision in Review.DECISIVE]
@@ -49,12 +53,12 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
         reasons = " ".join(review.reason for review in reviews if review.reason)
         names = f"median of {len(reviews)} people"
         judge = f"{names}, item {task.pk}"
-        return Verdict("score", score, None, reasons, names, judge, None, line=_number(reviews[-1]), of_several=True)
+        return Resolution("score", score, None, reasons, names, judge, None, line=_number(reviews[-1]), of_several=True)
     decision = majority([review.decision for review in reviews])
     if decision is None:
         return None
     those = [review for review in reviews if review.decision == decision]
-    return Verdict(
+    return Resolution(
         decision,
         None,
         those[-1].edited,
@@ -69,8 +73,8 @@ def verdict(task: Task, lines: Sequence[Review] | None = None) -> Verdict | None
     )
 
 
-def _word_of(review: Review, by: str) -> Verdict:
-    return Verdict(
+def _word_of(review: Review, by: str) -> Resolution:
+    return Resolution(
         review.decision,
         review.score,
         review.edited,
@@ -86,19 +90,19 @@ def _word_of(review: Review, by: str) -> Verdict:
 
 
 def _number(review: Review) -> float:
-    """Its place in the history; a line that is not saved yet is the newest."""
+    """The review's id; infinity for an unsaved review, which is the newest."""
     return inf if review.pk is None else review.pk
 
 
 def _reasons(reviews: Sequence[Review]) -> tuple[str, str]:
-    """Why those who scored both responses gave the first and the second what they gave."""
+    """The joined reasons for the scores of the first and of the second response."""
     given = [review.reasons for review in reviews if review.reasons]
     first, second = (" ".join(each[side] for each in given if each.get(side)) for side in ("first", "second"))
     return first, second
 
 
 def _median_scores(reviews: Sequence[Review]) -> tuple[float, float] | None:
-    """Of both responses, over those who scored them."""
+    """The median scores of the first and second response, over the people who scored them."""
     given = [review.scores for review in reviews if review.scores]
     if not given:
         return None

@@ -1,4 +1,4 @@
-"""Judges held to people as pictures: small multiples over the iterations, and calibration curves. Laid out for SVG."""
+"""SVG charts of judge–human agreement: measures over the iterations, and calibration curves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labeling.selectors.calibration import HeldJudge
+from labeling.selectors.calibration import JudgeAgreement
 from training.domain.agreement import IntervalEstimate
 from training.domain.calibration import Calibration
 
@@ -15,9 +15,9 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 24
 SIDE = 190  # of a calibration curve
 MARGIN, EDGE = 26, 12
 
-#: Field of :class:`Calibration`, title, and the range that the axis never exceeds.
+#: Field of :class:`Calibration`, title, and limits of the axis.
 MEASURES = (
-    ("pairwise", "Pairs in people's order", (0.0, 1.0)),
+    ("pairwise", "Pairwise accuracy", (0.0, 1.0)),
     ("kappa", "Quadratic κ", (-1.0, 1.0)),
     ("spearman", "Spearman", (-1.0, 1.0)),
     ("absolute_error", "Absolute error, points", (0.0, 5.0)),
@@ -27,7 +27,7 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A line of the grid at y, with its label."""
+    """A grid line at y, with its label."""
 
     y: float
     text_y: float
@@ -36,7 +36,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A judge's estimate at (x, y) with its 95 % interval from ``low`` to ``high`` (in the picture's units)."""
+    """A judge's estimate at (x, y) with its 95 % interval from ``low`` to ``high`` (all in SVG units)."""
 
     x: float
     y: float
@@ -49,7 +49,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One measure over the judges. ``path`` joins the checkpoints."""
+    """One measure for all judges. ``path`` joins the checkpoints."""
 
     title: str
     marks: list[Mark]
@@ -64,8 +64,8 @@ class Panel:
     name_y: int = HEIGHT - 7
 
 
-def panels(judges: Sequence[HeldJudge]) -> list[Panel]:
-    """A panel for each measure that some judge has."""
+def panels(judges: Sequence[JudgeAgreement]) -> list[Panel]:
+    """One panel per measure that at least one judge has."""
     return [
         panel
         for name, title, limits in MEASURES
@@ -74,7 +74,7 @@ def panels(judges: Sequence[HeldJudge]) -> list[Panel]:
 
 
 def _panel(
-    title: str, judges: Sequence[HeldJudge], figures: Sequence[IntervalEstimate], limits: tuple[float, float]
+    title: str, judges: Sequence[JudgeAgreement], figures: Sequence[IntervalEstimate], limits: tuple[float, float]
 ) -> Panel | None:
     ends = [end for one in figures for end in (one.value, one.low, one.high) if end is not None]
     if not ends:
@@ -107,7 +107,7 @@ def _panel(
 
 
 def ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
-    """Round values that span from ``low`` to ``high``, two to five of them."""
+    """Two to five round values that span ``low`` to ``high``."""
     if low == high:
         low, high = low - 0.1, high + 0.1
     span = max(high - low, 0.05)
@@ -123,7 +123,7 @@ def ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """People's mean of the responses to which the judge gave ``score``; the area grows with their number."""
+    """People's mean score of the responses to which the judge gave ``score``. Its area grows with their number."""
 
     x: float
     y: float
@@ -137,13 +137,13 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A judge's calibration curve: its score to the right, people's mean upwards, both 0 to 5."""
+    """A judge's calibration curve: its score on the x axis, people's mean on the y axis, both 0 to 5."""
 
     name: str
     source: str
     dots: list[Dot]
     path: str
-    grid: list[tuple[float, float, float, str]]  # x of a score, y of the same score, of its label, and the label
+    grid: list[tuple[float, float, float, str]]  # x and y of a score, y of its label, label
     responses: int
     side: int = SIDE
     start: int = MARGIN
@@ -154,8 +154,8 @@ class Curve:
     label_x: int = MARGIN - 8
 
 
-def curves(judges: Sequence[HeldJudge]) -> list[Curve]:
-    """A curve for each judge that scored anything."""
+def curves(judges: Sequence[JudgeAgreement]) -> list[Curve]:
+    """One curve per judge with scores."""
     most = max((point.responses for one in judges for point in one.figures.curve), default=1)
     return [_curve(one.name, one.source, one.figures, most) for one in judges if one.figures.curve]
 
