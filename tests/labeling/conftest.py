@@ -1,4 +1,4 @@
-"""People, a run that waits for them, and queues of it. Models are imported inside: Django loads after this file."""
+"""Fixtures: people, a run that waits for review, and queues on it. Models are imported later, after Django's setup."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def iteration(make_waiting_run: Callable[..., Iteration]) -> Iteration:
 
 @pytest.fixture
 def make(lead: User, iteration: Iteration) -> Callable[..., Queue]:
-    """A queue of the waiting run's iteration; fields of ``NewQueue`` by name."""
+    """Create a queue on the waiting run's iteration; keyword arguments are fields of ``NewQueue``."""
 
     def build(kind: str = "pair", **fields: Any) -> Queue:
         from labeling.services.queues import NewQueue, make_queue

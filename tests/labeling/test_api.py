@@ -1,4 +1,4 @@
-"""The API of the desk: the same services, the status codes that clients rely on, one shape of error."""
+"""The API of the desk: status codes, bodies, and the shape of errors."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def ask_next(client: APIClient, queue: Queue, **body: Any) -> dict[str, Any]:
     return found
 
 
-def test_an_item_comes_with_its_responses_in_shown_order_and_the_end_of_its_lease(
-    make: Make, annotators: list[User]
-) -> None:
+def test_next_returns_responses_in_shown_order_and_the_lease_expiry(make: Make, annotators: list[User]) -> None:
     item = ask_next(client_of(annotators[0]), make())
     assignment = Assignment.objects.get()
     shown = [assignment.task.first_id, assignment.task.second_id]
@@ -43,7 +41,7 @@ def test_an_item_comes_with_its_responses_in_shown_order_and_the_end_of_its_leas
     assert "<strong>snake plant</strong>" in item["items"][0]["html"]
 
 
-def test_a_whole_queue_is_answered_and_then_there_is_no_content(make: Make, annotators: list[User]) -> None:
+def test_next_returns_204_after_the_whole_queue_is_answered(make: Make, annotators: list[User]) -> None:
     client, queue = client_of(annotators[0]), make()
     for done in range(1, queue.task_count + 1):
         item = ask_next(client, queue)
@@ -54,7 +52,7 @@ def test_a_whole_queue_is_answered_and_then_there_is_no_content(make: Make, anno
     assert Task.objects.filter(state="done").count() == queue.task_count
 
 
-def test_a_lost_lease_is_409_in_the_one_shape_and_the_answer_is_kept(make: Make, annotators: list[User]) -> None:
+def test_a_lost_lease_returns_409_and_keeps_the_answer(make: Make, annotators: list[User]) -> None:
     queue, one, two = make(), client_of(annotators[0]), client_of(annotators[1])
     item = ask_next(one, queue)
     expire(Assignment.objects.get())
@@ -65,7 +63,7 @@ def test_a_lost_lease_is_409_in_the_one_shape_and_the_answer_is_kept(make: Make,
     assert Review.objects.get().late
 
 
-def test_somebody_who_never_had_the_item_cannot_answer_it(make: Make, annotators: list[User]) -> None:
+def test_a_person_without_a_lease_cannot_answer_the_item(make: Make, annotators: list[User]) -> None:
     queue = make()
     item = ask_next(client_of(annotators[0]), queue)
     reply = client_of(annotators[1]).post(f"/api/v1/tasks/{item['id']}/submit", {"decision": "flip"})
@@ -73,7 +71,7 @@ def test_somebody_who_never_had_the_item_cannot_answer_it(make: Make, annotators
     assert not Review.objects.exists()
 
 
-def test_a_draft_is_there_again_after_a_reload(make: Make, annotators: list[User]) -> None:
+def test_a_draft_is_restored_after_a_reload(make: Make, annotators: list[User]) -> None:
     client, queue = client_of(annotators[0]), make()
     item = ask_next(client, queue)
     reply = client.post(f"/api/v1/tasks/{item['id']}/draft", {"draft": {"reason": "half a sen"}})
@@ -93,7 +91,7 @@ def test_revealing_shows_the_judge_and_what_the_answer_would_change(make: Make, 
     assert Assignment.objects.get().first_answer["decision"] == "flip"
 
 
-def test_the_item_loaded_ahead_is_another_one_and_its_time_begins_when_it_is_seen(
+def test_the_prefetched_item_is_another_one_and_its_time_begins_when_it_is_shown(
     make: Make, annotators: list[User]
 ) -> None:
     client, queue = client_of(annotators[0]), make()
@@ -105,7 +103,7 @@ def test_the_item_loaded_ahead_is_another_one_and_its_time_begins_when_it_is_see
     assert Assignment.objects.get(task=ahead["id"]).shown_at is not None
 
 
-def test_undo_gives_the_item_back_with_what_was_answered(make: Make, annotators: list[User]) -> None:
+def test_undo_returns_the_item_with_the_answer_as_draft(make: Make, annotators: list[User]) -> None:
     client, queue = client_of(annotators[0]), make()
     item = ask_next(client, queue)
     client.post(f"/api/v1/tasks/{item['id']}/submit", {"decision": "tie", "reason": "same"})
@@ -132,7 +130,7 @@ def test_release_skip_and_renew_answer_as_documented(make: Make, annotators: lis
     "body",
     [{}, {"decision": "maybe"}, {"preferred": 10**9}, {"decision": "edit", "text": "  "}, {"preferred": "left"}, []],
 )
-def test_a_body_that_cannot_be_used_is_400_and_writes_nothing(make: Make, annotators: list[User], body: Any) -> None:
+def test_an_invalid_body_returns_400_and_writes_nothing(make: Make, annotators: list[User], body: Any) -> None:
     client = client_of(annotators[0])
     item = ask_next(client, make())
     reply = client.post(f"/api/v1/tasks/{item['id']}/submit", body)
@@ -141,7 +139,7 @@ def test_a_body_that_cannot_be_used_is_400_and_writes_nothing(make: Make, annota
     assert not Review.objects.exists()
 
 
-def test_strangers_viewers_and_people_off_the_queue_get_nothing(
+def test_the_api_refuses_anonymous_users_viewers_and_people_without_access(
     make: Make, annotators: list[User], viewer: User
 ) -> None:
     queue = make(people=[annotators[0].pk])
@@ -154,7 +152,7 @@ def test_strangers_viewers_and_people_off_the_queue_get_nothing(
     assert client_of(annotators[1]).get("/api/v1/queues").json()["results"] == []
 
 
-def test_nothing_in_an_item_tells_a_gold_one(make: Make, annotators: list[User], lead: User) -> None:
+def test_an_item_does_not_reveal_that_it_is_gold(make: Make, annotators: list[User], lead: User) -> None:
     client, queue = client_of(annotators[0]), make()
     queues.set_gold(Task.objects.get(queue=queue, rank=0), {"decision": "flip"}, by=lead)
     gold = ask_next(client, queue)
@@ -166,7 +164,7 @@ def test_nothing_in_an_item_tells_a_gold_one(make: Make, annotators: list[User],
     assert replies[0].keys() == replies[1].keys()
 
 
-def test_differences_come_in_shown_order(make: Make, annotators: list[User]) -> None:
+def test_differences_are_in_shown_order(make: Make, annotators: list[User]) -> None:
     client = client_of(annotators[0])
     item = ask_next(client, make())
     sides = client.get(f"/api/v1/tasks/{item['id']}/differences").json()["items"]

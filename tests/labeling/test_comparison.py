@@ -1,4 +1,4 @@
-"""Two checkpoints compared blind by three people each, by majority, with the result figure."""
+"""Comparison queues: two checkpoints compared blind by three people, and the result by majority."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_majority_of_three_decides_each_prompt_and_the_result_has_its_interv
     assert 0 < result.low < 0.5 < result.high < 1
 
 
-def test_nobody_sees_which_model_wrote_what_and_no_pair_changes(queue: Queue, annotators: list[User]) -> None:
+def test_a_comparison_hides_the_models_and_changes_no_pair(queue: Queue, annotators: list[User]) -> None:
     before = list(PreferencePair.objects.values_list("pk", "state", "chosen"))
     assignment = take(queue, annotators[0])
     item = desk.item(assignment)
@@ -78,9 +78,7 @@ def test_nobody_sees_which_model_wrote_what_and_no_pair_changes(queue: Queue, an
     assert list(PreferencePair.objects.values_list("pk", "state", "chosen")) == before
 
 
-def test_a_comparison_needs_an_evaluation_and_rules_that_contradict_themselves_are_refused(
-    iteration: Iteration, lead: User
-) -> None:
+def test_comparison_queues_need_an_evaluation_and_consistent_settings(iteration: Iteration, lead: User) -> None:
     with pytest.raises(Refused, match="evaluation"):
         queues.make_queue(queues.NewQueue("x", "comparison"), by=lead, iteration=iteration)
     for changes in (
@@ -100,7 +98,9 @@ def test_a_comparison_needs_an_evaluation_and_rules_that_contradict_themselves_a
     assert not Task.objects.exists()
 
 
-def test_an_annotator_makes_no_queue(iteration: Iteration, annotators: list[User], make: Callable[..., Queue]) -> None:
+def test_an_annotator_cannot_create_a_queue(
+    iteration: Iteration, annotators: list[User], make: Callable[..., Queue]
+) -> None:
     with pytest.raises(Refused, match="Only a lead"):
         queues.make_queue(queues.NewQueue("x", "pair"), by=annotators[0], iteration=iteration)
     with pytest.raises(Refused, match="Only a lead"):

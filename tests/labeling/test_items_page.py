@@ -1,4 +1,4 @@
-"""The list of some of a queue's items, page by page, while items leave it."""
+"""Paging through a filtered list of items while items leave it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def queue(make_waiting_run: Callable[..., Iteration], lead: User, monkeypatch: pytest.MonkeyPatch) -> Queue:
-    """Ten answered items without a majority, two of them without a figure of agreement; four on a page."""
+    """Ten answered items without a majority, two of them without agreement; four per page."""
     monkeypatch.setattr(items, "PAGE", 4)
     iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(10)), name="listed")
     made = queues.make_queue(queues.NewQueue("listed", "pair", order="arrival"), by=lead, iteration=iteration)
@@ -38,7 +38,7 @@ def ranks(page: items.ItemPage) -> list[int]:
 
 
 @pytest.mark.parametrize(("show", "order"), [("undecided", UNDECIDED), ("flagged", [0, 1, 2, 3, 4, 6, 7, 8, 9])])
-def test_every_item_comes_once_forwards_and_backwards(queue: Queue, show: str, order: list[int]) -> None:
+def test_pages_list_every_item_once_forwards_and_backwards(queue: Queue, show: str, order: list[int]) -> None:
     page = items.items_page(queue, show, None)
     assert (page.number, page.has_previous) == (1, False)
     seen = [ranks(page)]
@@ -56,14 +56,14 @@ def test_every_item_comes_once_forwards_and_backwards(queue: Queue, show: str, o
 
 
 @pytest.mark.parametrize("show", ["undecided", "flagged"])
-def test_none_is_passed_over_when_items_before_it_have_left_the_list(queue: Queue, show: str) -> None:
+def test_paging_skips_no_item_when_earlier_items_leave_the_list(queue: Queue, show: str) -> None:
     first = items.items_page(queue, show, None)
     expected = ranks(items.items_page(queue, show, "2"))
     Task.objects.filter(pk__in=[task.pk for task in first.rows]).update(settled_by="lena", flagged=False)
     assert ranks(items.items_page(queue, show, "2", after=first.after)) == expected
 
 
-def test_addresses_with_a_page_number_alone_and_wrong_places_still_work(queue: Queue, lead: User) -> None:
+def test_urls_with_only_a_page_number_or_an_invalid_position_work(queue: Queue, lead: User) -> None:
     client = Client()
     client.force_login(lead)
     address = reverse("review-items", args=[queue.pk])

@@ -42,7 +42,7 @@ def score(queue: Queue, person: User, value: float, reason: str = "") -> None:
 
 
 def judge_all(queue: Queue, iteration: Iteration, gives: Callable[[float], float]) -> Checkpoint:
-    """As if M1 had judged what people scored."""
+    """Store judgements by M1 on the responses that people scored."""
     m1 = Checkpoint.objects.get(run=iteration.run, number=1)
     people = calibration.blind_scores([queue])
     Judgement.objects.filter(response__in=people).delete()
@@ -53,7 +53,7 @@ def judge_all(queue: Queue, iteration: Iteration, gives: Callable[[float], float
     return m1
 
 
-def test_the_page_draws_what_people_scored_blind_and_nothing_else(
+def test_the_page_shows_only_blind_scores(
     make: Make, iteration: Iteration, annotators: list[User], lead: User, viewer: User
 ) -> None:
     address = reverse("review-judges", args=[iteration.run_id])
@@ -86,14 +86,14 @@ def test_the_page_draws_what_people_scored_blind_and_nothing_else(
     assert "Scores that train the judge" not in queue_page
 
 
-def test_a_prefilled_answer_measures_no_judge(make: Make, iteration: Iteration, annotators: list[User]) -> None:
+def test_prefilled_answers_do_not_measure_judges(make: Make, iteration: Iteration, annotators: list[User]) -> None:
     queue = make("score", held_out=True, prefill_share=1.0)
     score(queue, annotators[0], 3.0)
     assert not calibration.blind_scores([queue])
     assert calibration.judges_of_run(iteration.run) is None
 
 
-def test_the_figures_follow_an_answer_that_is_taken_back(
+def test_measures_change_when_an_answer_is_taken_back(
     make: Make, iteration: Iteration, annotators: list[User], lead: User
 ) -> None:
     queue = make("score", held_out=True)
@@ -128,7 +128,7 @@ def test_a_judge_of_the_next_model_makes_no_pairs_of_this_iteration(
     assert {row.id: row.score for row in rows}[first.pk] is None
 
 
-def test_the_launch_form_counts_the_scores_of_the_chosen_data_live(
+def test_the_launch_form_counts_the_scores_of_the_selected_data(
     make: Make, iteration: Iteration, annotators: list[User], lead: User
 ) -> None:
     queue = make("score")
@@ -154,7 +154,7 @@ def test_the_launch_form_counts_the_scores_of_the_chosen_data_live(
     assert "sft.corrections" in bad.content.decode()
 
 
-def test_prompts_of_the_run_s_own_evaluation_train_no_judge(
+def test_prompts_of_the_run_s_evaluation_do_not_train_a_judge(
     make: Make, iteration: Iteration, annotators: list[User]
 ) -> None:
     queue = make("score")
@@ -167,7 +167,7 @@ def test_prompts_of_the_run_s_own_evaluation_train_no_judge(
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.91, 0.93), (-0.2, 0.9), (0.0, 0.0), (0.999, 1.0), (-5.0, 5.0)])
-def test_an_axis_holds_its_values_between_few_round_ticks(low: float, high: float) -> None:
+def test_axis_ticks_are_few_and_round_and_span_the_values(low: float, high: float) -> None:
     ticks = judge_charts.ticks(low, high, (-5.0, 5.0))
     assert 2 <= len(ticks) <= 7
     assert ticks[0] <= low

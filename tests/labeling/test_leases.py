@@ -1,4 +1,4 @@
-"""Who has which item: never two people at one place, whatever the timing."""
+"""Leases: two people never get the same slot."""
 
 from __future__ import annotations
 
@@ -30,15 +30,13 @@ def test_two_people_are_given_different_items(make: Make, annotators: list[User]
     assert take(queue, annotators[0]).task_id != take(queue, annotators[1]).task_id
 
 
-def test_asking_again_gives_the_item_that_is_held_already_with_the_same_sides(
-    make: Make, annotators: list[User]
-) -> None:
+def test_next_returns_the_leased_item_again_with_the_same_sides(make: Make, annotators: list[User]) -> None:
     queue = make()
     first, again = take(queue, annotators[0]), take(queue, annotators[0])
     assert (first.pk, first.swapped) == (again.pk, again.swapped)
 
 
-def test_one_item_is_loaded_ahead_and_no_more(make: Make, annotators: list[User]) -> None:
+def test_only_one_item_is_prefetched(make: Make, annotators: list[User]) -> None:
     queue = make()
     here = take(queue, annotators[0])
     ahead = take(queue, annotators[0], beside=here.task_id)
@@ -46,7 +44,7 @@ def test_one_item_is_loaded_ahead_and_no_more(make: Make, annotators: list[User]
     assert take(queue, annotators[0], beside=ahead.task_id).task_id == here.task_id
 
 
-def test_an_item_whose_lease_ran_out_returns_to_the_queue_with_its_draft(make: Make, annotators: list[User]) -> None:
+def test_an_item_with_an_expired_lease_returns_to_the_queue_with_its_draft(make: Make, annotators: list[User]) -> None:
     queue = make()
     mine = take(queue, annotators[0])
     leases.save_draft(mine, {"reason": "half a sen"})
@@ -56,7 +54,7 @@ def test_an_item_whose_lease_ran_out_returns_to_the_queue_with_its_draft(make: M
     assert (mine.state, mine.draft) == (Assignment.State.RETURNED, {"reason": "half a sen"})
 
 
-def test_renewing_prolongs_what_is_held_and_nothing_that_has_run_out(make: Make, annotators: list[User]) -> None:
+def test_renew_extends_valid_leases_and_no_expired_ones(make: Make, annotators: list[User]) -> None:
     queue = make()
     mine = take(queue, annotators[0])
     assert leases.renew(queue, annotators[0]) is not None
@@ -64,7 +62,7 @@ def test_renewing_prolongs_what_is_held_and_nothing_that_has_run_out(make: Make,
     assert leases.renew(queue, annotators[0]) is None
 
 
-def test_a_released_item_is_there_for_everybody_again(make: Make, annotators: list[User]) -> None:
+def test_a_released_item_can_be_leased_by_everyone(make: Make, annotators: list[User]) -> None:
     queue = make()
     mine = take(queue, annotators[0])
     leases.release(mine)
@@ -82,7 +80,7 @@ def test_a_skipped_item_goes_to_others_and_not_to_the_same_person(make: Make, an
     assert take(queue, annotators[1]).task_id == mine.task_id
 
 
-def test_with_overlap_each_item_goes_to_so_many_people_and_to_nobody_twice(make: Make, annotators: list[User]) -> None:
+def test_with_overlap_each_item_goes_to_that_many_different_people(make: Make, annotators: list[User]) -> None:
     queue = make(overlap=2)
     seen: dict[int, set[int]] = {}
     for person in annotators:
@@ -94,7 +92,7 @@ def test_with_overlap_each_item_goes_to_so_many_people_and_to_nobody_twice(make:
     assert len(seen) == queue.task_count
 
 
-def test_a_late_save_counts_where_nobody_has_taken_the_item(make: Make, annotators: list[User]) -> None:
+def test_a_late_answer_counts_if_the_slot_is_still_free(make: Make, annotators: list[User]) -> None:
     queue = make()
     mine = take(queue, annotators[0])
     expire(mine)
@@ -103,7 +101,7 @@ def test_a_late_save_counts_where_nobody_has_taken_the_item(make: Make, annotato
     assert (saved.review.late, saved.review.in_force) == (True, True)
 
 
-def test_a_late_save_is_refused_and_kept_where_somebody_else_has_the_item(make: Make, annotators: list[User]) -> None:
+def test_a_late_answer_is_refused_and_kept_if_another_person_has_the_item(make: Make, annotators: list[User]) -> None:
     queue = make()
     mine = take(queue, annotators[0])
     expire(mine)
@@ -118,14 +116,14 @@ def test_a_late_save_is_refused_and_kept_where_somebody_else_has_the_item(make: 
     assert Task.objects.get(pk=mine.task_id).settled_by == "answered by ben"
 
 
-def test_the_same_answer_sent_twice_is_one_line_of_the_history(make: Make, annotators: list[User]) -> None:
+def test_the_same_answer_sent_twice_is_one_review(make: Make, annotators: list[User]) -> None:
     mine = take(make(), annotators[0])
     one, two = (reviews.submit(mine, Answer("tie", reason="no difference")) for _ in range(2))
     assert one.review.pk == two.review.pk
     assert Queue.objects.get(pk=mine.queue_id).done_count == 1
 
 
-def test_a_closed_queue_and_one_past_its_deadline_give_out_nothing(
+def test_closed_queues_and_queues_past_their_deadline_lease_no_items(
     make: Make, annotators: list[User], lead: User
 ) -> None:
     queue = make()
@@ -147,7 +145,7 @@ def test_only_people_on_the_queue_get_its_items(make: Make, annotators: list[Use
 
 
 @pytest.mark.django_db(transaction=True)
-def test_people_let_go_together_never_get_the_same_item_and_lose_none(
+def test_concurrent_people_never_get_the_same_item_and_answer_all(
     make_waiting_run: Callable[..., Iteration], lead: User
 ) -> None:
     people, rounds = 8, 5
@@ -188,7 +186,7 @@ def test_people_let_go_together_never_get_the_same_item_and_lose_none(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_leases_that_run_out_under_load_deadlock_nobody(make_waiting_run: Callable[..., Iteration], lead: User) -> None:
+def test_expiring_leases_under_load_cause_no_deadlock(make_waiting_run: Callable[..., Iteration], lead: User) -> None:
     people = 6
     iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(12)))
     queue = queues.make_queue(queues.NewQueue("expiry", "pair", min_seconds=0.0), by=lead, iteration=iteration)
@@ -201,7 +199,7 @@ def test_leases_that_run_out_under_load_deadlock_nobody(make_waiting_run: Callab
         try:
             while (assignment := leases.next_task(queue, person)) is not None:
                 expire(assignment)
-                with contextlib.suppress(Refused):  # somebody else has the item by now
+                with contextlib.suppress(Refused):  # another person has the item
                     reviews.submit(assignment, Answer("confirm"))
         except BaseException as problem:
             problems.append(problem)
@@ -220,7 +218,7 @@ def test_leases_that_run_out_under_load_deadlock_nobody(make_waiting_run: Callab
     assert counted.values("task").distinct().count() == counted.count() == 12, connection.vendor
 
 
-#: What one annotator's process does: every item it is given, until none is left.
+#: The program of one annotator: answer items until the queue is empty.
 WORKER = """
 import sys, django
 django.setup()
@@ -236,7 +234,7 @@ while (assignment := leases.next_task(queue, person)) is not None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_processes_of_their_own_never_get_the_same_item(
+def test_concurrent_processes_never_get_the_same_item(
     make_waiting_run: Callable[..., Iteration], lead: User, child_environment: dict[str, str]
 ) -> None:
     iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(60)))

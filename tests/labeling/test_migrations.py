@@ -1,4 +1,4 @@
-"""A database from before stand-ins belonged to their pairs."""
+"""Migration of a database in which replaced pairs had no link to their originals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEFORE = [("labeling", "0002_scores_of_pairs")]
 
 @pytest.fixture
 def earlier() -> Iterator[Any]:
-    """The models as they were, on tables as they were; the newest tables afterwards."""
+    """The models and tables before the migration; migrates to the newest state afterwards."""
     executor = MigrationExecutor(connection)
     executor.migrate(BEFORE)
     yield executor.loader.project_state([*BEFORE, ("alignment_app", "0013_stands_for")]).apps
@@ -23,7 +23,7 @@ def earlier() -> Iterator[Any]:
     newest.migrate(newest.loader.graph.leaf_nodes())
 
 
-def test_items_come_to_name_the_pair_as_it_was_made_and_stand_ins_whom_they_stand_for(earlier: Any) -> None:
+def test_the_migration_points_items_at_original_pairs_and_replacements_at_their_originals(earlier: Any) -> None:
     record, people = (lambda name, app=app: earlier.get_model(app, name) for app in ("alignment_app", "labeling"))
     dataset = record("Dataset").objects.create(name="old", kind="prompts")
     prompt = record("Prompt").objects.create(

@@ -30,7 +30,7 @@ def answered(queue: Queue, people: list[User]) -> None:
             Review.objects.filter(pk=review.pk).update(created_at=at, seconds=10 * (place + 1))
 
 
-def test_each_day_says_how_much_how_fast_and_how_far_people_agreed(make: Make, annotators: list[User]) -> None:
+def test_each_day_has_answers_median_time_and_agreement(make: Make, annotators: list[User]) -> None:
     queue = make(overlap=2)
     answered(queue, annotators)
     found = over_time(queue)
@@ -41,7 +41,7 @@ def test_each_day_says_how_much_how_fast_and_how_far_people_agreed(make: Make, a
     assert [point["y"] for point in trend(found.days)] == [8.0, 72.0]
 
 
-def test_each_person_is_told_by_day_and_over_all_days(make: Make, annotators: list[User]) -> None:
+def test_each_person_has_statistics_by_day_and_overall(make: Make, annotators: list[User]) -> None:
     queue = make(overlap=2)
     answered(queue, annotators)
     found = over_time(queue)
@@ -51,7 +51,7 @@ def test_each_person_is_told_by_day_and_over_all_days(make: Make, annotators: li
     assert found.agreement == {"ana": 2 / 3, "ben": 2 / 3}
 
 
-def test_nobody_s_answers_alone_make_no_agreement(make: Make, annotators: list[User]) -> None:
+def test_answers_of_one_person_have_no_agreement(make: Make, annotators: list[User]) -> None:
     queue = make()
     reviews.submit(take(queue, annotators[0]), Answer("tie"))
     found = over_time(queue)
@@ -61,7 +61,7 @@ def test_nobody_s_answers_alone_make_no_agreement(make: Make, annotators: list[U
     assert over_time(make(name="untouched")).days == []
 
 
-def test_the_lead_sees_the_days_as_a_line_and_in_numbers(make: Make, annotators: list[User], lead: User) -> None:
+def test_the_queue_page_shows_the_days_as_chart_and_table(make: Make, annotators: list[User], lead: User) -> None:
     queue = make(overlap=2)
     answered(queue, annotators)
     client = Client()

@@ -45,7 +45,7 @@ HOSTILE = (
 
 
 class _Tags(HTMLParser):
-    """The tags and attributes of a piece of HTML, as a browser would read them."""
+    """Collect the tags and attributes of an HTML fragment."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Tags(HTMLParser):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_model_text_can_only_show(text: str) -> None:
+def test_model_text_is_sanitized(text: str) -> None:
     for tag, attributes in _Tags(safe_html(text)).found:
         assert tag in {"p", "pre", "code", "a", "strong", "span", "math", "mrow", "mtext", "mi"}
         assert set(attributes) <= {"href", "rel", "class", "display"}
@@ -65,7 +65,7 @@ def test_model_text_can_only_show(text: str) -> None:
         assert (attributes.get("href") or "https:").startswith(("https:", "http:", "mailto:"))
 
 
-def test_code_gets_its_colours_and_formulas_become_mathematics() -> None:
+def test_code_is_highlighted_and_formulas_become_mathml() -> None:
     assert '<span class="hl-k">def</span>' in safe_html("```python\ndef f(): ...\n```")
     assert "<mfrac>" in safe_html(r"Half is $$\frac{1}{2}$$ and \(x_1\) too.")
     assert "<msub>" in safe_html(r"Half is $$\frac{1}{2}$$ and \(x_1\) too.")
@@ -84,19 +84,19 @@ def test_code_gets_its_colours_and_formulas_become_mathematics() -> None:
         "*a " * 20_000,
     ],
 )
-def test_text_made_to_be_slow_is_rendered_within_seconds(text: str) -> None:
+def test_adversarial_text_is_rendered_within_seconds(text: str) -> None:
     begun = time.monotonic()
     safe_html(text)
     assert time.monotonic() - begun < 10
 
 
-def test_huge_text_is_cut_with_a_word_about_it() -> None:
+def test_long_text_is_cut_with_a_notice() -> None:
     html = safe_html("word " * 100_000)
     assert len(html) < 80_000
     assert "more characters" in html
 
 
-def test_the_desk_carries_no_inline_script_or_style(make: Make, annotators: list[User], lead: User) -> None:
+def test_the_desk_has_no_inline_script_or_style(make: Make, annotators: list[User], lead: User) -> None:
     queue = make(guidelines="<script>alert(1)</script> **Be fair.**")
     page = client_of(annotators[0]).get(reverse("review-desk", args=[queue.pk]))
     html = page.content.decode()
@@ -106,7 +106,7 @@ def test_the_desk_carries_no_inline_script_or_style(make: Make, annotators: list
     assert "unsafe-inline" not in page.headers["Content-Security-Policy"]
 
 
-def test_each_role_opens_what_it_may(make: Make, annotators: list[User], lead: User, viewer: User) -> None:
+def test_each_role_opens_only_its_pages(make: Make, annotators: list[User], lead: User, viewer: User) -> None:
     queue = make()
     task = Task.objects.filter(queue=queue).first()
     assert task is not None
@@ -126,7 +126,7 @@ def test_each_role_opens_what_it_may(make: Make, annotators: list[User], lead: U
         assert client_of(annotators[0]).get(address).status_code == 403, address
 
 
-def test_a_lead_makes_a_queue_by_the_form(iteration: Iteration, lead: User) -> None:
+def test_a_lead_creates_a_queue_with_the_form(iteration: Iteration, lead: User) -> None:
     client = client_of(lead)
     fields = {
         "source": f"iteration:{iteration.pk}", "name": "By hand", "kind": "pair", "order": "impact", "overlap": 2,
@@ -142,19 +142,19 @@ def test_a_lead_makes_a_queue_by_the_form(iteration: Iteration, lead: User) -> N
     assert "Choose where the items come from" in refused.content.decode()
 
 
-def test_the_badge_counts_what_waits_for_the_reader(make: Make, annotators: list[User]) -> None:
+def test_the_badge_counts_the_items_that_wait_for_the_user(make: Make, annotators: list[User]) -> None:
     queue = make()
     page = client_of(annotators[0]).get(reverse("review")).content.decode()
     assert f'title="Items that wait for you">{queue.task_count}</span>' in page
 
 
-def test_an_annotator_s_bar_names_only_the_review(make: Make, annotators: list[User]) -> None:
+def test_an_annotator_s_navigation_has_only_the_review(make: Make, annotators: list[User]) -> None:
     page = client_of(annotators[0]).get(reverse("review")).content.decode()
     assert reverse("checkpoints") not in page
     assert reverse("review") in page
 
 
-def test_a_lead_settles_a_disagreement_on_its_page(make: Make, annotators: list[User], lead: User) -> None:
+def test_a_lead_adjudicates_an_item_on_its_page(make: Make, annotators: list[User], lead: User) -> None:
     queue = make(overlap=2)
     for person, decision in zip(annotators[:2], ("flip", "confirm"), strict=True):
         review = answer_of(queue, person, Answer(decision, reason=f"says {person.username}"))
@@ -172,9 +172,7 @@ def test_a_lead_settles_a_disagreement_on_its_page(make: Make, annotators: list[
     assert Task.objects.get(pk=review.task_id).settled_by == ""
 
 
-def test_figures_of_a_queue_are_drawn_with_answers_of_several_people(
-    make: Make, annotators: list[User], lead: User
-) -> None:
+def test_the_queue_page_shows_agreement_of_several_people(make: Make, annotators: list[User], lead: User) -> None:
     pairs, scores = make(overlap=3), make("score", overlap=3)
     for person in annotators:
         for _ in range(3):
@@ -192,9 +190,7 @@ def test_figures_of_a_queue_are_drawn_with_answers_of_several_people(
 # ---------------------------------------------------------------- corrections as training rows
 
 
-def test_a_score_with_its_reason_becomes_the_judge_prompt_the_reason_and_the_score(
-    make: Make, annotators: list[User], lead: User
-) -> None:
+def test_a_score_with_a_reason_becomes_a_demonstration(make: Make, annotators: list[User], lead: User) -> None:
     queue = make("score", half_points=True)
     review = score(queue, annotators[0], 0, 0, 3.5, "Names one plant only.")
     score(queue, annotators[0], 0, 1, 4.0, "")
@@ -208,7 +204,7 @@ def test_a_score_with_its_reason_becomes_the_judge_prompt_the_reason_and_the_sco
     assert (parse_score(target), rationale(target)) == (3.5, "Names one plant only.")
 
 
-def test_no_row_comes_from_a_prompt_that_judges_are_measured_on(make: Make, annotators: list[User], lead: User) -> None:
+def test_prompts_that_measure_judges_give_no_demonstrations(make: Make, annotators: list[User], lead: User) -> None:
     queue = make("score")
     score(queue, annotators[0], 0, 0, 3.0)
     make("score", held_out=True, limit=1)

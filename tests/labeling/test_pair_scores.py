@@ -1,4 +1,4 @@
-"""Queues of pairs in which people score both responses beside the decision."""
+"""Pair queues in which people also score both responses."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def people_say(task: Task) -> dict[int, float | None]:
     return dict(rows.values_list("response_id", "score"))
 
 
-def test_both_scores_enter_the_record_and_the_pair_takes_its_margin_from_them(
-    make: Make, annotators: list[User]
-) -> None:
+def test_both_scores_are_stored_and_set_the_pair_s_margin(make: Make, annotators: list[User]) -> None:
     assignment = take(make(with_scores=True), annotators[0])
     task = assignment.task
     given = scores_of(task, 1, 4)
@@ -49,7 +47,7 @@ def test_both_scores_enter_the_record_and_the_pair_takes_its_margin_from_them(
     assert promised.sentence.endswith("ahead by 3.")
 
 
-def test_taking_the_answer_back_takes_both_scores_back_and_gives_them_as_draft(
+def test_taking_the_answer_back_deletes_both_scores_and_restores_them_as_draft(
     make: Make, annotators: list[User]
 ) -> None:
     queue = make(with_scores=True)
@@ -75,14 +73,14 @@ def test_several_people_s_scores_count_by_their_median(make: Make, annotators: l
     assert people_say(task) == {task.first_id: 4.0, task.second_id: 1.0}
 
 
-def test_equal_scores_may_hide_a_preference(make: Make, annotators: list[User]) -> None:
+def test_equal_scores_are_allowed_with_a_preference(make: Make, annotators: list[User]) -> None:
     assignment = take(make(with_scores=True), annotators[0])
     saved = reviews.submit(assignment, Answer("flip", scores=scores_of(assignment.task, 3, 3)))
     assert PreferencePair.objects.get(pk=assignment.task.pair_id).margin == 0.0
     assert saved.review.decision == "flip"
 
 
-def test_scores_are_the_person_s_to_leave_out(make: Make, annotators: list[User]) -> None:
+def test_scores_are_optional(make: Make, annotators: list[User]) -> None:
     assignment = take(make(with_scores=True), annotators[0])
     assert reviews.submit(assignment, Answer("tie")).review.scores is None
     assert people_say(assignment.task) == {}
@@ -98,7 +96,7 @@ def test_scores_are_the_person_s_to_leave_out(make: Make, annotators: list[User]
         ("tie", float("nan"), 1, "bad-score"),
     ],
 )
-def test_scores_that_cannot_be_used_are_refused_and_nothing_is_written(
+def test_invalid_scores_are_refused_and_nothing_is_written(
     make: Make, annotators: list[User], decision: str, first: float, second: float, code: str
 ) -> None:
     assignment = take(make(with_scores=True), annotators[0])
@@ -108,7 +106,7 @@ def test_scores_that_cannot_be_used_are_refused_and_nothing_is_written(
     assert not assignment.task.reviews.exists()
 
 
-def test_one_score_alone_and_scores_where_none_are_asked_are_refused(make: Make, annotators: list[User]) -> None:
+def test_a_single_score_and_unrequested_scores_are_refused(make: Make, annotators: list[User]) -> None:
     assignment = take(make(with_scores=True), annotators[0])
     with pytest.raises(Refused, match="both responses"):
         reviews.submit(assignment, Answer("tie", scores={str(assignment.task.first_id): 3}))
@@ -119,14 +117,14 @@ def test_one_score_alone_and_scores_where_none_are_asked_are_refused(make: Make,
         reviews.submit(other, Answer("tie", scores=scores_of(other.task, 3, 3)))
 
 
-def test_a_held_out_queue_keeps_the_scores_and_changes_nothing(make: Make, annotators: list[User]) -> None:
+def test_a_held_out_queue_stores_the_scores_and_changes_nothing(make: Make, annotators: list[User]) -> None:
     assignment = take(make(with_scores=True, held_out=True), annotators[0])
     saved = reviews.submit(assignment, Answer("confirm", scores=scores_of(assignment.task, 4, 1)))
     assert saved.review.scores == {"first": 4.0, "second": 1.0}
     assert people_say(assignment.task) == {}
 
 
-def test_only_queues_of_pairs_ask_for_both_scores(make: Make) -> None:
+def test_only_pair_queues_can_ask_for_both_scores(make: Make) -> None:
     with pytest.raises(Refused, match="queues of pairs"):
         make("score", with_scores=True)
 
@@ -139,7 +137,7 @@ def said_of(task: Task, first: str, second: str) -> dict[str, str]:
 
 
 def trains(iteration: Iteration) -> dict[int, tuple[float | None, str]]:
-    """By response, what would train the judge of a run on the same prompts."""
+    """The scores and reasons, by response id, that would train the judge of a run on the same prompts."""
     data = {**iteration.run.config, "sft": {"corrections": "same_data"}}
     config = RunConfig.parse(data)
     rows = corrections.usable(corrections.scores_for(config), config)
@@ -147,7 +145,7 @@ def trains(iteration: Iteration) -> dict[int, tuple[float | None, str]]:
     return {row.response_id: (row.score, row.rationale) for row in rows}
 
 
-def test_a_score_with_a_reason_of_its_own_trains_the_judge_and_the_reason_for_the_choice_does_not(
+def test_reasons_of_scores_train_the_judge_and_reasons_of_decisions_do_not(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     queue = make(with_scores=True)
@@ -167,7 +165,7 @@ def test_a_score_with_a_reason_of_its_own_trains_the_judge_and_the_reason_for_th
     assert trains(iteration) == {}
 
 
-def test_people_who_agree_give_one_score_with_the_reasons_of_those_who_agree(
+def test_the_majority_gives_one_score_with_its_joined_reasons(
     make: Make, annotators: list[User], iteration: Iteration, lead: User
 ) -> None:
     queue = make(with_scores=True, overlap=3)
@@ -185,7 +183,7 @@ def test_people_who_agree_give_one_score_with_the_reasons_of_those_who_agree(
     assert trains(iteration) == {task.first_id: (1.0, "Wrong.")}
 
 
-def test_a_score_of_a_score_queue_and_one_beside_a_pair_count_by_the_same_rule(
+def test_scores_of_score_queues_and_pair_queues_follow_the_same_rule(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     beside = take(make(with_scores=True), annotators[0])
@@ -201,7 +199,7 @@ def test_a_score_of_a_score_queue_and_one_beside_a_pair_count_by_the_same_rule(
     assert trains(iteration) == {task.first_id: (5.0, "Early.")}
 
 
-def test_scores_beside_pairs_never_train_a_judge_on_prompts_of_a_held_out_queue(
+def test_scores_of_pair_queues_on_held_out_prompts_do_not_train_a_judge(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     assignment = take(make(with_scores=True), annotators[0])

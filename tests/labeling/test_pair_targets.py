@@ -1,7 +1,7 @@
-"""Several queues over the same pair: which decision counts, whatever the order, before and after the freeze.
+"""Several queues on one pair: which decision counts, in any order, before and after the freeze.
 
-The rule, said once more without the code that it tests: a lead's word wins over everybody's, else the newest decision
-counts; without a decision people's scores make the pair, and without those it is as it was made.
+The expected rule, implemented independently here: a lead's adjudication counts first, then the newest decision, then
+people's scores, then the original pair.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Sides = tuple[str, str]
 
 @dataclass
 class Story:
-    """One prompt with its pair, queues over it, and what was answered, as the rule reads it."""
+    """One prompt with its pair, the queues on it, and the reviews in force as the rule needs them."""
 
     iteration: Iteration
     lead: User
     queues: list[Queue] = field(default_factory=list)
-    #: By line: whether it is a lead's, and the texts of (chosen, rejected) that it stands for; None: no pair.
-    words: dict[int, tuple[bool, Sides | None]] = field(default_factory=dict)
-    #: By line: the index of the candidate, and its score.
+    #: By review id: whether it is an adjudication, and the texts (chosen, rejected); None: no pair.
+    decisions: dict[int, tuple[bool, Sides | None]] = field(default_factory=dict)
+    #: By review id: whether it is an adjudication, the index of the candidate, and its score.
     scores: dict[int, tuple[bool, int, float]] = field(default_factory=dict)
     frozen: DatasetSnapshot | None = None
 
@@ -69,7 +69,7 @@ class Story:
         return set(pairs.values_list("pair__chosen__text", "pair__rejected__text"))
 
     def answer(self, task: Task, decision: str, *, text: str = "", by_lead: bool = False) -> Review:
-        """Somebody new decides, and the preview is held to what is saved."""
+        """Decide as a new person, and check that the preview matches the saved change."""
         task = Task.objects.select_related("queue", "prompt", "pair__iteration__run").get(pk=task.pk)
         answer = Answer(decision, text=text)
         if by_lead:
@@ -84,7 +84,7 @@ class Story:
             assert promised.pairs_after == pairing.training_set(self.iteration).pairs
         first, second = task.first.text, task.second.text if task.second else ""
         made = {"confirm": (first, second), "flip": (second, first), "edit": (text, second)}
-        self.words[saved.review.pk] = (by_lead, made.get(decision))
+        self.decisions[saved.review.pk] = (by_lead, made.get(decision))
         return saved.review
 
     def score(self, task: Task, score: float) -> Review:
@@ -101,13 +101,13 @@ class Story:
 
     def take_back(self, line: int) -> None:
         reviews.take_back(Review.objects.get(pk=line), by=self.lead)
-        self.words.pop(line, None)
+        self.decisions.pop(line, None)
         self.scores.pop(line, None)
 
     def expected(self) -> Sides | None:
-        """The pair by the rule."""
-        if self.words:
-            return self.words[max(self.words, key=lambda line: (self.words[line][0], line))][1]
+        """The expected pair by the rule."""
+        if self.decisions:
+            return self.decisions[max(self.decisions, key=lambda line: (self.decisions[line][0], line))][1]
         scores = list(GIVEN)
         for line in sorted(self.scores):
             _, index, score = self.scores[line]
@@ -125,8 +125,8 @@ class Story:
         ]
         assert rows == ([expected] if expected else [])
         assert pairing.training_set(self.iteration).pairs == len(rows)
-        assert Review.objects.filter(pk__in=[*self.words, *self.scores], in_force=True).count() == (
-            len(self.words) + len(self.scores)
+        assert Review.objects.filter(pk__in=[*self.decisions, *self.scores], in_force=True).count() == (
+            len(self.decisions) + len(self.scores)
         )
         for queue in self.queues:
             assert queue.tasks.count() == Queue.objects.get(pk=queue.pk).task_count
@@ -134,12 +134,12 @@ class Story:
             return
         assert self.in_snapshot() == self.trained
         self.frozen.refresh_from_db()
-        gone, new = len(self.trained - set(rows)), len(set(rows) - self.trained)
-        told = re.findall(
+        removed, added = len(self.trained - set(rows)), len(set(rows) - self.trained)
+        counts = re.findall(
             r"(\d+) of its pairs would be left out now, and (\d+) would come in", self.frozen.stale_reason
         )
-        assert told == ([(str(gone), str(new))] if gone or new else [])
-        assert bool(rerun.planned(self.iteration)) == bool(gone or new)
+        assert counts == ([(str(removed), str(added))] if removed or added else [])
+        assert bool(rerun.planned(self.iteration)) == bool(removed or added)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def item_of(queue: Queue) -> Task:
     ("one", "other"), [("flip", "confirm"), ("tie", "flip"), ("flip", "flip"), ("edit", "confirm")]
 )
 @pytest.mark.parametrize("undone", [0, 1])
-def test_two_queues_made_before_any_answer_in_either_order_and_either_taken_back(
+def test_two_queues_on_one_pair_in_either_order_with_either_answer_taken_back(
     story: Story, freeze_at: int, one: str, other: str, undone: int
 ) -> None:
     asked = [item_of(story.add_queue()), item_of(story.add_queue())]
@@ -177,7 +177,7 @@ def test_two_queues_made_before_any_answer_in_either_order_and_either_taken_back
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("other", ["confirm", "flip", "tie"])
-def test_a_queue_made_of_what_stands_in_keeps_its_items_when_the_first_decision_is_taken_back(
+def test_a_queue_on_a_replacement_keeps_its_items_when_the_first_decision_is_taken_back(
     story: Story, frozen: bool, other: str
 ) -> None:
     first = item_of(story.add_queue())
@@ -196,7 +196,7 @@ def test_a_queue_made_of_what_stands_in_keeps_its_items_when_the_first_decision_
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_whatever_people_do_the_rule_the_previews_the_rows_and_the_mark_agree(story: Story, seed: int) -> None:
+def test_random_actions_keep_rule_previews_rows_and_stale_mark_consistent(story: Story, seed: int) -> None:
     drawn = random.Random(seed)
     story.add_queue()
     for _ in range(16):
@@ -211,8 +211,8 @@ def test_whatever_people_do_the_rule_the_previews_the_rows_and_the_mark_agree(st
         acts += ["queue"] * (2 if trainable.exists() and len(story.queues) < 5 else 0)
         acts += ["answer"] * (6 if open_items else 0)
         acts += ["score"] * (2 if to_score else 0)
-        acts += ["lead"] if story.words else []
-        acts += ["take back"] * (3 if story.words or story.scores else 0)
+        acts += ["lead"] if story.decisions else []
+        acts += ["take back"] * (3 if story.decisions or story.scores else 0)
         acts += ["freeze"] * (2 if story.frozen is None else 0)
         match drawn.choice(acts):
             case "queue":
@@ -232,15 +232,15 @@ def test_whatever_people_do_the_rule_the_previews_the_rows_and_the_mark_agree(st
                 word = story.answer(item, drawn.choice(["confirm", "flip", "tie"]), by_lead=True)
                 replaced = Review.objects.filter(task=item, adjudication=True, in_force=False)
                 for line in replaced.exclude(pk=word.pk).values_list("pk", flat=True):
-                    story.words.pop(line, None)
+                    story.decisions.pop(line, None)
             case "take back":
-                story.take_back(drawn.choice(sorted([*story.words, *story.scores])))
+                story.take_back(drawn.choice(sorted([*story.decisions, *story.scores])))
             case "freeze":
                 story.freeze()
         story.check()
 
 
-def test_the_preview_and_the_history_say_which_queue_s_decision_gives_way(story: Story) -> None:
+def test_the_preview_and_the_history_name_the_queue_whose_decision_is_replaced(story: Story) -> None:
     first, second = item_of(story.add_queue()), item_of(story.add_queue())
     story.answer(first, "flip")
     line = story.answer(second, "confirm")
@@ -253,7 +253,7 @@ def test_the_preview_and_the_history_say_which_queue_s_decision_gives_way(story:
     assert [state for _, state in items.items_page(story.queues[0], "", None).lines] == ["excluded"]
     story.freeze()
     flipped = story.answer(first, "flip", by_lead=True)
-    story.words = {line: word for line, word in story.words.items() if line == flipped.pk or not word[0]}
+    story.decisions = {line: word for line, word in story.decisions.items() if line == flipped.pk or not word[0]}
     story.check()
     assert [state for _, state in items.items_page(story.queues[0], "", None).lines] == ["overridden"]
     story.answer(first, "tie", by_lead=True)
@@ -263,9 +263,7 @@ def test_the_preview_and_the_history_say_which_queue_s_decision_gives_way(story:
     assert promised.kind == "same"
 
 
-def test_scores_of_the_same_person_in_two_queues_come_back_one_after_the_other(
-    story: Story, annotators: list[User]
-) -> None:
+def test_a_person_s_scores_in_two_queues_are_taken_back_one_by_one(story: Story, annotators: list[User]) -> None:
     given = []
     for value in (5.0, 2.0):
         item = story.add_queue("score").tasks.get(first__index=0)
@@ -280,7 +278,7 @@ def test_scores_of_the_same_person_in_two_queues_come_back_one_after_the_other(
     assert not people.exists()
 
 
-def test_items_over_a_pair_that_scores_made_stay_when_the_score_is_taken_back(
+def test_items_on_a_pair_made_by_scores_stay_when_the_score_is_taken_back(
     make_waiting_run: Callable[..., Iteration], lead: User
 ) -> None:
     story = Story(make_waiting_run(((2.0, 2.0, 2.0, 2.0),), name="appears"), lead)
@@ -294,7 +292,7 @@ def test_items_over_a_pair_that_scores_made_stay_when_the_score_is_taken_back(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("frozen", [False, True])
-def test_people_who_decide_the_same_pairs_in_several_queues_at_once_leave_what_the_newest_line_says(
+def test_concurrent_decisions_in_several_queues_leave_the_newest_one_in_force(
     make_waiting_run: Callable[..., Iteration], lead: User, frozen: bool
 ) -> None:
     pairs, decisions = 6, ("flip", "confirm", "tie", "flip")

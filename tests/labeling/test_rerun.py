@@ -27,7 +27,7 @@ def client_of(user: User) -> Client:
 
 @pytest.fixture
 def decided_late(make: Make, annotators: list[User], iteration: Iteration) -> Iteration:
-    """An iteration whose frozen pairs a person then flips and drops."""
+    """An iteration in which a person flips and drops pairs after the freeze."""
     freeze(iteration)
     queue = make()
     reviews.submit(take(queue, annotators[0]), Answer("flip"))
@@ -35,7 +35,7 @@ def decided_late(make: Make, annotators: list[User], iteration: Iteration) -> It
     return iteration
 
 
-def test_a_click_shows_what_is_launched_and_another_launches_it(decided_late: Iteration, lead: User) -> None:
+def test_the_page_shows_the_planned_run_and_post_launches_it(decided_late: Iteration, lead: User) -> None:
     address = reverse("review-again", args=[decided_late.pk])
     for page in (reverse("run", args=[decided_late.run_id]), reverse("review-queue", args=[Queue.objects.get().pk])):
         assert f'href="{address}"' in client_of(lead).get(page).content.decode()
@@ -54,7 +54,7 @@ def test_a_click_shows_what_is_launched_and_another_launches_it(decided_late: It
     assert (run.config["prompts"]["count"], run.config["review"]["enabled"], run.config["iterations"]) == (2, False, 1)
 
 
-def test_it_begins_with_the_checkpoint_that_the_iteration_began_with(
+def test_the_new_run_trains_the_input_checkpoint_of_the_iteration(
     decided_late: Iteration, lead: User, home: Path
 ) -> None:
     folder = home / "checkpoints" / "m1-of-a-test"
@@ -68,12 +68,12 @@ def test_it_begins_with_the_checkpoint_that_the_iteration_began_with(
     assert run.config["sft"]["enabled"] is False
 
 
-def test_a_second_click_makes_a_second_data_set(decided_late: Iteration, lead: User) -> None:
+def test_a_second_launch_makes_a_second_data_set(decided_late: Iteration, lead: User) -> None:
     names = [rerun.start(decided_late, by=lead).config["pairs"]["from_dataset"] for _ in range(3)]
     assert len(set(names)) == 3
 
 
-def test_nothing_is_launched_while_the_training_set_is_what_people_decided(iteration: Iteration, lead: User) -> None:
+def test_nothing_is_launched_while_the_snapshot_is_not_stale(iteration: Iteration, lead: User) -> None:
     freeze(iteration)
     address = reverse("review-again", args=[iteration.pk])
     assert "Nothing to run again" in client_of(lead).get(address).content.decode()
@@ -81,7 +81,7 @@ def test_nothing_is_launched_while_the_training_set_is_what_people_decided(itera
     assert Run.objects.count() == 1
 
 
-def test_only_a_lead_runs_again(decided_late: Iteration, annotators: list[User], viewer: User) -> None:
+def test_only_a_lead_can_run_again(decided_late: Iteration, annotators: list[User], viewer: User) -> None:
     address = reverse("review-again", args=[decided_late.pk])
     for user in (annotators[0], viewer):
         assert client_of(user).post(address).status_code == 403

@@ -1,4 +1,4 @@
-"""What the preview promises, what a decision after the freeze does, and when a waiting run trains."""
+"""Previews, decisions after the freeze, and gates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sides(pair: PreferencePair) -> tuple[int, int, str]:
 
 
 @pytest.mark.parametrize("decision", ["confirm", "flip", "tie", "both_bad"])
-def test_the_training_set_becomes_what_the_preview_promised(
+def test_the_training_set_matches_the_preview(
     make: Make, annotators: list[User], iteration: Iteration, decision: str
 ) -> None:
     assignment = take(make(), annotators[0])
@@ -41,7 +41,7 @@ def test_the_training_set_becomes_what_the_preview_promised(
     assert promised.pairs_after == pairing.training_set(iteration).pairs
 
 
-def test_the_preview_of_a_score_promises_the_pair_that_comes(
+def test_the_preview_of_a_score_matches_the_resulting_pair(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     queue = make("score")
@@ -52,7 +52,7 @@ def test_the_preview_of_a_score_promises_the_pair_that_comes(
     assert pairing.training_set(iteration).pairs == 4
 
 
-def test_after_the_freeze_the_trained_pair_keeps_its_responses_and_the_snapshot_says_it_is_stale(
+def test_after_the_freeze_the_trained_pair_keeps_its_responses_and_the_snapshot_is_stale(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     queue = make()
@@ -72,7 +72,7 @@ def test_after_the_freeze_the_trained_pair_keeps_its_responses_and_the_snapshot_
     assert not PreferencePair.objects.filter(pk=stand_in.pk).exists()
 
 
-def test_the_run_trains_when_so_many_are_reviewed_and_not_before(
+def test_the_run_trains_at_the_gate_s_number_of_reviewed_items(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     queue = make(gate="count", gate_count=2)

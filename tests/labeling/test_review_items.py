@@ -1,4 +1,4 @@
-"""How an item is shown and marked: blind, prefilled, sides, gold, pace, guidelines."""
+"""Properties of items and reviews: blind, prefilled, sides, gold, pace, guidelines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_judge_is_shown_only_after_the_first_answer_of_a_blind_queue(make: M
     assert (saved.review.first_answer, saved.review.decision) == ({"decision": "flip"}, "confirm")
 
 
-def test_a_share_of_items_is_prefilled_so_that_anchoring_can_be_measured(make: Make, annotators: list[User]) -> None:
+def test_a_share_of_items_is_prefilled_to_measure_anchoring(make: Make, annotators: list[User]) -> None:
     assignment = take(make(prefill_share=1.0), annotators[0])
     assert desk.item(assignment)["judge"] is not None
     review = reviews.submit(assignment, Answer("confirm")).review
@@ -54,9 +54,7 @@ def test_sides_differ_by_person_and_item_and_are_stored(
     assert by_person[0] != by_person[1]
 
 
-def test_a_gold_item_measures_the_person_shows_nothing_of_it_and_changes_nothing(
-    make: Make, annotators: list[User], lead: User
-) -> None:
+def test_a_gold_item_measures_the_person_and_changes_nothing(make: Make, annotators: list[User], lead: User) -> None:
     queue = make()
     task = Task.objects.get(queue=queue, rank=0)
     queues.set_gold(task, {"decision": "flip"}, by=lead)
@@ -75,7 +73,7 @@ def test_an_answer_faster_than_the_queue_allows_is_marked(make: Make, annotators
     assert reviews.submit(assignment, Answer("confirm")).review.too_fast
 
 
-def test_every_line_names_the_guidelines_it_was_given_under(make: Make, annotators: list[User], lead: User) -> None:
+def test_every_review_refers_to_its_version_of_the_guidelines(make: Make, annotators: list[User], lead: User) -> None:
     queue = make(guidelines="Be kind.")
     first = answer_of(queue, annotators[0], Answer("confirm"))
     queues.write_guidelines(queue, "Be kind and exact.", by=lead)
@@ -85,7 +83,7 @@ def test_every_line_names_the_guidelines_it_was_given_under(make: Make, annotato
     assert Review.objects.get(pk=first.pk).guideline.text == "Be kind."  # type: ignore[union-attr]
 
 
-def test_removing_a_run_removes_its_queues_and_everything_answered_in_them(
+def test_deleting_a_run_deletes_its_queues_and_reviews(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     from alignment_app.services import runs

@@ -1,4 +1,4 @@
-"""Scores that people give: which one counts, and which pairs they make."""
+"""Human scores: which one counts, and which pairs follow from it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def test_a_person_s_score_is_the_score_in_force_and_remakes_the_pair(
     assert (pair.chosen.index, pair.rejected.index, pair.state, pair.margin) == (0, 2, "overridden", 3.0)
 
 
-def test_a_score_makes_a_pair_appear_and_another_makes_it_drop(
-    make: Make, annotators: list[User], iteration: Iteration
-) -> None:
+def test_scores_can_create_and_exclude_a_pair(make: Make, annotators: list[User], iteration: Iteration) -> None:
     queue = make("score")
     assert not PreferencePair.objects.filter(iteration=iteration, prompt__position=2).exists()
     review = score(queue, annotators[0], 2, 3, 4.0)
@@ -60,15 +58,13 @@ def test_a_score_that_changes_no_order_leaves_the_pair_proposed(
     assert (pair.state, pair.chosen.index, pair.chosen_score, pair.margin) == ("proposed", 1, 5.0, 4.0)
 
 
-def test_a_decision_on_the_pair_itself_wins_over_scores(
-    make: Make, annotators: list[User], iteration: Iteration
-) -> None:
+def test_a_decision_on_the_pair_counts_before_scores(make: Make, annotators: list[User], iteration: Iteration) -> None:
     decided = answer_of(make(), annotators[0], Answer("confirm")).task
     score(make("score"), annotators[1], decided.prompt.position, 0, 5.0)
     assert sides(PreferencePair.objects.get(pk=decided.pair_id)) == (decided.first_id, decided.second_id, "confirmed")
 
 
-def test_taking_a_decision_on_the_pair_back_lets_the_scores_say_what_the_pair_is(
+def test_scores_count_again_when_the_decision_on_the_pair_is_taken_back(
     make: Make, annotators: list[User], iteration: Iteration
 ) -> None:
     decided = answer_of(make(), annotators[0], Answer("confirm"))
@@ -89,7 +85,7 @@ def test_several_scores_of_one_response_count_by_their_median(make: Make, annota
     assert "median of 3 people" in judgement.judge.label
 
 
-def test_scores_outside_the_scale_or_between_its_steps_are_refused(make: Make, annotators: list[User]) -> None:
+def test_scores_off_the_scale_or_its_steps_are_refused(make: Make, annotators: list[User]) -> None:
     assignment = take(make("score"), annotators[0])
     for value in (-1.0, 5.5, 2.5, None, float("nan")):
         with pytest.raises(Refused) as refusal:

@@ -1,4 +1,4 @@
-"""What answers change in the record, what they leave alone, and that everything can be taken back."""
+"""Effects of answers on pairs, and taking them back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sides(pair: PreferencePair) -> tuple[int, int, str]:
     return pair.chosen_id, pair.rejected_id, pair.state
 
 
-def test_confirming_keeps_the_pair_and_says_who_confirmed_it(make: Make, annotators: list[User]) -> None:
+def test_confirm_keeps_the_pair_and_stores_who_confirmed_it(make: Make, annotators: list[User]) -> None:
     review = answer_of(make(), annotators[0], Answer("confirm", reason="clear"))
     pair = review.task.pair
     assert pair is not None
@@ -34,7 +34,7 @@ def test_confirming_keeps_the_pair_and_says_who_confirmed_it(make: Make, annotat
     assert "clear" in pair.reason
 
 
-def test_flipping_turns_responses_scores_and_margin_round(make: Make, annotators: list[User]) -> None:
+def test_flip_swaps_responses_and_scores_and_negates_the_margin(make: Make, annotators: list[User]) -> None:
     review = answer_of(make(), annotators[0], Answer("flip"))
     pair = PreferencePair.objects.get(pk=review.task.pair_id)
     assert sides(pair) == (review.task.second_id, review.task.first_id, "overridden")
@@ -43,9 +43,7 @@ def test_flipping_turns_responses_scores_and_margin_round(make: Make, annotators
 
 
 @pytest.mark.parametrize("decision", ["tie", "both_bad"])
-def test_a_tie_and_both_bad_take_the_pair_out_of_the_training_set(
-    make: Make, annotators: list[User], decision: str
-) -> None:
+def test_tie_and_both_bad_exclude_the_pair_from_training(make: Make, annotators: list[User], decision: str) -> None:
     review = answer_of(make(), annotators[0], Answer(decision))
     assert PreferencePair.objects.get(pk=review.task.pair_id).state == "excluded"
     rows = list(work.preference_rows(review.task.pair.iteration.run_id, 1, mix_previous=False))  # type: ignore[union-attr]
@@ -82,7 +80,7 @@ def test_a_flag_changes_nothing_and_waits_for_a_lead(make: Make, annotators: lis
     assert PreferencePair.objects.get(pk=task.pair_id).state == "excluded"
 
 
-def test_taking_back_brings_the_pair_back_and_keeps_the_line(make: Make, annotators: list[User]) -> None:
+def test_taking_back_restores_the_pair_and_keeps_the_review(make: Make, annotators: list[User]) -> None:
     queue = make()
     review = answer_of(queue, annotators[0], Answer("flip", reason="hasty"))
     assignment = reviews.undo(queue, annotators[0])
@@ -96,9 +94,7 @@ def test_taking_back_brings_the_pair_back_and_keeps_the_line(make: Make, annotat
     assert Queue.objects.get(pk=queue.pk).done_count == 0
 
 
-def test_a_second_answer_replaces_the_person_s_own_and_both_stay_in_the_history(
-    make: Make, annotators: list[User]
-) -> None:
+def test_a_second_answer_replaces_the_first_and_both_stay_in_the_history(make: Make, annotators: list[User]) -> None:
     assignment = take(make(), annotators[0])
     reviews.submit(assignment, Answer("flip"))
     reviews.submit(assignment, Answer("tie"))
@@ -107,13 +103,13 @@ def test_a_second_answer_replaces_the_person_s_own_and_both_stay_in_the_history(
     assert Queue.objects.get(pk=assignment.queue_id).done_count == 1
 
 
-def test_nothing_is_left_to_take_back(make: Make, annotators: list[User]) -> None:
+def test_undo_without_an_answer_is_refused(make: Make, annotators: list[User]) -> None:
     with pytest.raises(Refused) as refusal:
         reviews.undo(make(), annotators[0])
     assert refusal.value.code == "nothing-to-undo"
 
 
-def test_only_a_lead_takes_back_what_somebody_else_answered(make: Make, annotators: list[User], lead: User) -> None:
+def test_only_a_lead_can_take_back_answers_of_others(make: Make, annotators: list[User], lead: User) -> None:
     review = answer_of(make(), annotators[0], Answer("flip"))
     with pytest.raises(Refused, match="Only a lead"):
         reviews.take_back(review, by=annotators[1])
@@ -121,9 +117,7 @@ def test_only_a_lead_takes_back_what_somebody_else_answered(make: Make, annotato
     assert PreferencePair.objects.get(pk=review.task.pair_id).state == "proposed"
 
 
-def test_with_several_people_nothing_counts_before_all_have_answered_and_then_the_majority(
-    make: Make, annotators: list[User]
-) -> None:
+def test_the_majority_counts_once_all_people_have_answered(make: Make, annotators: list[User]) -> None:
     queue = make(overlap=3)
     for number, (person, decision) in enumerate(zip(annotators, ("flip", "confirm", "flip"), strict=True)):
         review = answer_of(queue, person, Answer(decision))
@@ -134,7 +128,7 @@ def test_with_several_people_nothing_counts_before_all_have_answered_and_then_th
     assert task.agreement == pytest.approx(1 / 3)
 
 
-def test_without_a_majority_the_pair_stays_and_a_lead_s_word_wins(
+def test_without_a_majority_the_pair_stays_until_a_lead_adjudicates(
     make: Make, annotators: list[User], lead: User
 ) -> None:
     queue = make(overlap=3)
@@ -148,7 +142,7 @@ def test_without_a_majority_the_pair_stays_and_a_lead_s_word_wins(
     assert PreferencePair.objects.get(pk=task.pair_id).state == "proposed"
 
 
-def test_a_late_answer_kept_aside_can_be_adopted_by_a_lead(make: Make, annotators: list[User], lead: User) -> None:
+def test_a_lead_can_adopt_a_late_answer(make: Make, annotators: list[User], lead: User) -> None:
     from tests.support.review import expire
 
     queue = make()

@@ -1,4 +1,4 @@
-"""From people's decisions to the frozen training set."""
+"""Decisions and the frozen training set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.review import take
 pytestmark = pytest.mark.django_db
 
 
-def test_forty_decisions_that_flip_fifteen_pairs_are_frozen_exactly_as_the_previews_promised(
+def test_forty_decisions_with_fifteen_flips_are_frozen_as_previewed(
     make_waiting_run: Callable[..., Iteration], annotators: list[User], lead: User
 ) -> None:
     iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(60)), name="forty")
@@ -83,7 +83,7 @@ def test_a_queue_made_after_the_freeze_still_marks_the_snapshot_stale(
     assert artifacts.read_snapshot(snapshot) == before
 
 
-def test_pairs_as_they_stand_become_a_data_set_that_a_clone_can_train_on(
+def test_current_pairs_become_a_data_set_that_a_clone_can_train_on(
     iteration: Iteration, annotators: list[User], lead: User, make: Callable[..., Queue]
 ) -> None:
     from alignment_app.services.errors import Refused
@@ -106,10 +106,10 @@ def test_pairs_as_they_stand_become_a_data_set_that_a_clone_can_train_on(
         corrections.export_pairs(iteration, "reviewed", by=lead)
 
 
-def test_a_set_of_several_iterations_counts_what_people_changed_in_each_of_them(
+def test_a_snapshot_of_several_iterations_counts_the_changes_in_each(
     iteration: Iteration, annotators: list[User], lead: User
 ) -> None:
-    """With ``mix_previous`` a snapshot holds the pairs of earlier iterations, too; a word on one forgets none."""
+    """With ``mix_previous`` a snapshot has pairs of earlier iterations; changes in each iteration count."""
     run = iteration.run
     run.config["training"]["mix_previous"] = True
     run.save(update_fields=["config"])
@@ -130,7 +130,7 @@ def test_a_set_of_several_iterations_counts_what_people_changed_in_each_of_them(
         assert f"{number} of its pairs would be left out now, and {number} would come in" in snapshot.stale_reason
 
 
-def test_a_pair_that_was_held_out_counts_in_no_training_set_that_a_preview_promises(
+def test_held_out_pairs_are_not_counted_in_the_previewed_training_set(
     make_waiting_run: Callable[..., Iteration], annotators: list[User], lead: User
 ) -> None:
     iteration = make_waiting_run(tuple((1.0, 4.0) for _ in range(4)), name="held out")
