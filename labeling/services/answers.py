@@ -80,7 +80,7 @@ def _read_scores(queue: Queue, task: Task, decision: str, answer: Answer) -> dic
     if not answer.scores or decision == "flag":
         return None
     if not queue.with_scores:
-        raise Refused("no-scores", "This queue takes no scores beside the decision. Leave them out.", status=400)
+        raise Refused("no-scores", "This queue does not ask for scores of pairs. Leave them out.", status=400)
     if set(answer.scores) != {str(task.first_id), str(task.second_id)}:
         raise Refused("bad-score", "Score both responses of this item, or neither.", status=400)
     first, second = (_checked_score(queue, answer.scores[str(pk)]) for pk in (task.first_id, task.second_id))

@@ -128,7 +128,7 @@ def _write_target(rows: list[PreferencePair], target: PairTarget) -> None:
         if _is_deletable(row):
             row.delete()
         elif active:
-            _write(row, None, STATES.EXCLUDED, f"Another pair stands in for it. {reason}")
+            _write(row, None, STATES.EXCLUDED, f"Another pair replaces it. {reason}")
         else:
             _write(row, None, STATES.EXCLUDED, reason if row is root else "Taken back by people.")
     if active:

@@ -96,11 +96,11 @@ def test_the_prefetched_item_is_another_one_and_its_time_begins_when_it_is_shown
 ) -> None:
     client, queue = client_of(annotators[0]), make()
     here = ask_next(client, queue)
-    ahead = ask_next(client, queue, beside=here["id"])
-    assert ahead["id"] != here["id"]
-    assert Assignment.objects.get(task=ahead["id"]).shown_at is None
-    assert client.post(f"/api/v1/tasks/{ahead['id']}/seen").status_code == 204
-    assert Assignment.objects.get(task=ahead["id"]).shown_at is not None
+    prefetched = ask_next(client, queue, beside=here["id"])
+    assert prefetched["id"] != here["id"]
+    assert Assignment.objects.get(task=prefetched["id"]).shown_at is None
+    assert client.post(f"/api/v1/tasks/{prefetched['id']}/seen").status_code == 204
+    assert Assignment.objects.get(task=prefetched["id"]).shown_at is not None
 
 
 def test_undo_returns_the_item_with_the_answer_as_draft(make: Make, annotators: list[User]) -> None:

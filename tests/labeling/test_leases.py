@@ -39,9 +39,9 @@ def test_next_returns_the_leased_item_again_with_the_same_sides(make: Make, anno
 def test_only_one_item_is_prefetched(make: Make, annotators: list[User]) -> None:
     queue = make()
     here = take(queue, annotators[0])
-    ahead = take(queue, annotators[0], beside=here.task_id)
-    assert ahead.task_id != here.task_id
-    assert take(queue, annotators[0], beside=ahead.task_id).task_id == here.task_id
+    prefetched = take(queue, annotators[0], beside=here.task_id)
+    assert prefetched.task_id != here.task_id
+    assert take(queue, annotators[0], beside=prefetched.task_id).task_id == here.task_id
 
 
 def test_an_item_with_an_expired_lease_returns_to_the_queue_with_its_draft(make: Make, annotators: list[User]) -> None:

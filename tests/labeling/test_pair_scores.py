@@ -125,8 +125,9 @@ def test_a_held_out_queue_stores_the_scores_and_changes_nothing(make: Make, anno
 
 
 def test_only_pair_queues_can_ask_for_both_scores(make: Make) -> None:
-    with pytest.raises(Refused, match="queues of pairs"):
+    with pytest.raises(Refused) as refusal:
         make("score", with_scores=True)
+    assert refusal.value.code == "bad-queue"
 
 
 # ---------------------------------------------------------------- scores that train the judge

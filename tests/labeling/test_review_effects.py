@@ -81,11 +81,11 @@ def test_the_run_trains_at_the_gate_s_number_of_reviewed_items(
     review_counts_due.send(Stage)
     stage = Stage.objects.get(iteration=iteration, kind="review")
     assert (stage.status, stage.done) == ("waiting", 1)
-    told = RunEvent.objects.filter(run=iteration.run_id, kind="stage")
-    assert told.latest("seq").payload["done"] == 1
-    before = told.count()
+    events = RunEvent.objects.filter(run=iteration.run_id, kind="stage")
+    assert events.latest("seq").payload["done"] == 1
+    before = events.count()
     review_counts_due.send(Stage)
-    assert told.count() == before
+    assert events.count() == before
     answer_of(queue, annotators[1], Answer("flip"))
     stage.refresh_from_db()
     assert (stage.status, stage.done, stage.reason) == ("done", 2, "Let through by the gate of pair queue.")

@@ -113,7 +113,7 @@ def test_a_snapshot_of_several_iterations_counts_the_changes_in_each(
     run = iteration.run
     run.config["training"]["mix_previous"] = True
     run.save(update_fields=["config"])
-    second = Iteration.objects.create(run=run, number=2)
+    second = Iteration.objects.create(run=run, number=2, score_rule=iteration.score_rule)
     last = PreferencePair.objects.latest("pk")
     for rows in (PreferencePair.objects, Response.objects, IterationPrompt.objects):
         rows.filter(prompt=last.prompt).update(iteration=second)
