@@ -70,7 +70,7 @@ def _copy(source: str) -> None:
     state = executor.migrate([*others, *OLD])
     connections.databases["old"] = {**connections.databases["default"], "ENGINE": "django.db.backends.sqlite3",
                                     "NAME": source, "OPTIONS": {}}  # fmt: skip
-    models = state.apps.get_models(include_auto_created=True)
+    models = [model for model in state.apps.get_models(include_auto_created=True) if not model._meta.proxy]
     with transaction.atomic(), connection.constraint_checks_disabled():
         for model in models:
             model._default_manager.all().delete()  # what the migrations themselves made
