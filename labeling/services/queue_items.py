@@ -94,7 +94,9 @@ def _pair_items(iteration: Iteration | None, dataset: Dataset | None) -> list[It
             high = group.get(chosen) or JudgedResponse(scores[0])
             low = group.get(rejected) or JudgedResponse(scores[1])
             others = [row for side, row in group.items() if side not in (chosen, rejected)]
-            items.append(ItemDraft(prompt_id, chosen, rejected, pk, root, pair_impact(high, low, others, judges.trust)))
+            items.append(
+                ItemDraft(prompt_id, chosen, rejected, pk, root, pair_impact(high, low, others, judges.variances))
+            )
     return items
 
 
@@ -111,7 +113,7 @@ def _score_items(iteration: Iteration | None, dataset: Dataset | None) -> list[I
         groups = judges.groups({prompt_id for prompt_id, _ in part})
         for prompt_id, pk in part:
             group = groups.get(prompt_id, {})
-            impact = score_impact(group[pk], list(group.values()), judges.trust) if pk in group else 1.0
+            impact = score_impact(group[pk], list(group.values()), judges.variances) if pk in group else 1.0
             items.append(ItemDraft(prompt_id, pk, impact=impact))
     return items
 
@@ -127,7 +129,7 @@ class _JudgeScores:
 
     def __init__(self, iteration: Iteration | None, some_prompts: Iterable[int]) -> None:
         self._counts = by_judge(rule_of(iteration)) if iteration else None
-        self.trust = estimate_variances(
+        self.variances = estimate_variances(
             list(group.values()) for part in _batches(some_prompts) for group in self.groups(set(part)).values()
         )
 

@@ -56,7 +56,7 @@ class Queued:
 def queue_of(prompts: Sequence[Sequence[Candidate]]) -> list[Queued]:
     """The pairs of these prompts that the person scored, in the order of the file."""
     groups = [[JudgedResponse(row.force, None, row.other) for row in prompt] for prompt in prompts]
-    trust = estimate_variances(groups)
+    variances = estimate_variances(groups)
     queue = []
     for prompt, group in zip(prompts, groups, strict=True):
         scored = [ScoredResponse(place, 0, place, row.text, row.force) for place, row in enumerate(prompt)]
@@ -69,7 +69,7 @@ def queue_of(prompts: Sequence[Sequence[Candidate]]) -> list[Queued]:
             continue
         chosen, rejected = (group[place] for place in places)
         others = [row for place, row in enumerate(group) if place not in places]
-        impact = pair_impact(chosen, rejected, others, trust)
+        impact = pair_impact(chosen, rejected, others, variances)
         queue.append(Queued(impact, (_gap(chosen.score, rejected.score), _gap(chosen.other, rejected.other)),
                             said[0] - said[1]))  # fmt: skip
     return queue

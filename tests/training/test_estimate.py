@@ -1,4 +1,4 @@
-"""The estimate before a launch: honest about what it does not know, and moving the right way."""
+"""The estimate before a launch: monotonic, and explicit about unknown values."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def memory(result: Estimate) -> int:
 
 
 @pytest.mark.parametrize("name", [name for name in preset_names() if not name.startswith(("local", "miniature"))])
-def test_every_published_recipe_can_be_estimated_on_a_laptop_and_on_a_server(name: str) -> None:
+def test_every_preset_can_be_estimated_on_a_laptop_and_on_a_server(name: str) -> None:
     config = RunConfig.parse(preset_data(name))
     on_laptop, on_server = estimate(config, LAPTOP), estimate(config, SERVER)
     assert seconds(on_laptop) > seconds(on_server) > 1
     assert sum(part for _, part in on_laptop.parts) == pytest.approx(seconds(on_laptop))
 
 
-def test_an_unknown_model_is_said_to_be_unknown_instead_of_guessed() -> None:
+def test_an_unknown_model_has_no_estimate() -> None:
     result = estimate(smollm(student__model="acme/secret-model"), LAPTOP)
     assert (result.seconds, result.memory_bytes, result.disk_bytes) == (None, None, None)
     assert "acme/secret-model" in result.notes[0]
 
 
-def test_a_size_guessed_from_a_name_is_said_to_be_guessed() -> None:
+def test_a_size_guessed_from_a_name_has_a_note() -> None:
     result = estimate(smollm(student__model="acme/model-1.5b"), SERVER)
     assert "1.5 billion parameters, guessed from the name" in result.notes[0]
 
@@ -67,7 +67,7 @@ def test_more_prompts_candidates_and_iterations_take_longer() -> None:
     assert seconds(estimate(smollm(iterations=3), LAPTOP)) > base
 
 
-def test_adapters_take_less_memory_than_all_weights_and_four_bits_take_less_still() -> None:
+def test_adapters_need_less_memory_and_four_bits_even_less() -> None:
     full = estimate(smollm(student__model="acme/m-7b"), SERVER)
     lora = estimate(smollm(student__model="acme/m-7b", training__lora={"rank": 16}), SERVER)
     qlora = estimate(smollm(student__model="acme/m-7b", training__lora={"quantize_4bit": True}), SERVER)
@@ -81,13 +81,13 @@ def test_a_run_that_does_not_fit_names_the_remedy_first() -> None:
     assert "training.lora" in result.notes[0]
 
 
-def test_too_small_a_disk_is_said() -> None:
+def test_a_disk_that_is_too_small_has_a_note() -> None:
     result = estimate(smollm(), Hardware(4, 64 * GB, disk_free_bytes=GB))
     assert not result.fits
     assert "disk" in result.notes[0]
 
 
-def test_known_rows_of_data_sets_are_used_and_unknown_ones_are_named() -> None:
+def test_known_row_counts_are_used_and_unknown_ones_have_a_note() -> None:
     config = smollm(sft__enabled=True, sft__datasets=["mine"])
     few = estimate(config, LAPTOP, rows={"mine": 100, "first-prompts": 100})
     unknown = estimate(config, LAPTOP)
@@ -102,19 +102,19 @@ def test_requests_to_a_paid_teacher_are_counted() -> None:
     assert any("18,400 requests" in note for note in result.notes)
 
 
-def test_a_remote_teacher_judges_while_the_student_writes() -> None:
+def test_a_remote_teacher_overlaps_with_the_student() -> None:
     def parts(hardware: Hardware, **teacher: object) -> tuple[float, float]:
         data = preset_data("phi2-gemini-teacher-reward")
         found = dict(estimate(RunConfig.parse(data | {"teacher": data["teacher"] | teacher}), hardware).parts)
         return found["M2: responses"], found["M2: judgements"]
 
     one, four = parts(SERVER, concurrency=1), parts(SERVER, concurrency=4)
-    assert sum(one) == pytest.approx(4 * sum(four))  # the judging begins with the responses, and ends after them
-    assert parts(LAPTOP, concurrency=256)[1] == REMOTE_SECONDS  # the student takes longer: the last request is left
+    assert sum(one) == pytest.approx(4 * sum(four))  # judging overlaps with the responses
+    assert parts(LAPTOP, concurrency=256)[1] == REMOTE_SECONDS  # the student is slower: only the last request remains
 
 
 def test_a_self_refined_loss_takes_about_a_quarter_longer_to_train() -> None:
-    """003 table 5: 20.8 GPU hours for 16.8; the estimate counts passes and lands near it."""
+    """Yu et al. (2024), table 5, report 20.8 instead of 16.8 GPU hours; the estimate is close to this ratio."""
     rows = {"ultrafeedback-binarized": 60_000}
     plain = estimate(RunConfig.parse(preset_data("zephyr-7b-ultrafeedback-dpo")), SERVER, rows=rows)
     refined = estimate(RunConfig.parse(preset_data("zephyr-7b-ultrafeedback-sr-dpo")), SERVER, rows=rows)
@@ -138,12 +138,12 @@ def test_the_shape_of_a_downloaded_model_is_read_from_its_folder(tmp_path: Path)
     assert model_size(tmp_path.name, (tmp_path.parent,)) == size
 
 
-def test_a_damaged_folder_is_not_a_known_size(tmp_path: Path) -> None:
+def test_a_damaged_folder_has_no_size(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     assert model_size(str(tmp_path)) is None
 
 
-def test_the_formula_agrees_with_the_known_counts(tmp_path: Path) -> None:
+def test_the_computed_parameters_are_close_to_the_known_counts(tmp_path: Path) -> None:
     config = {
         "model_type": "llama", "num_hidden_layers": 30, "hidden_size": 576, "num_attention_heads": 9,
         "num_key_value_heads": 3, "intermediate_size": 1536, "vocab_size": 49152, "tie_word_embeddings": True,
@@ -165,26 +165,26 @@ def test_a_real_checkpoint_is_counted_exactly(models_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters"), [("org/Model-2.8B", 2.8e9), ("org/model-360m-chat", 360e6), ("org/8B-v2", 8e9)]
 )
-def test_a_size_stands_in_many_names(name: str, parameters: float) -> None:
+def test_a_size_is_read_from_many_names(name: str, parameters: float) -> None:
     size = model_size(name)
     assert size is not None
     assert size.parameters == parameters
 
 
 @pytest.mark.parametrize("name", ["org/model", "org/model-v2", "org/a1b2c3", "gpt2", "org/phi-3"])
-def test_a_number_that_is_no_size_is_not_taken_for_one(name: str) -> None:
+def test_other_numbers_in_a_name_are_not_sizes(name: str) -> None:
     assert model_size(name) is None
 
 
-def test_this_machine_is_read_without_torch(tmp_path: Path) -> None:
+def test_hardware_is_detected_without_torch(tmp_path: Path) -> None:
     found = Hardware.detect(tmp_path)
     assert found.cpu_cores >= 1
     assert found.memory_bytes > 10**8
     assert found.disk_free_bytes is not None
 
 
-def test_the_miniature_lands_near_what_was_measured_on_two_cores(tmp_path: Path) -> None:
-    """Seconds of a run of miniature-teacher-reward on two quiet cores; the estimate may be off by a factor of three."""
+def test_the_estimate_of_the_miniature_is_close_to_measurements(tmp_path: Path) -> None:
+    """Measured seconds of miniature-teacher-reward on two idle cores; a factor of three is tolerated."""
     config = {"model_type": "llama", "num_hidden_layers": 3, "hidden_size": 128, "num_attention_heads": 4}
     config |= {"intermediate_size": 384, "vocab_size": 1900, "tie_word_embeddings": True}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a training needs that the machine has not: named before, and with settings that would fit."""
+"""Messages on insufficient disk space and memory, with settings that fit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _bytes(config: RunConfig) -> float:
     return training_bytes(config, size, speed_of(config, SERVER), "training")
 
 
-def test_checkpointing_takes_much_less_memory_and_the_launch_form_shows_it() -> None:
+def test_checkpointing_needs_much_less_memory() -> None:
     config = _config(gradient_checkpointing=True)
     assert _bytes(config) < _bytes(_config())
     small = Hardware(16, 10**12, None, (Gpu("NVIDIA H100 80GB HBM3", 80 * GIB),))
@@ -45,12 +45,14 @@ def test_checkpointing_takes_much_less_memory_and_the_launch_form_shows_it() -> 
     assert with_it <= without
 
 
-def test_a_room_that_is_too_small_is_named_with_what_is_missing(tmp_path: Path) -> None:
+def test_missing_disk_space_is_reported_with_its_amount(tmp_path: Path) -> None:
     config = _config()
     size = model_size(MODEL)
     assert size is not None
     needed = training_disk_bytes(config, size, "training")
-    assert needed == 3 * 3 * size.parameters * 4 + size.parameters * 4  # three with both of AdamW's states, the model
+    assert (
+        needed == 3 * 3 * size.parameters * 4 + size.parameters * 4
+    )  # three checkpoints with both AdamW states, and the model
     assert missing_disk(config, "training", MODEL, tmp_path, needed) == ""
     said = missing_disk(config, "training", MODEL, tmp_path, needed - 5 * GIB)
     assert "Free 5.0 GiB, or set PLUMBLINE_HOME" in said
@@ -58,7 +60,7 @@ def test_a_room_that_is_too_small_is_named_with_what_is_missing(tmp_path: Path) 
     assert missing_disk(config, "training", MODEL, tmp_path, needed - 1000) == ""
 
 
-def test_the_settings_that_are_named_fit_by_the_estimate() -> None:
+def test_the_suggested_settings_fit_by_the_estimate() -> None:
     config = _config(lora={"rank": 8}, micro_batch_size=8)
     said = settings_that_fit(config, "training", MODEL, SERVER)
     found = re.search(r"training\.micro_batch_size to (\d+)", said)
@@ -69,14 +71,14 @@ def test_the_settings_that_are_named_fit_by_the_estimate() -> None:
     assert f"{_bytes(changed) / GIB:.1f} GiB" in said
 
 
-def test_where_no_batch_is_small_enough_more_is_changed() -> None:
-    said = settings_that_fit(_config(), "training", MODEL, SERVER)  # 7 billion with AdamW: LoRA alone makes it fit
+def test_if_no_batch_size_fits_other_settings_are_suggested() -> None:
+    said = settings_that_fit(_config(), "training", MODEL, SERVER)  # 7 billion parameters with AdamW fit only with LoRA
     assert "training.lora" in said
     assert "training.micro_batch_size" in settings_that_fit(_config(), "training", "acme/unknown", SERVER)
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("training/accelerate/*.yaml")), ids=str)
-def test_every_launch_config_is_one_that_accelerate_reads(path: Path) -> None:
+def test_accelerate_reads_every_launch_config(path: Path) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
     loaded = load_config_from_file(str(path))

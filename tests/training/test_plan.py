@@ -1,4 +1,4 @@
-"""The declarations of the stages: each is complete, and reads what every version stored."""
+"""The declarations of the stages: complete, and able to read stored data of every version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.plan.training import PreferenceProgress, PreferenceResult
 
 
 class PlainWords:
-    """Numbers as Python writes them."""
+    """A formatter that uses Python's number format."""
 
     def number(self, value: Any, places: Any = None) -> str:
         return str(value)
@@ -56,7 +56,7 @@ def test_kinds_and_titles_are_unique() -> None:
         plan.spec_of("no such stage")
 
 
-def test_figures_survive_storage_and_unreadable_fields_are_left_out() -> None:
+def test_stage_data_survives_storage_and_invalid_fields_are_ignored() -> None:
     stored = {"trials": [{"lam": 0.1, "accuracy": 0.5}], "series": "λ 0.1", "loss": "not a number", "old": 3}
     found = PreferenceProgress.read(stored)
     assert found.trials[0].lam == 0.1
@@ -67,7 +67,7 @@ def test_figures_survive_storage_and_unreadable_fields_are_left_out() -> None:
     assert StageData.read({"anything": 1}) == StageData()
 
 
-def test_an_iteration_has_the_stages_that_its_config_asks_for() -> None:
+def test_an_iteration_has_the_stages_of_its_config() -> None:
     config = RunConfig.parse(preset_data("miniature-teacher-reward"))
 
     def kinds(number: int) -> list[str]:

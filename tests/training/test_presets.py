@@ -1,4 +1,4 @@
-"""Every preset is a valid config, and those of a paper carry that paper's numbers."""
+"""Every preset is a valid config, and the presets of a paper have its values."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_preset_is_a_valid_config(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_survives_the_round_trip_through_yaml_and_plain_data(name: str) -> None:
+def test_every_preset_survives_a_round_trip_through_yaml_and_json(name: str) -> None:
     config = RunConfig.parse(preset_data(name))
     assert RunConfig.from_yaml(config.to_yaml()) == config
     assert RunConfig.parse(config.to_dict()).config_hash == config.config_hash
@@ -79,25 +79,25 @@ def test_every_preset_survives_the_round_trip_through_yaml_and_plain_data(name: 
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_every_preset_begins_with_a_line_that_says_what_it_is(name: str) -> None:
+def test_every_preset_starts_with_a_description(name: str) -> None:
     first = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ")
     assert len(first) > 20
 
 
-def test_two_presets_never_ask_for_the_same_run() -> None:
+def test_presets_have_different_configs() -> None:
     hashes = [RunConfig.parse(preset_data(name)).config_hash for name in preset_names()]
     assert len(set(hashes)) == len(hashes)
 
 
-def test_llama_2_70b_carries_the_numbers_of_section_3_1_3() -> None:
+def test_llama_2_70b_has_the_values_of_section_3_1_3() -> None:
     assert_holds("llama2-70b-self-rewarding", PAPER_001)
 
 
 @pytest.mark.parametrize(
     ("paradigm", "candidates"), [("self-reward", 4), ("teacher-reward", 4), ("teacher-demonstration", 1)]
 )
-def test_phi_2_carries_the_numbers_of_section_4_1(paradigm: str, candidates: int) -> None:
+def test_phi_2_has_the_values_of_section_4_1(paradigm: str, candidates: int) -> None:
     assert_holds(
         f"phi2-gemini-{paradigm}",
         PAPER_000 | {"paradigm": paradigm.replace("-", "_"), "candidates.n": candidates},
@@ -106,11 +106,11 @@ def test_phi_2_carries_the_numbers_of_section_4_1(paradigm: str, candidates: int
 
 @pytest.mark.parametrize("loss", ["dpo", "ipo", "sr-dpo", "sr-ipo"])
 @pytest.mark.parametrize("setup", ["pythia-2.8b-hh-rlhf", "zephyr-7b-ultrafeedback"])
-def test_the_self_refined_setups_carry_the_numbers_of_section_4_1(setup: str, loss: str) -> None:
+def test_the_self_refined_setups_have_the_values_of_section_4_1(setup: str, loss: str) -> None:
     assert_holds(f"{setup}-{loss}", PAPER_003 | {"training.loss": loss.replace("-", "_")})
 
 
-def test_a_change_to_a_preset_is_the_same_config_by_assignments_and_by_yaml() -> None:
+def test_overrides_and_yaml_give_the_same_config() -> None:
     name = "smollm2-135m-first-run"
     assignments = ["name=Löwe & Co", "training.beta=0.25", "sft.datasets=[one, two]", "sft.enabled=true"]
     config = RunConfig.parse(with_overrides(preset_data(name), assignments))

@@ -36,12 +36,12 @@ class ScoreVariances:
     """Variances within a prompt, in squared points: quality, error of the judge in force, error of the other judge."""
 
     quality: float
-    force: float
+    judge: float
     other: float
 
 
 #: Used without data: half of the variance of a 5-point judge is quality.
-DEFAULT_VARIANCES = ScoreVariances(quality=1.0, force=1.0, other=1.0)
+DEFAULT_VARIANCES = ScoreVariances(quality=1.0, judge=1.0, other=1.0)
 
 
 def estimate_variances(groups: Iterable[Group]) -> ScoreVariances:
@@ -56,12 +56,12 @@ def estimate_variances(groups: Iterable[Group]) -> ScoreVariances:
         both = [(row.score, row.other) for row in group if row.score is not None and row.other is not None]
         if len(both) < 2:
             continue
-        force_mean = sum(force for force, _ in both) / len(both)
+        judge_mean = sum(judge for judge, _ in both) / len(both)
         other_mean = sum(other for _, other in both) / len(both)
-        for force, other in both:
-            own += (force - force_mean) ** 2
+        for judge, other in both:
+            own += (judge - judge_mean) ** 2
             others += (other - other_mean) ** 2
-            shared += (force - force_mean) * (other - other_mean)
+            shared += (judge - judge_mean) * (other - other_mean)
         degrees += len(both) - 1
         count += len(both)
     if count < ENOUGH or not own or not others:
@@ -72,18 +72,18 @@ def estimate_variances(groups: Iterable[Group]) -> ScoreVariances:
     return ScoreVariances(quality, own - quality, others - quality)
 
 
-def _qualities(group: Group, trust: ScoreVariances) -> list[tuple[float, float]]:
+def _qualities(group: Group, variances: ScoreVariances) -> list[tuple[float, float]]:
     """Return the posterior mean and variance of each response's quality, relative to the mean of the prompt."""
     centre = _mean([row.score for row in group])
     other_centre = _mean([row.other for row in group])
     qualities = []
     for row in group:
-        precision, pull = 1 / trust.quality, 0.0
+        precision, pull = 1 / variances.quality, 0.0
         if row.score is not None:
-            weight = 1 / (trust.force + (row.spread or 0.0) ** 2)
+            weight = 1 / (variances.judge + (row.spread or 0.0) ** 2)
             precision, pull = precision + weight, pull + weight * (row.score - centre)
         if row.other is not None:
-            weight = 1 / trust.other
+            weight = 1 / variances.other
             precision, pull = precision + weight, pull + weight * (row.other - other_centre)
         qualities.append((pull / precision, 1 / precision))
     return qualities
@@ -100,7 +100,7 @@ def _below(value: float, mean: float, variance: float) -> float:
 
 
 def pair_impact(
-    chosen: JudgedResponse, rejected: JudgedResponse, others: Group = (), trust: ScoreVariances = DEFAULT_VARIANCES
+    chosen: JudgedResponse, rejected: JudgedResponse, others: Group = (), variances: ScoreVariances = DEFAULT_VARIANCES
 ) -> float:
     """Return the probability that the rejected response is better than the chosen one; 0.5 without scores.
 
@@ -108,7 +108,7 @@ def pair_impact(
     replaced ranks higher.
     """
     group = [chosen, rejected, *others]
-    (high, high_variance), (low, low_variance), *remaining = _qualities(group, trust)
+    (high, high_variance), (low, low_variance), *remaining = _qualities(group, variances)
     flip = _below(0.0, high - low, high_variance + low_variance)
     arbitrary = max(
         (
@@ -120,7 +120,7 @@ def pair_impact(
     return (1 - TIE) * flip + TIE * arbitrary
 
 
-def score_impact(response: JudgedResponse, group: Group, trust: ScoreVariances = DEFAULT_VARIANCES) -> float:
+def score_impact(response: JudgedResponse, group: Group, variances: ScoreVariances = DEFAULT_VARIANCES) -> float:
     """Return the probability that a person's score of ``response`` changes the max-min pair of its prompt.
 
     ``group`` has all responses of the prompt. The result is 1 for an unparsed response.
@@ -129,7 +129,7 @@ def score_impact(response: JudgedResponse, group: Group, trust: ScoreVariances =
     others = [row.score for number, row in enumerate(group) if number != place and row.score is not None]
     if response.score is None or place is None or not others:
         return 1.0
-    mean, variance = _qualities(group, trust)[place]
+    mean, variance = _qualities(group, variances)[place]
     mean += _mean([row.score for row in group])
     above, below = 1 - _below(max(others), mean, variance), _below(min(others), mean, variance)
     chosen, rejected = response.score > max(others), response.score < min(others)

@@ -1,7 +1,7 @@
-"""The DPO family as pure functions of log-probabilities.
+"""Losses of the DPO family as pure functions of log-probabilities.
 
-Every log-probability has shape (batch,), is in nats and is the **sum** over the completion's tokens. Every loss is
-returned per pair, shape (batch,), to be averaged by the caller.
+Log-probabilities have shape (batch,), are in nats and are **summed** over the tokens of the completion. Losses have
+shape (batch,), one per pair; the caller averages them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def dpo_loss(
     *,
     beta: float,
 ) -> Tensor:
-    """-log σ(β·h), h the difference of log-ratios (003 eq. 5, 000 eq. 1)."""
+    """Return -log σ(β·h), h the difference of log-ratios (Yu et al., 2024, equation 5; Luo et al., equation 1)."""
     h = _log_ratio_difference(
         policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
     )
@@ -47,7 +47,7 @@ def ipo_loss(
     *,
     beta: float,
 ) -> Tensor:
-    """(h - 1/(2β))² (003 eq. 8), with summed log-probabilities as in the paper."""
+    """Return (h - 1/(2β))², with summed log-probabilities as in the paper (Yu et al., 2024, equation 8)."""
     h = _log_ratio_difference(
         policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
     )
@@ -64,7 +64,10 @@ def sr_dpo_loss(
     delta: Tensor,
     lam: float,
 ) -> Tensor:
-    """-log σ(β·h - λ·⊥[Δ]) (003 eq. 13, algorithm 1). ``delta``: shape (batch,); no gradient flows through it."""
+    """Return -log σ(β·h - λ·⊥[Δ]) (Yu et al., 2024, equation 13, algorithm 1).
+
+    ``delta`` has shape (batch,) and is detached: no gradient flows through it.
+    """
     h = _log_ratio_difference(
         policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
     )
@@ -81,7 +84,10 @@ def sr_ipo_loss(
     delta: Tensor,
     lam: float,
 ) -> Tensor:
-    """(h - λ·⊥[Δ] - 1/(2β))² (003 eq. 15, algorithm 2). ``delta``: shape (batch,); no gradient flows through it."""
+    """Return (h - λ·⊥[Δ] - 1/(2β))² (Yu et al., 2024, equation 15, algorithm 2).
+
+    ``delta`` has shape (batch,) and is detached: no gradient flows through it.
+    """
     h = _log_ratio_difference(
         policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
     )
@@ -96,9 +102,9 @@ def refinement_delta(
     *,
     beta: float,
 ) -> Tensor:
-    """Δ_π(y⁻, y⁺; x) = β·h on the augmented query p⊕x (003 eq. 12), shape (batch,).
+    """Return Δ_π(y⁻, y⁺; x) = β·h on the augmented query p⊕x, shape (batch,) (Yu et al., 2024, equation 12).
 
-    All four log-probabilities are those of the responses given p⊕x, summed over the completion's tokens.
+    The log-probabilities are those of the responses given p⊕x.
     """
     return beta * _log_ratio_difference(
         policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps

@@ -1,4 +1,4 @@
-"""Agreement against published examples and against people's real answers."""
+"""Agreement statistics against published examples and recorded human annotations."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_fleiss_kappa_reproduces_the_tabulated_example() -> None:
     assert fleiss_kappa(SUBJECTS) == pytest.approx(0.210, abs=5e-4)
 
 
-def test_cohens_kappa_of_the_usual_two_by_two_table() -> None:
+def test_cohens_kappa_of_a_known_two_by_two_table() -> None:
     one = ["yes"] * 25 + ["no"] * 25
     other = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
     assert cohen_kappa(one, other) == pytest.approx(0.4)
 
 
-def test_quadratic_weights_forgive_near_misses() -> None:
+def test_quadratic_weights_penalize_small_differences_less() -> None:
     one, near, far = [0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 4], [5, 4, 3, 2, 1, 0]
     near_kappa, far_kappa = (cohen_kappa(one, other, weights="quadratic") for other in (near, far))
     assert near_kappa is not None
@@ -63,21 +63,21 @@ def test_quadratic_weights_forgive_near_misses() -> None:
     assert near_kappa > 0.7 > 0 > far_kappa
 
 
-def test_whole_agreement_is_one_and_no_variation_is_not_measured() -> None:
+def test_full_agreement_is_one_and_constant_answers_are_undefined() -> None:
     assert krippendorff_alpha([[1, 1], [2, 2]]) == 1
     assert fleiss_kappa([["a", "a"], ["b", "b"]]) == 1
     assert krippendorff_alpha([[1, 1], [1, 1]]) is None
     assert cohen_kappa([1, 1], [1, 1]) is None
 
 
-def test_items_with_one_answer_take_no_part() -> None:
+def test_items_with_one_answer_are_ignored() -> None:
     assert item_agreement(["a", None]) is None
     assert percent_agreement([["a"], ["a", "a"], ["a", "b"]]) == 0.5
     assert krippendorff_alpha([["a"], [None, None]]) is None
     assert alpha_with_interval([]).items == 0
 
 
-def test_an_interval_holds_its_estimate_and_shrinks_with_more_items() -> None:
+def test_an_interval_contains_its_estimate_and_shrinks_with_more_items() -> None:
     few, many = UNITS, UNITS * 20
     narrow, wide = alpha_with_interval(many), alpha_with_interval(few)
     for figure in (narrow, wide):
@@ -89,18 +89,18 @@ def test_an_interval_holds_its_estimate_and_shrinks_with_more_items() -> None:
     assert alpha_with_interval(few) == alpha_with_interval(few)
 
 
-def test_three_peoples_real_answers_give_one_agreement_by_two_roads(real_data: Path) -> None:
+def test_alpha_and_kappa_of_three_annotators_are_consistent(real_data: Path) -> None:
     rows = [json.loads(line) for line in (real_data / "pandalm_999_three_annotators.jsonl").open(encoding="utf-8")]
     answers = [row["annotators"] for row in rows]
     assert len(answers) == 999
     same = sum(len(set(three)) == 1 for three in answers)
     two = sum(len(set(three)) == 2 for three in answers)
-    # Of three pairs of people all agree, or one does, or none.
+    # Of the three pairs of annotators, all, one or none can agree.
     assert percent_agreement(answers) == pytest.approx((same + two / 3) / 999)
     fleiss, alpha = fleiss_kappa(answers), alpha_with_interval(answers)
     assert fleiss is not None
     assert alpha.value is not None
-    # With the same number of raters alpha is kappa corrected for the sample: 1 - (1 - kappa)(1 - 1/(n·r)).
+    # With a constant number of raters, alpha = 1 - (1 - kappa)(1 - 1/(n·r)).
     assert alpha.value == pytest.approx(1 - (1 - fleiss) * (1 - 1 / (999 * 3)), abs=1e-9)
     assert 0.6 < fleiss < 0.9
     for figure, exact in (
@@ -112,14 +112,14 @@ def test_three_peoples_real_answers_give_one_agreement_by_two_roads(real_data: P
         assert figure.high - figure.low < 0.1  # type: ignore[operator]
 
 
-def test_the_majority_of_three_real_answers_is_the_label_that_was_published(real_data: Path) -> None:
+def test_the_majority_of_three_annotators_is_the_published_label(real_data: Path) -> None:
     rows = [json.loads(line) for line in (real_data / "pandalm_999_three_annotators.jsonl").open(encoding="utf-8")]
     decided = [(majority(row["annotators"]), row["label"]) for row in rows]
     assert all(found == label for found, label in decided if found is not None)
     assert sum(found is None for found, _ in decided) < 20
 
 
-def test_a_plurality_is_no_majority_and_the_median_is_the_middle() -> None:
+def test_a_plurality_is_not_a_majority_and_the_median_is_the_middle_value() -> None:
     assert majority(["a", "b", "c"]) is None
     assert majority(["a", "a", "b", "b"]) is None
     assert majority(["a", "b", "a"]) == "a"
@@ -134,20 +134,20 @@ def _labels(folder: Path) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
-def test_alpha_of_real_answers_is_the_library_s(real_data: Path, level: Level) -> None:
+def test_alpha_of_recorded_answers_equals_the_library(real_data: Path, level: Level) -> None:
     answers = _labels(real_data)
     expected = krippendorff.alpha(list(zip(*answers, strict=True)), level_of_measurement=level)
     assert krippendorff_alpha(answers, level=level) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
-def test_alpha_with_missing_answers_is_the_library_s(level: Level) -> None:
+def test_alpha_with_missing_answers_equals_the_library(level: Level) -> None:
     columns = [[math.nan if value is None else float(value) for value in column] for column in zip(*UNITS, strict=True)]
     expected = krippendorff.alpha(columns, level_of_measurement=level)
     assert krippendorff_alpha(UNITS, level=level) == pytest.approx(expected, abs=1e-12)
 
 
-def test_both_kappas_of_real_answers_are_the_library_s(real_data: Path) -> None:
+def test_both_kappas_of_recorded_answers_equal_the_library(real_data: Path) -> None:
     answers = _labels(real_data)
     counts = [[row.count(label) for label in (0, 1, 2)] for row in answers]
     assert fleiss_kappa(answers) == pytest.approx(inter_rater.fleiss_kappa(counts), abs=1e-12)

@@ -1,4 +1,4 @@
-"""Alarms about a judge: where each line lies, and which judges in real data cross one."""
+"""Thresholds of the judge alarms, and the alarms of judges in recorded data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def kinds(figures: Health | OrderHealth) -> list[str]:
 
 
 @pytest.mark.parametrize(("same", "alarmed"), [(35, False), (36, True), (40, True)])
-def test_a_judge_that_gives_nine_tenths_one_score_is_alarmed_about(same: int, alarmed: bool) -> None:
+def test_ninety_percent_equal_scores_raise_an_alarm(same: int, alarmed: bool) -> None:
     found = alarms.health([4.0] * same + [2.0] * (40 - same))
     assert found.common_score == 4
     assert kinds(found) == (["one_score"] if alarmed else [])
@@ -32,13 +32,13 @@ def test_few_replies_raise_no_alarm() -> None:
 
 
 @pytest.mark.parametrize(("unparsed", "alarmed"), [(4, False), (5, True), (40, True)])
-def test_more_than_a_tenth_unparsed_is_alarmed_about(unparsed: int, alarmed: bool) -> None:
+def test_more_than_ten_percent_unparsed_replies_raise_an_alarm(unparsed: int, alarmed: bool) -> None:
     scores = [None] * unparsed + [float(place % 5) for place in range(40 - unparsed)]
     assert kinds(alarms.health(scores)) == (["unparsed"] if alarmed else [])
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_scores_that_follow_length_within_prompts_are_alarmed_about_in_both_directions(sign: int) -> None:
+def test_correlation_with_length_within_prompts_raises_an_alarm_in_both_directions(sign: int) -> None:
     groups = [[(float(sign * place), 10 * place + offset) for place in range(4)] for offset in range(30)]
     found = alarms.health([float(place % 5) for place in range(40)], groups)
     assert found.length_rho == pytest.approx(sign)
@@ -47,8 +47,8 @@ def test_scores_that_follow_length_within_prompts_are_alarmed_about_in_both_dire
     assert ("longer" if sign > 0 else "shorter") in alarm.text
 
 
-def test_length_that_differs_between_prompts_alone_is_no_alarm() -> None:
-    # Long answers to one prompt all score high, short ones to another all low; within a prompt there is no relation.
+def test_correlation_with_length_only_between_prompts_raises_no_alarm() -> None:
+    # Scores and lengths are high for one prompt and low for another, but uncorrelated within a prompt.
     groups = [[(float(n % 5), 100 * (n % 5) + i) for i in range(4)] for n in range(40)]
     assert alarms.health([], groups).length_rho is None
     mixed = [[(3.0, 100 * n), (4.0, 100 * n + (5 if n % 2 else -5))] for n in range(1, 41)]
@@ -66,23 +66,23 @@ def test_length_that_differs_between_prompts_alone_is_no_alarm() -> None:
         ("tie", "first", 1, 0),
     ],
 )
-def test_a_mind_is_changed_where_the_orders_do_not_name_the_same_answer(
+def test_a_verdict_changes_if_the_orders_name_different_answers(
     one: Verdict, other: Verdict, changed: int, first: int
 ) -> None:
     assert alarms.order_health([(one, other)]) == OrderHealth(1, 1, changed, first)
 
 
-def test_comparisons_without_a_verdict_are_counted_and_change_nothing() -> None:
+def test_comparisons_without_a_verdict_are_counted_separately() -> None:
     assert alarms.order_health([("unparsed", "first"), ("first", "second")]) == OrderHealth(2, 1, 0, 0)
 
 
 @pytest.mark.parametrize(("changed", "alarmed"), [(11, False), (12, True)])
-def test_a_judge_that_turns_with_the_order_in_three_of_ten_is_alarmed_about(changed: int, alarmed: bool) -> None:
+def test_thirty_percent_order_dependent_verdicts_raise_an_alarm(changed: int, alarmed: bool) -> None:
     verdicts: list[tuple[Verdict, Verdict]] = [("first", "first")] * changed + [("first", "second")] * (40 - changed)
     assert kinds(alarms.order_health(verdicts)) == (["changes_mind"] if alarmed else [])
 
 
-def test_figures_are_read_back_from_plain_data() -> None:
+def test_health_survives_a_round_trip_through_json() -> None:
     for figures in (alarms.health([1.0, None, 2.0], [[(1.0, 3), (2.0, 5)]]), alarms.order_health([("tie", "first")])):
         assert alarms.from_data(json.loads(json.dumps(alarms.as_data(figures)))) == figures
 
@@ -103,7 +103,7 @@ def _judge(rows: list[dict[str, Any]], column: str) -> Health:
     return alarms.health([score for group in groups for score, _ in group], groups)
 
 
-def test_on_the_seed_papers_data_only_the_student_that_stopped_answering_is_alarmed_about(real_data: Path) -> None:
+def test_of_the_recorded_judges_only_the_student_with_unparsed_replies_raises_an_alarm(real_data: Path) -> None:
     rows = _lines(real_data / "eft_scores_200.jsonl")
     found = _judge(rows, "M2")
     assert (found.replies, found.parsed) == (800, 173)
@@ -113,7 +113,7 @@ def test_on_the_seed_papers_data_only_the_student_that_stopped_answering_is_alar
         assert kinds(_judge(rows, column)) == []
 
 
-def test_gpt_4s_scores_of_the_vicuna_questions_follow_length(real_data: Path) -> None:
+def test_gpt_4_scores_of_the_vicuna_questions_correlate_with_length(real_data: Path) -> None:
     rows = _lines(real_data / "prometheus_vicuna_80.jsonl")
     groups = [[(reply["score"], len(reply["text"])) for reply in row["responses"]] for row in rows]
     found = alarms.health([score for group in groups for score, _ in group], groups)
@@ -122,7 +122,7 @@ def test_gpt_4s_scores_of_the_vicuna_questions_follow_length(real_data: Path) ->
     assert found.length_prompts == 74
 
 
-def test_chatgpt_turns_with_the_order_in_four_of_ten_comparisons(real_data: Path) -> None:
+def test_chatgpt_verdicts_depend_on_the_order_in_forty_percent(real_data: Path) -> None:
     place: dict[tuple[str, str], Verdict] = {("12", "1"): "first", ("12", "2"): "second", ("21", "1"): "second",
                                              ("21", "2"): "first"}  # fmt: skip
     found = alarms.order_health(

@@ -1,4 +1,4 @@
-"""A judge held to people: the figures against plain computation, the intervals, and drift."""
+"""Judge–human agreement: statistics against plain computation, intervals, and drift."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.domain.metrics import pairwise_with_ties, spearman
 
 
 def scored(seed: int = 1, prompts: int = 40, noise: float = 1.0) -> list[Scored]:
-    """Prompts with one to five responses each, the judge's score around people's."""
+    """Return prompts with one to five responses each; the judge's score is people's score plus noise."""
     drawn = random.Random(seed)
     found: list[Scored] = []
     for _ in range(prompts):
@@ -23,7 +23,7 @@ def scored(seed: int = 1, prompts: int = 40, noise: float = 1.0) -> list[Scored]
     return found
 
 
-def test_every_figure_is_what_the_plain_functions_say() -> None:
+def test_every_statistic_equals_the_plain_function() -> None:
     prompts = scored()
     judge, people = zip(*[pair for prompt in prompts for pair in prompt], strict=True)
     found = calibrate(prompts)
@@ -41,7 +41,7 @@ def test_every_figure_is_what_the_plain_functions_say() -> None:
     assert found.pairs == pairs
 
 
-def test_a_draw_is_the_figure_of_the_prompts_drawn() -> None:
+def test_a_bootstrap_draw_is_the_statistic_of_the_drawn_prompts() -> None:
     prompts = scored(prompts=6)
     one = calibrate(prompts, draws=1, seed=7)
     times = np.random.default_rng(7).multinomial(6, np.full(6, 1 / 6), size=1)[0]
@@ -59,7 +59,7 @@ def test_the_curve_counts_every_response_once_and_shows_peoples_mean() -> None:
     assert point.low <= 3.0 <= (point.high or 0)
 
 
-def test_what_cannot_be_had_is_none_and_raises_nothing() -> None:
+def test_an_undefined_statistic_is_none() -> None:
     empty = calibrate([])
     assert empty.mean_error.value is empty.kappa.value is empty.pairwise.value is None
     assert empty.curve == ()
@@ -68,7 +68,7 @@ def test_what_cannot_be_had_is_none_and_raises_nothing() -> None:
     assert alike.kappa.value is alike.spearman.value is alike.pairwise.value is None
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     truth, inside = np.mean([-1.0, 0.0, 1 / 3]), 0
     for seed in range(200):
         drawn = random.Random(seed)
@@ -80,7 +80,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert 0.88 <= inside / 200 <= 0.99
 
 
-def test_the_same_judge_twice_has_not_moved_and_a_paired_interval_is_narrower_than_two_apart() -> None:
+def test_equal_judges_have_no_change_and_the_paired_interval_is_narrower() -> None:
     prompts = scored(prompts=60)
     still = measure_change(prompts, prompts, "kappa")
     assert (still.value, still.low, still.high) == (0.0, 0.0, 0.0)
@@ -94,7 +94,7 @@ def test_the_same_judge_twice_has_not_moved_and_a_paired_interval_is_narrower_th
 
 
 def judged(name: str, gives: float, blind_share: float, seed: int = 3, prompts: int = 60) -> CheckpointJudge:
-    """A judge that gives itself ``gives``, and on a share of the held-out prompts scores without looking."""
+    """Return a judge that gives itself ``gives`` and scores a share of the held-out prompts at random."""
     drawn = random.Random(seed)
     held = {}
     for prompt in range(prompts):
@@ -106,7 +106,7 @@ def judged(name: str, gives: float, blind_share: float, seed: int = 3, prompts: 
     return CheckpointJudge(name, {prompt: [gives + (prompt % 3) / 10] for prompt in range(40)}, held)
 
 
-def test_more_for_itself_and_less_as_people_is_drift() -> None:
+def test_higher_self_reward_with_lower_agreement_is_drift() -> None:
     found = drift_between(judged("M1", 3.0, 0.1), judged("M3", 4.0, 0.7))
     assert found is not None
     assert found.certain
@@ -120,10 +120,10 @@ def test_more_for_itself_and_less_as_people_is_drift() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (judged("M1", 3.0, 0.5), judged("M2", 4.0, 0.0)),  # more for itself, and rightly so
-        (judged("M1", 4.0, 0.0), judged("M2", 3.0, 0.8)),  # a worse judge that gives itself less
-        (judged("M1", 3.0, 0.1), judged("M2", 4.0, 0.1)),  # nothing lost
-        (judged("M1", 3.0, 0.0, prompts=9), judged("M2", 4.0, 0.9, prompts=9)),  # too few prompts to say
+        (judged("M1", 3.0, 0.5), judged("M2", 4.0, 0.0)),  # higher self-reward and better agreement
+        (judged("M1", 4.0, 0.0), judged("M2", 3.0, 0.8)),  # lower self-reward and agreement
+        (judged("M1", 3.0, 0.1), judged("M2", 4.0, 0.1)),  # equal agreement
+        (judged("M1", 3.0, 0.0, prompts=9), judged("M2", 4.0, 0.9, prompts=9)),  # too few prompts
         (judged("M1", 3.0, 0.0), CheckpointJudge("M2", {}, {})),  # not measured
     ],
 )
@@ -131,14 +131,14 @@ def test_nothing_else_is_drift(before: CheckpointJudge, after: CheckpointJudge) 
     assert drift_between(before, after) is None
 
 
-def test_a_fall_that_chance_explains_is_a_hint_and_says_so() -> None:
+def test_a_fall_that_is_not_significant_is_uncertain_drift() -> None:
     found = drift_between(judged("M1", 3.0, 0.30, seed=5), judged("M2", 4.0, 0.38, seed=6))
     assert found is not None
     assert not found.certain
     assert found.sentence.endswith("not statistically significant.")
 
 
-def test_one_response_a_prompt_is_compared_by_kappa() -> None:
+def test_one_response_per_prompt_is_compared_by_kappa() -> None:
     def alone(judge: CheckpointJudge) -> CheckpointJudge:
         return CheckpointJudge(judge.name, judge.own, {prompt: {0: rows[0]} for prompt, rows in judge.held.items()})
 
@@ -147,7 +147,7 @@ def test_one_response_a_prompt_is_compared_by_kappa() -> None:
     assert found.measure == "quadratic κ"
 
 
-def test_a_slow_drift_shows_against_the_first_judge() -> None:
+def test_slow_drift_is_detected_against_the_first_judge() -> None:
     slow = [judged("M1", 3.0, 0.0), judged("M2", 3.5, 0.3), judged("M3", 4.0, 0.36)]
     found = latest_drift(slow)
     assert found is not None

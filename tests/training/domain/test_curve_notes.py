@@ -1,4 +1,4 @@
-"""Notes on made-up curves: each known shape is named, and an ordinary training has none."""
+"""Curve notes on synthetic curves: each pattern is detected, and a normal training has no note."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STEPS = 100
 
 
 def _line(of: Callable[[float], float], steps: int = STEPS) -> Series:
-    """A curve from a function of the share of the training that is over."""
+    """Return a curve from a function of the training progress, 0 to 1."""
     return [(step + 1, of(step / (steps - 1))) for step in range(steps)]
 
 
 def _ordinary(steps: int = STEPS) -> dict[str, Series]:
-    """DPO as it should be: the margin grows to 1, accuracy to three quarters, the gradient is seldom cut."""
+    """Return curves of a normal DPO training."""
     return {
         "loss": _line(lambda t: math.log(1 + math.exp(-t)), steps),
         "chosen_reward": _line(lambda t: 0.4 * t, steps),
@@ -37,11 +37,11 @@ def _keys(changes: dict[str, Series], **setting: object) -> list[str]:
     return [note.key for note in curve_notes(_ordinary() | changes, TrainingSettings(**setting))]  # type: ignore[arg-type]
 
 
-def test_an_ordinary_training_has_no_note() -> None:
+def test_a_normal_training_has_no_note() -> None:
     assert _keys({}) == []
 
 
-def test_nothing_is_said_of_a_few_steps() -> None:
+def test_too_few_steps_have_no_note() -> None:
     few = FEWEST_STEPS - 1
     flat = _ordinary(few) | {"loss": _line(lambda _: math.log(2), few), "grad_norm": _line(lambda _: 50, few)}
     assert curve_notes(flat, TrainingSettings()) == []
@@ -52,7 +52,7 @@ def test_nothing_is_said_of_a_few_steps() -> None:
 def test_a_loss_that_stays_at_log_2(loss: str) -> None:
     flat = {"loss": _line(lambda t: math.log(2) - 0.003 * t), "margin": _line(lambda t: 0.006 * t)}
     assert _keys(flat, loss=loss) == ["loss-stays"]
-    assert _keys(flat, loss=loss, steps=4 * STEPS) == []  # a quarter of the way it is too early to say
+    assert _keys(flat, loss=loss, steps=4 * STEPS) == []  # too early after a quarter of the steps
 
 
 def test_ipo_stays_at_its_own_start() -> None:
@@ -60,7 +60,7 @@ def test_ipo_stays_at_its_own_start() -> None:
     assert _keys({"loss": _line(lambda t: 25 - 10 * t)}, loss="ipo", beta=0.1) == []
 
 
-def test_a_loss_that_begins_elsewhere() -> None:
+def test_an_unexpected_loss_at_the_first_step() -> None:
     other = {"loss": _line(lambda t: 0.9 - 0.4 * t)}
     assert _keys(other) == ["starts-elsewhere"]
     assert _keys(other, dropout=0.1) == []
@@ -90,7 +90,7 @@ def test_the_margin_explodes() -> None:
     assert _keys(ipo | {"margin": _line(lambda t: 0.6 * t)}, loss="ipo") == []
 
 
-def test_accuracy_is_1_at_once_is_said_after_ten_steps() -> None:
+def test_accuracy_near_one_from_the_start_needs_ten_steps() -> None:
     right = {"accuracy": _line(lambda t: 1.0 if t else 0.0, 10)}
     assert _keys(right) == ["accuracy-at-once"]
     assert _keys({"accuracy": _line(lambda t: 1.0 if t else 0.0, 9)}) == []
@@ -103,7 +103,7 @@ def test_accuracy_stays_at_one_half_while_the_margin_moves() -> None:
     assert _keys(noise | {"margin": _line(lambda _: 0.01)}) == []
 
 
-def test_the_gradient_is_cut_at_each_step() -> None:
+def test_the_gradient_is_clipped_at_every_step() -> None:
     large = {"grad_norm": _line(lambda t: 40 - t)}
     assert _keys(large) == ["gradient-limit"]
     assert _keys(large, max_grad_norm=0) == []
@@ -115,12 +115,12 @@ def test_the_loss_jumps() -> None:
     assert _keys({"loss": [(1, math.log(2)), *_line(lambda _: draw.uniform(0.2, 1.2))]}) == ["loss-jumps"]
 
 
-def test_accuracy_on_the_augmented_query_is_another() -> None:
+def test_accuracy_differs_on_augmented_prompts() -> None:
     assert _keys({"augmented_accuracy": _line(lambda t: 0.5)}, loss="sr_dpo") == ["augmented-apart"]
     assert _keys({"augmented_accuracy": _line(lambda t: 0.5 + 0.2 * t)}, loss="sr_dpo") == []
 
 
-def test_fine_tuning_has_its_own_shapes() -> None:
+def test_fine_tuning_has_its_own_patterns() -> None:
     def keys(loss: Callable[[float], float]) -> list[str]:
         return [note.key for note in curve_notes({"loss": _line(loss)}, TrainingSettings(fine_tuning=True))]
 

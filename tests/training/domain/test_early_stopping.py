@@ -1,4 +1,4 @@
-"""When a training stops."""
+"""Decisions of early stopping."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ UNPARSED: tuple[Verdict, Verdict] = ("first", "unparsed")
         ([], "undecided"),
     ],
 )
-def test_a_checkpoint_goes_on_only_where_it_won_more_than_it_lost(
+def test_training_continues_only_with_more_wins_than_losses(
     verdicts: list[tuple[Verdict, Verdict]], decision: Decision
 ) -> None:
     assert compare_checkpoints(verdicts, min_decided=2).decision == decision
 
 
-def test_a_win_needs_both_orders_and_a_reply_without_a_verdict_counts_for_nobody() -> None:
+def test_a_win_needs_both_orders_and_unparsed_replies_are_not_counted() -> None:
     found = compare_checkpoints([WIN, TIE, ("second", "second"), ("tie", "second"), UNPARSED, LOSE], min_decided=1)
     assert (found.wins, found.ties, found.losses, found.unparsed) == (1, 3, 1, 1)
     assert found.decided == 2

@@ -1,4 +1,4 @@
-"""Building EFT rows from rankings: what is kept, what is thinned out, and that train and eval never meet."""
+"""Selection of EFT rows: agreement, thinning, and disjoint parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _judged(key: str, *ranked: tuple[float, float | None], draw: int = 0) -> lis
     return [RankedJudgement(key, rank, score, draw, n) for n, (rank, score) in enumerate(ranked)]
 
 
-def test_a_judgement_agrees_only_where_every_order_does() -> None:
+def test_agreement_needs_every_order_to_match() -> None:
     assert agrees_with_people(_judged("a", (1, 5), (2, 3), (3, 1)))
     assert not agrees_with_people(_judged("a", (1, 5), (2, 5)))
     assert not agrees_with_people(_judged("a", (1, 2), (2, 5)))
@@ -31,15 +31,15 @@ def test_a_judgement_agrees_only_where_every_order_does() -> None:
     assert not agrees_with_people(_judged("a", (1, 5)))
 
 
-def test_responses_that_people_all_tied_prove_nothing() -> None:
+def test_responses_that_are_all_tied_do_not_agree() -> None:
     assert not agrees_with_people(_judged("a", (1, 5), (1, 2)))
 
 
-def test_what_agrees_is_kept_and_the_most_common_score_is_thinned() -> None:
+def test_agreeing_judgements_are_kept_and_the_most_common_score_is_thinned() -> None:
     rows = [row for n in range(30) for row in _judged(f"good {n}", (1, 4), (2, n % 3))]
     rows += _judged("bad", (1, 1), (2, 5)) + _judged("silent", (1, None), (2, 3))
     found = select_eft(rows, run_seed=1, eval_share=0)
-    # "silent" has one judgement that parsed; alone it proves no order.
+    # "silent" has only one parsed judgement, which is not a ranking.
     assert (found.asked, found.parsed, found.prompts, found.agreeing_prompts) == (64, 63, 32, 30)
     assert found.agreeing == 60
     assert found.common_score == 4
@@ -51,7 +51,7 @@ def test_what_agrees_is_kept_and_the_most_common_score_is_thinned() -> None:
     assert found.outcomes["silent"] == PromptOutcome.RANKING_UNKNOWN
 
 
-def test_of_several_draws_the_first_that_agrees_is_kept() -> None:
+def test_the_first_agreeing_draw_is_kept() -> None:
     rows = _judged("a", (1, 2), (2, 4)) + _judged("a", (1, 5), (2, 3), draw=1) + _judged("a", (1, 4), (2, 1), draw=2)
     found = select_eft(rows, run_seed=1, eval_share=0, most_common_share=1)
     assert [(row.draw, row.score) for row in found.train] == [(1, 5), (1, 3)]
@@ -86,7 +86,7 @@ def test_every_count_adds_up_and_no_prompt_is_in_both_parts(
     assert set(found.outcomes) == {row.prompt_key for row in rows}
 
 
-def test_train_and_evaluation_prompts_never_meet() -> None:
+def test_train_and_evaluation_prompts_are_disjoint() -> None:
     keys = [f"prompt {n}" for n in range(1000)]
     train, evaluation = split_prompts(keys, run_seed=1)
     assert not train & evaluation
@@ -95,23 +95,23 @@ def test_train_and_evaluation_prompts_never_meet() -> None:
 
 
 @pytest.mark.parametrize("shares", [{"most_common_share": 0}, {"most_common_share": 1.1}, {"eval_share": 1}])
-def test_a_share_that_is_none_is_refused(shares: dict[str, float]) -> None:
+def test_an_invalid_share_is_rejected(shares: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="share"):
         select_eft([], run_seed=1, **shares)
 
 
-def test_a_prompt_that_is_trained_on_overlaps_however_it_is_set() -> None:
+def test_overlap_ignores_case_and_punctuation() -> None:
     prompts = [("a", "Name a bird."), ("b", "Name a fish.")]
     assert overlapping_prompts(prompts, ["  name\n a BIRD "]) == {"a"}
 
 
-def test_rankings_of_people_can_be_told_from_those_of_a_judge_that_is_right_half_the_time(real_data: Path) -> None:
+def test_only_draws_that_follow_the_recorded_rankings_are_kept(real_data: Path) -> None:
     lines = (real_data / "oasst_ranked_100.jsonl").read_text(encoding="utf-8").splitlines()
     rows = []
     for line in lines:
         record = json.loads(line)
         for n, response in enumerate(record["responses"]):
-            # Draw 0 repeats people's ranking upside down, draw 1 as it is: only draw 1 may be kept.
+            # Draw 0 reverses people's ranking and draw 1 repeats it: only draw 1 can be kept.
             rows.append(RankedJudgement(record["id"], response["rank"], float(response["rank"]), 0, n))
             rows.append(RankedJudgement(record["id"], response["rank"], 5.0 - response["rank"] / 9, 1, n))
     found = select_eft(rows, run_seed=0, most_common_share=1)

@@ -1,4 +1,4 @@
-"""The engines' entries and what reads them."""
+"""The registry of engines and its users."""
 
 import inspect
 import tomllib
@@ -38,7 +38,7 @@ def _name(entry: EngineEntry) -> str:
     return entry.name
 
 
-def test_the_config_takes_the_kinds_of_each_role() -> None:
+def test_the_config_accepts_the_kinds_of_each_role() -> None:
     assert get_args(EngineKind) == STUDENT_ENGINES == ("transformers", "vllm", "openai_compatible")
     assert get_args(TeacherKind) == TEACHERS == ("none", "oracle", "checkpoint", "openai_compatible", "gemini")
     assert set(ENGINE_FIELDS) <= set(EngineConfig.model_fields)
@@ -62,12 +62,12 @@ def test_an_implementation_takes_the_arguments_of_its_entry(entry: EngineEntry) 
 
 
 @pytest.mark.parametrize("kind", ["none", "unknown"])
-def test_what_has_no_implementation_is_no_engine(kind: str) -> None:
+def test_a_kind_without_implementation_is_rejected(kind: str) -> None:
     with pytest.raises(EngineError):
         create_engine(EngineSpec(kind))
 
 
-def test_remedies_name_extras_that_there_are() -> None:
+def test_remedies_name_existing_extras() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for entry in ENGINES.values():
         if "EXTRAS=" in entry.remedy:
@@ -90,7 +90,7 @@ def test_the_form_shows_the_fields_that_an_engine_uses(kind: str) -> None:
 
 
 @pytest.mark.parametrize("teacher", [name for name in TEACHERS if name != "none"])
-def test_a_remote_teacher_has_a_queue_of_its_own(teacher: str) -> None:
+def test_a_remote_teacher_has_its_own_queue(teacher: str) -> None:
     settings = {"kind": teacher, "model": "m", "base_url": "http://127.0.0.1:1/v1"}
     config = RunConfig.parse(
         {**MINIMUM, "teacher": settings, "prompts": {"dataset": "d"}, "evaluation": {"enabled": False}}
@@ -99,7 +99,7 @@ def test_a_remote_teacher_has_a_queue_of_its_own(teacher: str) -> None:
     assert judging.queue == ("teacher" if ENGINES[teacher].is_remote else "generation")
 
 
-def test_a_key_may_be_of_each_provider() -> None:
+def test_a_key_can_belong_to_each_provider() -> None:
     field = ProviderKey._meta.get_field("provider")
     assert list(field.flatchoices) == provider_choices() == [
         ("gemini", "Gemini"), ("openai_compatible", "OpenAI-compatible server")

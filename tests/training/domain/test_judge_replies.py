@@ -1,4 +1,4 @@
-"""Judge replies of many shapes, each with the score or verdict that its writer meant; and texts that nobody meant."""
+"""Parsing of many judge replies, each with the intended score or verdict, and of arbitrary text."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ VERDICTS = {
 }  # fmt: skip
 
 
-def test_at_least_two_hundred_different_replies_are_held() -> None:
+def test_there_are_at_least_two_hundred_different_replies() -> None:
     replies = [reply for group in (*READ.values(), *UNPARSED.values()) for reply in group]
     assert len(replies) == len(set(replies)) >= 200
 
@@ -94,12 +94,12 @@ def test_at_least_two_hundred_different_replies_are_held() -> None:
 @pytest.mark.parametrize(
     ("reply", "score"), [(reply, score) for group in READ.values() for reply, score in group.items()]
 )
-def test_a_reply_that_states_a_score_gives_it(reply: str, score: float) -> None:
+def test_a_reply_with_a_score_parses(reply: str, score: float) -> None:
     assert parse_score(reply) == score
 
 
 @pytest.mark.parametrize("reply", [reply for group in UNPARSED.values() for reply in group])
-def test_a_reply_that_states_no_score_from_0_to_5_is_unparsed(reply: str) -> None:
+def test_a_reply_without_a_score_from_0_to_5_is_unparsed(reply: str) -> None:
     assert parse_score(reply) is None
 
 
@@ -107,12 +107,12 @@ def test_a_reply_that_states_no_score_from_0_to_5_is_unparsed(reply: str) -> Non
 @pytest.mark.parametrize(
     "before", ["", "The answer is clear.\n\n", "1. Relevant: yes\n2. Complete: no\n", "Note: 7 of 9.\n"]
 )
-def test_what_stands_before_a_score_changes_nothing(before: str, score: float) -> None:
+def test_text_before_a_score_does_not_change_it(before: str, score: float) -> None:
     assert parse_score(f"{before}Score: {score}") == score
 
 
 @pytest.mark.parametrize(("reply", "verdict"), VERDICTS.items())
-def test_a_verdict_is_what_its_line_says(reply: str, verdict: str) -> None:
+def test_a_verdict_is_read_from_its_line(reply: str, verdict: str) -> None:
     assert parse_verdict(reply) == verdict
 
 

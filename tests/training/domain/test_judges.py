@@ -1,4 +1,4 @@
-"""Judges as data: what they send, what is read, and what a judge that cannot be used is told."""
+"""Judges as data: rendering, parsing and validation."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def problems(**changes: Any) -> list[tuple[str, str]]:
     return raised.value.problems
 
 
-def test_the_additive_prompt_is_the_papers_word_for_word() -> None:
-    # The text was held against the figure once; this keeps it.
+def test_the_additive_prompt_is_verbatim_from_the_paper() -> None:
+    # The text was compared with the figure; the hash detects later changes.
     digest = hashlib.sha256(judges.get("additive_5").prompt.encode()).hexdigest()
     assert digest == "8056a059fc882e50c2c6369dca60fbfd159953439d32dbc00725fe2b5267d003"
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_judge_is_read_back_from_its_own_document(name: str) -> None:
+def test_a_judge_survives_a_round_trip_through_yaml(name: str) -> None:
     judge = judges.get(name)
     assert judges.read_judge(judges.write_judge(judge)) == judge
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_a_response_says_of_itself_stands_in_the_prompt_as_it_is(name: str, attack: str) -> None:
+def test_a_response_is_inserted_unchanged(name: str, attack: str) -> None:
     judge = judges.get(name)
     prompt = rendered(judge, "Name a bird.", attack)
     found = judge.extract_texts(prompt)
@@ -58,7 +58,7 @@ def test_what_a_response_says_of_itself_stands_in_the_prompt_as_it_is(name: str,
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_prompt_said_back_is_no_conclusion(name: str) -> None:
+def test_a_repeated_prompt_is_unparsed(name: str) -> None:
     judge = judges.get(name)
     assert judge.read(judge.prompt).value is None
 
@@ -76,7 +76,7 @@ def test_any_text_is_read_without_an_error(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ALL if judges.get(name).kind == "score"])
 @given(score=st.floats(0, 5))
-def test_a_conclusion_is_read_back_on_every_scale(name: str, score: float) -> None:
+def test_a_conclusion_parses_to_its_value_on_every_scale(name: str, score: float) -> None:
     judge = judges.get(name)
     read = judge.read("Fine.\n" + judge.parser.conclusion(round(judge.from_run_scale(score)))).score
     assert read is not None
@@ -84,7 +84,7 @@ def test_a_conclusion_is_read_back_on_every_scale(name: str, score: float) -> No
     assert 0 <= judge.to_run_scale(read) <= 5
 
 
-def test_the_ends_of_a_scale_are_0_and_5_on_the_runs() -> None:
+def test_the_ends_of_a_scale_are_0_and_5_on_the_run_scale() -> None:
     assert [judges.get("hundred").to_run_scale(given) for given in (0, 50, 100)] == [0, 2.5, 5]
     assert [judges.get("buckets_5").to_run_scale(given) for given in (1, 3, 5)] == [0, 2.5, 5]
     assert judges.get("additive_5").to_run_scale(3.7) == 3.7
@@ -124,7 +124,7 @@ def test_replies_are_read_by_the_declared_rules(name: str, reply: str, value: fl
         ("Score: 4/10", "another scale, of 10"),
     ],
 )
-def test_why_a_reply_is_unparsed_is_said(reply: str, why: str) -> None:
+def test_an_unparsed_reply_has_an_explanation(reply: str, why: str) -> None:
     reading = judges.get("additive_5").read(reply)
     assert reading.value is None
     assert why in reading.why
@@ -167,7 +167,9 @@ def test_long_replies_are_read_in_linear_time() -> None:
         ({"template": "x"}, "template", "unknown field"),
     ],
 )
-def test_a_judge_that_cannot_be_used_is_told_why(changes: dict[str, Any], field: str, sentence: str) -> None:
+def test_an_invalid_judge_is_rejected_with_field_and_message(
+    changes: dict[str, Any], field: str, sentence: str
+) -> None:
     found = dict(problems(**changes))
     assert field in found
     assert sentence in found[field]
@@ -178,7 +180,7 @@ def test_a_judge_that_cannot_be_used_is_told_why(changes: dict[str, Any], field:
     ["", "- a list", "a: [", "a: &x [1]\nb: *x", "name: " + "x" * 200_000, "!!python/object/apply:os.system ['true']",
      "prompt: \x00", "[" * 5000],
 )  # fmt: skip
-def test_a_document_that_is_no_judge_is_refused(text: str) -> None:
+def test_an_invalid_document_is_rejected(text: str) -> None:
     with pytest.raises(JudgeError):
         judges.read_judge(text)
 
@@ -192,19 +194,19 @@ def test_a_document_that_is_no_judge_is_refused(text: str) -> None:
         ),
     )
 )
-def test_any_plain_data_is_a_judge_or_refused(data: Any) -> None:
+def test_any_data_is_a_judge_or_rejected(data: Any) -> None:
     with pytest.raises(JudgeError):
         judge_from_data(data)
 
 
-def test_words_about_a_judge_do_not_change_its_hash() -> None:
+def test_the_description_does_not_change_the_hash() -> None:
     judge = judges.get("additive_5")
     assert judge_from_data(judge.as_data() | {"title": "Other", "name": "other"}).content_hash == judge.content_hash
     other = judge_from_data(judge.as_data() | {"prompt": judge.prompt + " Be strict."})
     assert other.content_hash != judge.content_hash
 
 
-def test_a_reference_names_a_judge_and_maybe_a_version() -> None:
+def test_a_reference_has_a_name_and_an_optional_version() -> None:
     assert split_reference("additive_5") == ("additive_5", None)
     assert split_reference("mine@12") == ("mine", 12)
     for wrong in ("", "Mine", "mine@", "mine@0", "mine@1@2", "../etc"):

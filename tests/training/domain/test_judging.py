@@ -1,4 +1,4 @@
-"""The parser of judgements: every stated rule, and no exception on any text."""
+"""The parser of judgements: each rule, and no exception on any text."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def test_what_is_not_a_number_after_the_word_score_is_unparsed(reply: str) -> No
     ["Score: 7", "Score: 5.01", "Score: -1", "Score: −2", "Score: 100", "Score: 80%", "Score: 4,5", "Score: 3-4",
      "Score: 3 to 4", "Score: 3–4", "Score: 4/10", "Score: 8 out of 10", "Score: 4/100", "Score: " + "9" * 400],
 )  # fmt: skip
-def test_a_number_that_is_no_score_from_0_to_5_is_unparsed(reply: str) -> None:
+def test_an_invalid_number_is_unparsed(reply: str) -> None:
     assert parse_score(reply) is None
 
 
-def test_of_several_scores_the_last_stands() -> None:
+def test_the_last_of_several_scores_counts() -> None:
     assert parse_score("A score of 5 would need more. Score: 2 at first, but in the end Score: 3") == 3
 
 
@@ -92,11 +92,11 @@ def test_a_last_number_outside_the_scale_is_not_replaced_by_an_earlier_one() -> 
     assert parse_score("Score: 4\nScore: 9") is None
 
 
-def test_a_template_said_back_after_the_score_takes_nothing_away() -> None:
+def test_a_repeated_template_after_the_score_is_ignored() -> None:
     assert parse_score('Score: 4\n\nI used the format: "Score: <total points>"') == 4
 
 
-def test_the_judge_prompt_itself_holds_no_score() -> None:
+def test_the_judge_prompt_itself_has_no_score() -> None:
     assert parse_score(judges.get("additive_5").prompt) is None
 
 
@@ -113,7 +113,7 @@ def test_text_made_of_the_parts_of_a_score_never_fails(text: str) -> None:
 
 
 @given(st.integers(0, 50))
-def test_every_tenth_from_0_to_5_is_read_back(tenths: int) -> None:
+def test_every_tenth_from_0_to_5_parses(tenths: int) -> None:
     assert parse_score(f"Good.\nScore: {tenths / 10}") == tenths / 10
 
 
@@ -121,7 +121,7 @@ def test_a_long_reply_is_read_in_linear_time() -> None:
     assert parse_score("score " * 100_000 + "Score: 3") == 3
 
 
-def test_the_rationale_is_what_stands_before_the_score() -> None:
+def test_the_rationale_is_the_text_before_the_score() -> None:
     assert rationale("Clear and right.\n\n**Total Score:** 4") == "Clear and right."
     assert rationale("No number at all") == "No number at all"
 
@@ -158,6 +158,6 @@ def test_the_average_is_over_the_samples_that_parsed() -> None:
     assert average(_samples(4, None, 2)) == (3, 1)
 
 
-def test_judgements_that_all_failed_have_no_mean() -> None:
+def test_unparsed_judgements_have_no_mean() -> None:
     assert average(_samples(None, None)) == (None, None)
     assert average([]) == (None, None)

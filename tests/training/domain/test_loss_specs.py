@@ -1,4 +1,4 @@
-"""The losses' entries and what reads them."""
+"""The registry of losses and its users."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ COMPUTED_HERE = [spec for spec in LOSSES.values() if not spec.is_trl]
 COMPUTED_BY_TRL = [spec for spec in LOSSES.values() if spec.is_trl]
 
 
-def test_the_config_takes_each_loss_and_no_other() -> None:
+def test_the_config_accepts_each_loss_and_no_other() -> None:
     assert get_args(LossName) == tuple(LOSSES)
     assert RunConfig.model_json_schema()["$defs"]["PreferenceConfig"]["properties"]["loss"]["enum"] == list(LOSSES)
     assert all(PreferenceConfig(loss=name).loss == name for name in LOSSES)
@@ -54,7 +54,7 @@ def test_the_form_shows_the_fields_that_the_loss_uses(spec: LossSpec) -> None:
     assert PreferenceConfig(loss=spec.name).refines == spec.is_refined
 
 
-def test_a_loss_that_is_no_longer_known_keeps_its_name() -> None:
+def test_an_unknown_loss_keeps_its_name() -> None:
     assert loss_label("sr_dpo") == "Sr-DPO"
     assert loss_label("removed") == "removed"
 

@@ -1,4 +1,4 @@
-"""Figures over measured pairs: what 003 defines, against scipy."""
+"""Margin statistics as in Yu et al. (2024), checked against scipy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _pair(margin: float, difference: float | None = None, augmented: float = 0.0
 
 
 @given(st.lists(st.tuples(number, st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0])), min_size=4, max_size=40))
-def test_the_three_correlations_are_scipys(rows: list[tuple[float, float]]) -> None:
+def test_the_three_correlations_equal_scipy(rows: list[tuple[float, float]]) -> None:
     found = margin_figures([_pair(margin, difference) for margin, difference in rows])
     margins, differences = zip(*rows, strict=True)
     if len(set(margins)) < 2 or len(set(differences)) < 2:
@@ -31,7 +31,7 @@ def test_the_three_correlations_are_scipys(rows: list[tuple[float, float]]) -> N
     assert found.kendall == pytest.approx(stats.kendalltau(margins, differences).statistic, abs=1e-9)
 
 
-def test_the_interval_of_pearson_is_scipys() -> None:
+def test_the_interval_of_pearson_equals_scipy() -> None:
     margins, differences = [0.1, 2.0, -1.0, 3.5, 0.7, 1.1], [1.0, 1.5, 0.5, 2.0, 2.5, 0.5]
     expected = stats.pearsonr(margins, differences).confidence_interval(0.95)
     found = margin_figures([_pair(*row) for row in zip(margins, differences, strict=True)])
@@ -45,18 +45,18 @@ def test_margin_and_accuracies_count_every_pair_and_correlations_the_scored_ones
     found = margin_figures(pairs)
     assert (found.pairs, found.scored) == (4, 2)
     assert found.margin == 1.0
-    assert found.accuracy == 0.5  # equal rewards are not in order
+    assert found.accuracy == 0.5  # equal rewards count as incorrect
     assert found.augmented_margin == 0.0
     assert found.augmented_accuracy == 0.5
     assert found.pearson == pytest.approx(-1)
 
 
-def test_no_pairs_have_no_figures() -> None:
+def test_without_pairs_statistics_are_undefined() -> None:
     found = margin_figures([])
     assert (found.pairs, found.margin, found.accuracy, found.pearson) == (0, None, None, None)
 
 
-def test_the_kl_estimate_is_the_mean_log_ratio_turned_round() -> None:
+def test_the_kl_estimate_is_the_negative_mean_log_ratio() -> None:
     log_ratios = [-3.0, -5.0]  # log π/π_ref of chosen and rejected, nats
     assert kl_estimate(*(0.1 * value for value in log_ratios), beta=0.1) == pytest.approx(4.0)
 

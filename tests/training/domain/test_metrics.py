@@ -1,4 +1,4 @@
-"""Figures against known answers and against scipy."""
+"""Evaluation statistics against known values and scipy."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_the_papers_conventions_reproduce_its_table(
     assert found.kendall == pytest.approx(kendall, abs=5e-4)
 
 
-def test_a_judge_that_seldom_answers_is_measured_on_what_it_answered(real_data: Path) -> None:
+def test_agreement_uses_only_parsed_replies(real_data: Path) -> None:
     found = metrics.reward_modelling(_recorded(real_data, "M2"), _recorded(real_data, "gpt"))
     assert found.parse_rate == pytest.approx(1 - 627 / 800)
     assert found.pairs == 22
 
 
-def test_correlations_agree_with_scipy() -> None:
+def test_correlations_equal_scipy() -> None:
     draw = np.random.default_rng(0)
     for _ in range(50):
         x, y = draw.integers(0, 6, 12).astype(float), draw.integers(0, 6, 12).astype(float)
@@ -49,13 +49,13 @@ def test_correlations_agree_with_scipy() -> None:
         assert metrics.pearson(list(x), list(y)) == pytest.approx(stats.pearsonr(x, y)[0])
 
 
-def test_a_correlation_without_variation_is_unknown() -> None:
+def test_a_correlation_of_constant_values_is_undefined() -> None:
     assert metrics.spearman([1, 1], [1, 2]) is None
     assert metrics.kendall([1], [2]) is None
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 1), (5, 5), (40, 20), (131, 162), (500, 420)])
-def test_the_sign_test_agrees_with_scipy(wins: int, losses: int) -> None:
+def test_the_sign_test_equals_scipy(wins: int, losses: int) -> None:
     assert metrics.sign_test(wins, losses) == pytest.approx(stats.binomtest(wins, wins + losses).pvalue)
 
 
@@ -82,7 +82,7 @@ def test_a_head_to_head_counts_ties_as_half() -> None:
     assert found.low < 0.625 < found.high
 
 
-def test_nothing_compared_has_no_rate() -> None:
+def test_without_comparisons_there_is_no_win_rate() -> None:
     found = metrics.head_to_head([])
     assert (found.win_rate, found.low, found.high, found.p_value) == (None, None, None, None)
 
@@ -94,18 +94,18 @@ def test_pairwise_accuracy_counts_the_order_of_untied_pairs_within_a_prompt() ->
     assert metrics.pairwise_accuracy([[None, None]], [[1, 2]]) == (None, 0)
 
 
-def test_a_judge_that_ties_shows_in_the_figure_with_ties() -> None:
+def test_ties_of_the_judge_lower_the_accuracy_with_ties() -> None:
     assert metrics.pairwise_with_ties([[3, 3], [5, 1]], [[1, 2], [4, 2]]) == (0.75, 2)
 
 
-def test_a_missing_score_is_no_outcome() -> None:
+def test_a_missing_score_has_no_outcome() -> None:
     assert metrics.score_outcome(None, 3) is None
     assert metrics.score_outcome(4, 3) == "win"
     assert metrics.score_outcome(3, 4) == "lose"
     assert metrics.score_outcome(3, 3) == "tie"
 
 
-def test_of_no_replies_there_is_no_parse_rate() -> None:
+def test_without_replies_there_is_no_parse_rate() -> None:
     assert metrics.parse_rate([]) is None
     assert metrics.parse_rate([3, None, None, 1]) == 0.5
     assert metrics.response_length(["ab", "abcd"]) == 3

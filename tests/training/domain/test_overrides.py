@@ -1,4 +1,4 @@
-"""What a decision makes of a pair, in words and in the training set."""
+"""Effect of a person's decision on a pair."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def scored(*scores: float | None) -> list[ScoredResponse]:
     return [ScoredResponse(pk, 7, pk, f"text {pk}", score) for pk, score in enumerate(scores)]
 
 
-def test_a_flip_taken_twice_is_the_pair_itself() -> None:
+def test_two_flips_give_the_original_pair() -> None:
     flipped = decided_pair(PAIR, "flip")
     assert isinstance(flipped, PairDraft)
     assert (flipped.chosen_id, flipped.chosen_score, flipped.margin) == (2, 2.5, -1.5)
@@ -26,14 +26,14 @@ def test_a_flip_taken_twice_is_the_pair_itself() -> None:
     ("decision", "kind", "delta"),
     [("confirm", "confirms", 0), ("flip", "flips", 0), ("tie", "drops", -1), ("both_bad", "drops", -1)],
 )
-def test_each_decision_is_said_by_its_kind_and_counts_pairs(decision: str, kind: str, delta: int) -> None:
+def test_each_decision_has_a_kind_and_a_change_in_pairs(decision: str, kind: str, delta: int) -> None:
     after = decided_pair(PAIR, decision)  # type: ignore[arg-type]
     change = change_between(PAIR, after, confirmed=decision == "confirm")
     assert (change.kind, change.delta) == (kind, delta)
     assert change.sentence.endswith(".")
 
 
-def test_an_edit_puts_the_persons_response_in_the_place_of_the_chosen_one() -> None:
+def test_an_edit_replaces_the_chosen_response() -> None:
     after = decided_pair(PAIR, "edit", edited_id=9)
     assert isinstance(after, PairDraft)
     assert (after.chosen_id, after.rejected_id, after.margin) == (9, 2, None)
@@ -42,7 +42,7 @@ def test_an_edit_puts_the_persons_response_in_the_place_of_the_chosen_one() -> N
         decided_pair(PAIR, "edit")
 
 
-def test_a_score_makes_pairs_appear_drop_and_change() -> None:
+def test_a_score_can_add_remove_and_change_a_pair() -> None:
     before = scored_pair(scored(3.0, 4.0, 2.5))
     assert before is not None
     changed = scored_pair(scored(5.0, 4.0, 2.5))
@@ -56,7 +56,7 @@ def test_a_score_makes_pairs_appear_drop_and_change() -> None:
     assert scored_pair([]) is None
 
 
-def test_an_unparsed_response_is_ranked_once_a_person_has_scored_it() -> None:
+def test_an_unparsed_response_is_ranked_after_a_person_scored_it() -> None:
     without, with_score = scored_pair(scored(3.0, 4.0, None)), scored_pair(scored(3.0, 4.0, 0.0))
     assert isinstance(without, PairDraft)
     assert isinstance(with_score, PairDraft)
@@ -74,13 +74,13 @@ def test_an_unparsed_response_is_ranked_once_a_person_has_scored_it() -> None:
         ("line\n" * 3000, "line\n" * 2999 + "other"),
     ],
 )
-def test_differences_join_to_the_texts_themselves(left: str, right: str) -> None:
+def test_joined_segments_are_the_original_texts(left: str, right: str) -> None:
     one, other = differences(left, right)
     assert "".join(run for run, _ in one) == left
     assert "".join(run for run, _ in other) == right
     assert any(differs for _, differs in [*one, *other]) == (left != right)
 
 
-def test_only_the_word_that_differs_is_marked() -> None:
+def test_only_the_different_word_is_marked() -> None:
     one, _ = differences("Water it weekly, in shade.", "Water it daily, in shade.")
     assert [run for run, differs in one if differs] == ["weekly"]

@@ -1,4 +1,4 @@
-"""Which pairs are trained on, held out and left out."""
+"""Split of pairs into training, held-out and unused pairs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_pair_is_in_one_part_and_no_prompt_is_both_trained_on_and_held_out
 
 
 @given(pairs, st.integers(0, 6), st.integers(1, 8), st.integers(0, 9))
-def test_a_smaller_training_set_is_part_of_a_larger_one(
+def test_a_smaller_training_set_is_a_subset_of_a_larger_one(
     rows: list[PairContent], held_out: int, most: int, seed: int
 ) -> None:
     few = split_pairs(rows, held_out=held_out, most=most, seed=seed)
@@ -35,10 +35,10 @@ def test_a_smaller_training_set_is_part_of_a_larger_one(
 
 
 @given(pairs, st.integers(0, 9))
-def test_the_order_in_which_the_pairs_come_changes_nothing(rows: list[PairContent], seed: int) -> None:
+def test_the_order_of_the_pairs_does_not_matter(rows: list[PairContent], seed: int) -> None:
     assert split_pairs(rows, held_out=3, most=5, seed=seed) == split_pairs(rows[::-1], held_out=3, most=5, seed=seed)
 
 
-def test_without_settings_every_pair_is_trained_on() -> None:
+def test_by_default_every_pair_is_a_training_pair() -> None:
     rows = [PairContent(1, "a", "x", "y"), PairContent(2, "a", "z", "y")]
     assert split_pairs(rows, held_out=0, most=None, seed=0).train == {1, 2}

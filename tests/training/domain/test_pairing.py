@@ -1,4 +1,4 @@
-"""Pairs from scores: the highest against the lowest, and a reason in words where there is none."""
+"""Pairs from scores, and the reason if there is no pair."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def test_the_highest_score_is_chosen_and_the_lowest_rejected() -> None:
     assert "Highest score 5 against lowest 1 of 4" in pair.reason
 
 
-def test_equal_scores_make_no_pair_and_say_so() -> None:
+def test_equal_scores_make_no_pair() -> None:
     (row,) = max_min_pairs(_scored(3, 3, 3))
     assert isinstance(row, NoPair)
     assert row.code == PromptOutcome.SAME_SCORE
     assert row.reason == "All 3 scored responses have the same score, 3."
 
 
-def test_an_unparsed_judgement_is_never_ranked() -> None:
+def test_unparsed_judgements_are_left_out() -> None:
     (pair,) = max_min_pairs(_scored(None, 4, 2, None))
     assert isinstance(pair, PairDraft)
     assert (pair.chosen_id, pair.rejected_id) == (11, 12)
@@ -51,19 +51,19 @@ def test_equal_texts_make_no_pair() -> None:
     assert row.code == PromptOutcome.SAME_TEXT
 
 
-def test_a_margin_below_the_asked_one_makes_no_pair() -> None:
+def test_a_margin_below_the_minimum_makes_no_pair() -> None:
     (row,) = max_min_pairs(_scored(3, 3.3), min_margin=0.5)
     assert isinstance(row, NoPair)
     assert row.code == PromptOutcome.BELOW_MARGIN
     assert "below the minimum of 0.5" in row.reason
 
 
-def test_ties_at_the_top_take_the_first_response_in_any_order_of_rows() -> None:
+def test_ties_are_resolved_by_index_in_any_order_of_rows() -> None:
     rows = _scored(5, 5, 1, 1)
     assert max_min_pairs(rows) == max_min_pairs(rows[::-1])
 
 
-def test_random_pairs_are_the_same_pairs_in_a_drawn_order() -> None:
+def test_random_pairs_are_the_same_pairs_in_random_order() -> None:
     rows = [row for prompt_id in range(1, 201) for row in _scored(1, 5, prompt_id=prompt_id)]
     drawn, ranked = random_pairs(rows, run_seed=7), max_min_pairs(rows)
     assert drawn == random_pairs(rows, run_seed=7)
@@ -89,8 +89,8 @@ def test_a_demonstration_is_chosen_over_the_students_first_response() -> None:
     assert [type(row) for row in rows[1:]] == [NoPair, NoPair, NoPair]
 
 
-def test_recorded_parse_failures_were_always_rejected_and_now_never_are(real_data: Path) -> None:
-    """The recorded M2 scores: ranked as -1, every failure ends up as the rejected response; unscored, none does."""
+def test_recorded_parse_failures_are_never_rejected_responses(real_data: Path) -> None:
+    """In the recorded M2 scores, parse failures scored -1 would all become rejected responses."""
     failures_rejected = {"as a score": 0, "unscored": 0}
     pairs = {"as a score": 0, "unscored": 0}
     for number, line in enumerate((real_data / "eft_scores_200.jsonl").read_text().splitlines()):

@@ -1,4 +1,4 @@
-"""A judge held to people's rankings: figures by hand, from published judgements, and what cannot be had."""
+"""Ranking agreement: values computed by hand and from published judgements, and undefined values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PROMPTS: list[Ranked] = [
 ]
 
 
-def test_the_figures_are_those_counted_by_hand() -> None:
+def test_the_statistics_equal_values_computed_by_hand() -> None:
     found = ranking_agreement(PROMPTS)
     assert (found.prompts, found.responses, found.scored, found.pairs) == (4, 12, 11, 3 + 3 + 1 + 2)
     assert found.accuracy == pytest.approx((3 + 2 + 0.5 + 2) / 9)
     assert found.untied_accuracy == pytest.approx((3 + 2 + 2) / 8)
-    assert found.exact == pytest.approx(1 / 3)  # the third prompt is not whole; the judge parts what people tie
+    assert found.exact == pytest.approx(1 / 3)  # one prompt is incomplete, one has ties
     assert (found.five_best, found.fives) == (pytest.approx(2 / 3), 3)
     assert found.spearman == pytest.approx((1 + 0.5 + 3**0.5 / 2) / 3)
     assert found.kendall == pytest.approx((1 + 1 / 3 + (2 / 3) ** 0.5) / 3)
@@ -34,7 +34,7 @@ def test_the_figures_are_those_counted_by_hand() -> None:
     assert found.accuracy_low <= found.accuracy <= found.accuracy_high
 
 
-def test_a_judge_that_says_nothing_or_always_the_same_has_no_figure_or_a_coins() -> None:
+def test_unparsed_scores_are_undefined_and_constant_scores_give_one_half() -> None:
     silent = ranking_agreement([[(None, 1), (None, 2)]])
     assert (silent.pairs, silent.accuracy, silent.exact, silent.spearman, silent.five_best) == (
         0,
@@ -48,7 +48,7 @@ def test_a_judge_that_says_nothing_or_always_the_same_has_no_figure_or_a_coins()
     assert ranking_agreement([]) == RankAgreement(0, 0, 0, 0, None, None, None, None, None, None, 0, None, None)
 
 
-def test_what_is_gained_is_counted_on_prompts_that_both_judges_ordered() -> None:
+def test_the_change_in_accuracy_uses_the_prompts_of_both_judges() -> None:
     worse: list[Ranked] = [[(1, 1), (5, 2)], [(3, 1), (1, 2)], [(None, 1), (2, 2)]]
     better: list[Ranked] = [[(5, 1), (1, 2)], [(3, 1), (1, 2)], [(5, 1), (2, 2)]]
     found = accuracy_change(worse, better)
@@ -69,7 +69,7 @@ def test_what_is_gained_is_counted_on_prompts_that_both_judges_ordered() -> None
         max_size=8,
     )
 )
-def test_every_figure_is_a_share_or_nothing(prompts: list[Ranked]) -> None:
+def test_every_statistic_is_a_share_or_none(prompts: list[Ranked]) -> None:
     found = ranking_agreement(prompts)
     for share in (found.accuracy, found.untied_accuracy, found.exact, found.five_best):
         assert share is None or 0 <= share <= 1
@@ -79,7 +79,7 @@ def test_every_figure_is_a_share_or_nothing(prompts: list[Ranked]) -> None:
     json.dumps(found.as_data(), allow_nan=False)
 
 
-def test_a_judge_as_people_ranked_is_right_and_one_upside_down_is_wrong(real_data: Path) -> None:
+def test_recorded_rankings_give_accuracy_one_and_reversed_rankings_zero(real_data: Path) -> None:
     lines = (real_data / "oasst_ranked_100.jsonl").read_text(encoding="utf-8").splitlines()
     ranks = [[float(response["rank"]) for response in json.loads(line)["responses"]] for line in lines]
     right = ranking_agreement([[(5 - rank / 10, rank) for rank in group] for group in ranks])

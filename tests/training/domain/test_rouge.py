@@ -1,4 +1,4 @@
-"""ROUGE-L: the package's figure to the last bit, and the nearest entry as a search pair by pair finds it."""
+"""ROUGE-L: bit-identical to the package, and nearest neighbors equal to a brute-force search."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_rouge_l_by_hand() -> None:
     assert rouge_l(one, []) == 0
 
 
-def test_rouge_l_is_the_package_figure_on_every_pair_of_seed_tasks(real_data: Path) -> None:
+def test_rouge_l_equals_the_package_on_every_pair_of_seed_tasks(real_data: Path) -> None:
     scorer = RougeScorer(["rougeL"])
     lines = (real_data / "self_instruct_seeds.jsonl").read_text().splitlines()
     seeds = [json.loads(line)["instruction"] for line in lines]
@@ -47,7 +47,7 @@ def test_rouge_l_is_the_package_figure_on_every_pair_of_seed_tasks(real_data: Pa
         assert rouge_l(rouge_tokens(other), rouge_tokens(one)) == expected
 
 
-def test_the_nearest_seed_task_is_that_of_a_search_pair_by_pair(real_data: Path) -> None:
+def test_the_nearest_seed_task_equals_a_brute_force_search(real_data: Path) -> None:
     lines = (real_data / "self_instruct_seeds.jsonl").read_text().splitlines()
     seeds = [rouge_tokens(json.loads(line)["instruction"]) for line in lines]
     for place, tokens in enumerate(seeds):
@@ -56,7 +56,7 @@ def test_the_nearest_seed_task_is_that_of_a_search_pair_by_pair(real_data: Path)
 
 
 @given(texts, st.lists(texts, max_size=40))
-def test_the_nearest_is_that_of_a_search_pair_by_pair(tokens: list[str], entries: list[list[str]]) -> None:
+def test_the_nearest_entry_equals_a_brute_force_search(tokens: list[str], entries: list[list[str]]) -> None:
     assert _pool(entries).nearest(tokens) == _one_by_one(tokens, entries)
 
 
@@ -68,18 +68,18 @@ def test_with_a_floor_the_nearest_is_the_same_or_is_below_it(
     assert _pool(entries).nearest(tokens, floor=floor) == (nearest if nearest and nearest[1] >= floor else None)
 
 
-def test_of_equally_near_entries_the_first_is_named() -> None:
+def test_the_first_of_equally_near_entries_is_returned() -> None:
     entries = [["x", str(number)] for number in range(1000)]
     assert _pool(entries).nearest(["x", "y"]) == (0, 0.5)
 
 
-def test_nothing_in_common_and_an_empty_pool_have_no_nearest() -> None:
+def test_no_shared_token_and_an_empty_pool_have_no_nearest() -> None:
     assert _pool([["a"], []]).nearest(["b"]) is None
     assert _pool([["a"]]).nearest([]) is None
     assert RougePool().nearest(["a"]) is None
 
 
-def test_the_pool_grows_between_questions() -> None:
+def test_the_pool_can_grow_between_searches() -> None:
     pool = _pool([["a", "b"]])
     assert pool.nearest(["a", "c"]) == (0, 0.5)
     pool.add(["a", "c"])

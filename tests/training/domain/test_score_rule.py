@@ -1,4 +1,4 @@
-"""The rule that picks the score in force."""
+"""The rule for the score in force."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def test_a_response_that_nobody_scored_has_no_score_in_force() -> None:
     assert in_force(RULE, []) == {}
 
 
-def test_a_rule_comes_back_as_it_was_stored() -> None:
+def test_a_rule_survives_storage() -> None:
     assert ScoreRule.from_data(RULE.as_data()) == RULE
     assert RULE.as_data() == {"source": "self", "judge": 3, "pick": "people_first"}

@@ -1,4 +1,4 @@
-"""New prompts: reading a model's list, and filters that say what they removed."""
+"""Self-instruct: parsing of lists, and filters with their reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.domain.self_instruct import (
 )
 
 
-def test_the_open_item_and_the_following_ones_are_read() -> None:
+def test_the_open_item_and_the_following_items_are_parsed() -> None:
     assert read_instructions(" Name a bird.\n10. Add 3.5\n and 2.\n11) Sing.\n") == [
         "Name a bird.",
         "Add 3.5 and 2.",
@@ -44,11 +44,11 @@ def test_each_filter_counts_what_it_removed_and_shows_examples() -> None:
     assert keep.report.examples["shorter than 3 words"] == ["Too short"]
 
 
-def test_a_whole_word_is_forbidden_and_not_a_part_of_one() -> None:
+def test_keywords_match_whole_words_only() -> None:
     assert isinstance(PromptFilter([]).admit("Write a profile of a baker."), PromptDraft)
 
 
-def test_a_prompt_may_be_in_any_script_of_the_seeds() -> None:
+def test_a_prompt_can_have_any_script_of_the_seeds() -> None:
     assert main_script("Translate Привет into English") == "LATIN"
     assert main_script("これは日本語のテストです") == main_script("这是一个测试") == "CJK"
     assert main_script("1 + 2 = ?") == ""
@@ -59,7 +59,7 @@ def test_a_prompt_may_be_in_any_script_of_the_seeds() -> None:
     assert isinstance(keep.admit("为什么 天空 是 蓝色 的"), RejectedDraft)
 
 
-def test_a_prompt_repeats_a_demonstration_that_it_holds_as_a_whole() -> None:
+def test_a_prompt_that_contains_a_demonstration_repeats_it() -> None:
     assert repeats("Task: Name a bird that SWIMS, please", "name a bird, that swims.")
     assert repeats("Name a bird", "Name a bird that swims")
     assert not repeats("Name a bird that flies", "Name a bird that swims")
@@ -67,7 +67,7 @@ def test_a_prompt_repeats_a_demonstration_that_it_holds_as_a_whole() -> None:
     assert not repeats("...", "Name a bird")
 
 
-def test_without_an_open_number_talk_before_the_list_is_no_task() -> None:
+def test_text_before_the_list_is_ignored_without_an_open_number() -> None:
     assert read_instructions("Sure! Here they are:\n1. Name a bird.\n2. Sing.", continues=False) == [
         "Name a bird.",
         "Sing.",
@@ -86,19 +86,19 @@ def test_an_admitted_prompt_joins_the_pool() -> None:
     assert keep.report.kept == 1
 
 
-def test_an_admitted_prompt_names_its_nearest_neighbour() -> None:
+def test_an_admitted_prompt_has_its_nearest_neighbor() -> None:
     draft = PromptFilter(["Name a bird that swims.", "Say why the sky is blue."]).admit("Say why the sea is salty.")
     assert isinstance(draft, PromptDraft)
     assert draft.meta == {"nearest": "Say why the sky is blue.", "rouge_l": 0.6667}
 
 
-def test_an_empty_candidate_is_too_short_and_no_error() -> None:
+def test_an_empty_candidate_is_too_short() -> None:
     found = PromptFilter([]).admit("  ")
     assert isinstance(found, RejectedDraft)
     assert found.reason.startswith("shorter")
 
 
-def test_demonstrations_are_six_seeds_and_two_generated_and_the_same_each_time() -> None:
+def test_demonstrations_are_six_seeds_and_two_generated_and_reproducible() -> None:
     seeds, generated = [f"seed {n}" for n in range(20)], [f"new {n}" for n in range(5)]
     chosen = choose_demonstrations(seeds, generated, run_seed=1, index=3)
     assert chosen == choose_demonstrations(seeds, generated, run_seed=1, index=3)
@@ -107,13 +107,13 @@ def test_demonstrations_are_six_seeds_and_two_generated_and_the_same_each_time()
     assert len(set(chosen)) == 8
 
 
-def test_before_anything_is_generated_seeds_fill_the_places() -> None:
+def test_seeds_replace_missing_generated_tasks() -> None:
     assert len(choose_demonstrations([f"seed {n}" for n in range(20)], [], run_seed=1, index=0)) == 8
     with pytest.raises(ValueError, match="seed tasks"):
         choose_demonstrations([], [], run_seed=1, index=0)
 
 
-def test_a_seed_follows_from_its_parts_in_every_process() -> None:
+def test_derived_seeds_are_reproducible() -> None:
     assert derive_seed(0, "response", 1, 2) == 395571415
     assert derive_seed(0, "ab", "c") != derive_seed(0, "a", "bc")
     assert derive_seed(0, 1) != derive_seed(0, "1")
