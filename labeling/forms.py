@@ -94,15 +94,15 @@ class QueueForm(forms.Form):
         """The source as arguments of ``make_queue``; adds a form error if it does not exist."""
         kind, _, number = self.cleaned_data["source"].partition(":")
         models: dict[str, Any] = {"iteration": Iteration, "evaluation": Evaluation, "dataset": Dataset}
-        found = (
+        row = (
             models[kind].objects.filter(pk=number).first()
             if kind in models and number.isdecimal() and len(number) < 19
             else None
         )
-        if found is None:
+        if row is None:
             self.add_error("source", "Choose where the items come from.")
             return {}
-        return {kind: found}
+        return {kind: row}
 
 
 def annotators() -> Any:

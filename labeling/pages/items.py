@@ -46,10 +46,10 @@ class ItemPage:
     def lines(self) -> list[tuple[Task, str]]:
         """Each item with the current state of its pair; an empty string if it has no pair."""
         roots = {task.pair_id for task in self.rows} - {None}
-        found = PreferencePair.objects.filter(
+        pairs = PreferencePair.objects.filter(
             Q(pk__in=roots) | Q(stands_for__in=roots), state__in=PreferencePair.TRAINABLE
         )
-        live = {row.stands_for_id or row.pk: row.get_state_display().lower() for row in found}
+        live = {row.stands_for_id or row.pk: row.get_state_display().lower() for row in pairs}
         out = str(PreferencePair.State.EXCLUDED.label).lower()
         return [(task, live.get(task.pair_id, out) if task.pair_id else "") for task in self.rows]
 
@@ -62,16 +62,16 @@ def items_page(
     The list of all items is paged by rank. Filtered lists continue ``after`` or ``before`` a position, so that no item
     is skipped when others leave the list; ``page`` is then only the displayed number.
     """
-    found = Task.objects.filter(queue=queue).select_related("prompt")
+    tasks = Task.objects.filter(queue=queue).select_related("prompt")
     wanted = int(page) if page and page.isascii() and page.isdigit() and len(page) < 9 else 1
     if show not in FILTERS or not show:
         pages = max(1, -(-queue.task_count // PAGE))
         number = min(max(wanted, 1), pages)
         start = (number - 1) * PAGE
-        rows = list(found.filter(rank__gte=start, rank__lt=start + PAGE).order_by("rank"))
+        rows = list(tasks.filter(rank__gte=start, rank__lt=start + PAGE).order_by("rank"))
         return ItemPage(rows, number, pages, queue.task_count, number > 1, number < pages)
     return _filtered_page(
-        _filtered(found, show), show in BY_AGREEMENT, wanted, _parse_position(after), _parse_position(before)
+        _filtered(tasks, show), show in BY_AGREEMENT, wanted, _parse_position(after), _parse_position(before)
     )
 
 
@@ -80,25 +80,25 @@ ListPosition = tuple[float | None, int]
 
 
 def _filtered_page(
-    found: QuerySet[Task], by_agreement: bool, wanted: int, after: ListPosition | None, before: ListPosition | None
+    tasks: QuerySet[Task], by_agreement: bool, wanted: int, after: ListPosition | None, before: ListPosition | None
 ) -> ItemPage:
-    total = found.count()
+    total = tasks.count()
     pages = max(1, -(-total // PAGE))
     number = min(max(wanted, 1), pages)
     order = [F("agreement").asc(nulls_last=True)] if by_agreement else []
     rows: list[Task]
     if after:
-        rows = list(found.filter(_after(after, by_agreement)).order_by(*order, "rank")[: PAGE + 1])
+        rows = list(tasks.filter(_after(after, by_agreement)).order_by(*order, "rank")[: PAGE + 1])
         has_previous, has_next = True, len(rows) > PAGE
         rows = rows[:PAGE]
     elif before:
         back = [F("agreement").desc(nulls_first=True)] if by_agreement else []
-        rows = list(found.exclude(_at_or_after(before, by_agreement)).order_by(*back, "-rank")[: PAGE + 1])
+        rows = list(tasks.exclude(_at_or_after(before, by_agreement)).order_by(*back, "-rank")[: PAGE + 1])
         has_previous, has_next = len(rows) > PAGE, True
         rows = rows[:PAGE][::-1]
     else:
         start = (number - 1) * PAGE
-        rows = list(found.order_by(*order, "rank")[start : start + PAGE])
+        rows = list(tasks.order_by(*order, "rank")[start : start + PAGE])
         has_previous, has_next = number > 1, number < pages
     if not has_previous:
         number = 1
@@ -124,8 +124,8 @@ def _at_or_after(key: ListPosition, by_agreement: bool) -> Q:
 
 def _parse_position(text: str | None) -> ListPosition | None:
     """Parse a position from the URL; ``None`` if it is invalid."""
-    found = re.fullmatch(r"(\d\.\d{1,20})?_(\d{1,9})", text or "")
-    return (float(found[1]) if found[1] else None, int(found[2])) if found else None
+    match = re.fullmatch(r"(\d\.\d{1,20})?_(\d{1,9})", text or "")
+    return (float(match[1]) if match[1] else None, int(match[2])) if match else None
 
 
 def _format_position(task: Task, by_agreement: bool) -> str:
@@ -133,19 +133,19 @@ def _format_position(task: Task, by_agreement: bool) -> str:
     return f"{'' if agreement is None else repr(agreement)}_{task.rank}"
 
 
-def _filtered(found: QuerySet[Task], show: str) -> QuerySet[Task]:
+def _filtered(tasks: QuerySet[Task], show: str) -> QuerySet[Task]:
     if show == "disagreement":
-        return found.filter(agreement__isnull=False)
+        return tasks.filter(agreement__isnull=False)
     if show == "undecided":
-        return found.filter(state=Task.State.DONE, settled_by="")
+        return tasks.filter(state=Task.State.DONE, settled_by="")
     if show == "flagged":
-        return found.filter(flagged=True)
+        return tasks.filter(flagged=True)
     if show == "late":
         late = Review.objects.filter(late=True, in_force=False, reversed_by__isnull=True)
-        return found.filter(pk__in=late.values("task")).exclude(
+        return tasks.filter(pk__in=late.values("task")).exclude(
             reviews__in=Review.objects.filter(adjudication=True, in_force=True)
         )
-    return found.filter(expected__isnull=False)
+    return tasks.filter(expected__isnull=False)
 
 
 def history(task: Task) -> list[Review]:

@@ -116,9 +116,9 @@ def ticks(low: float, high: float, limits: tuple[float, float]) -> list[float]:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     if first == last:
         first -= 1
-    found = [round(place * step, 6) for place in range(first, last + 1)]
-    kept = [value for value in found if limits[0] <= value <= limits[1]]
-    return kept if len(kept) > 1 else found
+    values = [round(place * step, 6) for place in range(first, last + 1)]
+    kept = [value for value in values if limits[0] <= value <= limits[1]]
+    return kept if len(kept) > 1 else values
 
 
 @dataclass(frozen=True, slots=True)

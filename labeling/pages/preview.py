@@ -81,8 +81,8 @@ def _training_note(iteration: Iteration, now: pairing.TrainingSet, change: PairC
     note = f"Training set of iteration {iteration.number}: {count}{sign}, {now.overridden} changed by people so far. "
     if not now.frozen:
         return f"{note}{now.set_aside}Nothing is frozen yet."
-    note += "It was frozen already: the snapshot stays"
-    return f"{note}." if change.kind in ("same", "confirms") else f"{note}, and its mark says what would differ."
+    note += "It is frozen, so the snapshot does not change"
+    return f"{note}." if change.kind in ("same", "confirms") else f"{note} and becomes stale."
 
 
 def _change(
@@ -95,17 +95,17 @@ def _change(
 ) -> PairChange | None:
     """The change of the pair if this were the item's answer in force, newer than all others."""
     both = (scores["first"], scores["second"]) if scores else None
-    mine = Resolution(decision, score, None, "", "", "", None, both, line=inf)
-    stands = resolve_item(task) if task.settled_by else None
-    if stands and stands.by_lead:
-        mine = stands
-    given: dict[int, float | None] | None = None
+    answer = Resolution(decision, score, None, "", "", "", None, both, line=inf)
+    in_force = resolve_item(task) if task.settled_by else None
+    if in_force and in_force.by_lead:
+        answer = in_force
+    score_by_response: dict[int, float | None] | None = None
     if task.queue.kind == Queue.Kind.SCORE:
         if iteration is None or not pairing.pairing_rule(iteration).follows_scores:
             return None
-        counts = score_resolutions(task.first_id, task, mine)[-1]
-        given = {task.first_id: score_of(*counts, task.first_id)}
-    target = pair_target(pair, iteration, task.prompt_id, item=task, resolution=mine, scores=given)
+        counting = score_resolutions(task.first_id, task, answer)[-1]
+        score_by_response = {task.first_id: score_of(*counting, task.first_id)}
+    target = pair_target(pair, iteration, task.prompt_id, item=task, resolution=answer, scores=score_by_response)
     if target is None:
         return None
-    return change_to_target(current_outcome(task.prompt_id, pair_rows(pair.pk if pair else None)), target, task, mine)
+    return change_to_target(current_outcome(task.prompt_id, pair_rows(pair.pk if pair else None)), target, task, answer)

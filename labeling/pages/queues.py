@@ -16,12 +16,12 @@ from training.plan import REVIEW
 
 def queues_of(person: User) -> QuerySet[Queue]:
     """Queues that this person may open: for a lead all, for an annotator open ones that name them or nobody."""
-    found = Queue.objects.select_related("iteration__run", "evaluation__checkpoint", "dataset")
+    queues = Queue.objects.select_related("iteration__run", "evaluation__checkpoint", "dataset")
     if can_lead(person):
-        return found
+        return queues
     if not can_annotate(person):
-        return found.none()
-    return found.filter(Q(people=person) | Q(people__isnull=True), is_open=True).distinct()
+        return queues.none()
+    return queues.filter(Q(people=person) | Q(people__isnull=True), is_open=True).distinct()
 
 
 def waiting_for(person: User) -> int:

@@ -110,11 +110,11 @@ def judges_of_run(run: Run) -> RunJudges | None:
         judgements.count(),
     )
     key = f"judges of run {run.pk} {'-'.join(map(str, state))}".replace(" ", "-")
-    found = cache.get(key)
-    if found is None:
-        found = _judges_of_run(run, queues)
-        cache.set(key, found, 3600)
-    return found if found.reviewed else None
+    result = cache.get(key)
+    if result is None:
+        result = _judges_of_run(run, queues)
+        cache.set(key, result, 3600)
+    return result if result.reviewed else None
 
 
 def _judges_of_run(run: Run, queues: list[Queue]) -> RunJudges:
@@ -170,7 +170,7 @@ def _drift(checkpoints: list[Checkpoint], people: BlindScores, own: Scores) -> D
 
 def _self_rewards(checkpoints: list[Checkpoint]) -> dict[int, dict[int, list[float]]]:
     """Scores (0 to 5) that each checkpoint gave its own answers in its evaluation, by checkpoint id and prompt id."""
-    found: dict[int, dict[int, list[float]]] = {}
+    rewards: dict[int, dict[int, list[float]]] = {}
     rows = Judgement.objects.filter(
         judge__checkpoint__in=checkpoints,
         source=Judgement.Source.SELF,
@@ -179,8 +179,8 @@ def _self_rewards(checkpoints: list[Checkpoint]) -> dict[int, dict[int, list[flo
     )
     for checkpoint, prompt, score in rows.values_list("judge__checkpoint", "response__prompt", "score"):
         if checkpoint is not None and score is not None:
-            found.setdefault(checkpoint, {}).setdefault(prompt, []).append(score)
-    return found
+            rewards.setdefault(checkpoint, {}).setdefault(prompt, []).append(score)
+    return rewards
 
 
 def runs_measured_by(queue: Queue) -> list[RunJudges]:
@@ -194,5 +194,5 @@ def runs_measured_by(queue: Queue) -> list[RunJudges]:
     for run, checkpoint in judged.order_by().values_list("judge__run", "judge__checkpoint").distinct():
         runs[run].add(checkpoint)
     several = [pk for pk, checkpoints in runs.items() if len(checkpoints) > 1]
-    found = (judges_of_run(run) for run in Run.objects.filter(pk__in=several).order_by("-pk")[:10])
-    return [one for one in found if one]
+    results = (judges_of_run(run) for run in Run.objects.filter(pk__in=several).order_by("-pk")[:10])
+    return [one for one in results if one]

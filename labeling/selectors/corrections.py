@@ -45,12 +45,12 @@ def scores_of(queue: Queue) -> QuerySet[Judgement]:
 
 def scores_for(config: RunConfig) -> QuerySet[Judgement]:
     """The scores that ``sft.corrections`` selects; for ``none``, those that ``same_data`` would select."""
-    found = _scored()
+    scores = _scored()
     if config.sft.corrections != "all":
         names = [name for name in (config.prompts.dataset, config.candidates.from_dataset) if name]
         datasets = Dataset.objects.filter(Q(name__in=names) | Q(run__config__prompts__dataset__in=names))
-        found = found.filter(response__prompt__dataset__in=datasets)
-    return found
+        scores = scores.filter(response__prompt__dataset__in=datasets)
+    return scores
 
 
 def _measured_on(config: RunConfig | None) -> Q:

@@ -69,22 +69,22 @@ def of_checkpoint(checkpoint: Checkpoint) -> DecisionSummary | None:
     if snapshot.kind == DatasetSnapshot.Kind.SFT:
         return DecisionSummary(0, len(scores), [], [], [], scores) if scores else None
     lines = reviews_at_freeze(snapshot)
-    found = Counter(lines.values_list("author", "decision"))
-    if not found:
+    counts = Counter(lines.values_list("author", "decision"))
+    if not counts:
         return None
-    labels = {value: label for value, label in Review.Decision.choices if any(value == kind for _, kind in found)}
-    names = sorted({name for name, _ in found})
+    labels = {value: label for value, label in Review.Decision.choices if any(value == kind for _, kind in counts)}
+    names = sorted({name for name, _ in counts})
     by_person = [
-        (name, [found[name, kind] for kind in labels], sum(found[name, kind] for kind in labels)) for name in names
+        (name, [counts[name, kind] for kind in labels], sum(counts[name, kind] for kind in labels)) for name in names
     ]
     listed = list(lines.select_related("task__prompt", "task__pair")[:MAX_LISTED])
     pairs = {line.task.pair_id for line in listed} - {None}
     of_pairs = snapshot.items.annotate(root=Coalesce("pair__stands_for", "pair")).filter(root__in=pairs)
     rows: dict[int | None, int] = dict(of_pairs.values_list("root", "position"))
     return DecisionSummary(
-        sum(found.values()),
+        sum(counts.values()),
         len(names),
-        [(str(label), sum(found[name, kind] for name in names)) for kind, label in labels.items()],
+        [(str(label), sum(counts[name, kind] for name in names)) for kind, label in labels.items()],
         by_person,
         [FrozenDecision(line, rows.get(line.task.pair_id)) for line in listed],
         scores,

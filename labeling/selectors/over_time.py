@@ -106,10 +106,10 @@ def over_time(queue: Queue) -> OverTime:
 
 
 def _by_name(answers: Iterable[_Answer]) -> dict[str, list[_Answer]]:
-    found: dict[str, list[_Answer]] = defaultdict(list)
+    by_name: dict[str, list[_Answer]] = defaultdict(list)
     for answer in answers:
-        found[answer.name].append(answer)
-    return found
+        by_name[answer.name].append(answer)
+    return by_name
 
 
 def _agreement(theirs: Sequence[_Answer], items: dict[int, list[_Answer]]) -> float | None:

@@ -187,14 +187,14 @@ def _note(resolutions: Sequence[ItemResolution], item: Task | None, resolution: 
     where = "this item" if task.pk == item.pk else f"this pair in the queue “{task.queue.name}”"
     if task.pk != item.pk:
         if item.queue.kind == Queue.Kind.SCORE:
-            return f"People decided {where}, and that counts over scores."
+            return f"A decision on {where} counts before scores."
         if same_sides(outcome_of(task, counted, edited_id=0), outcome_of(item, resolution, edited_id=0)):
             return ""
-        return f"A lead decided {where}, and that counts over every answer."
+        return f"A lead's decision on {where} counts before every answer."
     before = resolutions[-2] if len(resolutions) > 1 else None
     if before is None or same_sides(outcome_of(*before, edited_id=0), outcome_of(item, resolution, edited_id=0)):
         return ""
-    return f"It counts in place of what the queue “{before[0].queue.name}” decided, since it is newer."
+    return f"It replaces the older decision of the queue “{before[0].queue.name}”."
 
 
 def same_sides(one: PairOutcome, other: PairOutcome) -> bool:

@@ -36,8 +36,8 @@ def pairing_rule(iteration: Iteration) -> PairingRule:
 
 def candidates_of(iteration: Iteration, rule: PairingRule, prompt_id: int | None = None) -> QuerySet[Response]:
     """Candidate responses of an iteration, or of one of its prompts only."""
-    found = work.candidates(iteration, recorded=rule.recorded)
-    return found if prompt_id is None else found.filter(prompt=prompt_id)
+    responses = work.candidates(iteration, recorded=rule.recorded)
+    return responses if prompt_id is None else responses.filter(prompt=prompt_id)
 
 
 def scored_responses(
@@ -98,7 +98,7 @@ def training_set(iteration: Iteration) -> TrainingSet:
 
 def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[int, list[Judgement]]:
     """Judgements of model judges by response id, oldest first: those of the iteration and imported ones."""
-    found = (
+    judgements = (
         Judgement.objects.filter(response__in=response_ids)
         .exclude(source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE])
         .filter(Q(iteration=iteration) | Q(iteration__isnull=True) if iteration else Q())
@@ -106,6 +106,6 @@ def judgements_of(response_ids: list[int], iteration: Iteration | None) -> dict[
         .order_by("pk")
     )
     grouped: dict[int, list[Judgement]] = {pk: [] for pk in response_ids}
-    for judgement in found:
+    for judgement in judgements:
         grouped[judgement.response_id].append(judgement)
     return grouped

@@ -61,9 +61,9 @@ def answers_by_item(queue: Queue) -> tuple[list[str], list[list[Hashable | None]
         if task not in by_task and len(by_task) > MAX_ITEMS:
             break
         by_task[task][author] = answer
-    several = [found for found in by_task.values() if len(found) > 1][:MAX_ITEMS]
-    names = sorted({name for found in several for name in found})
-    return names, [[found.get(name) for name in names] for found in several]
+    several = [answers for answers in by_task.values() if len(answers) > 1][:MAX_ITEMS]
+    names = sorted({name for answers in several for name in answers})
+    return names, [[answers.get(name) for name in names] for answers in several]
 
 
 def agreement(queue: Queue) -> QueueAgreement:
@@ -108,12 +108,12 @@ def people(queue: Queue) -> list[PersonStats]:
     """Pace, gold items, overrides and changed answers of each person who answered."""
     lines = Review.objects.filter(queue=queue, adjudication=False).exclude(decision=Review.Decision.UNDO)
     skips = dict(lines.filter(decision="skip").values_list("author").annotate(n=Count("pk")))
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_person: dict[str, list[dict[str, Any]]] = defaultdict(list)
     wanted = ("author", "decision", "score", "seconds", "too_fast", "gold_right", "first_answer", "late", "in_force")
     for row in lines.exclude(decision="skip").order_by("pk").values(*wanted):
         if row["in_force"] or row["late"]:
-            found[row["author"]].append(row)
-    return [_person(queue, name, rows, skips.get(name, 0)) for name, rows in sorted(found.items())]
+            by_person[row["author"]].append(row)
+    return [_person(queue, name, rows, skips.get(name, 0)) for name, rows in sorted(by_person.items())]
 
 
 def _person(queue: Queue, name: str, rows: Sequence[dict[str, Any]], skipped: int) -> PersonStats:
@@ -166,8 +166,8 @@ def anchoring(queue: Queue) -> Anchoring | None:
     return Anchoring(_share(shown), len(shown), _share(blind), len(blind))
 
 
-def _share(found: Sequence[bool]) -> float | None:
-    return sum(found) / len(found) if found else None
+def _share(values: Sequence[bool]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def judges(queue: Queue) -> list[JudgeAgreement]:
@@ -175,7 +175,7 @@ def judges(queue: Queue) -> list[JudgeAgreement]:
     if queue.kind != Queue.Kind.SCORE:
         return []
     people_say = calibration.blind_scores([queue])
-    found: dict[tuple[str, str, int], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    by_judge: dict[tuple[str, str, int], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     scored = Judgement.objects.exclude(source=Judgement.Source.HUMAN)
     ids = list(people_say)
     for start in range(0, len(ids), 500):
@@ -184,10 +184,10 @@ def judges(queue: Queue) -> list[JudgeAgreement]:
         for response, label, source, judge, value in part.values_list(*wanted):
             prompt, said = people_say[response]
             if value is not None:
-                found[label, source, judge][prompt].append((value, said))
+                by_judge[label, source, judge][prompt].append((value, said))
     return [
         JudgeAgreement(label, source, None, calibrate(list(prompts.values())))
-        for (label, source, _), prompts in sorted(found.items())
+        for (label, source, _), prompts in sorted(by_judge.items())
     ]
 
 
@@ -211,11 +211,11 @@ def comparison(queue: Queue) -> ComparisonResult | None:
     counts = {"first": 0, "tie": 0, "second": 0}
     undecided = 0
     for task in queue.tasks.filter(state="done").select_related("queue"):
-        found = resolve_item(task)
-        if found is None:
+        resolution = resolve_item(task)
+        if resolution is None:
             undecided += 1
         else:
-            counts["tie" if found.decision == "both_bad" else found.decision] += 1
+            counts["tie" if resolution.decision == "both_bad" else resolution.decision] += 1
     n = sum(counts.values())
     won = counts["first"] + counts["tie"] / 2
     interval = wilson_interval(won, n)

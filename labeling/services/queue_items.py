@@ -135,20 +135,20 @@ class _JudgeScores:
 
     def groups(self, prompt_ids: set[int]) -> Groups:
         """By prompt id and response id: score and spread of the judge in force, and a second judge's score."""
-        found = Judgement.objects.filter(response__prompt__in=prompt_ids).exclude(
+        judgements = Judgement.objects.filter(response__prompt__in=prompt_ids).exclude(
             source__in=[Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
         )
         counts = Value(True) if self._counts is None else Case(When(self._counts, then=True), default=False)
         fields = ("response__prompt_id", "response_id", "counts", "score", "spread")
-        force: dict[int, tuple[int, float | None, float | None]] = {}
-        other: dict[int, float | None] = {}
-        rows = found.annotate(counts=counts).order_by("pk").values_list(*fields)
+        first_judge: dict[int, tuple[int, float | None, float | None]] = {}
+        second_judge: dict[int, float | None] = {}
+        rows = judgements.annotate(counts=counts).order_by("pk").values_list(*fields)
         for prompt_id, pk, in_force, score, spread in rows:
             if in_force:
-                force[pk] = (prompt_id, score, spread)
+                first_judge[pk] = (prompt_id, score, spread)
             else:
-                other[pk] = score
+                second_judge[pk] = score
         grouped: Groups = defaultdict(dict)
-        for pk, (prompt_id, score, spread) in force.items():
-            grouped[prompt_id][pk] = JudgedResponse(score, spread, other.get(pk))
+        for pk, (prompt_id, score, spread) in first_judge.items():
+            grouped[prompt_id][pk] = JudgedResponse(score, spread, second_judge.get(pk))
         return grouped

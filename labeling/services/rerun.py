@@ -64,26 +64,26 @@ def start(iteration: Iteration, *, by: User) -> Run:
     Raises :class:`Refused` if the snapshot is not stale, no pair is left, or the config can no longer be launched.
     """
     require_lead(by)
-    found = planned(iteration)
-    if found is None:
+    plan = planned(iteration)
+    if plan is None:
         raise Refused("not-stale", "The training set matches the decisions. There is nothing to run again.")
-    if not found.pairs:
+    if not plan.pairs:
         raise Refused("no-pairs", "The decisions leave no pair of this iteration to train on.")
     mixes = iteration.run.typed_config.training.mix_previous
     rows = (row for row, _ in preference_rows(iteration.run_id, iteration.number, mix_previous=mixes))
     import_rows(
-        found.dataset,
+        plan.dataset,
         Dataset.Kind.PREFERENCES,
         rows,
         description=f"Pairs of {iteration.run.name}, iteration {iteration.number}, with what people decided.",
         user=by,
     )
     try:
-        return runs.launch(RunConfig.parse(found.config), user=by, cloned_from=iteration.run)
+        return runs.launch(RunConfig.parse(plan.config), user=by, cloned_from=iteration.run)
     except ConfigError as error:
         problems = "; ".join(f"{field}: {sentence}" for field, sentence in error.problems)
         raise Refused(
-            "cannot-launch", f"{problems}. The pairs are kept as the data set {found.dataset}: clone the run by hand."
+            "cannot-launch", f"{problems}. The pairs are kept as the data set {plan.dataset}: clone the run by hand."
         ) from None
 
 

@@ -245,7 +245,7 @@ def test_the_preview_and_the_history_name_the_queue_whose_decision_is_replaced(s
     story.answer(first, "flip")
     line = story.answer(second, "confirm")
     line.refresh_from_db()
-    assert line.change.endswith("It counts in place of what the queue “pair queue 1” decided, since it is newer.")
+    assert "queue “pair queue 1”" in line.change
     shown = [(word.item.queue.name, word.said, word.counts) for word in items.answers_elsewhere(first)]
     assert shown == [("pair queue 1", "Second response", False), ("pair queue 2", "First response", True)]
     story.answer(first, "tie", by_lead=True)
@@ -259,7 +259,7 @@ def test_the_preview_and_the_history_name_the_queue_whose_decision_is_replaced(s
     story.answer(first, "tie", by_lead=True)
     reviews.take_back(line, by=story.lead)
     promised = preview(Task.objects.select_related("queue").get(pk=second.pk), "flip")
-    assert promised.sentence.endswith("in the queue “pair queue 1”, and that counts over every answer.")
+    assert "queue “pair queue 1”" in promised.sentence
     assert promised.kind == "same"
 
 
