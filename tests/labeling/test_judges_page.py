@@ -79,7 +79,7 @@ def test_the_page_shows_only_blind_scores(
     assert "8 not judged by every model yet" in page
     judge_all(queue, iteration, lambda said: max(said - 1, 0))
     page = client_of(viewer).get(address).content.decode()
-    assert "judge score 4, people's mean 5.00 (1 response)" in page
+    assert "judge score 4, people's mean 5.00 (1 response)" in " ".join(page.split())
     assert 'style="' not in page
     assert client_of(annotators[0]).get(address).status_code == 403
     queue_page = client_of(lead).get(reverse("review-queue", args=[queue.pk])).content.decode()
@@ -139,17 +139,17 @@ def test_the_launch_form_counts_the_scores_of_the_selected_data(
     client = client_of(lead)
     address = reverse("launch") + f"?clone={iteration.run_id}&set=sft.enabled=true"
     page = client.get(address + "&set=sft.corrections=same_data").content.decode()
-    assert "3 scores of people train the judge." in " ".join(page.split())
-    assert "1 without a reason is left out." in page
+    assert "3 human scores will train the judge." in " ".join(page.split())
+    assert "1 without a reason is left out." in " ".join(page.split())
     form = {"name": "again", "paradigm": "self_reward", "student.model": "nobody/nothing", "sft.enabled": "on",
             "sft.corrections": "same_data", "prompts.source": "dataset", "prompts.dataset": "another"}  # fmt: skip
     from alignment_app.models import Dataset
 
     Dataset.objects.create(name="another", kind="prompts")
     checked = " ".join(client.post(reverse("launch-check"), form).content.decode().split())
-    assert "0 scores of people train the judge." in checked
+    assert "0 human scores will train the judge." in checked
     checked = " ".join(client.post(reverse("launch-check"), form | {"sft.corrections": "all"}).content.decode().split())
-    assert "3 scores of people train the judge." in checked
+    assert "3 human scores will train the judge." in checked
     bad = client.get(reverse("launch") + f"?clone={iteration.run_id}&set=sft.corrections=some")
     assert bad.status_code == 400
     assert "sft.corrections" in bad.content.decode()
