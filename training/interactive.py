@@ -1,6 +1,6 @@
-"""Answers what people ask a checkpoint: beside ``training.jobs``, the other place where science and record meet.
+"""Job that answers people's questions to a checkpoint. Like ``training.jobs``, it belongs to the integration layer.
 
-Nobody imports this module; ``alignment_app.services.chat`` enqueues it by dotted name.
+No module imports it; ``alignment_app.services.chat`` enqueues it by dotted name.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from training.engines.transformers_engine import TransformersEngine
 
 log = logging.getLogger(__name__)
 
-#: How long loaded weights wait for the next turn before the memory is given back.
+#: How long loaded weights stay in memory without a question.
 LINGER_SECONDS = 180
-#: Seconds between two looks at an answer that is being written.
+#: Seconds between two updates of an answer that is being generated.
 SCRIBE_SECONDS = 0.3
-#: Two, so that talking to two checkpoints side by side loads each once.
+#: Two, so that chatting with two checkpoints side by side loads each once.
 ENGINES_HELD = 2
 
 
 def answer_questions() -> int:
-    """Answer what was asked, then wait a while for more where this worker has nothing else to do.
+    """Answer the queued questions, then wait for more if this worker serves no other queue.
 
-    Returns how many questions were answered.
+    Returns the number of answered questions.
     """
-    desk = Desk()
+    engines = ChatEngines()
     linger = LINGER_SECONDS if _serves_nothing_else() else 0
     answered = 0
     question = chat.take(0)
     while question is not None:
-        desk.answer(question)
+        engines.answer(question)
         answered += 1
         question = chat.take(linger)
-    desk.close()
+    engines.close()
     return answered
 
 
@@ -63,13 +63,13 @@ def _serves_nothing_else() -> bool:
 
 
 TOO_LONG = (
-    "The conversation is longer than this model reads at once: its run set {limit} tokens (student.max_length) for the "
-    "words and the answer together. Begin a new conversation, or say less at once."
+    "The conversation is too long for this model: its run allows {limit} tokens (student.max_length) for the "
+    "conversation and the answer together. Start a new conversation, or send a shorter message."
 )
 
 
-class _Scribe:
-    """Tells the text of an answer while it grows, a few times a second at most."""
+class _AnswerPublisher:
+    """Publishes the text of an answer while it is generated, a few times per second at most."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
@@ -81,8 +81,8 @@ class _Scribe:
             self._told_at = time.monotonic()
 
 
-class _Pulse:
-    """Beats in a thread while an answer is made, so that nobody waits for a worker that was killed over it."""
+class _QuestionHeartbeat:
+    """Sends heartbeats from a thread while an answer is generated, so that a killed worker is noticed."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
@@ -99,31 +99,31 @@ class _Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(chat.PULSE_SECONDS / 5):
-            with contextlib.suppress(RedisError):  # the server may be back before the pulse is missed
+            with contextlib.suppress(RedisError):  # the server may be back before the heartbeat times out
                 chat.beat(self._question)
 
 
-class Desk:
-    """Keeps the engines of the last checkpoints that were talked to."""
+class ChatEngines:
+    """Answers questions, and caches the engines of the most recent checkpoints."""
 
     def __init__(self) -> None:
         self._engines: OrderedDict[EngineSpec, Engine] = OrderedDict()
 
     def answer(self, question: Question) -> None:
-        """Generate the answer and tell it; whatever goes wrong is told as the reason."""
+        """Generate and publish the answer; an error is published as its reason."""
         try:
-            with _Pulse(question):
+            with _QuestionHeartbeat(question):
                 answer = self._generate(question)
         except (EngineError, ConfigError, Refused) as error:
             answer = Answer("failed", reason=logs.hide(str(error)))
         except Exception as error:
             log.exception("a question to checkpoint %s was not answered", question.checkpoint)
-            reason = f"{type(error).__name__}: {error}. The worker's log has the rest."
+            reason = f"{type(error).__name__}: {error}. See the worker's log for details."
             answer = Answer("failed", reason=logs.hide(reason))
         chat.tell(question, answer)
 
     def close(self) -> None:
-        """Give back all memory."""
+        """Free all memory."""
         while self._engines:
             self._engines.popitem()[1].close()
 
@@ -137,7 +137,7 @@ class Desk:
         request = Request(question.id, question.messages, question.seed)
         most = question.max_new_tokens
         if isinstance(engine, TransformersEngine):
-            engine.watch = _Scribe(question)
+            engine.watch = _AnswerPublisher(question)
             most = min(most, engine.room(request))
             if most < 1:
                 return Answer("failed", reason=TOO_LONG.format(limit=engine.max_length))
@@ -166,7 +166,7 @@ class Desk:
 
 
 def _spec(checkpoint: Checkpoint) -> EngineSpec:
-    """The run's own engine; but weights made here are loaded by transformers, whose start is the quickest."""
+    """Return the run's engine; local weights use transformers, which starts fastest."""
     config = checkpoint.run.typed_config
     spec = student_spec(config, artifacts.resolve(checkpoint.location))
     is_remote = ENGINES[spec.kind].is_remote and checkpoint.kind == Checkpoint.Kind.BASE
@@ -176,7 +176,7 @@ def _spec(checkpoint: Checkpoint) -> EngineSpec:
 
 
 def _teacher(checkpoint: Checkpoint) -> EngineSpec:
-    """The teacher of the checkpoint's run. What it costs here is on nobody's account: one answer to one question."""
+    """Return the teacher of the checkpoint's run. Its cost is not charged to the run's account."""
     config = checkpoint.run.typed_config
     spec = teacher_spec(config)
     if ENGINES[spec.kind].is_remote:

@@ -23,11 +23,14 @@ POINTS_AN_EVENT = 500  #: a resumed training reports all steps before it at once
 class Progress:
     """Counts what a stage has made, and publishes the counts a few times a second.
 
-    The stage is the attempt's own, or one ``ahead`` of which the attempt does something meanwhile.
+    The counts are those of the attempt's own stage, or of ``overlapping_stage``, a later stage it works on beside it.
     """
 
-    def __init__(self, heartbeat: AttemptHeartbeat, *, done: int, total: int, ahead: Stage | None = None) -> None:
-        self.heartbeat, self.attempt, self.ahead = heartbeat, heartbeat.attempt, ahead
+    def __init__(
+        self, heartbeat: AttemptHeartbeat, *, done: int, total: int, overlapping_stage: Stage | None = None
+    ) -> None:
+        self.heartbeat, self.attempt = heartbeat, heartbeat.attempt
+        self.overlapping_stage = overlapping_stage
         self.done, self.total = done, total
         #: Fields of the stage's progress model that this progress counts.
         self.figures: dict[str, Any] = {}
@@ -52,7 +55,7 @@ class Progress:
             done=self.done,
             total=self.total,
             rate=self.rate,
-            ahead=self.ahead,
+            overlapping_stage=self.overlapping_stage,
             **self.figures,
             **self.live(),
         )
@@ -90,7 +93,7 @@ class Progress:
         flush()
         self.heartbeat.check()
 
-    def before_silence(self) -> None:
+    def on_idle(self) -> None:
         """Save the drafts that wait to fill a batch: the source says that no draft follows for a while.
 
         Called from within the source. Calls within ``SAVE_SECONDS`` of the last one do nothing.
@@ -127,7 +130,7 @@ class Progress:
         """A hook for stages that look at what has been saved so far."""
 
     def _sample(self, prompt_id: int) -> None:
-        stage = self.ahead or self.attempt.stage
+        stage = self.overlapping_stage or self.attempt.stage
         payload = SamplePayload(iteration=stage.iteration.number, prompt=prompt_id, stage=stage.kind)
         events.append(stage.iteration.run_id, payload)
 

@@ -148,7 +148,7 @@ class Account:
             self._hold(needed * 2)  # twice, so that not every request writes
         return True
 
-    def settle(
+    def finalize(
         self,
         outcome: str,
         usage: Usage,

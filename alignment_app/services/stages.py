@@ -142,7 +142,7 @@ def progress(
     done: int,
     total: int,
     rate: float | None,
-    ahead: Stage | None = None,
+    overlapping_stage: Stage | None = None,
     **figures: Any,
 ) -> None:
     """Write how far the stage is, and publish it.
@@ -152,27 +152,29 @@ def progress(
         done: rows (or steps) made so far, of ``total``.
         total: rows (or steps) asked for; 0 until known.
         rate: units per second; ``None`` until known.
-        ahead: a later stage, part of whose work the attempt does beside its own.
+        overlapping_stage: a later stage that the attempt works on beside its own.
         **figures: fields of the stage's progress model that changed.
     """
     with leased(attempt):
-        stage = Stage.objects.select_related("iteration").get(pk=ahead.pk if ahead else attempt.stage_id)
+        stage = Stage.objects.select_related("iteration").get(
+            pk=overlapping_stage.pk if overlapping_stage else attempt.stage_id
+        )
         stage.done, stage.total, stage.rate = done, total, rate
         stage.progress = _changed(stage, figures)
         stage.save(update_fields=["done", "total", "rate", "progress"])
         events.stage_changed(stage)
 
 
-def rest(attempt: StageAttempt, ahead: Stage) -> None:
-    """Tell the page that the attempt has ended what it did of a stage to come."""
+def end_overlap(attempt: StageAttempt, overlapping_stage: Stage) -> None:
+    """Publish that the attempt no longer works on the overlapping stage."""
     with leased(attempt):
-        _rest(Stage.objects.select_related("iteration").get(pk=ahead.pk))
+        _clear_rate(Stage.objects.select_related("iteration").get(pk=overlapping_stage.pk))
 
 
-def _rest(ahead: Stage) -> None:
-    ahead.rate, ahead.progress = None, _changed(ahead, {"in_flight": 0})
-    ahead.save(update_fields=["rate", "progress"])
-    events.stage_changed(ahead)
+def _clear_rate(stage: Stage) -> None:
+    stage.rate, stage.progress = None, _changed(stage, {"in_flight": 0})
+    stage.save(update_fields=["rate", "progress"])
+    events.stage_changed(stage)
 
 
 def note(attempt: StageAttempt, **figures: Any) -> None:
@@ -321,10 +323,10 @@ def _too_many_crashes(stage: Stage) -> int:
 
 
 def _stop_stage(stage: Stage, reason: str) -> None:
-    for ahead in Stage.objects.select_related("iteration").filter(
+    for overlapping_stage in Stage.objects.select_related("iteration").filter(
         iteration=stage.iteration_id, status=Stage.Status.PENDING, rate__isnull=False
     ):
-        _rest(ahead)
+        _clear_rate(overlapping_stage)
     stage.status, stage.reason, stage.rate = Stage.Status.STOPPED, reason, None
     stage.save(update_fields=["status", "reason", "rate"])
     events.stage_changed(stage)

@@ -285,7 +285,7 @@ def test_a_real_worker_answers_with_a_real_model_and_says_why_where_it_cannot(
 
     too_long = ask(tuned, "word " * 3000)
     assert too_long.state == "failed"
-    assert "longer than this model reads at once" in too_long.reason
+    assert "too long for this model" in too_long.reason
 
 
 @pytest.mark.slow

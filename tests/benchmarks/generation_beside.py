@@ -107,16 +107,16 @@ def server(model: str, max_length: int, home: Path) -> Iterator[str]:
     import torch
 
     from alignment_app.processes.supervisor import listen
-    from training.engines.vllm_engine import _context, _on_a_cpu, _settle_environment
+    from training.engines.vllm_engine import _context, _cpu_arguments, _set_environment_defaults
 
     on_gpu = torch.cuda.is_available()
     max_length = min(max_length, _context(model, False) or max_length)
-    _settle_environment(on_gpu)
+    _set_environment_defaults(on_gpu)
     held = listen("127.0.0.1", 0)
     port = held.getsockname()[1]
     held.close()
     settings: dict[str, Any] = {"dtype": "auto" if on_gpu else "float32", "max_model_len": max_length, "port": port}
-    settings |= {} if on_gpu else _on_a_cpu(max_length, 1)
+    settings |= {} if on_gpu else _cpu_arguments(max_length, 1)
     arguments = [part for name, value in settings.items() for part in _argument(name, value)]
     environment = os.environ | {"VLLM_SERVER_DEV_MODE": "1"}  # which lets its prefix cache be emptied
     log = home / "vllm-server.log"

@@ -77,9 +77,9 @@ def preload(engines: list[str]) -> None:
     import training.jobs
 
     if "vllm" in engines:
-        from training.engines.vllm_engine import _settle_environment
+        from training.engines.vllm_engine import _set_environment_defaults
 
-        _settle_environment(on_gpu=False)
+        _set_environment_defaults(on_gpu=False)
         import vllm  # noqa: F401
     for kind in engines:
         if kind in ("transformers", "checkpoint"):

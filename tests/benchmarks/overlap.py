@@ -63,10 +63,10 @@ def main() -> int:
         make_datasets(train=options.prompts)
         config = config_of(str(save_little_student(home / "student", width=64, layers=4)), address, options)
         go_through(config)  # imports what a worker has imported
-        overlap, found = gather.TeacherMeanwhile, dict[str, list[Pass]](beside=[], after=[])
+        overlap, found = gather.TeacherOverlap, dict[str, list[Pass]](beside=[], after=[])
         for number in range(options.rounds):
             for how in ("beside", "after") if number % 2 else ("after", "beside"):
-                setattr(gather, "TeacherMeanwhile", overlap if how == "beside" else lambda job: nullcontext())  # noqa: B010
+                setattr(gather, "TeacherOverlap", overlap if how == "beside" else lambda job: nullcontext())  # noqa: B010
                 found[how].append(go_through(config))
                 print(f"{how}: {found[how][-1]}", flush=True)
         passes = [one for both in found.values() for one in both]

@@ -50,7 +50,7 @@ class Tally:
         self.reserved += worst.tokens
         return True
 
-    def settle(self, call: Call, worst: Usage) -> None:
+    def finalize(self, call: Call, worst: Usage) -> None:
         self.reserved -= worst.tokens
         self.calls.append(call)
 

@@ -1,7 +1,7 @@
-"""What generates text: one small interface (``base.Engine``), one module per implementation.
+"""Text generation: the interface ``base.Engine`` and one module per implementation.
 
-:mod:`training.domain.engine_kinds` has an entry for each kind. :func:`create_engine` imports an implementation only
-when it is asked for, so a worker needs only what it uses.
+The kinds are registered in :mod:`training.domain.engine_kinds`. :func:`create_engine` imports an implementation on
+first use, so a worker needs only the packages of the engines it uses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.engines.base import Engine, EngineError
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """All that an engine is made from; equal specs make equal engines, so one can be kept for several stages."""
+    """All settings of an engine. Equal specs give equal engines, so an engine can be reused between stages."""
 
     kind: str
     model: str = ""
@@ -37,12 +37,12 @@ class EngineSpec:
 
     @property
     def name(self) -> str:
-        """The kind, which an engine of several kinds is told apart by."""
+        """The kind, for engine classes that serve several kinds."""
         return self.kind
 
 
 def student_spec(config: RunConfig, model: str) -> EngineSpec:
-    """The student's engine for the checkpoint at ``model``."""
+    """Return the spec of the student's engine for the checkpoint at ``model``."""
     return EngineSpec(
         kind=config.engine.kind,
         model=model,
@@ -57,7 +57,7 @@ def student_spec(config: RunConfig, model: str) -> EngineSpec:
 
 
 def teacher_spec(config: RunConfig) -> EngineSpec:
-    """The teacher's engine. Raises :class:`EngineError` where the run has no teacher."""
+    """Return the spec of the teacher's engine. Raises :class:`EngineError` if the run has no teacher."""
     teacher = config.teacher
     if not teacher.exists:
         raise EngineError("This run has no teacher. Set teacher.kind, or choose the paradigm self_reward.")
@@ -75,14 +75,14 @@ def teacher_spec(config: RunConfig) -> EngineSpec:
 
 
 def create_engine(spec: EngineSpec) -> Engine:
-    """Start the engine. Raises :class:`EngineError` naming the remedy where a package, a key or a model is missing."""
+    """Start the engine. Raises :class:`EngineError` if a package, a key or a model is missing."""
     entry = _entry(spec.kind)
     engine: Engine = engine_class(spec.kind)(**{name: getattr(spec, name) for name in entry.arguments})
     return engine
 
 
 def engine_class(kind: str) -> Any:
-    """The class of a kind of engine. Raises :class:`EngineError` where its package is not installed."""
+    """Return the class of an engine kind. Raises :class:`EngineError` if its package is not installed."""
     entry = _entry(kind)
     _require_package(entry)
     module, _, name = entry.implementation.partition(":")

@@ -1,4 +1,4 @@
-"""The one interface of everything that generates text."""
+"""The interface of all text generation engines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.domain.rows import FinishReason, Message
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Decoding parameters. ``temperature`` 0 is greedy; ``max_new_tokens`` is a limit a completion."""
+    """Decoding parameters. ``temperature`` 0 is greedy; ``max_new_tokens`` is the limit per completion."""
 
     temperature: float = 0.7
     top_p: float = 0.9
@@ -20,24 +20,23 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion asked for. ``key`` comes back on its completion; ``seed`` alone decides the sampling noise."""
+    """A request for one completion, which carries the same ``key``. ``seed`` alone determines the sampling noise."""
 
     key: str
     messages: tuple[Message, ...]
     seed: int
 
 
-#: Requests that become known by and by: each call gives those that came since the last (maybe none), or ``None`` where
-#: no more will come.
+#: Source of requests that arrive over time: each call returns the new ones (possibly none), or ``None`` at the end.
 Inflow = Callable[[], Sequence[Request] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One completion. ``logprob`` is the sum over its tokens in nats under the sampling model, where known.
+    """One completion. ``logprob`` is the sum over its tokens in nats under the sampling model, if known.
 
-    ``finish_reason`` "error" means that nothing came back: ``text`` is empty and ``error`` says why in words.
-    ``refused``: asking again would bring nothing either.
+    With ``finish_reason`` "error", ``text`` is empty and ``error`` gives the reason. ``refused`` means that a retry
+    would fail too.
     """
 
     key: str
@@ -51,27 +50,29 @@ class Completion:
 
 
 class EngineError(Exception):
-    """An engine could not start or go on; the message names the remedy."""
+    """An engine could not start or continue. The message names the remedy."""
 
 
 class Unanswered(EngineError):
-    """The engine did not answer some requests, and may answer them later. What came back is good and is kept."""
+    """Some requests were not answered but may be later. Completions that were yielded are valid."""
 
     @classmethod
     def of(cls, lost: Sequence[Completion]) -> Self:
-        """The error for completions that did not come; ``lost`` is not empty."""
+        """Create the error for the unanswered requests in ``lost``, which must not be empty."""
         what = "One request was" if len(lost) == 1 else f"{len(lost)} requests were"
-        return cls(f"{what} not answered: {lost[-1].error}. What came is kept; resume to ask for the rest.")
+        return cls(
+            f"{what} not answered: {lost[-1].error}. The answers received are saved; resume to request the others."
+        )
 
 
 class BudgetReached(EngineError):
-    """The next request might cost more than is left. Everything that was in flight has come in and is kept."""
+    """The next request could exceed the budget. All requests in flight were awaited before this is raised."""
 
 
 class PromptTooLong(EngineError):
-    """A prompt does not fit the model's context with the completion asked for. Never cut silently.
+    """A prompt and its completion do not fit into the model's context; prompts are never truncated.
 
-    ``keys`` are those of all the requests that do not fit; it is raised before anything is generated.
+    Raised before anything is generated. ``keys`` are the keys of all requests that do not fit.
     """
 
     def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
@@ -80,38 +81,38 @@ class PromptTooLong(EngineError):
 
 
 class Engine(Protocol):
-    """Conversations and sampling in, completions out as they finish (in any order).
+    """Generates completions of conversations and yields them as they finish, in any order.
 
-    The same request with the same seed, sampling and weights gives the same text, whatever else is in the batch,
-    so a stage that was killed goes on with only what is missing.
+    The same request with the same seed, sampling and weights gives the same text regardless of the rest of the batch,
+    so a restarted stage requests only the missing rows.
     """
 
     name: str
 
     @property
     def in_flight(self) -> int:
-        """Requests that are being worked on at this moment."""
+        """Number of requests being processed."""
         ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion a request. Raises :class:`EngineError` or :class:`PromptTooLong`."""
+        """Yield one completion per request. Raises :class:`EngineError` or :class:`PromptTooLong`."""
         ...
 
     def close(self) -> None:
-        """Give back memory. The engine is not used afterwards."""
+        """Free memory. The engine must not be used afterwards."""
         ...
 
 
 class FollowingEngine(Engine, Protocol):
-    """An engine that can begin before all its requests are known."""
+    """An engine that accepts requests over time."""
 
     def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion a request, as :meth:`Engine.generate` does."""
+        """Yield one completion per request, as :meth:`Engine.generate` does."""
         ...
 
 
 @runtime_checkable
-class TellsOfSilence(Protocol):
-    """An engine that says, while somebody draws from it, when nothing more will come for a while."""
+class ReportsIdle(Protocol):
+    """An engine that calls ``on_idle`` when no completion is expected for a while."""
 
-    before_silence: Callable[[], None]
+    on_idle: Callable[[], None]

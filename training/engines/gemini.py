@@ -1,4 +1,4 @@
-"""Gemini as a teacher, by Google's ``google-genai`` SDK."""
+"""Gemini as a teacher, with Google's ``google-genai`` SDK."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from training.domain.rows import FinishReason
 from training.domain.secret import Secret
 from training.domain.spending import Usage
 from training.engines.base import Completion, EngineError, Request, Sampling
-from training.engines.remote import Answer, Refused, RemoteEngine, TryAgain, seconds_asked
+from training.engines.remote import Answer, Refused, RemoteEngine, TryAgain, retry_after_seconds
 
-#: What ``teacher.safety`` may say, as Gemini names it; it holds for every category that can be set.
+#: Values of ``teacher.safety`` and Gemini's names for them. The setting applies to all categories.
 THRESHOLDS = {
     "off": "OFF",
     "block_none": "BLOCK_NONE",
@@ -27,7 +27,7 @@ CATEGORIES = (
 
 
 class GeminiEngine(RemoteEngine):
-    """Generated content by model name."""
+    """Generates content with a Gemini model, selected by name."""
 
     name = "gemini"
 
@@ -47,7 +47,7 @@ class GeminiEngine(RemoteEngine):
 
         if key is None:
             raise EngineError(
-                "Gemini needs a key: an admin stores one under Keys, to be named in teacher.key, or sets "
+                "Gemini needs a key: store one under Keys and name it in teacher.key, or set "
                 "GEMINI_API_KEY in the worker's environment. Then resume the run."
             )
         self.model = model
@@ -64,14 +64,14 @@ class GeminiEngine(RemoteEngine):
             http_options=types.HttpOptions(
                 base_url=base_url or None,
                 timeout=int(timeout * 1000),
-                retry_options=types.HttpRetryOptions(attempts=1),  # retried here, where every failure is counted
-                client_args={"follow_redirects": False},  # the key goes nowhere else
+                retry_options=types.HttpRetryOptions(attempts=1),  # RemoteEngine retries and counts failures
+                client_args={"follow_redirects": False},  # never send the key to another host
             ),
         )
 
     @classmethod
     def count_models(cls, key: Secret, base_url: str, timeout: float) -> int:
-        """See :meth:`RemoteEngine.count_models`; at most the 100 of the first page."""
+        """See :meth:`RemoteEngine.count_models`. Counts the first page only, at most 100 models."""
         from google import genai
         from google.genai import types
 
@@ -88,8 +88,8 @@ class GeminiEngine(RemoteEngine):
             client.close()
 
     def ask(self, request: Request, sampling: Sampling) -> Answer:
-        """One generated answer."""
-        import httpx2  # what google-genai speaks HTTP with
+        """Request one answer."""
+        import httpx2  # google-genai's HTTP client
         from google.genai import errors
 
         types = self._types
@@ -114,7 +114,7 @@ class GeminiEngine(RemoteEngine):
         try:
             answer = self._client.models.generate_content(model=self.model, contents=contents, config=settings)
         except errors.APIError as error:
-            raise self._judged(error) from None
+            raise self._error_of(error) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise TryAgain(f"Gemini cannot be reached: {type(error).__name__}") from None
         except (httpx2.TransportError, OSError) as error:
@@ -123,7 +123,7 @@ class GeminiEngine(RemoteEngine):
             raise TryAgain(f"the answer could not be read: {str(error)[:200]}", outcome="lost") from None
         return self._answer(request, answer)
 
-    def _judged(self, error: Any) -> Exception:
+    def _error_of(self, error: Any) -> Exception:
         text = str(error.message or error.status or "")[:300]
         if error.code in (401, 403) or (error.code == 400 and "API key" in text):
             return EngineError(
@@ -143,7 +143,7 @@ class GeminiEngine(RemoteEngine):
             if blocked:
                 reason = f"Gemini blocked the prompt: {getattr(blocked, 'value', blocked)}"
                 raise TryAgain(reason, outcome="blocked", usage=used)
-            raise TryAgain("the answer held no candidate", outcome="empty", usage=used)
+            raise TryAgain("the answer contained no candidate", outcome="empty", usage=used)
         candidate = answer.candidates[0]
         reason = getattr(candidate.finish_reason, "value", candidate.finish_reason) or "STOP"
         if reason not in ("STOP", "MAX_TOKENS"):
@@ -161,21 +161,21 @@ class GeminiEngine(RemoteEngine):
         self._client.close()
 
 
-def _usage(found: Any) -> Usage | None:
-    """What Gemini counted: the prompt, and the candidates with the thoughts before them, which are billed alike."""
-    if found is None or found.prompt_token_count is None:
+def _usage(reported: Any) -> Usage | None:
+    """Return the token counts that Gemini reports; thoughts are billed like, and added to, the answer."""
+    if reported is None or reported.prompt_token_count is None:
         return None
-    prompt = found.prompt_token_count + (found.tool_use_prompt_token_count or 0)
-    return Usage(prompt, (found.candidates_token_count or 0) + (found.thoughts_token_count or 0))
+    prompt = reported.prompt_token_count + (reported.tool_use_prompt_token_count or 0)
+    return Usage(prompt, (reported.candidates_token_count or 0) + (reported.thoughts_token_count or 0))
 
 
 def _retry_after(error: Any) -> float | None:
-    """Seconds that the provider asked to wait, from the header or from its RetryInfo detail ("12s")."""
+    """Return the requested wait in seconds, from the header or the RetryInfo detail ("12s")."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked = seconds_asked(headers.get("retry-after"))
+    asked = retry_after_seconds(headers.get("retry-after"))
     if asked is None and isinstance(error.details, dict):
         inner = error.details.get("error", {})
         for detail in inner.get("details", []) if isinstance(inner, dict) else []:
             stated = detail.get("retryDelay") if isinstance(detail, dict) else None
-            asked = asked if asked is not None else seconds_asked(stated)
+            asked = asked if asked is not None else retry_after_seconds(stated)
     return asked

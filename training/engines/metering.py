@@ -1,4 +1,4 @@
-"""Counts what a paid engine uses, and may refuse that it goes on. The record's side is ``training.jobs.paying``."""
+"""Interface that counts the usage of a paid engine and enforces a budget; see ``training.jobs.paying``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal, Protocol
 from training.domain.spending import Usage
 from training.engines.base import Completion, Request, Sampling
 
-#: answered, an answer came. empty or blocked: one came without text. failed: an error status, which nobody bills.
-#: lost: it was sent and nothing that could be read came back, so that only the worst case is known. unsent: it was not.
+#: answered: received with text. empty, blocked: received without text. failed: an error status, which is not billed.
+#: lost: sent, but no readable answer arrived, so the worst-case usage is counted. unsent: never sent.
 Outcome = Literal["answered", "empty", "blocked", "failed", "lost", "unsent"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One try at one request, and how it ended. ``usage`` is the provider's count; of a lost call, the worst case."""
+    """One attempt at a request and its outcome. ``usage`` is the provider's count, or the worst case if lost."""
 
     request: Request
     outcome: Outcome
@@ -25,20 +25,20 @@ class Call:
 
 
 class Meter(Protocol):
-    """Asked before each try and told after it, both from the thread that draws the completions."""
+    """Budget and usage counter of a remote engine. All methods run in the thread that consumes the completions."""
 
     def known(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """What was answered and paid for already, of requests that are about to be asked."""
+        """Return stored completions of these requests, which need not be sent again."""
         ...
 
     def reserve(self, request: Request, worst: Usage) -> bool:
-        """Set ``worst`` aside for a try that is about to begin. False: there is not so much left."""
+        """Reserve the usage ``worst`` for an attempt. Returns ``False`` if the budget does not allow it."""
         ...
 
-    def settle(self, call: Call, worst: Usage) -> None:
-        """Give ``worst`` back and count what the try used."""
+    def finalize(self, call: Call, worst: Usage) -> None:
+        """Release the reservation ``worst`` and count the actual usage of the call."""
         ...
 
     def spent_reason(self) -> str:
-        """Why :meth:`reserve` says no, and what to do, in words."""
+        """Return why :meth:`reserve` refused, and the remedy, as a sentence."""
         ...

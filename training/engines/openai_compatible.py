@@ -1,4 +1,4 @@
-"""Any server that speaks the OpenAI chat protocol: a vLLM server, a hosted model, a proxy."""
+"""Engine for servers with the OpenAI chat API: a vLLM server, a hosted model, a proxy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.domain.rows import FinishReason
 from training.domain.secret import Secret
 from training.domain.spending import Usage
 from training.engines.base import Completion, EngineError, Request, Sampling, Unanswered
-from training.engines.remote import Answer, Refused, RemoteEngine, TryAgain, seconds_asked
+from training.engines.remote import Answer, Refused, RemoteEngine, TryAgain, retry_after_seconds
 
 if TYPE_CHECKING:
     import openai
@@ -17,7 +17,7 @@ _RETRIED_STATUS = (408, 409, 425, 429)
 
 
 class OpenAICompatibleEngine(RemoteEngine):
-    """Chat completions by the ``openai`` SDK. A local server may need no key."""
+    """Chat completions with the ``openai`` SDK. The key is optional for local servers."""
 
     name = "openai_compatible"
 
@@ -32,10 +32,10 @@ class OpenAICompatibleEngine(RemoteEngine):
             base_url=base_url,
             api_key=key.reveal() if key else "no-key-set",
             timeout=timeout,
-            max_retries=0,  # retried here, where Retry-After is honoured and every failure is counted
+            max_retries=0,  # RemoteEngine retries: it honours Retry-After and counts failures
             http_client=openai.DefaultHttpxClient(
-                follow_redirects=False,  # the key goes nowhere else
-                # As many connections as requests in flight, each used again; the SDK would keep a hundred.
+                follow_redirects=False,  # never send the key to another host
+                # One reusable connection per request in flight; the SDK's default is a hundred.
                 limits=type(openai.DEFAULT_CONNECTION_LIMITS)(
                     max_connections=self.concurrency, max_keepalive_connections=self.concurrency
                 ),
@@ -54,7 +54,7 @@ class OpenAICompatibleEngine(RemoteEngine):
             return len(client.models.list().data)
 
     def ask(self, request: Request, sampling: Sampling) -> Answer:
-        """One chat completion."""
+        """Request one chat completion."""
         import openai
 
         try:
@@ -67,40 +67,40 @@ class OpenAICompatibleEngine(RemoteEngine):
                 seed=request.seed,
             )
         except openai.APIStatusError as error:
-            raise self._judged(error) from None
+            raise self._error_of(error) from None
         except openai.APIConnectionError as error:
             raise TryAgain(f"no answer from {self._client.base_url}: {error}", outcome="lost") from None
         except (openai.APIError, ValueError) as error:
             raise TryAgain(f"the answer could not be read: {error}", outcome="lost") from None
         try:
             return self._answer(request, answer)
-        except (AttributeError, IndexError, KeyError, TypeError):  # the SDK passes on whatever is JSON
-            raise TryAgain("the answer has not the form of a chat completion", outcome="lost") from None
+        except (AttributeError, IndexError, KeyError, TypeError):  # the SDK does not validate the JSON
+            raise TryAgain("the answer is not a chat completion", outcome="lost") from None
 
-    def _judged(self, error: openai.APIStatusError) -> Exception:
+    def _error_of(self, error: openai.APIStatusError) -> Exception:
         status = error.status_code
         text = str(error.message)[:300]
         where = self._client.base_url
         if status in (401, 403):
             return EngineError(
                 f"{where} refused the key ({status}): {text}. Have an admin store one for this address under Keys and "
-                "name it in the config. OPENAI_API_KEY of the worker is sent to OPENAI_BASE_URL alone."
+                "name it in the config. The worker's OPENAI_API_KEY is sent to OPENAI_BASE_URL only."
             )
         if status == 404:
             return EngineError(f"{where} has no model {self.model!r} (404): {text}. Check name and address.")
         if status == 429 and "insufficient_quota" in str(error.body):
             return Unanswered(
-                "The account's quota is used up. What came is kept; raise the quota, then resume the run."
+                "The account's quota is used up. The answers received are saved; raise the quota, then resume the run."
             )
         if status in _RETRIED_STATUS or status >= 500:
-            return TryAgain(f"status {status}: {text}", seconds_asked(error.response.headers.get("retry-after")))
+            return TryAgain(f"status {status}: {text}", retry_after_seconds(error.response.headers.get("retry-after")))
         return Refused(f"status {status}: {text}")
 
     def _answer(self, request: Request, answer: Any) -> Answer:
         used = _usage(getattr(answer, "usage", None))
         choice = answer.choices[0] if getattr(answer, "choices", None) else None
         if choice is None or choice.message is None:
-            raise TryAgain("the answer held no choice", outcome="empty", usage=used)
+            raise TryAgain("the answer contained no choice", outcome="empty", usage=used)
         if choice.finish_reason == "content_filter":
             raise TryAgain("the provider's content filter withheld the answer", outcome="blocked", usage=used)
         text = choice.message.content or ""
@@ -117,7 +117,7 @@ class OpenAICompatibleEngine(RemoteEngine):
         self._client.close()
 
 
-def _usage(found: Any) -> Usage | None:
-    if found is None or found.prompt_tokens is None:
+def _usage(reported: Any) -> Usage | None:
+    if reported is None or reported.prompt_tokens is None:
         return None
-    return Usage(found.prompt_tokens, found.completion_tokens or 0)
+    return Usage(reported.prompt_tokens, reported.completion_tokens or 0)

@@ -1,4 +1,4 @@
-"""A conversation as the tokens that a local model continues, and what is said where they do not fit."""
+"""Tokenize conversations for local models, and report prompts that do not fit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from training.engines.base import EngineError, PromptTooLong, Request, Sampling
 
 
 def with_template(tokenizer: Any) -> Any:
-    """The tokenizer; one of a base model, without a chat template, is given :data:`PLAIN_CHAT_TEMPLATE`."""
+    """Return the tokenizer, with :data:`PLAIN_CHAT_TEMPLATE` if it has no chat template."""
     if tokenizer.chat_template is None:
         tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
     return tokenizer
 
 
 def render(tokenizer: Any, request: Request) -> str:
-    """The conversation as text, open for the answer. Raises :class:`EngineError` where the model's template refuses."""
+    """Render the conversation up to the answer. Raises :class:`EngineError` if the chat template refuses it."""
     try:
         text: str = tokenizer.apply_chat_template(
             [dict(message) for message in request.messages], tokenize=False, add_generation_prompt=True
@@ -27,16 +27,16 @@ def render(tokenizer: Any, request: Request) -> str:
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in request.messages)
         raise EngineError(
-            f"The model's chat template refuses a conversation of {roles} ({request.key!r}): {error}. Leave out the "
-            "system turn or join the turns."
+            f"The model's chat template refuses a conversation of {roles} ({request.key!r}): {error}. Remove the "
+            "system turn or merge the turns."
         ) from error
     return text
 
 
 def encode(tokenizer: Any, requests: Sequence[Request], sampling: Sampling, *, max_length: int) -> list[list[int]]:
-    """The prompts' tokens, one list a request; a prompt that several requests share is tokenized once.
+    """Return the prompt tokens, one list per request; a shared prompt is tokenized once.
 
-    Raises :class:`PromptTooLong` where a prompt with the completion asked for passes ``max_length``: none is cut.
+    Raises :class:`PromptTooLong` if a prompt and its completion together exceed ``max_length`` tokens.
     """
     if not requests:
         return []
@@ -48,7 +48,7 @@ def encode(tokenizer: Any, requests: Sequence[Request], sampling: Sampling, *, m
     room = max_length - sampling.max_new_tokens
     if long := [key for key, ids in known.items() if len(ids) > room]:
         said = _too_long(first[long[0]], len(known[long[0]]), sampling, max_length)
-        more = f" So it is with {len(long) - 1} more." if len(long) > 1 else ""
+        more = f" {len(long) - 1} more do not fit either." if len(long) > 1 else ""
         none_fit = set(long)
         raise PromptTooLong(said + more, [r.key for r, key in zip(requests, words, strict=True) if key in none_fit])
     return [known[key] for key in words]

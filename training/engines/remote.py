@@ -1,4 +1,4 @@
-"""What engines behind a network share: bounded concurrency, retries with back-off, and failures kept as completions."""
+"""Base of remote engines: bounded concurrency, retries with back-off, and failures returned as completions."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from training.domain.spending import Usage, worst_case
 from training.engines.base import BudgetReached, Completion, EngineError, Inflow, Request, Sampling, Unanswered
 from training.engines.metering import Call, Meter, Outcome
 
-#: Requests in a row that nobody answered, each asked several times, after which the provider counts as away.
+#: Consecutive unanswered requests, each with retries, after which the provider is considered unavailable.
 AWAY_AFTER = 12
-#: Tries at a request that the provider blocks: its filters look at drawn text, and another draw may pass.
+#: Attempts at a request that the provider blocks: its filters see sampled text, and another sample may pass.
 BLOCKED_TRIES = 3
-#: The longest wait in seconds that a provider may ask for. Above it, it is away, and the run says so.
+#: Longest wait in seconds that a provider may request. Above it, the provider is considered unavailable.
 LONGEST_ASKED_WAIT = 900.0
-#: How long answers on their way are waited for when nobody wants more, so that what is paid for is kept.
+#: Seconds to wait for requests in flight when generation ends early, so that paid answers are saved.
 DRAIN_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 
 
 class TryAgain(Exception):
-    """The provider may answer if asked again; ``after`` is the wait in seconds that it asked for, where it did.
+    """The request failed but can be retried. ``after`` is the wait in seconds that the provider requested, if any.
 
-    ``outcome`` says what became of this try. After the last one, empty and blocked count as a refusal.
+    ``outcome`` is the outcome of this attempt. After the last attempt, empty and blocked count as a refusal.
     """
 
     def __init__(
@@ -49,24 +49,24 @@ class TryAgain(Exception):
 
 
 class Refused(Exception):
-    """This request will not be answered, however often it is asked."""
+    """The provider rejected the request; a retry would fail too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion, and what the provider says that it used (``None``: it does not say)."""
+    """A completion and the usage that the provider reported, or ``None``."""
 
     completion: Completion
     usage: Usage | None
 
 
 class RemoteEngine(ABC):
-    """Asks a provider for each request on its own. A subclass says how to ask once.
+    """Sends each request to a provider separately. Subclasses implement :meth:`ask`, a single attempt.
 
-    What cannot be had after ``attempts`` tries comes back as an error completion, so one bad request never costs the
-    rest. An :class:`training.engines.base.EngineError` (a bad key, an unknown model) ends the whole generation, as do
-    :class:`training.engines.base.Unanswered`, where the provider must be away, and
-    :class:`training.engines.base.BudgetReached`; each is raised after what was in flight has come in.
+    A request that fails ``attempts`` times yields an error completion, so one bad request does not affect the others.
+    The generation as a whole ends with :class:`training.engines.base.EngineError` (a bad key, an unknown model),
+    :class:`training.engines.base.Unanswered` (the provider is unavailable) or
+    :class:`training.engines.base.BudgetReached`, each raised after the requests in flight were awaited.
     """
 
     name = "remote"
@@ -89,22 +89,25 @@ class RemoteEngine(ABC):
         self.base_delay = base_delay
         self.max_delay = max_delay
         self.meter: Meter | None = None
-        #: Whether to end at once, and whether to begin nothing more while what is in flight still comes in.
+        #: ``should_stop`` ends generation at once; ``has_enough`` sends no new requests but awaits those in flight.
         self.should_stop: Callable[[], bool] = lambda: False
         self.has_enough: Callable[[], bool] = lambda: False
-        #: Called when nothing has come for half a second.
-        self.before_silence: Callable[[], None] = lambda: None
+        #: Called when no answer has arrived for half a second.
+        self.on_idle: Callable[[], None] = lambda: None
 
     @abstractmethod
     def ask(self, request: Request, sampling: Sampling) -> Answer:
-        """Ask once. Raises :class:`TryAgain`, :class:`Refused` or :class:`training.engines.base.EngineError`."""
+        """Send one request.
+
+        Raises :class:`TryAgain`, :class:`Refused` or :class:`training.engines.base.EngineError`.
+        """
 
     @classmethod
     def count_models(cls, key: Secret, base_url: str, timeout: float) -> int:
-        """How many models the provider at ``base_url`` lists for this key, within ``timeout`` seconds. Costs nothing.
+        """Return the number of models that the provider lists for this key; a free request.
 
-        Raises what the provider's SDK raises where the key is refused or nothing answers, and
-        :class:`training.engines.base.EngineError` where the provider has no such list.
+        Raises the SDK's error if the key is refused or nothing answers within ``timeout`` seconds, and
+        :class:`training.engines.base.EngineError` if the provider has no list of models.
         """
         raise EngineError("Keys of this provider cannot be tested.")
 
@@ -113,17 +116,17 @@ class RemoteEngine(ABC):
         """Close the connections."""
 
     def messages(self, request: Request) -> tuple[Message, ...]:
-        """The request's turns, with the system text that the engine was given before them."""
+        """Return the request's turns, preceded by the engine's system text if set."""
         system: Message = {"role": "system", "content": self.system}
         return (system, *request.messages) if self.system else request.messages
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield completions as they arrive. Never more than ``concurrency`` in flight, so a stop wastes no more."""
+        """Yield completions as they arrive, with at most ``concurrency`` requests in flight."""
         batches = iter([requests] if requests else [])
         return self.follow(lambda: next(batches, None), sampling)
 
     def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
-        """The same of requests that become known by and by. Asks for more whenever it has begun all that it knows."""
+        """Like :meth:`generate`, for requests that arrive over time. Polls ``inflow`` when all known ones are sent."""
         flight = _Flight(self, inflow, sampling)
         try:
             yield from flight.completions()
@@ -131,16 +134,16 @@ class RemoteEngine(ABC):
             flight.end()
 
     def hide(self, text: str) -> str:
-        """``text`` without the key: servers repeat it in their errors."""
+        """Mask the key in ``text``: servers repeat it in their errors."""
         return self.key.hide(text) if self.key else text
 
-    def delay(self, tries: int, asked: float | None) -> float:
-        """Seconds until the next try: exponential, with jitter so that workers do not come back together.
+    def delay(self, tries: int, requested: float | None) -> float:
+        """Return the seconds until the next attempt: exponential back-off with jitter.
 
-        At least what the provider asked for, which alone may go beyond ``max_delay``.
+        The provider's requested wait is a lower bound, and may exceed ``max_delay``.
         """
         own = self.base_delay * 2.0 ** (tries - 1) * random.uniform(0.5, 1.5)
-        return max(min(own, self.max_delay), asked or 0.0)
+        return max(min(own, self.max_delay), requested or 0.0)
 
 
 @dataclass(slots=True)
@@ -152,23 +155,23 @@ class _Try:
 
 
 class _Flight:
-    """One generation. Threads only ask; counting, waiting and deciding is done by whoever draws the completions."""
+    """One generation. Threads only send requests; all bookkeeping runs in the consumer's thread."""
 
     def __init__(self, engine: RemoteEngine, inflow: Inflow, sampling: Sampling) -> None:
         self.engine, self.sampling = engine, sampling
-        self.inflow: Inflow | None = inflow  # None: no more will come
+        self.inflow: Inflow | None = inflow  # None: the source has ended
         self.fresh: deque[_Try] = deque()
         self.again: list[_Try] = []
         self.running: dict[Future[Answer], _Try] = {}
-        self.done: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()  # asking all of `running` each time adds up
-        self.away: list[Completion] = []  # in a row
+        self.done: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()  # polling all of `running` is slow
+        self.away: list[Completion] = []  # consecutive unanswered requests
         self.ending: EngineError | None = None
         self.not_before = 0.0
         self.pool = ThreadPoolExecutor(engine.concurrency, thread_name_prefix=engine.name)
 
     def completions(self) -> Iterator[Completion]:
         while True:
-            if known := self._hear():
+            if known := self._receive():
                 yield from known
                 continue
             if not (self.inflow or self.fresh or self.again or self.running):
@@ -177,24 +180,24 @@ class _Flight:
             self.engine.in_flight = len(self.running)
             if self.running:
                 future = self._ended(pause)
-                if future and (completion := self._settled(future)):
+                if future and (completion := self._completion_of(future)):
                     yield completion
             else:
                 future = None
                 if not self.ending:
                     time.sleep(pause)
             if future is None:
-                self.engine.before_silence()
+                self.engine.on_idle()
             if self.engine.should_stop():
                 self._end_with(Unanswered("The run was asked to stop."))
                 break
             if self.engine.has_enough():
-                self._end_with(Unanswered("No more was wanted."))
+                self._end_with(Unanswered("No more answers were needed."))
         if self.ending:
             raise self.ending
 
-    def _hear(self) -> list[Completion]:
-        """Take in requests that came, once all others have begun. Returns what is known of them already."""
+    def _receive(self) -> list[Completion]:
+        """Accept new requests once all others are sent. Returns the stored completions among them."""
         if self.fresh or self.inflow is None:
             return []
         came = self.inflow()
@@ -212,14 +215,14 @@ class _Flight:
         return known
 
     def _end_with(self, error: EngineError) -> None:
-        """Begin nothing more. What is in flight still comes in."""
+        """Send no new requests; those in flight are still awaited."""
         self.ending = self.ending or error
         self.inflow = None
         self.fresh.clear()
         self.again.clear()
 
     def _start(self) -> float:
-        """Begin what may begin now. Returns for how many seconds to wait at most."""
+        """Send the requests that are due. Returns the maximum time to wait, in seconds."""
         engine, now = self.engine, time.monotonic()
         self.again.sort(key=lambda one: one.due)
         while now >= self.not_before and len(self.running) < engine.concurrency:
@@ -231,7 +234,7 @@ class _Flight:
                 break
             one = line[0]
             if engine.meter and not engine.meter.reserve(one.request, one.worst):
-                if not self.running:  # else some of what is set aside comes back
+                if not self.running:  # otherwise a reservation will be released
                     self._end_with(BudgetReached(engine.meter.spent_reason()))
                 break
             del line[0]
@@ -245,24 +248,24 @@ class _Flight:
         return min(_LOOK_SECONDS, max(0.0, min(due) - now)) if due else _LOOK_SECONDS
 
     def _ended(self, pause: float) -> Future[Answer] | None:
-        """The next one that has ended; waits for it ``pause`` seconds at most."""
+        """Return the next finished future, or ``None`` after ``pause`` seconds."""
         try:
             return self.done.get(timeout=pause)
         except queue.Empty:
             return None
 
-    def _settled(self, future: Future[Answer]) -> Completion | None:
-        """The completion of a try that ended, or ``None`` where it will be tried again or all ends."""
+    def _completion_of(self, future: Future[Answer]) -> Completion | None:
+        """Return the completion of a finished attempt, or ``None`` if it will be retried or generation ends."""
         one = self.running.pop(future)
         engine, request = self.engine, one.request
         try:
             answer = future.result()
         except TryAgain as failure:
             self._count(one, failure.outcome, failure.usage)
-            return self._once_more(one, failure)
+            return self._retry(one, failure)
         except Refused as refusal:
             self._count(one, "failed")
-            return self._came(self._error(request, str(refusal), refused=True))
+            return self._track_availability(self._error(request, str(refusal), refused=True))
         except EngineError as error:
             self._count(one, "failed")
             self._end_with(type(error)(engine.hide(str(error))))
@@ -270,28 +273,28 @@ class _Flight:
         except BaseException:
             self._count(one, "lost")
             raise
-        text = engine.hide(answer.completion.text)  # no honest server writes the key into an answer
+        text = engine.hide(answer.completion.text)  # an answer must not leak the key either
         completion = answer.completion
         if text != completion.text:
             completion = Completion(
                 request.key, text, completion.token_count, completion.finish_reason, request.seed, completion.logprob
             )
         self._count(one, "answered", answer.usage, completion)
-        return self._came(completion)
+        return self._track_availability(completion)
 
-    def _once_more(self, one: _Try, failure: TryAgain) -> Completion | None:
+    def _retry(self, one: _Try, failure: TryAgain) -> Completion | None:
         engine = self.engine
         is_refusal = failure.outcome in ("empty", "blocked")
-        reason = f"{failure} (asked {one.tries} times)"
+        reason = f"{failure} ({one.tries} attempts)"
         if failure.after and failure.after > LONGEST_ASKED_WAIT:
-            reason = f"{failure} (asks to wait {failure.after:.0f} seconds)"
+            reason = f"{failure} (requested a wait of {failure.after:.0f} seconds)"
             self._end_with(Unanswered.of([self._error(one.request, reason)]))
             return None
         if failure.after:
             self.not_before = max(self.not_before, time.monotonic() + failure.after)
         most = min(engine.attempts, BLOCKED_TRIES) if failure.outcome == "blocked" else engine.attempts
         if one.tries >= most:
-            return self._came(self._error(one.request, reason, refused=is_refusal))
+            return self._track_availability(self._error(one.request, reason, refused=is_refusal))
         if self.ending is None:
             one.due = time.monotonic() + engine.delay(one.tries, failure.after)
             self.again.append(one)
@@ -301,7 +304,7 @@ class _Flight:
         reason = self.engine.hide(reason)
         return Completion(request.key, "", 0, "error", request.seed, error=reason, refused=refused)
 
-    def _came(self, completion: Completion) -> Completion:
+    def _track_availability(self, completion: Completion) -> Completion:
         is_away = completion.finish_reason == "error" and not completion.refused
         self.away = [*self.away, completion] if is_away else []
         if len(self.away) >= max(AWAY_AFTER, 2 * self.engine.concurrency):
@@ -313,12 +316,12 @@ class _Flight:
     ) -> None:
         if self.engine.meter is None:
             return
-        if usage is None:  # an error status costs nothing; of everything else that did not say, the worst is taken
+        if usage is None:  # an error status is free; assume the worst case otherwise
             usage = Usage() if outcome in ("failed", "unsent") else one.worst
-        self.engine.meter.settle(Call(one.request, outcome, usage, completion), one.worst)
+        self.engine.meter.finalize(Call(one.request, outcome, usage, completion), one.worst)
 
     def end(self) -> None:
-        """Begin nothing more; with a meter, take in what is on its way and count what never came."""
+        """Stop sending; with a meter, await the requests in flight and count the lost ones."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.engine.in_flight = 0
         if self.engine.meter is None:
@@ -326,14 +329,14 @@ class _Flight:
         done, _ = wait(self.running, timeout=DRAIN_SECONDS)
         for future in done:
             if not future.cancelled():
-                self._settled(future)
+                self._completion_of(future)
         for future, one in list(self.running.items()):
             self._count(one, "unsent" if future.cancelled() else "lost")
         self.running.clear()
 
 
-def seconds_asked(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks to wait: a number, a number with "s", or a date. ``None``: it does not."""
+def retry_after_seconds(header: str | None) -> float | None:
+    """Parse a Retry-After header (a number, a number with "s", or a date) into seconds, or ``None``."""
     if not header:
         return None
     try:

@@ -1,7 +1,7 @@
 """Generation in this process with ``transformers``: any causal language model, local or from the hub.
 
-The decode loop is our own, for three things that ``generate`` does not do together: every row draws from its own seed,
-requests that share a prompt share its prefill, and rows that have ended leave the batch.
+The decode loop replaces ``generate``, which does not combine three features: a seed per row, one prefill per shared
+prompt, and removal of finished rows from the batch.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch import Tensor
 
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
-from training.engines.kv_cache import roomy_cache
+from training.engines.kv_cache import preallocated_cache
 from training.engines.prompts import encode, render, with_template
 
-_WATCH_STEPS = 4  # tokens between two looks of somebody who waits for the text
-_COMPACT_AT = 0.25  # share of ended rows at which the cache is worth copying
+_WATCH_STEPS = 4  # tokens between two calls of ``watch``
+_COMPACT_AT = 0.25  # share of finished rows at which the cache is compacted
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A request with its prompt as tokens."""
+    """A request and its tokenized prompt."""
 
     request: Request
     prompt: tuple[int, ...]
@@ -36,13 +36,13 @@ class _Job:
 class TransformersEngine:
     """A causal language model in this process; implements :class:`training.engines.base.Engine`.
 
-    Weights in ``dtype``; "auto" is as stored on a GPU and float32 on a CPU. A tokenizer without a chat template gets
-    :data:`training.domain.templates.PLAIN_CHAT_TEMPLATE`. ``max_length`` limits prompt and completion together and is
-    itself limited by the model's context. ``logprob`` of a completion is under the model itself, the end token
-    included, before temperature and nucleus; ``token_count`` includes the end token too.
+    ``dtype`` "auto" loads weights as stored on a GPU and as float32 on a CPU. A tokenizer without a chat template gets
+    :data:`training.domain.templates.PLAIN_CHAT_TEMPLATE`. ``max_length`` limits prompt and completion together, in
+    tokens, and is capped at the model's context length. ``logprob`` is computed before temperature and nucleus
+    sampling; ``logprob`` and ``token_count`` include the end token.
 
-    ``watch``, where it is set, hears the first request's text as it grows. ``before_silence`` is called when all that
-    was finished has been taken and the next batch begins.
+    ``watch``, if set, is called with the growing text of the first request. ``on_idle`` is called before each batch,
+    once all finished completions have been consumed.
     """
 
     def __init__(
@@ -64,28 +64,28 @@ class TransformersEngine:
         self.end_tokens = _end_tokens(self.tokenizer, self.model)
         self.in_flight = 0
         self.watch: Callable[[str], None] | None = None
-        self.before_silence: Callable[[], None] = lambda: None
+        self.on_idle: Callable[[], None] = lambda: None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion a request, batch by batch, shortest prompts first.
+        """Yield one completion per request, batch by batch, shortest prompts first.
 
-        Raises :class:`PromptTooLong` before anything is generated where a prompt does not fit.
+        Raises :class:`PromptTooLong` before generating anything if a prompt does not fit.
         """
         try:
             for batch in self._batches(self._encode(requests, sampling)):
-                self.before_silence()
+                self.on_idle()
                 self.in_flight = len(batch)
                 yield from self._decode_in_parts(batch, sampling)
         finally:
             self.in_flight = 0
 
     def room(self, request: Request) -> int:
-        """Tokens that an answer to this request may have; zero or less where the prompt alone does not fit."""
+        """Return the maximum answer length in tokens; zero or negative if the prompt alone does not fit."""
         prompt = self.tokenizer([render(self.tokenizer, request)], add_special_tokens=False)["input_ids"][0]
         return self.max_length - len(prompt)
 
     def close(self) -> None:
-        """Give back the model's memory."""
+        """Free the model's memory."""
         self.model = None
         gc.collect()
         if self.device.type == "cuda":
@@ -96,23 +96,23 @@ class TransformersEngine:
         return [_Job(request, tuple(prompt)) for request, prompt in zip(requests, prompts, strict=True)]
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
-        """By length, equal prompts side by side, so that little is padding and shared prompts meet in one batch."""
+        """Batches sorted by length, with equal prompts adjacent, to reduce padding and share prefills."""
         jobs = sorted(jobs, key=lambda job: (len(job.prompt), job.prompt))
         start = 0
         while start < len(jobs):
-            batch = jobs[start : start + self.batch_size]  # may have become smaller since the last
+            batch = jobs[start : start + self.batch_size]  # may have shrunk after an out-of-memory error
             start += len(batch)
             yield batch
 
     def _decode_in_parts(self, jobs: list[_Job], sampling: Sampling) -> Iterator[Completion]:
-        """Decode the batch; where memory does not suffice in halves, which gives the same texts."""
+        """Decode the batch; if memory runs out, decode it in halves, which gives the same texts."""
         try:
             done = self._decode(jobs, sampling)
         except torch.OutOfMemoryError as error:
             if len(jobs) == 1:
                 raise EngineError(
                     f"The device ran out of memory with a single prompt of {len(jobs[0].prompt)} tokens. Lower "
-                    "student.max_length or the number of new tokens, or take a smaller model or dtype bfloat16."
+                    "student.max_length or the number of new tokens, or use a smaller model or dtype bfloat16."
                 ) from error
             done = None
         if done is not None:
@@ -134,7 +134,7 @@ class TransformersEngine:
         noise = self._noise(jobs, sampling)
         written = torch.full((rows, steps), -1, dtype=torch.long, device=self.device)
         logps = torch.zeros(rows, device=self.device)
-        alive = torch.arange(rows, device=self.device)  # which job each row of the running batch belongs to
+        alive = torch.arange(rows, device=self.device)  # index of the job of each active row
         ended = torch.zeros(rows, dtype=torch.bool, device=self.device)
         for step in range(steps):
             tokens, gained = draw_tokens(
@@ -165,7 +165,7 @@ class TransformersEngine:
         return self._completions(jobs, written.cpu().numpy(), logps.cpu().numpy())
 
     def _prefill(self, jobs: list[_Job], steps: int) -> tuple[Any, Tensor, Tensor]:
-        """Each different prompt once. Returns the cache, logits (rows, vocabulary), mask (rows, width + steps)."""
+        """Prefill each distinct prompt once. Returns cache, logits (rows, vocabulary), mask (rows, width + steps)."""
         prompts = list(dict.fromkeys(job.prompt for job in jobs))
         place = {prompt: index for index, prompt in enumerate(prompts)}
         width = max(map(len, prompts))
@@ -179,7 +179,7 @@ class TransformersEngine:
             input_ids=torch.from_numpy(tokens).to(self.device),
             attention_mask=attention[:, :width],
             position_ids=(attention[:, :width].cumsum(-1) - 1).clamp(min=0),
-            past_key_values=roomy_cache(self.model.config, width + steps),
+            past_key_values=preallocated_cache(self.model.config, width + steps),
             use_cache=True,
             logits_to_keep=1,
         )
@@ -216,11 +216,11 @@ class TransformersEngine:
 
 
 def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool) -> tuple[Any, Any]:
-    """Tokenizer and model. Raises :class:`EngineError` in words where there is none to load."""
+    """Return tokenizer and model. Raises :class:`EngineError` if they cannot be loaded."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a bar for loading fills a worker's log and says nothing
+    logging.disable_progress_bar()  # it would fill the worker's log
     wanted = dtype if dtype != "auto" or device.type != "cpu" else "float32"
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code)
@@ -240,7 +240,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _end_tokens(tokenizer: Any, model: Any) -> Tensor:
-    """Every token that ends a turn: the tokenizer's and those of the model's generation settings."""
+    """Return all end-of-turn tokens: the tokenizer's and those of the model's generation config."""
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     listed = configured if isinstance(configured, list) else [configured]
     ends = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}

@@ -1,9 +1,8 @@
-"""Generation with vLLM inside the worker: its scheduler is fed and read by a thread of its own.
+"""Generation with vLLM inside the worker, driven by a separate thread.
 
-That thread never waits for the database: what is finished lies in a queue until the stage takes it, and meanwhile the
-next tokens are computed. On a CPU vLLM's core runs in this process, since its default of a process for the core and one
-for the model costs two more imports of torch and two busy loops; on a GPU it stays vLLM's own default, a process whose
-end gives back all of the GPU's memory.
+The thread never waits for the database: finished completions are queued for the stage while vLLM computes the next
+tokens. On a CPU, vLLM's core runs in this process, which saves two imports of torch and two busy loops. On a GPU it
+runs in its own process (vLLM's default), so that all GPU memory is freed when that process ends.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from training.domain.rows import FinishReason
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.engines.prompts import encode, with_template
 
-_SILENT_SECONDS = 0.5  # without a completion, after which ``before_silence`` is called
-_AHEAD = 1024  # requests handed to vLLM at a time: more than it runs at once, so that it never waits for more
-_CPU_CACHE_BYTES = 2 << 30  # of keys and values, where VLLM_CPU_KVCACHE_SPACE (GiB) does not say otherwise
-_CPU_STEP = 4096  # prompt tokens computed in one step
-_CPU_BLOCK = 32  # tokens: what a shared beginning is counted in. 128, vLLM's default there, would share no short prompt
+_SILENT_SECONDS = 0.5  # without a completion before ``on_idle`` is called
+_AHEAD = 1024  # requests passed to vLLM at a time: more than it runs concurrently, so that it never idles
+_CPU_CACHE_BYTES = 2 << 30  # key-value cache, unless VLLM_CPU_KVCACHE_SPACE (GiB) is set
+_CPU_STEP = 4096  # prompt tokens per step
+_CPU_BLOCK = 32  # tokens per block of the prefix cache. vLLM's default, 128, would share no short prompt
 
 
 @dataclass(slots=True)
 class Tokens:
-    """What an engine has worked through since it began: prompt tokens, those found in its cache, and new ones."""
+    """Token counts of an engine since its start: prompt tokens, cached prompt tokens, and generated tokens."""
 
     prompt: int = 0
     cached: int = 0
@@ -44,11 +43,11 @@ class Tokens:
 class VLLMEngine:
     """A model in vLLM; implements :class:`training.engines.base.Engine`.
 
-    Completions come as they finish. Requests that share a beginning (the samples of one prompt, the judge's template)
-    share its computation through vLLM's prefix cache. ``model`` is a folder or a hub name; the folder of a LoRA adapter
-    is served as an adapter on its base model. ``dtype`` "auto" is as stored on a GPU and float32 on a CPU.
-    ``max_length`` limits prompt and completion together and is itself limited by the model's context. ``logprob`` is
-    the sum over the completion's tokens, its end token included, under the model before temperature and nucleus.
+    Completions are yielded as they finish. Requests with a common prefix (the samples of one prompt, the judge's
+    template) share its computation through vLLM's prefix cache. ``model`` is a folder or a hub name; the folder of a
+    LoRA adapter is served on its base model. ``dtype`` "auto" loads weights as stored on a GPU and as float32 on a
+    CPU. ``max_length`` limits prompt and completion together, in tokens, and is capped at the model's context length.
+    ``logprob`` sums over the completion's tokens, including the end token, before temperature and nucleus sampling.
     """
 
     name = "vllm"
@@ -63,12 +62,12 @@ class VLLMEngine:
         trust_remote_code: bool = False,
     ) -> None:
         on_gpu = torch.cuda.is_available()
-        _settle_environment(on_gpu)
+        _set_environment_defaults(on_gpu)
         try:
             import vllm
         except ImportError as error:
             raise EngineError(
-                f"vLLM cannot be imported in this worker ({error}). Install it with `make install-vllm`, or choose the "
+                f"vLLM cannot be imported in this worker ({error}). Install it with `make install-vllm`, or use the "
                 "engine transformers."
             ) from error
         self._vllm = vllm
@@ -84,7 +83,7 @@ class VLLMEngine:
                 enable_prefix_caching=True,
                 seed=0,
                 **({"enable_lora": True, "max_lora_rank": rank} if self._adapter else {}),
-                **({} if on_gpu else _on_a_cpu(self.max_length, tensor_parallel)),
+                **({} if on_gpu else _cpu_arguments(self.max_length, tensor_parallel)),
             )
         except (OSError, ValueError, KeyError, RuntimeError, AssertionError) as error:
             raise EngineError(
@@ -94,19 +93,19 @@ class VLLMEngine:
         self.tokenizer = with_template(self._llm.get_tokenizer())
         self.tokens = Tokens()
         self.in_flight = 0
-        self.before_silence: Callable[[], None] = lambda: None
+        self.on_idle: Callable[[], None] = lambda: None
         self._asked = 0
-        # One thread for the engine's whole life: a computing thread brings its own pool of OpenMP threads along.
+        # One thread for the engine's lifetime: every computing thread creates its own pool of OpenMP threads.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
-        # What has been loaded until here stays for the engine's life, and looking through it for garbage stops every
-        # thread: half a second a time on a CPU, a tenth of a stage. vLLM does the same where its core has a process.
+        # Exclude the loaded objects from garbage collection: each full collection stops all threads for half a second
+        # on a CPU, a tenth of a stage. vLLM does the same if its core has its own process.
         gc.collect()
         gc.freeze()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion a request, in the order in which they finish.
+        """Yield one completion per request, in the order in which they finish.
 
-        Raises :class:`training.engines.base.PromptTooLong` before anything is generated where a prompt does not fit.
+        Raises :class:`training.engines.base.PromptTooLong` before generating anything if a prompt does not fit.
         """
         prompts = encode(self.tokenizer, requests, sampling, max_length=self.max_length)
         finished: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
@@ -118,7 +117,7 @@ class VLLMEngine:
                 try:
                     came = finished.get(timeout=_SILENT_SECONDS)
                 except queue.Empty:
-                    self.before_silence()
+                    self.on_idle()
                     continue
                 if came is None:
                     break
@@ -127,10 +126,10 @@ class VLLMEngine:
             self._raise(loop)
         finally:
             enough.set()
-            loop.exception()  # waits until vLLM has let go of what nobody wants any more
+            loop.exception()  # wait until vLLM has aborted the remaining requests
 
     def close(self) -> None:
-        """Give back the memory: on a GPU vLLM's process ends, on a CPU its weights and cache are let go."""
+        """Free the memory: on a GPU vLLM's process ends, on a CPU its weights and cache are released."""
         self._thread.shutdown()
         llm, self._llm = self._llm, None
         if llm is not None:
@@ -149,7 +148,7 @@ class VLLMEngine:
         finished: queue.SimpleQueue[tuple[int, Any] | None],
         enough: threading.Event,
     ) -> None:
-        """Feed vLLM and step it until all is finished or nobody wants more; runs in the engine's thread."""
+        """Step vLLM until all requests are finished or ``enough`` is set. Runs in the engine's thread."""
         engine = self._llm.llm_engine
         lora = self._lora_request()
         running: dict[str, int] = {}
@@ -179,7 +178,7 @@ class VLLMEngine:
         self.tokens.cached += output.num_cached_tokens or 0
         self.tokens.new += len(ids)
         ended: FinishReason = "length" if written.finish_reason == "length" else "stop"
-        # The last token of a text that has ended is its end token, which is no text.
+        # The last token of a finished text is the end token, which is not part of the text.
         kept = ids if ended == "length" else ids[:-1]
         text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Completion(request.key, text, len(ids), ended, request.seed, written.cumulative_logprob)
@@ -192,7 +191,7 @@ class VLLMEngine:
             seed=request.seed,
             logprobs=0,
             flat_logprobs=True,
-            detokenize=False,  # once at the end is cheaper than a token at a time
+            detokenize=False,  # detokenizing once at the end is cheaper
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
 
@@ -209,13 +208,13 @@ class VLLMEngine:
             raise error
         if error is not None:
             raise EngineError(
-                f"vLLM stopped: {type(error).__name__}: {' '.join(str(error).split())[:300]} What came is kept. Where "
-                "memory ran out, lower student.max_length; then resume."
+                f"vLLM stopped: {type(error).__name__}: {' '.join(str(error).split())[:300]} "
+                "Finished completions are kept. If memory ran out, lower student.max_length; then resume."
             ) from error
 
 
-def _settle_environment(on_gpu: bool) -> None:
-    """What vLLM reads from the environment, before it is imported; what is set already stays."""
+def _set_environment_defaults(on_gpu: bool) -> None:
+    """Set defaults of the environment variables that vLLM reads on import; existing values are kept."""
     wanted = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
     if not on_gpu:
         wanted |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
@@ -223,12 +222,12 @@ def _settle_environment(on_gpu: bool) -> None:
         os.environ.setdefault(name, value)
 
 
-def _on_a_cpu(max_length: int, tensor_parallel: int) -> dict[str, Any]:
+def _cpu_arguments(max_length: int, tensor_parallel: int) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "enforce_eager": True,
         "block_size": _CPU_BLOCK,
-        # A prompt computed in two parts draws once too often, and vLLM then turns the request's generator back, which a
-        # CPU's generator cannot ("CPU Generator does not use offset"). In one part there is nothing to turn back.
+        # After a prompt computed in several chunks, vLLM rewinds the request's random generator, which a CPU generator
+        # does not support ("CPU Generator does not use offset"). A single chunk avoids the rewind.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(_CPU_STEP, max_length),
     }
@@ -240,18 +239,18 @@ def _on_a_cpu(max_length: int, tensor_parallel: int) -> dict[str, Any]:
 
 
 def _adapter_of(model: str) -> tuple[str, str, int]:
-    """(base model, adapter folder, its rank) where ``model`` is the folder of a LoRA adapter; else (model, "", 0)."""
+    """Return (base model, adapter folder, rank) if ``model`` is a LoRA adapter's folder, else (model, "", 0)."""
     config = Path(model) / "adapter_config.json"
     if not config.is_file():
         return model, "", 0
     told = json.loads(config.read_text(encoding="utf-8"))
-    # vLLM takes ranks of a list: the next one that is enough.
+    # vLLM supports a fixed list of ranks: use the smallest sufficient one.
     rank = next((size for size in (1, 8, 16, 32, 64, 128, 256, 320, 512) if size >= int(told["r"])), int(told["r"]))
     return str(told["base_model_name_or_path"]), model, rank
 
 
 def _context(model: str, trust_remote_code: bool) -> int | None:
-    """Tokens that the model's context holds, where its config says so."""
+    """Return the model's context length in tokens, if its config specifies it."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)

@@ -1,6 +1,6 @@
-"""Where science and record meet: queue entry points that load what is missing, run the stage and save what it yields.
+"""Queue entry points: load the missing rows from the database, run the stage, and save its results.
 
-Services enqueue :func:`work` by its dotted name, ``training.jobs.work``; nobody imports this package.
+Services enqueue :func:`work` by its dotted name, ``training.jobs.work``; no other package imports this one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import django
 from django.apps import apps
 from django.db import OperationalError
 
-if not apps.ready:  # a spawned worker does not set Django up by itself
+if not apps.ready:  # a spawned worker does not set up Django
     django.setup()
 
 from alignment_app import logs
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 
 Reason = StageAttempt.Reason
-#: The code of each failure that says in words what to do.
+#: Reason code per error whose message already names the remedy.
 _FAILURES = {CannotGoOn: Reason.NOTHING_TO_DO, EngineError: Reason.ENGINE, TrainingError: Reason.TRAINING}
 
 
 def work(run_id: int, queue: str) -> None:
-    """Do what there is to do for this run on this queue: one stage after another while they are of the same queue."""
+    """Perform the run's next stages, one after another, as long as they belong to this queue."""
     with EnginePool() as engines:
         while attempt := stages.claim(
             run_id, queue, worker=os.environ.get("RQ_WORKER_NAME", "worker"), host=reaping.this_host(), pid=os.getpid()
@@ -47,7 +47,10 @@ def work(run_id: int, queue: str) -> None:
 
 
 def job_of(spec: StageSpec) -> Callable[[StageWork], StageData]:
-    """The function that does a stage's work. Raises :class:`ValueError` for a stage that waits for people."""
+    """Return the function that performs a stage.
+
+    Raises :class:`ValueError` for a stage that is done by people.
+    """
     if spec.job is None:
         raise ValueError(f"{spec.title} is done by people; no worker can do it")
     job: Callable[[StageWork], StageData] = import_function(spec.job)
@@ -55,7 +58,7 @@ def job_of(spec: StageSpec) -> Callable[[StageWork], StageData]:
 
 
 def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
-    """One attempt from claim to its end, whatever that is."""
+    """Perform one claimed attempt and record how it ended."""
     try:
         with AttemptHeartbeat(attempt) as heartbeat:
             job = StageWork(attempt, heartbeat, engines)
@@ -63,7 +66,7 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 try:
                     result = job_of(attempt.stage.spec)(job)
                 finally:
-                    job.settle()
+                    job.finalize()
                 spending.forget_texts(attempt)
                 stages.finish(attempt, result)
             except (Interrupted, Stopped):
@@ -73,19 +76,19 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                 stages.pause_with_reason(attempt, str(halt), halt.code)
             except LeaseLost:
                 raise
-            except (BudgetReached, Unanswered) as error:  # nothing is wrong with the run: it goes on when somebody says
+            except (BudgetReached, Unanswered) as error:  # no fault of the run: it can be resumed
                 code = Reason.BUDGET if isinstance(error, BudgetReached) else Reason.UNANSWERED
                 stages.pause_with_reason(attempt, logs.hide(str(error)), code)
             except (CannotGoOn, EngineError, TrainingError) as error:
                 code = next(code for kind, code in _FAILURES.items() if isinstance(error, kind))
                 stages.fail(attempt, logs.hide(str(error)), code)
             except OperationalError as error:
-                # The database was away or busy for too long: nothing is wrong with the stage, and it goes on.
+                # The database was unreachable or busy for too long: the stage is tried again.
                 stages.crash(attempt, f"The database did not answer ({str(error).strip()}).", Reason.DATABASE)
             except Exception as error:
                 log.exception("stage %s failed", attempt.stage)
                 reason = (
-                    f"{type(error).__name__}: {error}. The traceback is kept with the attempt; resume to try again."
+                    f"{type(error).__name__}: {error}. The traceback is stored with the attempt; resume to try again."
                 )
                 stages.fail(attempt, logs.hide(reason), Reason.ERROR, logs.hide(traceback.format_exc()))
     except LeaseLost as lost:

@@ -1,8 +1,8 @@
-"""``lam: auto``: the λ of 003 section 4.1, chosen among four by the pairs that the iteration held out.
+"""``lam: auto``: choose λ among four values on held-out pairs (Yu et al., 2024, section 4.1).
 
-Each λ is trained as a whole, from the same model on the same pairs in the same order. The best is the one with the
-highest accuracy on the held-out pairs; of equal ones the one with the larger margin, then the smaller λ. Its weights
-are the iteration's model; nothing is trained again.
+A complete training is run per λ, from the same model on the same pairs in the same order. The trial with the highest
+accuracy on the held-out pairs wins; ties are broken by the larger margin, then by the smaller λ. Its weights become the
+iteration's model without another training.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ Measure = Callable[[Path], MarginFigures]
 def train_with_best_lambda(
     job: StageWork, folder: Path, train: Train, measure: Measure
 ) -> tuple[TrainResult, dict[str, Any]]:
-    """Train with every λ and publish the best at ``folder/model``; with what was found, for the checkpoint.
+    """Train with every λ and publish the best model at ``folder/model``.
 
-    A trial that is recorded is not trained again.
+    Returns the training result and the entry of the checkpoint's metrics. Trials already in the database are not
+    trained again.
     """
     trials = PreferenceProgress.read(job.stage.progress).trials
     for lam in LAMBDAS:
@@ -39,8 +40,8 @@ def train_with_best_lambda(
         found = measure(result.model_dir)
         if found.accuracy is None or found.margin is None:
             raise CannotGoOn(
-                "No held-out pair is left to choose λ on: people have excluded them all, or none fits into "
-                "student.max_length. Restore one, or clone the run with a λ by hand."
+                "No held-out pair is left to choose λ on: all are excluded, or none fits into "
+                "student.max_length. Restore one, or clone the run with a fixed λ."
             )
         trial = LambdaTrial(
             lam=lam,
@@ -63,12 +64,12 @@ def train_with_best_lambda(
         _keep_only(folder, best_trial(trials).lam)
     best = best_trial(trials)
     asked = ", ".join(f"{trial.lam:g}" for trial in trials)
-    events.log(job.run.pk, f"λ {best.lam:g} is chosen among {asked}.")
+    events.log(job.run.pk, f"λ {best.lam:g} was chosen among {asked}.")
     return _publish(folder, best), {"lam": best.lam, "trials": [trial.as_data() for trial in trials]}
 
 
 def best_trial(trials: Sequence[LambdaTrial]) -> LambdaTrial:
-    """The trial whose λ is taken."""
+    """Return the winning trial."""
     return max(trials, key=lambda trial: (trial.accuracy, trial.margin, -trial.lam))
 
 
@@ -77,14 +78,14 @@ def _folder(folder: Path, lam: float) -> Path:
 
 
 def _keep_only(folder: Path, lam: float) -> None:
-    """Remove the weights of the trials that can no longer be the best."""
+    """Remove the weights of all trials but the best so far."""
     for lost in LAMBDAS:
         if lost != lam:
             shutil.rmtree(_folder(folder, lost), ignore_errors=True)
 
 
 def _publish(folder: Path, best: LambdaTrial) -> TrainResult:
-    """Put the best trial's weights where the iteration's model stands, by one rename."""
+    """Move the best trial's weights to ``folder/model`` with a single rename."""
     final, trial = folder / MODEL, _folder(folder, best.lam) / MODEL
     if trial.exists():
         shutil.rmtree(final, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Pausing a run whose judge drifts away from what people say."""
+"""Pause a run whose judge drifts away from people's scores."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from alignment_app.services import events
 from training.jobs.stage_work import Halt, StageWork
 
 REMEDY: Final = (
-    "Look at the judges of this run. Then resume to go on all the same, or clone the run and fine-tune it on people's "
+    "Look at the judges of this run. Then resume it, or clone the run and fine-tune it on people's "
     "scores (sft.corrections), or with a teacher as judge."
 )
 
 
 def stop_on_drift(job: StageWork) -> None:
-    """Raise :class:`Halt` once where the newest judge drifts for certain and more iterations would follow it.
+    """Raise :class:`Halt` if the newest judge drifts significantly and more iterations follow.
 
-    Somebody who resumes the run has seen the reason: the same evaluation does not stop it again.
+    Each evaluation halts the run at most once: a person who resumes it has seen the reason.
     """
     if job.iteration.number == job.config.iterations:
         return
@@ -27,6 +27,6 @@ def stop_on_drift(job: StageWork) -> None:
         return
     told = job.stage.attempts.filter(reason_code=StageAttempt.Reason.DRIFT).exists()
     if told:
-        events.log(job.run.pk, "The judge drifts; the run goes on because somebody resumed it.", "warning")
+        events.log(job.run.pk, "The judge drifts; the run continues because it was resumed.", "warning")
         return
     raise Halt(StageAttempt.Reason.DRIFT, f"The judge drifts. {drift.sentence} {REMEDY}")

@@ -1,8 +1,8 @@
-"""Early stopping as 001 section 3.1.3 has it: a checkpoint every n steps, held against the one before by a judge.
+"""Early stopping: a judge compares the checkpoints of every n steps (Yuan et al., 2024, section 3.1.3).
 
-The training pauses at each such step with a checkpoint to resume from; its model answers the validation prompts, and
-the judge compares the answers with those of the step before in both orders. What is saved is not asked again, whenever
-the process is killed.
+At each comparison, training pauses with a checkpoint to resume from. Its model answers the validation prompts, and the
+judge compares the answers with those of the previous checkpoint in both orders. Saved answers and verdicts are reused
+after a restart.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ ROLE, PURPOSE = IterationPrompt.Role.VALIDATION, Response.Purpose.VALIDATION
 def train_with_early_stopping(
     job: StageWork, folder: Path, stopping: EarlyStoppingConfig, train: Train
 ) -> tuple[TrainResult, dict[str, Any]]:
-    """Train until a checkpoint no longer wins, or to the end; the better one is published at ``folder/model``.
+    """Train until a checkpoint no longer wins, or to the end; publish the better one at ``folder/model``.
 
-    ``train`` trains to a step, or to the end where that comes first. Also gives what was found, for the checkpoint.
+    ``train`` trains to the given step, or to the end if that comes first. Returns the training result and the early
+    stopping entry of the checkpoint's metrics.
     """
     checker = _Checker(job, stopping)
     while True:
         last = job.iteration.step_checks.order_by("step").last()
         if last and last.decision == StepCheck.Decision.STOP:
             assert last.against_step is not None
-            return _publish(folder, last.against_step), _told(last, last.against_step)
+            return _publish(folder, last.against_step), _stopping_metrics(last, last.against_step)
         result = train((last.step if last else 0) + stopping.every)
         if result.finished and (last is None or result.steps == last.step):
             if last is None:
@@ -54,18 +55,18 @@ def train_with_early_stopping(
                     "warning",
                 )
             shutil.rmtree(folder / checkpoints.STEPS, ignore_errors=True)
-            return result, _told(last, result.steps)
+            return result, _stopping_metrics(last, result.steps)
         checker.check(result, last)
         _keep_newest(folder, last, result)
 
 
-def _told(last: StepCheck | None, published: int) -> dict[str, Any]:
+def _stopping_metrics(last: StepCheck | None, published: int) -> dict[str, Any]:
     stopped_at = last.step if last and last.decision == StepCheck.Decision.STOP else None
     return {"early_stopping": {"stopped_at": stopped_at, "published_step": published}}
 
 
 def _keep_newest(folder: Path, last: StepCheck | None, result: TrainResult) -> None:
-    """Remove the weights of steps that can no longer be published: two are enough."""
+    """Remove the weights of all steps but the last two; earlier ones can no longer be published."""
     kept = {checkpoints.step_folder(folder, step) for step in (last.step if last else 0, result.steps)}
     for path in (folder / checkpoints.STEPS).glob("step-*"):
         if path not in kept:
@@ -73,21 +74,21 @@ def _keep_newest(folder: Path, last: StepCheck | None, result: TrainResult) -> N
 
 
 def _publish(folder: Path, step: int) -> TrainResult:
-    """Put a step's weights where the iteration's model stands, by one rename."""
+    """Move a step's weights to ``folder/model`` with a single rename."""
     final, kept = folder / checkpoints.MODEL, checkpoints.step_folder(folder, step)
     if kept.exists():
         shutil.rmtree(final, ignore_errors=True)
         kept.rename(final)
     summary = checkpoints.read_summary(final)
     if summary is None:
-        raise CannotGoOn(f"The weights of step {step} are gone from {kept}. Clone the run to train again.")
+        raise CannotGoOn(f"The weights of step {step} are missing from {kept}. Clone the run to train again.")
     for place in (checkpoints.STEPS, checkpoints.RESUME):
         shutil.rmtree(folder / place, ignore_errors=True)
     return result_of({**summary, "finished": True}, folder)
 
 
 class _Checker:
-    """Answers, compares and decides for one training."""
+    """Generates and compares the validation answers of one training, and decides when to stop."""
 
     def __init__(self, job: StageWork, stopping: EarlyStoppingConfig) -> None:
         self.job, self.stopping = job, stopping
@@ -106,7 +107,7 @@ class _Checker:
         return found
 
     def check(self, result: TrainResult, last: StepCheck | None) -> None:
-        """Let the model of this step answer, hold its answers against the last ones, and decide."""
+        """Generate this step's answers, compare them with the previous step's, and save the decision."""
         job, step = self.job, result.steps
         before = last.step if last else None
         self._answer(step, result.model_dir)
@@ -117,7 +118,7 @@ class _Checker:
             verdicts = asked.values_list("verdict_first", "verdict_second")
             pairs = cast(list[tuple[Verdict, Verdict]], list(verdicts))
             finding = compare_checkpoints(pairs, min_decided=self.stopping.min_decided)
-        job.engines.let_go()  # the training needs the memory
+        job.engines.close_all()  # training needs the memory
         step_checks.decide(job.attempt, job.iteration, step=step, against=before, judge=self.judge, finding=finding)
 
     def _answer(self, step: int, model: Path) -> None:
@@ -126,7 +127,7 @@ class _Checker:
         missing = [prompt for prompt in self.prompts if prompt.id not in there]
         if not missing:
             return
-        progress = _Quietly(job, step, done=len(there), total=len(self.prompts))
+        progress = _ValidationProgress(job, step, done=len(there), total=len(self.prompts))
         section = job.config.evaluation
         sampling = job.sampling(section)
         requests = [ResponseRequest(prompt, step, job.seed("validation", prompt.words)) for prompt in missing]
@@ -147,7 +148,7 @@ class _Checker:
         )
 
     def _answers(self, step: int) -> dict[int, ResponseRow]:
-        """What the model of a step answered, by prompt."""
+        """Return the answers of a step's model, by prompt id."""
         found = self.job.iteration.responses.filter(purpose=PURPOSE, index=step)
         return {row.prompt_id: ResponseRow(row.pk, row.prompt_id, row.index, row.text) for row in found}
 
@@ -163,7 +164,7 @@ class _Checker:
         ]
         if not items:
             return
-        progress = _Quietly(job, step, done=len(done), total=len(both), against=before)
+        progress = _ValidationProgress(job, step, done=len(done), total=len(both), against=before)
         engine = job.student(job.start) if self.stopping.judge == "self" else job.teacher()
         drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), job.sampling(job.config.judging))
         progress.save_as_they_come(
@@ -171,14 +172,14 @@ class _Checker:
         )
 
 
-class _Quietly(Progress):
-    """Progress beside the training's own: the bar goes on counting steps."""
+class _ValidationProgress(Progress):
+    """Progress of a comparison, shown beside the training's progress bar, which counts steps."""
 
     def __init__(self, job: StageWork, step: int, *, done: int, total: int, against: int | None = None) -> None:
         self.step, self.against = step, against
         super().__init__(job.heartbeat, done=done, total=total)
 
     def publish(self) -> None:
-        """Say which step is looked at, and how far that is."""
+        """Publish the step that is compared, and the number of rows done."""
         comparing = StepComparing(step=self.step, against=self.against, done=self.done, total=self.total)
         stages.note(self.attempt, comparing=comparing)

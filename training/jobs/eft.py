@@ -1,4 +1,4 @@
-"""The jobs that make the rows which teach M1 to judge, out of responses that people ranked (001 section 3.1.1)."""
+"""Jobs that build EFT rows, which teach M1 to judge, from ranked responses (Yuan et al., 2024, section 3.1.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alignment_app.services.eft_rows import EFTRow
 from training.domain.eft import Part, RankedJudgement, overlapping_prompts, select_eft
 from training.engines.base import Engine
 from training.jobs import rankings
-from training.jobs.health import JudgementProgress, health_of, look_at
+from training.jobs.health import JudgementProgress, health_of, record_health
 from training.jobs.rankings import IFT
 from training.jobs.stage_work import CannotGoOn, StageWork
 from training.jobs.start_training import start_fine_tuning
@@ -23,7 +23,7 @@ from training.plan.training import TrainingResult
 
 
 def fine_tune_on_ift(job: StageWork) -> TrainingResult:
-    """M0 on the instruction rows alone: the model that judges the ranked responses. It is no checkpoint of the loop."""
+    """Fine-tune M0 on IFT rows only. The model judges the ranked responses; it is not a checkpoint of the loop."""
     data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
     if not data:
         raise CannotGoOn("The data sets of sft.datasets hold no rows. Import some, then resume.")
@@ -37,19 +37,19 @@ def fine_tune_on_ift(job: StageWork) -> TrainingResult:
 def _ift_model(job: StageWork) -> Engine:
     location = job.iteration.ift_location
     if not (Path(settings.HOME) / location).is_dir():
-        raise CannotGoOn(f"The model fine-tuned on IFT, {location}, is gone. Clone the run and start again.")
+        raise CannotGoOn(f"The model fine-tuned on IFT, {location}, is missing. Clone the run and start again.")
     return job.student_at(location)
 
 
 def choose_ranked(job: StageWork) -> RankedPromptsResult:
-    """The ranked prompts, without those that the IFT data sets hold: EFT must not overlap IFT."""
+    """Select the ranked prompts that are not in the IFT data sets, so that EFT and IFT do not overlap."""
     name = job.config.eft.dataset
     dataset = Dataset.objects.get(name=name)
     ranked = selectors.ranked_prompts(dataset)
     if not ranked:
         raise CannotGoOn(
             f"The data set {name!r} holds no prompt with ranked responses. Import rows whose responses have a rank "
-            "(1 the best) under another name, and clone the run with it."
+            "(1 is best) under another name, and clone the run with it."
         )
     known = overlapping_prompts(
         [(prompt.content_hash, prompt.text) for prompt in ranked], selectors.trained_prompts(job.config.sft.datasets)
@@ -57,7 +57,7 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
     kept = [prompt for prompt in ranked if prompt.content_hash not in known]
     if not kept:
         raise CannotGoOn(
-            f"Every ranked prompt of {name!r} is in the IFT data sets too. Hold some prompts out of those."
+            f"Every ranked prompt of {name!r} is in the IFT data sets too. Remove some prompts from those."
         )
     rows.use_prompts(job.attempt, job.iteration, [prompt.pk for prompt in kept])
     stages.progress(job.attempt, done=len(kept), total=len(kept), rate=None)
@@ -65,7 +65,7 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
 
 
 def judge_ranked(job: StageWork) -> RankedJudgementsResult:
-    """k replies of the IFT model on every ranked response."""
+    """Judge every ranked response ``eft.k`` times with the IFT model."""
     responses, judge = selectors.ranked_responses(job.iteration), rankings.ift_judge(job)
     rows.set_judge(job.attempt, job.iteration, judge, source=Judgement.Source.SELF)
     made = Judgement.objects.filter(source=Judgement.Source.SELF, judge=judge, response__in=responses.values("pk"))
@@ -77,14 +77,14 @@ def judge_ranked(job: StageWork) -> RankedJudgementsResult:
     health = health_of(made)
     return RankedJudgementsResult(
         judge=IFT,
-        health=look_at(job, {"judge": health}),
+        health=record_health(job, {"judge": health}),
         parse_rate=health.parsed / health.replies if health.replies else None,
         unparsed=health.replies - health.parsed,
     )
 
 
 def build_rows(job: StageWork) -> EFTResult:
-    """Keep the judgements that agree with people, divide them, thin out the most common score, and say how many."""
+    """Build EFT rows: keep judgements that agree with people, split off held-out ones, balance the scores."""
     config, form = job.config.eft, job.judge_of("judging.template")
     judged = Judgement.objects.filter(
         source=Judgement.Source.SELF,
@@ -124,7 +124,7 @@ def build_rows(job: StageWork) -> EFTResult:
     stages.progress(job.attempt, done=made, total=made, rate=None, selection=selection)
     if not chosen.train:
         raise CannotGoOn(
-            f"No judgement to train on is left: of {chosen.asked} replies {chosen.parsed} held a score, and "
+            f"No judgement is left to train on: of {chosen.asked} replies {chosen.parsed} contained a score, and "
             f"the ranking of {chosen.agreeing_prompts} of {chosen.prompts} prompts agrees with people's. Look at the "
             "replies under Samples; then clone the run with a larger eft.k, more ranked prompts or a stronger model."
         )

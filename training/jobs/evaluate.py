@@ -1,4 +1,4 @@
-"""The job that measures a checkpoint by every measure that its config asks for."""
+"""The evaluation job: run every measure that the config enables on a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROLE = IterationPrompt.Role.EVALUATION
 
 
 def evaluate(job: StageWork) -> EvaluationResult:
-    """Run the measures one after another, save their figures, and pause the run where its judge drifts."""
+    """Run the measures in order, save their metrics, and pause the run if its judge drifts."""
     checkpoint = selectors.checkpoint(job.run.pk, job.iteration.number + 1)
     prompts = _held_out_prompts(job)
     evaluation = rows.start_evaluation(

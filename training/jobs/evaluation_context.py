@@ -1,4 +1,4 @@
-"""What measures are given, over the database: the saved rows of one checkpoint's evaluation, and how more are made."""
+"""The evaluation context that measures work with, on top of the database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.stages.comparisons import ComparisonItem, compare_responses
 
 
 class DatabaseContext:
-    """An :class:`training.evaluation.measure.EvaluationContext` of one evaluation stage."""
+    """The :class:`training.evaluation.measure.EvaluationContext` of one evaluation stage."""
 
     def __init__(
         self, job: StageWork, checkpoint: Checkpoint, evaluation: Evaluation, prompts: Sequence[PromptRow]
@@ -33,12 +33,12 @@ class DatabaseContext:
 
     @property
     def progress(self) -> Progress:
-        """Counts the rows that are saved; begun before the first measure runs."""
+        """Counter of saved rows. :meth:`begin` must be called first."""
         assert self._progress is not None
         return self._progress
 
     def begin(self, done: int, total: int) -> None:
-        """Publish how many of the evaluation's rows are saved, and count from there."""
+        """Start counting saved rows at ``done`` of ``total``, and publish the count."""
         self._progress = Progress(self.job.heartbeat, done=done, total=total)
 
     @property
@@ -154,7 +154,7 @@ class DatabaseContext:
 
 
 def _rows(responses: Responses) -> QuerySet[Response]:
-    """The query behind a set of responses that this context gave."""
+    """Return the queryset behind a response set that this context created."""
     assert isinstance(responses, QuerySet)
     return responses
 

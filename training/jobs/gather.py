@@ -1,4 +1,4 @@
-"""The jobs that gather prompts, responses, judgements and pairs."""
+"""Jobs that make prompts, responses, judgements and pairs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from training.domain.pairing import demonstration_pairs, max_min_pairs, random_p
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.domain.self_instruct import MAX_WORDS, usable_demonstrations
 from training.engines.base import Sampling
-from training.jobs.health import JudgementProgress, health_of, look_at
-from training.jobs.overlap import TeacherMeanwhile
+from training.jobs.health import JudgementProgress, health_of, record_health
+from training.jobs.overlap import TeacherOverlap
 from training.jobs.stage_work import CannotGoOn, Halt, StageWork
 from training.jobs.traffic import WatchedEngine
 from training.plan.gathering import DemonstrationsResult, JudgementsResult, PairsResult, PromptsResult, ResponsesResult
@@ -26,7 +26,7 @@ from training.stages.prompts import FRUITLESS_ROUNDS, write_prompts
 
 
 def gather_prompts(job: StageWork) -> PromptsResult:
-    """The prompts of the iteration: from a data set, or new ones by self-instruct."""
+    """Save the iteration's prompts, from a data set or newly written by self-instruct."""
     config = job.config.prompts
     name = job.config.candidates.from_dataset or config.dataset
     dataset = Dataset.objects.get(name=name)
@@ -53,7 +53,7 @@ def gather_prompts(job: StageWork) -> PromptsResult:
 def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
     config = job.config.prompts
     generated = selectors.generated_prompts(job.iteration)
-    # The newest round is made again, since it may have been cut off; its prompts that are there stay as they are.
+    # The newest round may be incomplete, so it is repeated; its saved prompts stay unchanged.
     newest = max((number for _, number in generated), default=0)
     settled = sum(number < newest for _, number in generated)
     progress = _WritingProgress(job, done=settled, total=config.count)
@@ -61,8 +61,8 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
     if (long := len(tasks) - len(usable_demonstrations(tasks))) and not generated and config.template == "few_shot":
         events.log(
             job.run.pk,
-            f"{long} of the {len(tasks)} seed tasks have more than {MAX_WORDS} words, as no new prompt may: they are "
-            "not shown to the writer, and new prompts are held against them all the same.",
+            f"{long} of the {len(tasks)} seed tasks have more than {MAX_WORDS} words, the limit of new prompts: they "
+            "are not shown to the writer, but new prompts are still compared with them.",
         )
     writer = write_prompts(
         tasks,
@@ -80,27 +80,27 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
         raise Halt(
             StageAttempt.Reason.NO_PROMPT,
             "Self-instruct wrote no prompt that passed the filters. The model may be too small to follow the "
-            "few-shot form: take prompts from a data set instead (clone the run and set prompts.source).",
+            "few-shot format: take prompts from a data set instead (clone the run and set prompts.source).",
         )
     if progress.done < config.count:
         events.log(
             job.run.pk,
             f"Self-instruct wrote {progress.done} prompts, fewer than the {config.count} asked for: "
-            f"{FRUITLESS_ROUNDS} rounds in a row added none. All are used; what was removed stands under Samples.",
+            f"{FRUITLESS_ROUNDS} rounds in a row added none. All are used; removed drafts are under Samples.",
             "warning",
         )
     return PromptsResult(source="self_instruct", dataset=seeds.name, removed=_removed(job))
 
 
 class _WritingProgress(Progress):
-    """Progress that saves what the filters removed beside what they kept, and counts it."""
+    """Progress that saves accepted prompts and rejected drafts, and counts both."""
 
     def __init__(self, job: StageWork, *, done: int, total: int) -> None:
         self.job = job
         super().__init__(job.heartbeat, done=done, total=total)
 
     def save(self, drafts: list[PromptDraft | RejectedDraft]) -> None:
-        """Keep both kinds."""
+        """Save accepted prompts and rejected drafts."""
         rejected = [draft for draft in drafts if isinstance(draft, RejectedDraft)]
         kept = [draft for draft in drafts if isinstance(draft, PromptDraft)]
         rows.save_rejected_prompts(self.job.attempt, self.job.iteration, rejected)
@@ -113,13 +113,13 @@ class _WritingProgress(Progress):
 
 
 def _removed(job: StageWork) -> dict[str, int]:
-    """How many drafts the filters have removed, by reason."""
+    """Return the number of rejected drafts by reason."""
     removed = job.iteration.rejected_prompts.values_list("reason").annotate(Count("pk"))
     return dict(removed.order_by("reason"))
 
 
 def collect_responses(job: StageWork) -> ResponsesResult:
-    """N candidates a prompt by the student, or those that the data set brought."""
+    """Generate ``n`` candidates per prompt with the student, or use those of the data set."""
     prompts = selectors.iteration_prompts(job.iteration)
     found = job.candidates().count()
     if job.recorded:
@@ -127,7 +127,7 @@ def collect_responses(job: StageWork) -> ResponsesResult:
         return ResponsesResult(dataset=job.config.candidates.from_dataset)
     n = job.config.candidates.n
     progress = Progress(job.heartbeat, done=found, total=len(prompts) * n)
-    with TeacherMeanwhile(job) if found < progress.total else nullcontext():
+    with TeacherOverlap(job) if found < progress.total else nullcontext():
         job.generate(
             prompts,
             purpose=Response.Purpose.CANDIDATE,
@@ -139,17 +139,17 @@ def collect_responses(job: StageWork) -> ResponsesResult:
     return ResponsesResult()
 
 
-def demonstrate(job: StageWork, ahead: Stage | None = None) -> DemonstrationsResult:
-    """The teacher's own response to every prompt (000 section 3.3)."""
+def demonstrate(job: StageWork, overlapping_stage: Stage | None = None) -> DemonstrationsResult:
+    """Generate the teacher's demonstration for every prompt (Luo et al., section 3.3)."""
     prompts = selectors.iteration_prompts(job.iteration)
     made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
-    progress = Progress(job.heartbeat, done=made, total=len(prompts), ahead=ahead)
+    progress = Progress(job.heartbeat, done=made, total=len(prompts), overlapping_stage=overlapping_stage)
     job.generate(prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress)
     return DemonstrationsResult(teacher=job.teacher_name)
 
 
 def judge_candidates(job: StageWork) -> JudgementsResult:
-    """Scores for every candidate: by the student, by the teacher, or as the data set recorded them."""
+    """Score every candidate with the student or the teacher, or use the scores of the data set."""
     responses = job.candidates()
     total = responses.count()
     if job.config.judging.recorded_scores:
@@ -161,23 +161,25 @@ def judge_candidates(job: StageWork) -> JudgementsResult:
     progress = _judging_progress(job, made, total)
     job.judge(responses, source=job.score_rule.source, checkpoint=judge.checkpoint, progress=progress)
     progress.after_save()
-    health = look_at(job, {"judge": health_of(made)})
+    health = record_health(job, {"judge": health_of(made)})
     return JudgementsResult(judge=judge.name, health=health, **_judgement_figures(made))
 
 
-def judge_overlapping(job: StageWork, ahead: Stage) -> None:
-    """The remote teacher's scores for candidates while more of them are written."""
+def judge_overlapping(job: StageWork, overlapping_stage: Stage) -> None:
+    """Score candidates with the remote teacher while more of them are generated."""
     total = len(selectors.iteration_prompts(job.iteration)) * job.config.candidates.n
     job.judge_of_pairs()
-    progress = _judging_progress(job, scores.judgements(job.candidates(), job.score_rule), total, ahead)
+    progress = _judging_progress(job, scores.judgements(job.candidates(), job.score_rule), total, overlapping_stage)
     job.judge_as_they_come(job.candidates(), progress=progress)
 
 
 def _judging_progress(
-    job: StageWork, made: QuerySet[Judgement], total: int, ahead: Stage | None = None
+    job: StageWork, made: QuerySet[Judgement], total: int, overlapping_stage: Stage | None = None
 ) -> JudgementProgress:
     expected = total * job.config.judging.k
-    return JudgementProgress(job, made, done=made.count(), total=total, expected=expected, ahead=ahead)
+    return JudgementProgress(
+        job, made, done=made.count(), total=total, expected=expected, overlapping_stage=overlapping_stage
+    )
 
 
 def _parsed(judgements: QuerySet[Judgement]) -> tuple[int, int]:
@@ -192,7 +194,7 @@ def _judgement_figures(judgements: QuerySet[Judgement]) -> dict[str, Any]:
 
 
 def make_pairs(job: StageWork) -> PairsResult:
-    """Preference pairs, and for every prompt why it made one or none."""
+    """Make preference pairs, and save per prompt why it gave one or none."""
     outcomes, origin = _pair_outcomes(job)
     count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
     without = [outcome for outcome in outcomes if isinstance(outcome, NoPair)]
@@ -201,7 +203,7 @@ def make_pairs(job: StageWork) -> PairsResult:
             f"{number} × {reason}" for reason, number in Counter(row.reason for row in without).most_common()
         )
         raise CannotGoOn(
-            f"No pair came out of {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
+            f"No pair could be made from {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
             "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
             "candidates, another judge or a smaller min_margin."
         )
@@ -212,7 +214,7 @@ def make_pairs(job: StageWork) -> PairsResult:
 
 
 def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
-    """What each prompt gives under the run's rule, and the origin to record."""
+    """Return the outcome of each prompt under the run's pairing rule, and the origin of the pairs."""
     config, origins = job.config, PreferencePair.Origin
     if config.pairs.from_dataset:
         dataset = Dataset.objects.get(name=config.pairs.from_dataset)

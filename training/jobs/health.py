@@ -1,4 +1,4 @@
-"""What the saved rows say of a judge: its figures for the screen, and a warning in the log for each line it crosses."""
+"""Health metrics of a judge, computed from saved rows, with a logged warning per alarm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.jobs.stage_work import Halt, StageWork
 
 
 class JudgementProgress(Progress):
-    """Progress that counts what the judge's replies held, and halts the run when too few hold a score."""
+    """Progress that counts scores in the judge's replies, and halts the run if too few contain one."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class JudgementProgress(Progress):
         done: int,
         total: int,
         expected: int,
-        ahead: Stage | None = None,
+        overlapping_stage: Stage | None = None,
     ) -> None:
-        """``expected``: the replies that there will be in all."""
+        """``expected`` is the total number of replies."""
         self.job, self.expected = job, expected
         samples = made.values_list("samples", flat=True)
         self.scores = Counter(sample["score"] for row in samples.iterator(chunk_size=2000) for sample in row)
-        super().__init__(job.heartbeat, done=done, total=total, ahead=ahead)
+        super().__init__(job.heartbeat, done=done, total=total, overlapping_stage=overlapping_stage)
 
     def publish(self) -> None:
         replies, unparsed = self.scores.total(), self.scores[None]
@@ -48,24 +48,25 @@ class JudgementProgress(Progress):
         self.scores.update(sample.score for draft in drafts for sample in draft.samples)
 
     def after_save(self) -> None:
-        """Raise :class:`Halt` when the parse rate is under the set line."""
+        """Raise :class:`Halt` if the parse rate is below ``judging.min_parse_rate``."""
         config = self.job.config.judging
         replies = self.scores.total()
         parsed = replies - self.scores[None]
         if replies < min(config.min_replies, self.expected):
             return
         if parsed < config.min_parse_rate * replies:
-            share, asked = 100 * parsed / replies, 100 * config.min_parse_rate
+            share, minimum = 100 * parsed / replies, 100 * config.min_parse_rate
             raise Halt(
                 StageAttempt.Reason.PARSE_RATE,
-                f"Only {parsed} of the judge's {replies} replies held a score ({share:.0f} %; asked for are "
-                f"{asked:.0f} %). This judge does not follow the judge prompt. Look at its raw replies under Samples; "
+                f"Only {parsed} of the judge's {replies} replies contained a score ({share:.0f} %; the "
+                f"minimum is {minimum:.0f} %). This judge does not follow the judge prompt. Look at its raw replies "
+                "under Samples; "
                 "then fine-tune it on EFT rows, or clone the run with a teacher as judge.",
             )
 
 
 def health_of(judgements: QuerySet[Judgement]) -> Health:
-    """Figures of one judge's scores. Single replies are counted; length is held against the mean of a response's."""
+    """Return the health of one judge, over single replies; length is compared with the response's mean score."""
     rows = judgements.annotate(length=Length("response__text")).values_list(
         "response__prompt_id", "score", "length", "samples"
     )
@@ -78,27 +79,27 @@ def health_of(judgements: QuerySet[Judgement]) -> Health:
 
 
 def order_health_of(evaluation: Evaluation) -> OrderHealth:
-    """Figures of the judge that compared in both orders."""
+    """Return the health of the judge that compared answers in both orders."""
     verdicts = evaluation.comparisons.values_list("verdict_first", "verdict_second")
     return alarms.order_health((cast(Verdict, one), cast(Verdict, other)) for one, other in verdicts)
 
 
-def look_at(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, dict[str, Any]]:
-    """The figures as a stage keeps them, by the judge's role; every line that is crossed is said in the log."""
-    for role, found in figures.items():
-        for alarm in alarms.alarms(found):
+def record_health(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, dict[str, Any]]:
+    """Log every alarm, and return the health as a stage stores it, by the judge's role."""
+    for role, health in figures.items():
+        for alarm in alarms.alarms(health):
             events.log(job.run.pk, f"{job.stage.get_kind_display()}, {role}: {alarm.text}", "warning")
-    return {role: alarms.as_data(found) for role, found in figures.items()}
+    return {role: alarms.as_data(health) for role, health in figures.items()}
 
 
 def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, dict[str, Any]]:
-    """The judges of an evaluation: the student and the teacher on the same responses, and whoever compared."""
+    """Record the health of an evaluation's judges: student and teacher on the same responses, and the comparer."""
     figures: dict[str, Health | OrderHealth] = {}
     judged = Judgement.objects.filter(response__in=probes.values("pk"))
     for role, source in (("self-judge", Judgement.Source.SELF), ("teacher", Judgement.Source.TEACHER)):
-        found = health_of(judged.filter(source=source))
-        if found.replies:
-            figures[role] = found
+        health = health_of(judged.filter(source=source))
+        if health.replies:
+            figures[role] = health
     if evaluation.comparisons.exists():
         figures["comparisons"] = order_health_of(evaluation)
-    return look_at(job, figures)
+    return record_health(job, figures)

@@ -1,4 +1,4 @@
-"""Tries a stored key where keys may be used: in a worker."""
+"""Test a stored key in a worker, the only process that may use keys."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ TIMEOUT_SECONDS = 20.0
 
 
 def try_key(pk: int) -> None:
-    """Ask the provider for its list of models, which costs nothing, and write down what came of it."""
+    """Request the provider's list of models, which is free, and save the outcome."""
     key = ProviderKey.objects.filter(pk=pk).first()
     if key is None:
         return
     try:
         secret = keys.open_key(key.provider, key.name, key.base_url)
-        assert secret is not None  # a stored one
+        assert secret is not None
         count = engine_class(key.provider).count_models(secret, key.base_url, TIMEOUT_SECONDS)
     except Refused as refusal:
         keys.say_tested(pk, False, refusal.message)
     except EngineError as error:
         keys.say_tested(pk, False, str(error))
-    except Exception as error:  # whatever the SDK or the network says
+    except Exception as error:  # any error of the SDK or the network
         keys.say_tested(pk, False, f"{type(error).__name__}: {str(error)[:300]}")
     else:
-        keys.say_tested(pk, True, f"The provider accepts it and names {count} model{'' if count == 1 else 's'}.")
+        keys.say_tested(pk, True, f"The provider accepts the key and lists {count} model{'' if count == 1 else 's'}.")

@@ -1,4 +1,4 @@
-"""After a preference training: how the new checkpoint weighs pairs, and whether as their scores do."""
+"""Measure a new checkpoint's margins on pairs after preference training, and compare them with the scores."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Row = dict[str, Any]
 
 
 def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoint, data: list[Row]) -> None:
-    """Measure and keep the margins of the training pairs (a draw), of those held out and of ``evaluation.pairs``.
+    """Measure and save margins of a sample of the training pairs, the held-out pairs and ``evaluation.pairs``.
 
-    Of the training pairs those with scores are drawn from, where there are any.
+    The sample is drawn from the training pairs with scores, if there are any.
     """
     parts = {part: rows for part, rows in _parts(job, data).items() if rows}
     rows = [row for part in parts.values() for _, row in part]
@@ -43,7 +43,7 @@ def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoin
 
 
 def _parts(job: StageWork, data: list[Row]) -> dict[str, list[tuple[int, Row]]]:
-    """(pair id, row) of what is measured, by part."""
+    """Return the (pair id, row) tuples to measure, by part."""
     ids = job.iteration.snapshot.items.order_by("position").values_list("pair_id", flat=True)
     trained = list(zip(ids, data, strict=True))
     scored = [pair for pair in trained if None not in (pair[1].get("chosen_score"), pair[1].get("rejected_score"))]

@@ -1,8 +1,8 @@
-"""What a remote teacher does while the student writes: it works on its own stage, the next one, in a thread beside.
+"""Overlap of a remote teacher's stage with the student's generation.
 
-The rules hold in that stage alone. What is done here is ahead of it, under the lease of the attempt that writes: rows
-that are saved are there, and the stage asks for the others. So whatever ends this thread is met again, and handled,
-there.
+A thread works on the teacher's next stage under the lease of the generating attempt. The rows it saves are final; the
+stage itself later makes only the missing ones. Errors in the thread therefore need no handling here: they occur again
+in the stage and are handled there.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from training.plan import import_function
 log = logging.getLogger(__name__)
 
 
-class TeacherMeanwhile:
-    """While its block runs, the iteration's stage that waits for a remote teacher is worked on, where there is one.
+class TeacherOverlap:
+    """Context manager: work on the iteration's pending remote-teacher stage, if there is one, while the block runs.
 
-    When the block ends well, nothing more is asked and what is in flight comes in; when it fails, that is waited for a
-    few seconds. A pause or a cancel ends both alike.
+    When the block ends normally, no new requests are sent and all requests in flight are awaited. When it fails, they
+    are awaited for a few seconds only. A pause or cancel request ends both the block and the thread.
     """
 
     def __init__(self, job: StageWork) -> None:
@@ -45,8 +45,8 @@ class TeacherMeanwhile:
             return
         try:
             teacher = self.job.teacher()
-        except EngineError as error:  # no key or no SDK on this machine: the stage's own worker may have both
-            log.info("the teacher is not asked meanwhile: %s", logs.hide(str(error)))
+        except EngineError as error:  # the worker of the teacher queue may have the missing key or SDK
+            log.info("no overlap with the teacher's stage: %s", logs.hide(str(error)))
             return
         assert isinstance(teacher, PaidEngine)
         self._teacher = teacher
@@ -75,15 +75,15 @@ class TeacherMeanwhile:
                 assert stage.spec.overlap is not None
                 import_function(stage.spec.overlap)(self.job, stage)
             finally:
-                self.job.settle()
-                stages.rest(self.job.attempt, stage)
+                self.job.finalize()
+                stages.end_overlap(self.job.attempt, stage)
         except (LeaseLost, Interrupted):
-            pass  # whoever writes hears of it too
+            pass  # the generating attempt raises the same
         except (Halt, EngineError) as error:
             if not self._enough.is_set():
-                text = f"{stage.get_kind_display()} beside the responses ended early. {logs.hide(str(error))}"
+                text = f"{stage.get_kind_display()} in overlap with the responses ended early. {logs.hide(str(error))}"
                 events.log(self.job.run.pk, text, "warning")
         except Error as error:
-            log.warning("the teacher is not asked meanwhile: %s", error)
+            log.warning("no overlap with the teacher's stage: %s", error)
         except Exception:
-            log.exception("work ahead of stage %s failed", stage)
+            log.exception("the overlapping work on stage %s failed", stage)

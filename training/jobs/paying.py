@@ -1,4 +1,4 @@
-"""Joins a remote teacher to the run's account: keeps each answer at once, and pays for none twice."""
+"""Connect a remote teacher to the run's account: every answer is stored at once and never paid for twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.engines.remote import RemoteEngine
 
 
 class PaidEngine:
-    """A remote teacher whose answers are counted and kept. An engine as any other."""
+    """A :class:`training.engines.base.Engine` that counts and stores a remote teacher's answers."""
 
     def __init__(self, engine: RemoteEngine, account: Account) -> None:
         self.name = engine.name
@@ -25,24 +25,24 @@ class PaidEngine:
 
     @property
     def in_flight(self) -> int:
-        """Requests that the provider has been sent and has not answered."""
+        """Number of requests that the provider has not answered yet."""
         return self.engine.in_flight
 
     @property
-    def before_silence(self) -> Callable[[], None]:
-        """See :class:`training.engines.base.TellsOfSilence`."""
-        return self.engine.before_silence
+    def on_idle(self) -> Callable[[], None]:
+        """See :class:`training.engines.base.ReportsIdle`."""
+        return self.engine.on_idle
 
-    @before_silence.setter
-    def before_silence(self, told: Callable[[], None]) -> None:
-        self.engine.before_silence = told
+    @on_idle.setter
+    def on_idle(self, callback: Callable[[], None]) -> None:
+        self.engine.on_idle = callback
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield what the run was given already for one of its requests, then what the provider answers now."""
+        """Yield the stored answers to these requests, then the provider's new ones."""
         return self._drawn(lambda: self.engine.generate(requests, sampling))
 
     def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
-        """The same of requests that become known by and by."""
+        """Like :meth:`generate`, for requests that arrive over time."""
         return self._drawn(lambda: self.engine.follow(inflow, sampling))
 
     def _drawn(self, begin: Callable[[], Iterator[Completion]]) -> Iterator[Completion]:
@@ -55,7 +55,7 @@ class PaidEngine:
             self.stop()
 
     def stop(self) -> None:
-        """End what is in flight and save its account. Called more than once without harm."""
+        """End the requests in flight and save the account. May be called more than once."""
         if self._open is not None:
             running, self._open = self._open, None
             running.close()
@@ -63,7 +63,7 @@ class PaidEngine:
         self.account.save()
 
     def close(self) -> None:
-        """The pool closes the engine itself."""
+        """Do nothing: the pool closes the wrapped engine."""
 
     def known(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """See :class:`training.engines.metering.Meter`."""
@@ -86,10 +86,10 @@ class PaidEngine:
         """See :class:`training.engines.metering.Meter`."""
         return self.account.reserve(worst)
 
-    def settle(self, call: Call, worst: Usage) -> None:
+    def finalize(self, call: Call, worst: Usage) -> None:
         """See :class:`training.engines.metering.Meter`."""
         done = call.completion
-        self.account.settle(
+        self.account.finalize(
             call.outcome,
             call.usage,
             worst,

@@ -1,4 +1,4 @@
-"""Judging what people ranked: replies on ranked responses, and the part of them that no row teaches."""
+"""Judge responses that people ranked, and select those that are held out of the EFT rows."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
 from training.stages.judgements import JudgeItem, judge_responses, places_of
 
-IFT = "IFT"  # the model that was fine-tuned on IFT alone: the judge before it is taught
+IFT = "IFT"  # the model fine-tuned on IFT rows only, before it learns to judge
 
 
 def seeds(job: StageWork, words: str, index: int) -> tuple[int, ...]:
-    """The seeds of the ``eft.k`` replies on a ranked response."""
+    """Return the seeds of the ``eft.k`` replies per ranked response."""
     return tuple(job.seed("judge ranked", words, index, draw) for draw in range(job.config.eft.k))
 
 
@@ -34,9 +34,9 @@ def judge_ranked(
     judge: Judge,
     progress: Progress,
 ) -> None:
-    """Save the judgements that are missing on these ranked responses, ``eft.k`` replies each.
+    """Save the missing judgements of these ranked responses, with ``eft.k`` replies each.
 
-    A response that does not fit the model's context with the judge's prompt is left out, and the log says so.
+    A response that does not fit into the model's context with the judge's prompt is skipped and logged.
     """
     form, source = job.judge_of("judging.template"), Judgement.Source.SELF
     todo = work.unjudged(responses, source=source, judge=judge)
@@ -55,7 +55,7 @@ def judge_ranked(
             raise
         events.log(
             job.run.pk,
-            f"{len(too_long)} of {responses.count()} ranked responses are too long to be judged and left out. {error}",
+            f"{len(too_long)} of {responses.count()} ranked responses are too long to judge and are skipped. {error}",
             "warning",
         )
         if fitting := [item for place, item in enumerate(items) if place not in too_long]:
@@ -63,7 +63,7 @@ def judge_ranked(
 
 
 def held_out(job: StageWork) -> QuerySet[Response]:
-    """The ranked responses that the run's judges are measured on; none where the run builds no rows from rankings."""
+    """Return the held-out ranked responses; empty if the run builds no EFT rows from rankings."""
     if not (job.config.eft.enabled and job.config.evaluation.self_judge):
         return Response.objects.none()
     start = Iteration.objects.get(run=job.run, number=0)
@@ -71,23 +71,23 @@ def held_out(job: StageWork) -> QuerySet[Response]:
 
 
 def judge_of(job: StageWork, checkpoint: Checkpoint) -> Judge:
-    """A checkpoint as the judge of ranked responses, which it is asked about otherwise than about candidates."""
+    """Return the judge row of a checkpoint for ranked responses, which use their own judge prompt."""
     return job.judge_row(checkpoint, purpose=Judge.Purpose.RANKED)
 
 
 def ift_judge(job: StageWork) -> Judge:
-    """The model that was fine-tuned on IFT alone, as the judge of ranked responses."""
+    """Return the judge row of the model that was fine-tuned on IFT rows only."""
     return job.judge_row(None, purpose=Judge.Purpose.RANKED, name=IFT)
 
 
 def figures_before(job: StageWork) -> dict[str, Any]:
-    """How the judge of the model before EFT orders what was held out, by figure; empty where nothing is held out."""
+    """Return the ranking agreement of the model before EFT on held-out responses; empty if none is held out."""
     before = ranked(held_out(job), ift_judge(job))
     return ranking_agreement(before.values()).as_data() if before else {}
 
 
 def ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:
-    """By prompt: the judge's scores beside people's ranks, of the responses that it judged."""
+    """Return the judge's scores and people's ranks of the judged responses, by prompt id."""
     judged = Judgement.objects.filter(response__in=responses.values("pk"), source=Judgement.Source.SELF, judge=judge)
     found: dict[int, list[tuple[float | None, float]]] = defaultdict(list)
     for judgement in judged.select_related("response__prompt").order_by("response__prompt_id", "response__index"):

@@ -1,4 +1,4 @@
-"""What every stage's job needs at hand: rows of the record, the run's config, engines, and how to stop."""
+"""The context of a stage's job: database rows, the run's config, engines, and errors that end the stage."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from training.jobs.traffic import WatchedEngine, WatchedFollower
 from training.stages.judgements import JudgeItem, judge_as_they_come, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
 
-#: How often it is looked for responses that have been saved meanwhile.
+#: Interval of the queries for newly saved responses during an overlap.
 LOOK_SECONDS: Final = 0.3
 
 
 class Halt(Exception):
-    """The run is to wait until somebody has looked; the message says why and what to do, ``code`` why."""
+    """Pauses the run for a person to look at it. The message gives the reason and the remedy, ``code`` the reason."""
 
     def __init__(self, code: StageAttempt.Reason, message: str) -> None:
         super().__init__(message)
@@ -45,11 +45,11 @@ class Halt(Exception):
 
 
 class CannotGoOn(Exception):
-    """The stage has nothing to work with; the message says why and what to do."""
+    """The stage has no data to work on; the message gives the reason and the remedy."""
 
 
 class StageWork:
-    """What every stage needs at hand: its rows of the record, the run's config and the engines."""
+    """Context of one attempt at a stage: its database rows, the run's config, and the engines."""
 
     def __init__(self, attempt: StageAttempt, heartbeat: AttemptHeartbeat, engines: EnginePool) -> None:
         self.attempt, self.heartbeat, self.engines = attempt, heartbeat, engines
@@ -66,14 +66,14 @@ class StageWork:
 
     @property
     def start(self) -> Checkpoint:
-        """The checkpoint that this iteration works with; the one before has made it by now."""
+        """The checkpoint that this iteration starts from."""
         checkpoint = self.iteration.input_checkpoint
         assert checkpoint is not None
         return checkpoint
 
     @property
     def student_limits(self) -> dict[str, Any]:
-        """What both trainers need to know of the student."""
+        """The student settings that both trainers take."""
         student = self.config.student
         return {
             "max_length": student.max_length,
@@ -83,11 +83,11 @@ class StageWork:
 
     @property
     def score_rule(self) -> ScoreRule:
-        """Whose scores make the pairs."""
+        """The rule that selects the scores pairs are made from."""
         return scores.rule_of(self.iteration)
 
     def judge_of_pairs(self) -> Judge:
-        """Who scores the candidates; from now on its scores make the pairs."""
+        """Return the judge that scores the candidates, and save it as the judge whose scores make the pairs."""
         source = self.score_rule.source
         judge = self.judge_row(self.start if source == Judgement.Source.SELF else None)
         rows.set_judge(self.attempt, self.iteration, judge, source=source)
@@ -98,23 +98,23 @@ class StageWork:
         return selectors.candidates(self.iteration, recorded=self.recorded)
 
     def seed(self, purpose: str, *parts: int | str) -> int:
-        """The seed of one generated row: it follows from what the row is."""
+        """Derive the seed of one generated row from the run's seed, the iteration, and the arguments."""
         return derive_seed(self.config.seed, purpose, self.iteration.number, *parts)
 
     def student(self, checkpoint: Checkpoint) -> Engine:
-        """The engine of one of the run's checkpoints."""
+        """Return the engine of one of the run's checkpoints."""
         return self.student_at(checkpoint.location)
 
     def student_at(self, location: str) -> Engine:
-        """The student's engine with the weights at a location of the record."""
+        """Return the student's engine with the weights at a stored location."""
         return self.engines.student(self.config, artifacts.resolve(location), self._key(self.config.engine))
 
     def teacher(self) -> Engine:
-        """The teacher's engine. A remote one is paid: what it uses is counted, what it answers is kept at once."""
+        """Return the teacher's engine. A remote one is wrapped in a :class:`PaidEngine`."""
         teacher = self.config.teacher
         model = artifacts.resolve(teacher.model) if ENGINES[teacher.kind].loads_weights else teacher.model
         engine = self.engines.teacher(self.config, model, self._key(teacher))
-        if isinstance(engine, OracleEngine):  # a program fills in only the forms that it knows
+        if isinstance(engine, OracleEngine):  # it answers only the judge prompts that it knows
             engine.judges = tuple(self.judge_of(field) for field in self.config.judges())
         if not isinstance(engine, RemoteEngine):
             return engine
@@ -125,7 +125,7 @@ class StageWork:
         return self._paid
 
     def writer(self) -> Engine:
-        """Who writes new prompts: the student as it is now, the teacher, or a model that stays the same."""
+        """Return the engine that writes new prompts: the current student, the teacher, or a fixed model."""
         prompts = self.config.prompts
         if prompts.writer == "teacher":
             return self.teacher()
@@ -134,7 +134,7 @@ class StageWork:
         return self.student(self.start)
 
     def _key(self, section: EngineConfig | TeacherConfig) -> Secret | None:
-        """The key that a remote engine sends. Raises :class:`EngineError` where the named one cannot be used."""
+        """Return the API key of a remote engine. Raises :class:`EngineError` if the named key cannot be used."""
         if not ENGINES[section.kind].is_remote:
             return None
         try:
@@ -142,22 +142,22 @@ class StageWork:
         except Refused as refusal:
             raise EngineError(refusal.message) from None
 
-    def settle(self) -> None:
-        """Before the attempt ends: take in what is on its way from a paid teacher, and save its account."""
+    def finalize(self) -> None:
+        """Await the requests in flight to a paid teacher and save its account. Call before the attempt ends."""
         if self._paid is not None:
             self._paid.stop()
 
     def judge_of(self, field: str) -> JudgePrompt:
-        """The judge that a field of the config names, as it was at the launch."""
+        """Return the judge prompt that a config field names, as frozen at the launch."""
         return judges.in_run(self.run, field)
 
     @property
     def teacher_name(self) -> str:
-        """The teacher as judgements and evaluations name it."""
+        """The teacher's name in judgements and evaluations."""
         return self.config.teacher.label
 
     def sampling(self, section: Any) -> Sampling:
-        """The decoding parameters of a section of the config."""
+        """Return the decoding parameters of a config section."""
         return Sampling(section.temperature, section.top_p, section.max_new_tokens)
 
     def generate(
@@ -170,7 +170,7 @@ class StageWork:
         progress: Progress,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        """Save the responses to these prompts that are missing; without a checkpoint the teacher writes them."""
+        """Generate and save the missing responses to these prompts; without a checkpoint the teacher writes them."""
         source = Response.Source.STUDENT if checkpoint else Response.Source.TEACHER
         missing = selectors.missing_responses(self.iteration, prompts, purpose=purpose, source=source, n=n)
         if not missing:
@@ -204,7 +204,7 @@ class StageWork:
     def judge(
         self, responses: QuerySet[Response], *, source: str, checkpoint: Checkpoint | None, progress: Progress
     ) -> str:
-        """Save the judgements that are missing on these responses; returns the judge's name."""
+        """Generate and save the missing judgements of these responses. Returns the judge's name."""
         judge = self.judge_row(checkpoint)
         todo = selectors.unjudged(responses, source=source, judge=judge)
         if not todo:
@@ -218,20 +218,20 @@ class StageWork:
         return judge.name
 
     def judge_as_they_come(self, responses: QuerySet[Response], *, progress: Progress) -> None:
-        """Save the remote teacher's judgements on these responses while more are written, until it is stopped."""
+        """Judge these responses with the remote teacher as they are written, until the overlap ends."""
         judge, source = self.judge_row(None), Judgement.Source.TEACHER
         teacher = self.teacher()
         assert isinstance(teacher, PaidEngine)
         prompt_of: dict[int, int] = {}
-        seen, look_at = 0, 0.0
+        seen, record_health = 0, 0.0
 
         def arrivals() -> list[JudgeItem]:
-            nonlocal seen, look_at
-            if time.monotonic() < look_at:
+            nonlocal seen, record_health
+            if time.monotonic() < record_health:
                 return []
             todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=judge)
             seen = max((response.id for response, _ in todo), default=seen)
-            look_at = time.monotonic() + LOOK_SECONDS
+            record_health = time.monotonic() + LOOK_SECONDS
             prompt_of.update((response.id, prompt.id) for response, prompt in todo)
             return self._judge_items(todo, source)
 
@@ -259,7 +259,7 @@ class StageWork:
         judge: Judge,
         progress: Progress,
     ) -> None:
-        """Save a judge's judgements as they come."""
+        """Save judgements as they arrive."""
         progress.save_as_they_come(
             drafts,
             lambda some: rows.save_judgements(
@@ -273,7 +273,7 @@ class StageWork:
         )
 
     def judge_row(self, checkpoint: Checkpoint | None, *, purpose: str = Judge.Purpose.SCORE, name: str = "") -> Judge:
-        """Who judges: a checkpoint of the run, the model of this ``name``, or without both the teacher."""
+        """Return the judge row of a checkpoint, of the model ``name``, or by default of the teacher."""
         field = "evaluation.judge" if purpose == Judge.Purpose.COMPARE else "judging.template"
         name = name or (checkpoint.name if checkpoint else self.teacher_name)
         prompt = self.judge_of(field)

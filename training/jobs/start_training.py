@@ -1,4 +1,4 @@
-"""Starts a training: is there room, in this process or in several, and what to say should memory run out."""
+"""Start a training in this process or in several, after checking disk space and memory."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def start_training(
     section: fitting.Section,
     **arguments: Any,
 ) -> TrainResult:
-    """Train by the settings of the worker: in this process, or in those that ``PLUMBLINE_TRAIN_LAUNCH`` starts.
+    """Train in this process, or in the processes that ``PLUMBLINE_TRAIN_LAUNCH`` starts.
 
-    ``section`` is the part of the run's config that ``config`` is from; ``arguments`` are the trainer's.
+    ``section`` names the part of the run's config that holds ``config``; ``arguments`` are passed to the trainer.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(output_dir).free
@@ -59,7 +59,7 @@ def start_training(
 def start_fine_tuning(
     job: StageWork, rows: Sequence[Mapping[str, Any]], name: str, *, seed: int, series: str = ""
 ) -> TrainResult:
-    """Fine-tune the iteration's model on these rows by the settings of ``sft``, into the run's folder ``name``."""
+    """Fine-tune the iteration's model on these rows with the ``sft`` settings, into the run's folder ``name``."""
     folder, config = artifacts.run_folder(job.run.pk) / name, job.config.sft
     with Tracking(job, folder, config, series) as tracking:
         return start_training(

@@ -1,4 +1,4 @@
-"""Where a training's points go: into the record, and to the trackers."""
+"""Write the points of a training's curves to the database and to the experiment trackers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from training.trainers.trackers import Trackers, Training
 
 
 class Tracking:
-    """Use it as a context: ``report`` takes the points; at the end, whatever that is, all of them are written."""
+    """Context manager whose ``report`` takes points; all of them are written on exit, also after an error."""
 
     def __init__(self, job: StageWork, folder: Path, config: SFTConfig | PreferenceConfig, series: str = "") -> None:
         self._metrics = TrainingMetricsLog(job.heartbeat, series)
         which = f"{folder.name} {series}".strip()
-        words = f"{job.run.pk} {job.run.created_at.isoformat()} {which}"  # no other installation has the same
+        words = f"{job.run.pk} {job.run.created_at.isoformat()} {which}"  # unique across installations
         training = Training(
             key=f"plumbline-{hashlib.sha256(words.encode()).hexdigest()[:20]}",
             name=f"{job.run.name} {which}",
@@ -39,6 +39,6 @@ class Tracking:
             self._metrics.flush()
 
     def report(self, point: dict[str, Any]) -> None:
-        """One step."""
+        """Record the point of one step."""
         self._metrics.report(point)
         self._trackers.log(point)

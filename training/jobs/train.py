@@ -1,4 +1,4 @@
-"""The jobs that freeze training sets and train on them."""
+"""Jobs that freeze training sets and train on them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from training.trainers.results import TrainResult
 
 
 def freeze_dataset(job: StageWork) -> DatasetResult:
-    """Freeze the training set: IFT + EFT rows for M1, trainable pairs for every other model."""
+    """Freeze the training set: IFT and EFT rows for M1, pairs for all later models."""
     apart: dict[str, int] = {}
     if job.iteration.number == 0:
         kind = DatasetSnapshot.Kind.SFT
@@ -51,7 +51,7 @@ def freeze_dataset(job: StageWork) -> DatasetResult:
 
 
 def _divide_pairs(job: StageWork) -> dict[str, int]:
-    """Set the held-out pairs aside and keep as many others as asked, unless that has been frozen already."""
+    """Split off the held-out pairs and limit the others to the configured number, unless already frozen."""
     config = job.config.training
     if not DatasetSnapshot.objects.filter(iteration=job.iteration).exists():
         pairs = selectors.pair_contents(job.iteration)
@@ -59,7 +59,7 @@ def _divide_pairs(job: StageWork) -> dict[str, int]:
         rows.divide_pairs(job.attempt, job.iteration, division)
         if pairs and not division.train:
             raise CannotGoOn(
-                f"All {len(pairs)} pairs are held out and none is left to train on. Clone the run with fewer "
+                f"All {len(pairs)} pairs are held out, so none is left to train on. Clone the run with fewer "
                 "training.held_out_pairs, or with more prompts."
             )
     counts = selectors.pair_parts(job.iteration)
@@ -68,12 +68,12 @@ def _divide_pairs(job: StageWork) -> dict[str, int]:
 
 def _why_empty(job: StageWork) -> str:
     if not job.iteration.number:
-        return "the data sets hold no rows, and no score of people can be used. Import some"
+        return "the data sets hold no rows, and no human score can be used. Import some"
     return "every pair is excluded. Restore some pairs"
 
 
 def fine_tune(job: StageWork) -> TrainingResult:
-    """M0 to M1."""
+    """Train M1 from M0 by supervised fine-tuning."""
     data = artifacts.read_snapshot(job.iteration.snapshot)
     result = start_fine_tuning(job, data, "M1", seed=job.seed("sft"))
     _register(job, result, {}, kind=Checkpoint.Kind.SFT, reference=None)
@@ -81,7 +81,7 @@ def fine_tune(job: StageWork) -> TrainingResult:
 
 
 def train_on_preferences(job: StageWork) -> PreferenceResult:
-    """M_t to M_t+1: by preference training, or by fine-tuning on the chosen responses alone."""
+    """Train M_t+1 from M_t, by preference training or by fine-tuning on the chosen responses only."""
     training = _Training(job)
     chosen: dict[str, Any] = {}
     config, folder = job.config.training, training.folder
@@ -100,7 +100,7 @@ def train_on_preferences(job: StageWork) -> PreferenceResult:
 
 
 class _Training:
-    """One iteration's training: its data, its reference, and how to train and measure."""
+    """The preference training of one iteration, with its data and its reference."""
 
     def __init__(self, job: StageWork) -> None:
         self.job, self.start = job, job.start
@@ -110,9 +110,9 @@ class _Training:
         self.folder = artifacts.run_folder(job.run.pk) / f"M{self.start.number + 1}"
 
     def train(self, config: PreferenceConfig, folder: Path, series: str, *, pause_at: int | None = None) -> TrainResult:
-        """Train into ``folder``, to step ``pause_at`` or the end.
+        """Train into ``folder``, to step ``pause_at`` or to the end.
 
-        ``series`` tells the curves of several trainings of one stage apart.
+        ``series`` names the curves if a stage runs several trainings.
         """
         job = self.job
         with Tracking(job, self.folder, config, series) as tracking:
@@ -133,7 +133,7 @@ class _Training:
         return result
 
     def measure(self, model: Path) -> MarginFigures:
-        """How the model weighs the pairs that were set aside."""
+        """Return the margin figures of the model on the held-out pairs."""
         measured = measure_pairs(
             [row for _, row in selectors.held_out_pairs(self.job.iteration)],
             model=str(model),
@@ -147,7 +147,7 @@ class _Training:
 
 
 def chosen_rows(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows for fine-tuning on the chosen responses of preference pairs, each response to a prompt once."""
+    """Return fine-tuning rows of the chosen responses, without duplicates."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in pairs:
         text = pair["chosen"][-1]["content"]
@@ -156,7 +156,7 @@ def chosen_rows(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def as_fine_tuning(config: PreferenceConfig) -> SFTConfig:
-    """The settings of fine-tuning that preference training has too."""
+    """Return the fine-tuning settings that correspond to a preference config."""
     shared = SFTConfig.model_fields.keys() & PreferenceConfig.model_fields.keys()
     return SFTConfig(**{name: getattr(config, name) for name in shared})
 

@@ -24,7 +24,7 @@ from training.config import RunConfig
 from training.engines import create_engine, student_spec
 from training.engines.base import Request, Sampling, Unanswered
 from training.engines.gemini import CATEGORIES
-from training.engines.remote import RemoteEngine, seconds_asked
+from training.engines.remote import RemoteEngine, retry_after_seconds
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_never_comes_is_an_error_completion_and_no_score(serve: Serve) -> N
     found = {completion.key: completion for completion in engine.generate(requests("bad", "good"), SAMPLING)}
     assert found["good"].text == "fine"
     assert (found["bad"].text, found["bad"].finish_reason) == ("", "error")
-    assert "asked 4 times" in found["bad"].error
+    assert "4 attempts" in found["bad"].error
     assert not found["bad"].refused  # it may answer later
     engine.close()
 
@@ -148,19 +148,19 @@ def test_a_retry_after_holds_everybody_back_and_is_never_cut_short(serve: Serve)
 
 
 def test_a_retry_after_is_read_as_number_duration_and_date() -> None:
-    assert seconds_asked("12") == 12
-    assert seconds_asked("0.5s") == 0.5
+    assert retry_after_seconds("12") == 12
+    assert retry_after_seconds("0.5s") == 0.5
     soon = datetime.now(UTC) + timedelta(seconds=90)
-    assert 80 < (seconds_asked(format_datetime(soon, usegmt=True)) or 0) <= 90
-    assert seconds_asked(format_datetime(soon - timedelta(hours=1), usegmt=True)) == 0
-    assert seconds_asked("soon") is None
-    assert seconds_asked(None) is None
+    assert 80 < (retry_after_seconds(format_datetime(soon, usegmt=True)) or 0) <= 90
+    assert retry_after_seconds(format_datetime(soon - timedelta(hours=1), usegmt=True)) == 0
+    assert retry_after_seconds("soon") is None
+    assert retry_after_seconds(None) is None
 
 
 def test_a_wait_of_hours_ends_the_generation_with_the_reason(serve: Serve) -> None:
     away = as_json({"error": {"message": "daily quota", "code": 429}}, 429, **{"retry-after": "7200"})
     for engine in (gemini(serve(lambda *_: away)), openai(serve(lambda *_: away))):
-        with pytest.raises(Unanswered, match="asks to wait 7200 seconds"):
+        with pytest.raises(Unanswered, match="requested a wait of 7200 seconds"):
             list(engine.generate(requests("a", "b"), SAMPLING))
         engine.close()
 

@@ -131,7 +131,7 @@ def test_a_generation_that_has_enough_takes_in_what_is_in_flight_and_begins_noth
     engine.has_enough = enough
     completions = engine.generate(requests("in flight", "failing", "not begun"), SAMPLING)
     assert next(iter(completions)).text == "late, and kept"
-    with pytest.raises(Unanswered, match="No more was wanted"):
+    with pytest.raises(Unanswered, match="No more answers were needed"):
         next(iter(completions))
     assert server.seen["not begun"] == 0
     engine.close()

@@ -49,10 +49,10 @@ def test_every_request_comes_back_once(engine: TransformersEngine) -> None:
 def test_it_says_when_a_batch_begins_and_nothing_will_come_for_a_while(engine: TransformersEngine) -> None:
     drawn: list[Completion] = []
     told: list[int] = []
-    engine.batch_size, engine.before_silence = 2, lambda: told.append(len(drawn))
+    engine.batch_size, engine.on_idle = 2, lambda: told.append(len(drawn))
     for completion in engine.generate(_requests(5), SAMPLED):
         drawn.append(completion)
-    engine.batch_size, engine.before_silence = 16, lambda: None
+    engine.batch_size, engine.on_idle = 16, lambda: None
     assert told == [0, 2, 4]
 
 

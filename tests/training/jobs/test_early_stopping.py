@@ -120,7 +120,7 @@ def test_what_was_asked_before_a_stop_or_a_kill_is_not_asked_again(
 ) -> None:
     asked = verdicts(monkeypatch, {4: "win", 6: "lose"})
     monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
-    after_save = early_stopping._Quietly.after_save
+    after_save = early_stopping._ValidationProgress.after_save
 
     def stop_in_the_middle(self: Any) -> None:
         if self.against == 4 and self.done == 2:
@@ -132,16 +132,16 @@ def test_what_was_asked_before_a_stop_or_a_kill_is_not_asked_again(
         if self.against == 4 and self.done == 3:
             kill_9()
 
-    monkeypatch.setattr(early_stopping._Quietly, "after_save", stop_in_the_middle)
+    monkeypatch.setattr(early_stopping._ValidationProgress, "after_save", stop_in_the_middle)
     run = launch(stopping_config(little_student, epochs=2))
     assert run.status == Run.Status.PAUSED, run.status_reason
     assert decisions(run) == [(2, None, "first"), (4, 2, "go_on")]
     assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 2
-    monkeypatch.setattr(early_stopping._Quietly, "after_save", be_killed_in_the_middle)
+    monkeypatch.setattr(early_stopping._ValidationProgress, "after_save", be_killed_in_the_middle)
     runs.resume(run)
     drive_until_killed(run)
     assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 3
-    monkeypatch.setattr(early_stopping._Quietly, "after_save", after_save)
+    monkeypatch.setattr(early_stopping._ValidationProgress, "after_save", after_save)
     before = len(asked)
     drive(run)
     assert decisions(run) == [(2, None, "first"), (4, 2, "go_on"), (6, 4, "stop")]

@@ -74,7 +74,7 @@ def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
     import_rows("ranked", "scored", [long])
     run = runs.launch(RunConfig.parse(config | {"evaluation": {"enabled": False}}))
     with monkeypatch.context() as disturbed:  # where everything else is judged, too, it goes on
-        disturbed.setattr("training.jobs.eft.look_at", kill_9)
+        disturbed.setattr("training.jobs.eft.record_health", kill_9)
         drive_until_killed(run)
     drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason

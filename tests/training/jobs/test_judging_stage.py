@@ -121,7 +121,7 @@ def test_a_run_that_pauses_for_its_parse_rate_shows_replies_and_why(judged: Judg
     rows = [(asked(number)[0], list(asked(number)[1:])) for number in range(20)]
     run = judged(rows, paradigm="self_reward")  # the little student writes noise
     assert run.status == Run.Status.PAUSED
-    assert "replies held a score" in run.status_reason
+    assert "replies contained a score" in run.status_reason
     head = loop.head(load(run.pk))
     assert len(head.unparsed) == 3
     assert 'no "Score" is followed by a number' in head.unparsed[0].why

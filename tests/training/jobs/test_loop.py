@@ -81,7 +81,7 @@ def test_every_stage_of_a_finished_run_counts_the_rows_it_made(launch: Launch) -
 def test_a_self_judge_that_does_not_parse_pauses_the_run_and_says_so(launch: Launch) -> None:
     run = launch(paradigm="self_reward")
     assert run.status == Run.Status.PAUSED
-    assert "replies held a score" in run.status_reason
+    assert "replies contained a score" in run.status_reason
     assert not PreferencePair.objects.exists()
     assert Judgement.objects.filter(source="self", score__isnull=True).exists()
 

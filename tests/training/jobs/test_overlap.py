@@ -31,7 +31,7 @@ class Student:
     """A server that is the student, slowly enough that rows are saved meanwhile; its last answers wait for an event."""
 
     def __init__(self, holds: int) -> None:
-        self.let_go = threading.Event()
+        self.release = threading.Event()
         self.served = 0
         self.held_in_vain = False
         self.holds = holds
@@ -43,7 +43,7 @@ class Student:
             is_last = self.served > PROMPTS * N - self.holds
         if not is_last:
             time.sleep(0.1)
-        elif not self.let_go.wait(PATIENCE):
+        elif not self.release.wait(PATIENCE):
             self.held_in_vain = True
         return chat(f"Maybe {body['seed'] % 97}.")
 
@@ -59,7 +59,7 @@ def teacher() -> Iterator[Teacher]:
 def student() -> Iterator[Student]:
     made = Student(holds=4)
     yield made
-    made.let_go.set()
+    made.release.set()
     made.server.close()
 
 
@@ -95,9 +95,9 @@ def kept() -> dict[str, Any]:
 def undisturbed(start: Callable[..., Run], student: Student, kept: dict[str, Any]) -> dict[str, Any]:
     """The rows of a run that nothing happened to; made once."""
     if not kept:
-        student.let_go.set()
+        student.release.set()
         kept.update(rows_of(drive(start())))
-        student.let_go.clear()
+        student.release.clear()
     return kept
 
 
@@ -155,7 +155,7 @@ def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_come
     rows: int,
 ) -> None:
     run = start(paradigm=paradigm)
-    with once_ahead(made, student.let_go.set):
+    with once_ahead(made, student.release.set):
         run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert not student.held_in_vain
@@ -180,7 +180,7 @@ def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_come
     assert (told[-1]["rate"], told[-1]["progress"]["in_flight"]) == (None, 0)
     assert stage_of(run, kind).done == rows
 
-    monkeypatch.setattr(gather, "TeacherMeanwhile", lambda job: nullcontext())
+    monkeypatch.setattr(gather, "TeacherOverlap", lambda job: nullcontext())
     after = drive(start(paradigm=paradigm))
     assert not TeacherCall.objects.filter(run=after, attempt__stage__kind="responses").exists()
     assert rows_of(run) == rows_of(after)
@@ -195,7 +195,7 @@ def test_what_has_come_is_saved_and_judged_though_the_rest_keeps_everybody_waiti
     def all_of_it() -> bool:
         return Response.objects.filter(iteration__run=run).count() == Judgement.objects.count() == came
 
-    with once_ahead(all_of_it, student.let_go.set):
+    with once_ahead(all_of_it, student.release.set):
         work(run.pk, "light")
         work(run.pk, "generation")
     assert not student.held_in_vain
@@ -206,10 +206,10 @@ def test_a_judge_that_gives_no_scores_ends_its_work_ahead_and_pauses_the_run_in_
 ) -> None:
     teacher.special = lambda text, _: candidate("I would rather not say.")
     run = start(judging={"k": K, "max_new_tokens": 40, "min_replies": 10})
-    with once_ahead(lambda: ended_early(run), student.let_go.set):
+    with once_ahead(lambda: ended_early(run), student.release.set):
         run = drive(run)
     assert run.status == Run.Status.PAUSED
-    assert "held a score" in run.status_reason
+    assert "contained a score" in run.status_reason
     assert stage_of(run, "responses").status == Stage.Status.DONE
     assert stage_of(run, "judgements").status == Stage.Status.STOPPED
     assert Response.objects.filter(iteration__run=run).count() == PROMPTS * N
@@ -220,7 +220,7 @@ def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_t
     start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start(paid={"budget_tokens": 12_000})
-    with once_ahead(lambda: ended_early(run), student.let_go.set):
+    with once_ahead(lambda: ended_early(run), student.release.set):
         run = drive(run)
     assert run.status == Run.Status.PAUSED
     assert "budget is used up" in run.status_reason
@@ -240,7 +240,7 @@ def test_a_refused_key_lets_the_student_end_and_fails_the_stage_that_needs_it(
 ) -> None:
     teacher.special = lambda *_: as_json({"error": {"message": "API key not valid", "code": 401}}, 401)
     run = start()
-    with once_ahead(lambda: ended_early(run), student.let_go.set):
+    with once_ahead(lambda: ended_early(run), student.release.set):
         run = drive(run)
     assert run.status == Run.Status.FAILED
     assert "refused the key" in run.status_reason
@@ -256,7 +256,7 @@ def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
         runs.pause(run)
         while stage_of(run, "judgements").rate is not None:  # the teacher stops though the student still writes
             time.sleep(0.02)
-        student.let_go.set()
+        student.release.set()
 
     with once_ahead(judged, pause):
         run = drive(run)
@@ -282,7 +282,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more_from_either_and_its_he
         stages.crash(attempt, "taken away", StageAttempt.Reason.DIED)
         judged_by_then.append(Judgement.objects.count())
         Run.objects.filter(pk=run.pk).update(status=Run.Status.PAUSED)  # no heir yet
-        student.let_go.set()
+        student.release.set()
 
     work(run.pk, "light")
     with once_ahead(judged, take_away):

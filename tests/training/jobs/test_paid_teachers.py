@@ -232,7 +232,7 @@ def test_a_teacher_that_is_away_pauses_the_run_and_loses_no_reply(launch: Callab
     teacher.special = sometimes
     run = launch()
     assert run.status == Run.Status.PAUSED
-    assert "asks to wait 86400 seconds" in run.status_reason
+    assert "requested a wait of 86400 seconds" in run.status_reason
     kept = TeacherCall.objects.filter(run=run, outcome="answered").count()
     assert 34 <= kept <= 50
     teacher.special = lambda text, number: None

@@ -266,4 +266,4 @@ def test_a_judge_that_drifts_pauses_the_run_once_and_somebody_lets_it_go_on(
     assert stage.status == Stage.Status.DONE
     assert run.status in (Run.Status.QUEUED, Run.Status.RUNNING)
     said = [event.payload["text"] for event in run.events.filter(kind="log")]
-    assert any("because somebody resumed it" in text for text in said)
+    assert any("because it was resumed" in text for text in said)

@@ -123,7 +123,7 @@ def test_a_stage_whose_provider_left_requests_unanswered_is_not_done() -> None:
     pairs = [ComparisonItem(_prompt(1), row, row, 2), ComparisonItem(_prompt(2), row, row, 3)]
     compared, said = _until_lost(compare_responses(pairs, DropsSome(2), PAIRWISE, SAMPLING))
     assert [draft.prompt_id for draft in compared] == [2]
-    assert "resume to ask for the rest" in said
+    assert "resume to request the others" in said
 
 
 def test_a_provider_that_is_away_is_not_asked_for_everything() -> None:
