@@ -68,7 +68,7 @@ def page_of(user: User, name: str, *args: Any) -> str:
     client.force_login(user)
     response = client.get(reverse(name, args=args))
     assert response.status_code == 200
-    return str(response.content.decode())
+    return " ".join(response.content.decode().split())
 
 
 def test_the_page_of_a_trained_checkpoint_names_the_people_the_decisions_and_the_pairs(
