@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     """Return (dotted field, message) for each combination of valid fields that contradict each other."""
-    found: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
     teacher = config.teacher
     needs_teacher = config.judges_candidates or (config.demonstrates and not config.uses_ready_pairs)
     if config.paradigm != "self_reward" and not teacher.exists and needs_teacher:
-        found.append(("teacher.kind", f"{config.paradigm} needs a teacher; choose one, or use self_reward"))
+        problems.append(("teacher.kind", f"{config.paradigm} needs a teacher; choose one, or use self_reward"))
     if "model" in ENGINES[teacher.kind].required and not teacher.model:
-        found.append(("teacher.model", f"is required for a teacher of kind {teacher.kind}"))
+        problems.append(("teacher.model", f"is required for a teacher of kind {teacher.kind}"))
     for name, kind, address in (
         ("teacher", teacher.kind, teacher.base_url),
         ("engine", config.engine.kind, config.engine.base_url),
     ):
         if "base_url" in ENGINES[kind].required and not address:
-            found.append(
+            problems.append(
                 (f"{name}.base_url", "is required: the address of the server, for example http://127.0.0.1:8001/v1")
             )
     for name, address in (("teacher", teacher.base_url), ("engine", config.engine.base_url)):
         if problem := _bad_address(address):
-            found.append((f"{name}.base_url", problem))
+            problems.append((f"{name}.base_url", problem))
     for field, reference in config.judges().items():
         try:
             split_reference(reference)
         except ValueError as error:
-            found.append((field, str(error)))
+            problems.append((field, str(error)))
     if config.prompts.source == "self_instruct":
         if config.prompts.writer == "teacher" and not ENGINES[teacher.kind].writes_prompts:
-            found.append(("prompts.writer", "this teacher cannot write prompts; choose another writer or teacher"))
+            problems.append(("prompts.writer", "this teacher cannot write prompts; choose another writer or teacher"))
         if config.prompts.writer == "model" and not config.prompts.writer_model:
-            found.append(
+            problems.append(
                 (
                     "prompts.writer_model",
                     "is required: the model that writes the prompts; or choose the student as writer",
@@ -51,21 +51,21 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     prices = (teacher.prompt_price, teacher.completion_price)
     if teacher.budget_usd is not None and None in prices:
         field = "teacher.prompt_price" if prices[0] is None else "teacher.completion_price"
-        found.append((field, "a budget in USD needs both prices of the provider"))
+        problems.append((field, "a budget in USD needs both prices of the provider"))
     if config.sft.enabled and not config.sft.datasets and config.sft.corrections == "none":
-        found.append(("sft.datasets", "name at least one data set, or turn off sft.enabled"))
+        problems.append(("sft.datasets", "name at least one data set, or turn off sft.enabled"))
     if config.eft.enabled and not config.sft.enabled:
-        found.append(("eft.enabled", "needs supervised fine-tuning; turn on sft.enabled"))
+        problems.append(("eft.enabled", "needs supervised fine-tuning; turn on sft.enabled"))
     for name, section in (("sft", config.sft), ("training", config.training)):
         if section.final_learning_rate > section.learning_rate:
-            found.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))
+            problems.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))
         if section.batch_size % section.micro_batch_size and section.micro_batch_size < section.batch_size:
-            found.append((f"{name}.batch_size", "must be a multiple of micro_batch_size"))
+            problems.append((f"{name}.batch_size", "must be a multiple of micro_batch_size"))
     makes_pairs_by_score = config.iterations > 0 and config.makes_candidates and not config.demonstrates
     if makes_pairs_by_score and config.candidates.n < 2:
-        found.append(("candidates.n", "must be 2 or more to make pairs by score"))
+        problems.append(("candidates.n", "must be 2 or more to make pairs by score"))
     if config.judging.recorded_scores and not config.candidates.from_dataset:
-        found.append(
+        problems.append(
             ("judging.recorded_scores", "needs candidates.from_dataset, the data set with the recorded scores")
         )
     generates = config.makes_candidates
@@ -77,41 +77,41 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     ):
         if is_used and tokens >= config.student.max_length:
             field = f"{section_name}.max_new_tokens"
-            found.append((field, "must be below student.max_length, which includes the prompt"))
+            problems.append((field, "must be below student.max_length, which includes the prompt"))
     if config.evaluation.stop_on_drift and not (config.evaluation.self_judge and config.evaluation.held_to_people):
-        found.append(("evaluation.stop_on_drift", "needs self_judge and held_to_people to measure the drift"))
+        problems.append(("evaluation.stop_on_drift", "needs self_judge and held_to_people to measure the drift"))
     lora = config.training.lora
     if lora and lora.quantize_4bit and config.student.dtype == "float32":
-        found.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))
-    found += [
+        problems.append(("training.lora.quantize_4bit", "4-bit weights need student.dtype auto or bfloat16"))
+    problems += [
         (named.field, named.ref.required)
         for named in datasets(config)
         if named.ref.required and named.applies and not named.names
     ]
-    found += _training_problems(config)
-    return found
+    problems += _training_problems(config)
+    return problems
 
 
 def _training_problems(config: RunConfig) -> list[tuple[str, str]]:
     """Return (dotted field, message) for contradictions in the training section."""
     training = config.training
-    found: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
     if training.chooses_lambda and not training.held_out_pairs:
-        found.append(
+        problems.append(
             ("training.held_out_pairs", "lam: auto selects λ on held-out pairs; hold some out (the paper: 50)")
         )
     if training.is_positive_only and training.lora:
-        found.append(("training.lora", "positive_only trains all weights; turn off LoRA"))
+        problems.append(("training.lora", "positive_only trains all weights; turn off LoRA"))
     stopping, place = training.early_stopping, "training.early_stopping"
     if stopping is None or not config.iterations:
-        return found
+        return problems
     if stopping.judge == "teacher" and not config.teacher.exists:
-        found.append((f"{place}.judge", "needs a teacher; choose one, or use self"))
+        problems.append((f"{place}.judge", "needs a teacher; choose one, or use self"))
     if stopping.min_decided > stopping.count:
-        found.append((f"{place}.min_decided", "must not be above count"))
+        problems.append((f"{place}.min_decided", "must not be above count"))
     if training.chooses_lambda:
-        found.append((place, "cannot be combined with lam: auto; set λ, or turn off early stopping"))
-    return found
+        problems.append((place, "cannot be combined with lam: auto; set λ, or turn off early stopping"))
+    return problems
 
 
 def _bad_address(address: str) -> str:

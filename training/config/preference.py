@@ -25,12 +25,12 @@ MOST_LAMBDA = 10
 def _auto_or_number(value: Any, read: Callable[[Any], Any]) -> Any:
     """Validate λ with a single error message for both types."""
     try:
-        found = read(value.strip().lower() if isinstance(value, str) else value)
+        parsed = read(value.strip().lower() if isinstance(value, str) else value)
     except ValidationError:
-        found = None
-    if found != "auto" and (found is None or isinstance(value, bool) or not 0 <= found <= MOST_LAMBDA):
+        parsed = None
+    if parsed != "auto" and (parsed is None or isinstance(value, bool) or not 0 <= parsed <= MOST_LAMBDA):
         raise ValueError(f"must be auto, or a number from 0 to {MOST_LAMBDA}")
-    return found
+    return parsed
 
 
 Lambda = Annotated[float | Literal["auto"], WrapValidator(_auto_or_number)]

@@ -134,8 +134,8 @@ def fleiss_with_interval(answers: Answers, *, draws: int = 500, seed: int = 1) -
     by_chance = (((weights @ counts) / (len(kept) * raters)) ** 2).sum(axis=1)
     agreed = weights @ observed / len(kept)
     varied = by_chance < 1
-    found = (agreed[varied] - by_chance[varied]) / (1 - by_chance[varied])
-    return IntervalEstimate(fleiss_kappa(answers), *percentile_interval(list(found)), len(kept))
+    kappas = (agreed[varied] - by_chance[varied]) / (1 - by_chance[varied])
+    return IntervalEstimate(fleiss_kappa(answers), *percentile_interval(list(kappas)), len(kept))
 
 
 def bootstrap_counts(n: int, draws: int, seed: int) -> np.ndarray:

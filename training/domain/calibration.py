@@ -57,7 +57,7 @@ def calibrate(prompts: Sequence[Scored], *, draws: int = DRAWS, seed: int = 1) -
 
     def figure(measure: Measure) -> IntervalEstimate:
         values = sums.of(measure, weights)
-        return _figure(values[0], values[1:], len(sums.error))
+        return _estimate(values[0], values[1:], len(sums.error))
 
     return Calibration(
         responses=len(sums.judge),
@@ -88,7 +88,7 @@ def measure_change(
     first, second = _Sums([one for one, _ in both]), _Sums([other for _, other in both])
     weights = first.weights(DRAWS, seed)
     moved = second.of(measure, weights) - first.of(measure, weights)
-    return _figure(moved[0], moved[1:], len(both))
+    return _estimate(moved[0], moved[1:], len(both))
 
 
 def mean_change(
@@ -104,11 +104,11 @@ def mean_change(
         total, count = np.array([sum(row) for row in side]), np.array([len(row) for row in side], dtype=float)
         means.append(weights @ total / (weights @ count))
     moved = means[1] - means[0]
-    return _figure(moved[0], moved[1:], len(both))
+    return _estimate(moved[0], moved[1:], len(both))
 
 
-def _figure(value: float, found: np.ndarray, items: int) -> IntervalEstimate:
-    kept = found[np.isfinite(found)]
+def _estimate(value: float, draws: np.ndarray, items: int) -> IntervalEstimate:
+    kept = draws[np.isfinite(draws)]
     low, high = percentile_interval(kept)
     return IntervalEstimate(float(value) if np.isfinite(value) else None, low, high, items)
 
@@ -187,7 +187,7 @@ class _Sums:
             count = np.bincount(self.prompt[selected], minlength=size)
             with np.errstate(divide="ignore", invalid="ignore"):
                 means = weights @ total / (weights @ count)
-            shown = _figure(means[0], means[1:], size)
+            shown = _estimate(means[0], means[1:], size)
             points.append(CurvePoint(score, float(means[0]), shown.low, shown.high, int(selected.sum())))
         return tuple(points)
 

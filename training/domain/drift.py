@@ -23,13 +23,13 @@ LEAST_PAIRS = 20  #: minimum number of pairs that people order; with fewer, κ r
 class CheckpointJudge:
     """The scores of one checkpoint as a judge.
 
-    ``own`` has the scores of its own answers by prompt. ``held`` has (judge's score, people's blind score) by prompt
+    ``own`` has the scores of its own answers by prompt. ``blind`` has (judge's score, people's blind score) by prompt
     and response, so that two checkpoints are compared on the same responses.
     """
 
     name: str
     own: Mapping[int, Sequence[float]]
-    held: Mapping[int, Mapping[int, tuple[float, float]]]
+    blind: Mapping[int, Mapping[int, tuple[float, float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ def _shared(
     before: CheckpointJudge, after: CheckpointJudge
 ) -> tuple[list[list[tuple[float, float]]], list[list[tuple[float, float]]]]:
     one, other = [], []
-    for prompt, rows in before.held.items():
-        both = [key for key in rows if key in after.held.get(prompt, {})]
+    for prompt, rows in before.blind.items():
+        both = [key for key in rows if key in after.blind.get(prompt, {})]
         if both:
             one.append([rows[key] for key in both])
-            other.append([after.held[prompt][key] for key in both])
+            other.append([after.blind[prompt][key] for key in both])
     return one, other
 
 

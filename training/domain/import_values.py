@@ -41,8 +41,8 @@ def transcript(text: str) -> list[dict[str, str]]:
     """Parse the HH-RLHF format, ``\\n\\nHuman: ...\\n\\nAssistant: ...``. An empty last assistant turn is dropped."""
     parts = TURN.split(text)[1:]
     turns = [
-        {"role": "user" if who == "Human" else "assistant", "content": said.strip()}
-        for who, said in zip(parts[::2], parts[1::2], strict=True)
+        {"role": "user" if speaker == "Human" else "assistant", "content": content.strip()}
+        for speaker, content in zip(parts[::2], parts[1::2], strict=True)
     ]
     if turns and turns[-1]["role"] == "assistant" and not turns[-1]["content"]:
         turns.pop()
@@ -146,7 +146,7 @@ def decoded(text: str, where: str) -> Any:
         raise BadRow(f"{where} is not valid JSON") from None
 
 
-def at(record: Any, path: str) -> Any:
+def value_at(record: Any, path: str) -> Any:
     """Return the value of a field, or of a dotted path such as ``instances.0.input``; ``None`` if it is missing."""
     if isinstance(record, Mapping) and path in record:
         return record[path]
@@ -161,7 +161,7 @@ def at(record: Any, path: str) -> Any:
     return value
 
 
-def first_of(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+def first_present(record: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((record[name] for name in names if record.get(name) is not None), None)
 
 

@@ -17,15 +17,15 @@ from training.domain.import_values import (
     TURN,
     UNPARSED_MARK,
     BadRow,
-    at,
     decoded,
-    first_of,
+    first_present,
     looks_like_score,
     messages_of,
     meta_of,
     number_of,
     text_of,
     transcript,
+    value_at,
     weights_of,
 )
 from training.domain.rows import Message
@@ -139,18 +139,18 @@ def looks_like_seed_tasks(fields: Sequence[str]) -> bool:
 
 def detect_mapping(kind: DatasetKind, record: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, str]:
     """Return the mapping, completed with the known fields of this record."""
-    found = dict(mapping)
+    completed = dict(mapping)
     for meaning in MEANINGS[kind]:
-        if meaning in found or meaning in ("text", "scores", "rank"):
+        if meaning in completed or meaning in ("text", "scores", "rank"):
             continue
         for path in CANDIDATES[meaning]:
-            if at(record, path) is not None:
-                found[meaning] = path
+            if value_at(record, path) is not None:
+                completed[meaning] = path
                 break
     # The input field completes an instruction. A field with the whole prompt already contains it.
-    if "input" not in mapping and found.get("prompt") not in ("instruction", None):
-        found.pop("input", None)
-    return {meaning: found[meaning] for meaning in MEANINGS[kind] if meaning in found}
+    if "input" not in mapping and completed.get("prompt") not in ("instruction", None):
+        completed.pop("input", None)
+    return {meaning: completed[meaning] for meaning in MEANINGS[kind] if meaning in completed}
 
 
 def read_row(kind: DatasetKind, record: Any, mapping: Mapping[str, str], judges: Mapping[str, str]) -> ImportedRow:
@@ -176,11 +176,11 @@ def read_row(kind: DatasetKind, record: Any, mapping: Mapping[str, str], judges:
 def score_columns(record: Mapping[str, Any], mapping: Mapping[str, str]) -> list[str]:
     """Return the columns of a scored record that can hold a judge's score."""
     used = detect_mapping("scored", record, mapping)
-    responses = at(record, used["responses"]) if "responses" in used else None
+    responses = value_at(record, used["responses"]) if "responses" in used else None
     first = responses[0] if isinstance(responses, list) and responses else record
     if not isinstance(first, Mapping):
         return []
-    scores = at(first, mapping["scores"]) if "scores" in mapping else first_of(first, CANDIDATES["scores"])
+    scores = value_at(first, mapping["scores"]) if "scores" in mapping else first_present(first, CANDIDATES["scores"])
     if isinstance(scores, Mapping):
         return [str(column) for column in scores]
     if scores is not None:
@@ -189,7 +189,7 @@ def score_columns(record: Mapping[str, Any], mapping: Mapping[str, str]) -> list
 
 
 def _demonstration(record: Mapping[str, Any], used: dict[str, str]) -> ImportedRow:
-    value = at(record, used["prompt"]) if "prompt" in used else None
+    value = value_at(record, used["prompt"]) if "prompt" in used else None
     if "completion" not in used and isinstance(value, list) and value:
         *before, last = value
         if isinstance(last, Mapping) and last.get("role") == "assistant":
@@ -198,8 +198,8 @@ def _demonstration(record: Mapping[str, Any], used: dict[str, str]) -> ImportedR
                 messages, (_response(last.get("content"), "the last turn", record, used),), meta=meta_of(record)
             )
     if "completion" not in used:
-        raise BadRow(_absent("completion"))
-    response = _response(at(record, used["completion"]), used["completion"], record, used)
+        raise BadRow(_missing_field("completion"))
+    response = _response(value_at(record, used["completion"]), used["completion"], record, used)
     if isinstance(value, list) and not value:
         return ImportedRow((), (response,), meta=meta_of(record))  # raw training text
     return ImportedRow(_prompt(record, used, "demonstrations"), (response,), meta=meta_of(record))
@@ -208,7 +208,7 @@ def _demonstration(record: Mapping[str, Any], used: dict[str, str]) -> ImportedR
 def _scored(record: Mapping[str, Any], used: dict[str, str], judges: Mapping[str, str]) -> ImportedRow:
     messages = _prompt(record, used, "scored")
     if "responses" in used:
-        items = at(record, used["responses"])
+        items = value_at(record, used["responses"])
         if isinstance(items, str):
             items = decoded(items, used["responses"])
         if not isinstance(items, list) or not items:
@@ -225,11 +225,11 @@ def _scored(record: Mapping[str, Any], used: dict[str, str], judges: Mapping[str
         body = item if isinstance(item, Mapping) else {"text": item}
         text_path = used.get("text")
         names = tuple(name for name in CANDIDATES["text"] if name != used.get("prompt")) if flat else CANDIDATES["text"]
-        text = at(body, text_path) if text_path else first_of(body, names)
+        text = value_at(body, text_path) if text_path else first_present(body, names)
         response = ImportedResponse(text_of(text, where), scores=_scores(body, used, judges, where))
         if response.text not in responses:
             responses[response.text] = response
-            ranks.append(number_of(at(body, used.get("rank", "rank")), f"{where}: rank"))
+            ranks.append(number_of(value_at(body, used.get("rank", "rank")), f"{where}: rank"))
     meta = meta_of(record)
     if any(rank is not None for rank in ranks):
         meta["ranks"] = ranks
@@ -239,13 +239,13 @@ def _scored(record: Mapping[str, Any], used: dict[str, str], judges: Mapping[str
 def _scores(
     body: Mapping[str, Any], used: dict[str, str], judges: Mapping[str, str], where: str
 ) -> tuple[ImportedScore, ...]:
-    found = at(body, used["scores"]) if "scores" in used else first_of(body, CANDIDATES["scores"])
+    given = value_at(body, used["scores"]) if "scores" in used else first_present(body, CANDIDATES["scores"])
     scores: list[ImportedScore] = []
     for column in judges.values():
-        if isinstance(found, Mapping):
-            value = found.get(column)
+        if isinstance(given, Mapping):
+            value = given.get(column)
         else:
-            value = at(body, column)
+            value = value_at(body, column)
         number = number_of(value, f"{where}: score of {column}")
         if number is None:
             continue  # missing: not judged
@@ -261,11 +261,11 @@ def _scores(
 def _preference(record: Mapping[str, Any], used: dict[str, str]) -> ImportedRow:
     for meaning in ("chosen", "rejected"):
         if meaning not in used:
-            raise BadRow(_absent(meaning))
-    chosen, rejected = (at(record, used[meaning]) for meaning in ("chosen", "rejected"))
+            raise BadRow(_missing_field(meaning))
+    chosen, rejected = (value_at(record, used[meaning]) for meaning in ("chosen", "rejected"))
     if isinstance(chosen, str) and isinstance(rejected, str) and "prompt" not in used:
         if not TURN.match(chosen):
-            raise BadRow(_absent("prompt"))
+            raise BadRow(_missing_field("prompt"))
         chosen, rejected = transcript(chosen), transcript(rejected)
     if isinstance(chosen, list) and isinstance(rejected, list):
         messages, texts = _shared_start(
@@ -279,7 +279,8 @@ def _preference(record: Mapping[str, Any], used: dict[str, str]) -> ImportedRow:
     if responses[0].text == responses[1].text:
         raise BadRow("chosen and rejected are the same text; a pair needs two different responses")
     scores = [
-        number_of(at(record, used[name]), name) if name in used else None for name in ("chosen_score", "rejected_score")
+        number_of(value_at(record, used[name]), name) if name in used else None
+        for name in ("chosen_score", "rejected_score")
     ]
     return ImportedRow(messages, responses, True, scores[0], scores[1], meta=meta_of(record))
 
@@ -298,14 +299,14 @@ def _shared_start(
         texts.append(last.get("content"))
     own = messages_of(chosen[:-1], "the turns before the response") if len(chosen) > 1 else given
     if not own:
-        raise BadRow(_absent("prompt"))
+        raise BadRow(_missing_field("prompt"))
     return own, (texts[0], texts[1])
 
 
 def _prompt(record: Mapping[str, Any], used: dict[str, str], kind: str) -> tuple[Message, ...]:
     if "prompt" not in used:
-        raise BadRow(_absent("prompt"))
-    value = at(record, used["prompt"])
+        raise BadRow(_missing_field("prompt"))
+    value = value_at(record, used["prompt"])
     if isinstance(value, str) and value.lstrip().startswith("[{") and used["prompt"] == "messages":
         value = decoded(value, used["prompt"])
     if isinstance(value, list):
@@ -316,11 +317,11 @@ def _prompt(record: Mapping[str, Any], used: dict[str, str], kind: str) -> tuple
         messages = messages_of(transcript(value), used["prompt"])
     else:
         text = text_of(value, used["prompt"])
-        extra = at(record, used["input"]) if "input" in used else None
+        extra = value_at(record, used["input"]) if "input" in used else None
         if isinstance(extra, str) and extra.strip():
             text = f"{text}\n\n{text_of(extra, used['input'])}"
         messages = (Message(role="user", content=text),)
-    system = at(record, used["system"]) if "system" in used else None
+    system = value_at(record, used["system"]) if "system" in used else None
     if isinstance(system, str) and system.strip() and messages and messages[0]["role"] != "system":
         messages = (Message(role="system", content=text_of(system, "system")), *messages)
     if not messages or messages[-1]["role"] != "user":
@@ -330,9 +331,9 @@ def _prompt(record: Mapping[str, Any], used: dict[str, str], kind: str) -> tuple
 
 def _response(value: Any, where: str, record: Mapping[str, Any], used: dict[str, str]) -> ImportedResponse:
     text = text_of(value, where)
-    return ImportedResponse(text, weights_of(at(record, used["weights"]) if "weights" in used else None, text))
+    return ImportedResponse(text, weights_of(value_at(record, used["weights"]) if "weights" in used else None, text))
 
 
-def _absent(meaning: str) -> str:
+def _missing_field(meaning: str) -> str:
     names = ", ".join(CANDIDATES[meaning][:4])
     return f"has no {meaning} (tried {names}); name the field in the mapping, for example {meaning}=my_field"

@@ -229,14 +229,16 @@ def _prompt(value: Any, kind: Any, problems: list[tuple[str, str]]) -> str:
     if "\x00" in value or len(value) > MAX_PROMPT:
         problems.append(("prompt", f"must be text of at most {MAX_PROMPT:,} characters, without NUL characters"))
         return ""
-    found = [f"<{name}>" for name in _PLACEHOLDER.findall(value)]
+    placeholders = [f"<{name}>" for name in _PLACEHOLDER.findall(value)]
     wanted = PLACEHOLDERS.get(kind, ())
     for placeholder in wanted:
-        if placeholder not in found:
+        if placeholder not in placeholders:
             problems.append(("prompt", f"must contain {placeholder}"))
-        elif found.count(placeholder) > 1:
-            problems.append(("prompt", f"must contain {placeholder} only once, not {found.count(placeholder)} times"))
-    for placeholder in dict.fromkeys(found):
+        elif placeholders.count(placeholder) > 1:
+            problems.append(
+                ("prompt", f"must contain {placeholder} only once, not {placeholders.count(placeholder)} times")
+            )
+    for placeholder in dict.fromkeys(placeholders):
         if wanted and placeholder not in wanted:
             problems.append(("prompt", f"contains the unknown placeholder {placeholder}; use {', '.join(wanted)}"))
     return value.rstrip("\n")
@@ -287,18 +289,18 @@ def _choices(value: Any, problems: list[tuple[str, str]]) -> tuple[tuple[str, fl
     if not isinstance(value, Mapping) or not 2 <= len(value) <= MAX_CHOICES:
         problems.append(("parser.choices", f"give 2 to {MAX_CHOICES} choices with a score each, such as A: 5"))
         return ()
-    found: list[tuple[str, float]] = []
+    choices: list[tuple[str, float]] = []
     for word, worth in value.items():
         field = f"parser.choices.{str(word)[:40]}"
         _check_word(word, field, problems)
         number = _number(worth, field, problems)
         if number is not None:
-            found.append((str(word), number))
-    if len({word.casefold() for word, _ in found}) < len(found):
+            choices.append((str(word), number))
+    if len({word.casefold() for word, _ in choices}) < len(choices):
         problems.append(("parser.choices", "two choices differ only in upper and lower case"))
-    if len({worth for _, worth in found}) < 2:
+    if len({worth for _, worth in choices}) < 2:
         problems.append(("parser.choices", "at least two choices must have different scores"))
-    return tuple(found)
+    return tuple(choices)
 
 
 def _check_word(value: Any, field: str, problems: list[tuple[str, str]]) -> None:
@@ -321,7 +323,7 @@ def _examples(value: Any, problems: list[tuple[str, str]]) -> tuple[Example, ...
             ("examples", f"give 1 to {MAX_EXAMPLES} replies with the expected result; the parser is tested on them")
         )
         return ()
-    found = []
+    examples = []
     for number, item in enumerate(value, 1):
         field = f"examples.{number}"
         if not isinstance(item, Mapping) or set(item) != {"reply", "reads"} or not isinstance(item["reply"], str):
@@ -331,12 +333,12 @@ def _examples(value: Any, problems: list[tuple[str, str]]) -> tuple[Example, ...
         if isinstance(reads, bool) or not isinstance(reads, int | float | str):
             problems.append((f"{field}.reads", "must be a score, a verdict (first, second, tie) or unparsed"))
             continue
-        found.append(
+        examples.append(
             Example(
                 item["reply"], None if reads == _SAYS_UNPARSED else reads if isinstance(reads, str) else float(reads)
             )
         )
-    return tuple(found)
+    return tuple(examples)
 
 
 def _failed_examples(judge: Judge) -> list[tuple[str, str]]:

@@ -60,11 +60,11 @@ class Metric:
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """Return the value of the metric from stored values; ``None`` if it was not measured."""
-        found = values.get(self.key)
-        if found is None and self.ratio is not None:
+        stored = values.get(self.key)
+        if stored is None and self.ratio is not None:
             part, whole = (values.get(key) for key in self.ratio)
             return part / whole if part is not None and whole else None
-        return found
+        return stored
 
     def interval(self, values: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """Return the bounds of the 95 % interval; ``None`` if they were not measured."""

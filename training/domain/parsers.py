@@ -131,10 +131,10 @@ class _Words:
         )
 
     def last(self, completion: str) -> tuple[Any, tuple[int, int], str] | None:
-        found = None
+        last_match = None
         for match in self.pattern.finditer(completion):
-            found = self.values[match["word"].casefold()], match.span(), match["word"]
-        return found
+            last_match = self.values[match["word"].casefold()], match.span(), match["word"]
+        return last_match
 
     def absent(self) -> str:
         return f'no "{self.label}:" is followed by one of {", ".join(self.values)}'
@@ -161,10 +161,10 @@ class ChoiceParser:
         return max(value for _, value in self.choices)
 
     def read(self, completion: str) -> Reading:
-        found = self._words.last(completion)
-        if found is None:
+        match = self._words.last(completion)
+        if match is None:
             return Reading(None, None, self._words.absent())
-        value, place, word = found
+        value, place, word = match
         return Reading(float(value), place, f"read the choice {word}, worth {value:g}")
 
     def conclusion(self, value: float | str) -> str:
@@ -190,10 +190,10 @@ class VerdictParser:
         return _Words(self.label, {self.first: "first", self.second: "second", self.tie: "tie"})
 
     def read(self, completion: str) -> Reading:
-        found = self._words.last(completion)
-        if found is None:
+        match = self._words.last(completion)
+        if match is None:
             return Reading(None, None, self._words.absent())
-        value, place, _ = found
+        value, place, _ = match
         return Reading(cast(Verdict, value), place, f"read {value}")
 
     def conclusion(self, value: float | str) -> str:

@@ -61,5 +61,5 @@ def in_force(rule: ScoreRule, given: Iterable[GivenScore]) -> dict[int, float | 
     for one in given:
         (by_people if one.by_people else by_judge)[one.response_id].append(one.score)
     pick = PICKS[rule.pick]
-    found = dict.fromkeys([*by_judge, *by_people])
-    return {response: pick(by_judge.get(response, ()), by_people.get(response, ())) for response in found}
+    response_ids = dict.fromkeys([*by_judge, *by_people])
+    return {response: pick(by_judge.get(response, ()), by_people.get(response, ())) for response in response_ids}

@@ -169,10 +169,10 @@ class PromptFilter:
         return None
 
     def _with_rouge(self, text: str) -> PromptDraft | RejectedDraft:
-        found = self._pool.nearest(rouge_tokens(text), floor=min(self.threshold, NEIGHBOUR_FLOOR))
-        if found is None:
+        match = self._pool.nearest(rouge_tokens(text), floor=min(self.threshold, NEIGHBOUR_FLOOR))
+        if match is None:
             return PromptDraft(text)
-        nearest, figure = self._texts[found[0]], round(found[1], 4)
-        if found[1] >= self.threshold:
+        nearest, figure = self._texts[match[0]], round(match[1], 4)
+        if match[1] >= self.threshold:
             return RejectedDraft(text, f"ROUGE-L of {self.threshold:g} or more with a known prompt", nearest, figure)
         return PromptDraft(text, {"nearest": nearest, "rouge_l": figure})

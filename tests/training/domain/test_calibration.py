@@ -140,7 +140,7 @@ def test_a_fall_that_is_not_significant_is_uncertain_drift() -> None:
 
 def test_one_response_per_prompt_is_compared_by_kappa() -> None:
     def alone(judge: CheckpointJudge) -> CheckpointJudge:
-        return CheckpointJudge(judge.name, judge.own, {prompt: {0: rows[0]} for prompt, rows in judge.held.items()})
+        return CheckpointJudge(judge.name, judge.own, {prompt: {0: rows[0]} for prompt, rows in judge.blind.items()})
 
     found = drift_between(alone(judged("M1", 3.0, 0.0)), alone(judged("M2", 4.0, 0.9)))
     assert found is not None
