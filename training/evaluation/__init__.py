@@ -1,1 +1,1 @@
-"""What is measured on checkpoints: a module for each measure, and the registry of all measures and metrics."""
+"""Measures of checkpoints, one module each, and the registry of all measures and metrics."""

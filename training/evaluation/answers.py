@@ -1,4 +1,4 @@
-"""Answers to held-out prompts: what the teacher scores them, and how long they are."""
+"""Answers to held-out prompts: their teacher scores and lengths."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PURPOSE = "evaluation"
 
 
 class Answers(Measure):
-    """One answer to each held-out prompt, scored by the teacher where there is one."""
+    """One answer per held-out prompt, scored by the teacher if there is one."""
 
     key = "answers"
     title = "Answers to held-out prompts"
     metrics = (
         Metric(
             "mean_score", "Mean score", "0 to 5", "places2", "up", "answers", short="score",
-            about="Of the held-out answers, by the evaluation's judge; its interval is a bootstrap over prompts.",
+            about="Mean score by the evaluation's judge, with a bootstrap interval over prompts.",
             low="score_low", high="score_high", places=("models", "lineage", "study"),
         ),
         Metric(
             "right_answers", "Right answers", "", "number", "up", "answers", "score=5",
-            about="Held-out answers that the miniature's oracle calls right.", places=("models", "study"),
+            about="Held-out answers that the miniature's oracle grades as right.", places=("models", "study"),
         ),
         Metric("response_tokens_mean", "Mean answer length", "tokens", "places1", "", "answers", "order=long",
                places=("models",)),

@@ -9,7 +9,7 @@ from training.domain.metric import Metric
 from training.domain.metrics import head_to_head
 from training.evaluation.measure import EvaluationContext, Measure, Requests, Rows, Sizes
 
-ORDERS = 2  # each pair of answers is judged in both
+ORDERS = 2  # judged once per order of the two answers
 
 
 class HeadToHead(Measure):
@@ -25,11 +25,11 @@ class HeadToHead(Measure):
         Metric("lose", "Losses", rows="comparisons", filter="outcome=lose"),
         Metric(
             "win_rate", "Win rate against the previous checkpoint, ties as half", "", "percent", "", "comparisons",
-            short="win rate", about="A win counts only where the judge says so in both orders.",
+            short="win rate", about="A win counts only if the verdicts in both orders agree.",
             low="win_low", high="win_high", places=("models", "lineage", "study"),
         ),
         Metric("sign_test_p", "Sign test, p", "", "p", "", "comparisons",
-               about="Exact and two-sided, over the prompts that are no tie."),
+               about="Exact and two-sided, over prompts without a tie."),
     )  # fmt: skip
 
     def rows(self, context: EvaluationContext) -> Rows:
@@ -47,7 +47,7 @@ class HeadToHead(Measure):
 
     def figures(self, context: EvaluationContext) -> dict[str, Any]:
         rows = context.compared()
-        # A reply without a verdict prefers nobody: it is counted, and takes no part in the win rate.
+        # A reply without a verdict is counted, but excluded from the win rate.
         outcomes = [row.outcome for row in rows if "unparsed" not in (row.verdict_first, row.verdict_second)]
         counts = {"n": len(outcomes), "verdicts_unparsed": len(rows) - len(outcomes)}
         if not outcomes:

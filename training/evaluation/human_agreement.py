@@ -1,4 +1,4 @@
-"""JudgeRef–human agreement: the run's judges judge the held-out responses that people scored blind."""
+"""Judge–human agreement: the run's judges score the held-out responses that people scored blind."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from training.evaluation.measure import TEACHER, EvaluationContext, JudgeRef, Me
 
 
 class HumanAgreement(Measure):
-    """Every checkpoint so far and the teacher judge what people scored before any judge was shown.
+    """All checkpoints so far and the teacher judge the responses that people scored without seeing a judgement.
 
-    People may score at any time, so its figures are not those of one evaluation: the page of a run's judges computes
-    them from all scores and judgements that there are, and the judgements made here are the rows behind them.
+    People may score at any time, so the measure has no metrics of its own: the judges page of a run computes the
+    agreement from all current scores and judgements, including those saved here.
     """
 
     key = "human_agreement"
-    title = "JudgeRef–human agreement"
+    title = "Judge–human agreement"
     metrics = ()
     datasets = ()
 
@@ -36,7 +36,7 @@ class HumanAgreement(Measure):
         return {}
 
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
-        """Nothing: how many responses people will have scored is not known before the run."""
+        """Return no requests: the number of human scores is unknown before the run."""
         return []
 
 

@@ -1,7 +1,7 @@
-"""What a measure of checkpoints is, and what it is given: an :class:`EvaluationContext` over the saved rows.
+"""Interface of measures, and the :class:`EvaluationContext` that they work with.
 
-Every row is saved as it is made and asked for by what is missing, so a measure that was interrupted goes on where it
-was. A measure computes its figures from saved rows alone.
+Rows are saved as they are made, and only missing rows are requested, so an interrupted measure continues where it
+stopped. Metrics are computed from saved rows only.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from training.domain.metric import Metric
 from training.domain.ranking import Ranked
 from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
 
-#: What a checkpoint or a run lacks for a measure: the setting is off, no teacher judges, no checkpoint came before.
+#: Unmet requirements of a measure: it is disabled, or there is no teacher or no previous checkpoint.
 Unmet = Literal["off", "no-teacher", "no-previous"]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeRef:
-    """Who judges: the teacher, or a checkpoint of the run by its number."""
+    """Reference to a judge: the teacher, or a checkpoint of the run by its number."""
 
     source: Literal["teacher", "self"]
     checkpoint: int | None = None
@@ -33,7 +33,7 @@ TEACHER = JudgeRef("teacher")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A saved response of the checkpoint; ``tokens`` is ``None`` where the engine did not count them."""
+    """A saved response of the checkpoint; ``tokens`` is ``None`` if the engine did not count them."""
 
     id: int
     prompt_id: int
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A saved judgement: the mean of its replies' scores, and the score of each (``None``: unparsed)."""
+    """A saved judgement: the mean score and the scores of its replies (``None`` if unparsed)."""
 
     response_id: int
     score: float | None
@@ -52,7 +52,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A saved head-to-head row: the verdicts with the newer answer first and second, and the newer one's outcome."""
+    """A saved comparison: verdicts with the newer answer first and second, and the newer answer's outcome."""
 
     verdict_first: Verdict
     verdict_second: Verdict
@@ -60,14 +60,14 @@ class Compared:
 
 
 class Responses(Protocol):
-    """A set of saved responses, which only the context that gave it looks into."""
+    """An opaque set of saved responses, created by a context."""
 
     def count(self) -> int:
-        """How many there are."""
+        """Return the number of responses."""
 
 
 class EvaluationContext(Protocol):
-    """The checkpoint that is evaluated, the rows saved so far, and how more of them are made."""
+    """Access to the evaluated checkpoint and its saved rows, with methods that make the missing rows."""
 
     @property
     def config(self) -> RunConfig:
@@ -75,7 +75,7 @@ class EvaluationContext(Protocol):
 
     @property
     def has_previous(self) -> bool:
-        """Whether a checkpoint that was evaluated comes before."""
+        """Whether there is a previous evaluated checkpoint."""
 
     @property
     def checkpoint(self) -> JudgeRef:
@@ -83,64 +83,64 @@ class EvaluationContext(Protocol):
 
     @property
     def self_judges(self) -> Sequence[JudgeRef]:
-        """Every checkpoint of the run so far as a judge, the newest first."""
+        """All checkpoints of the run so far as judges, newest first."""
 
     @property
     def prompts(self) -> Sequence[PromptRow]:
         """The held-out prompts of ``evaluation.dataset``, in order."""
 
     def generate(self, prompts: Sequence[PromptRow], *, purpose: str, n: int, sampling: Any) -> None:
-        """Save the checkpoint's responses that are missing, ``n`` to each prompt, drawn as a config section says."""
+        """Generate and save the missing responses, ``n`` per prompt, with the sampling of a config section."""
 
     def responses(self, purpose: str) -> Responses:
-        """The checkpoint's responses of one purpose."""
+        """Return the checkpoint's responses with this purpose."""
 
     def scored_blind(self) -> Responses:
-        """The held-out responses that people scored before any judge was shown."""
+        """Return the held-out responses that people scored without seeing a judgement."""
 
     def judge(self, responses: Responses, judge: JudgeRef) -> None:
-        """Save the judgements that are missing on these responses."""
+        """Generate and save the missing judgements of these responses."""
 
     def unjudged(self, responses: Responses, judge: JudgeRef) -> int:
-        """How many of these responses the judge has not judged."""
+        """Return the number of these responses that the judge has not judged."""
 
     def answers(self, responses: Responses) -> Sequence[Answer]:
-        """The responses with their texts, in order of prompts and of their index."""
+        """Return the responses with their texts, ordered by prompt and index."""
 
     def judgements(self, responses: Responses, source: Literal["teacher", "self"]) -> Sequence[Judged]:
-        """The saved judgements of these responses by judges of one kind."""
+        """Return the saved judgements of these responses by one kind of judge."""
 
     def mean_score(self, responses: Responses, source: Literal["teacher", "self"]) -> float | None:
-        """The mean of these responses' scores; ``None`` where none has one."""
+        """Return the mean score of these responses, or ``None`` if none has a score."""
 
     def previous_answers(self) -> Mapping[int, ResponseRow]:
-        """The previous checkpoint's answers to held-out prompts, by prompt."""
+        """Return the previous checkpoint's answers to held-out prompts, by prompt id."""
 
     def current_answers(self) -> Mapping[int, ResponseRow]:
-        """The checkpoint's answers to held-out prompts, by prompt."""
+        """Return the checkpoint's answers to held-out prompts, by prompt id."""
 
     def compare(self, pairs: Sequence[tuple[PromptRow, ResponseRow, ResponseRow]]) -> None:
-        """Save the teacher's verdicts in both orders on (prompt, newer, older) that are missing."""
+        """Save the teacher's missing verdicts on (prompt, newer, older) in both orders."""
 
     def compared(self) -> Sequence[Compared]:
-        """The saved head-to-head rows."""
+        """Return the saved head-to-head comparisons."""
 
     def compared_prompts(self) -> set[int]:
-        """The ids of the prompts that have a head-to-head row."""
+        """Return the ids of the prompts that have a comparison."""
 
     def judge_rankings(self) -> None:
-        """Save the checkpoint's judgements that are missing on the held-out responses that people ranked."""
+        """Generate and save the missing judgements of the held-out ranked responses."""
 
     def unjudged_rankings(self) -> int:
-        """How many of those judgements are missing."""
+        """Return the number of missing judgements of held-out ranked responses."""
 
     def rankings(self, *, before: bool) -> Mapping[int, Ranked]:
-        """By prompt: scores beside people's ranks; of the checkpoint, or of the model ``before`` the EFT rows."""
+        """Return scores and people's ranks by prompt id, of the checkpoint or of the model ``before`` EFT."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """How many rows a measure has saved, and how many it will have."""
+    """The number of rows a measure has saved, and its total."""
 
     done: int
     total: int
@@ -148,9 +148,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests that a measure makes for one checkpoint, all to one model. Lengths are tokens per request.
+    """Requests of a measure to one model for one checkpoint. Lengths are in tokens per request.
 
-    ``per_prompt`` requests have the same prompt, which an engine reads once.
+    ``per_prompt`` requests share one prompt, which an engine processes once.
     """
 
     to: Literal["student", "teacher"]
@@ -161,37 +161,37 @@ class Requests:
 
 
 class Sizes(Protocol):
-    """The lengths, in tokens, and the counts that the estimate assumes before a run exists."""
+    """Lengths in tokens, and counts, that the estimate assumes before a run exists."""
 
     @property
     def prompt(self) -> float:
-        """A prompt."""
+        """Length of a prompt."""
 
     @property
     def judge_prompt(self) -> float:
-        """A judge's prompt without the response."""
+        """Length of a judge's prompt without the response."""
 
     @property
     def judgement(self) -> float:
-        """A judge's reply."""
+        """Length of a judge's reply."""
 
     def response(self, limit: int) -> float:
-        """A response of at most ``limit`` tokens."""
+        """Return the expected length of a response of at most ``limit`` tokens."""
 
     def held_out_rankings(self, prompts: int) -> float:
-        """How many ranked responses to at most ``prompts`` prompts are held out; a number of rows."""
+        """Return the number of held-out ranked responses, for at most ``prompts`` prompts."""
 
 
 class Measure(ABC):
-    """Something that is measured on a checkpoint. One instance stands in :data:`training.evaluation.registry.MEASURES`.
+    """A measure of checkpoints, registered in :data:`training.evaluation.registry.MEASURES`.
 
     Attributes:
         key: the name in the registry.
         title: the name on screens.
-        metrics: what it measures; the keys are those of :meth:`figures`.
-        datasets: fields of the config that name the data sets it reads.
-        needs_teacher: whether nothing of it can be measured without a teacher.
-        needs_previous: whether the previous checkpoint takes part, so that the first one has none of the metrics.
+        metrics: its metrics; their keys are those of :meth:`figures`.
+        datasets: config fields that name the data sets it reads.
+        needs_teacher: whether it requires a teacher.
+        needs_previous: whether it requires a previous checkpoint, so that the first one has no metrics.
     """
 
     key: ClassVar[str]
@@ -202,11 +202,11 @@ class Measure(ABC):
     needs_previous: ClassVar[bool] = False
 
     def is_enabled(self, config: RunConfig) -> bool:
-        """Whether the config asks for it, given that it asks for evaluation at all."""
+        """Return whether the config enables the measure, given that evaluation is enabled."""
         return True
 
     def unmet(self, config: RunConfig, *, has_previous: bool) -> tuple[Unmet, ...]:
-        """What is missing for it to be measured; empty where it is measured."""
+        """Return the unmet requirements; empty if the measure runs."""
         found: list[Unmet] = []
         if not (config.evaluation.enabled and self.is_enabled(config)):
             found.append("off")
@@ -218,16 +218,16 @@ class Measure(ABC):
 
     @abstractmethod
     def rows(self, context: EvaluationContext) -> Rows:
-        """How many rows are saved, and how many there will be."""
+        """Return the number of saved rows and their total."""
 
     @abstractmethod
     def run(self, context: EvaluationContext) -> None:
-        """Make and save the rows that are missing."""
+        """Make and save the missing rows."""
 
     @abstractmethod
     def figures(self, context: EvaluationContext) -> dict[str, Any]:
-        """Every figure from the saved rows, by key; ``None`` where nothing measured it."""
+        """Compute the metrics from the saved rows, by key; ``None`` if there is no data."""
 
     @abstractmethod
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
-        """What it asks of the models for one checkpoint. Those to a teacher count where there is one."""
+        """Return the requests per checkpoint. Those to a teacher count only if there is one."""

@@ -1,4 +1,4 @@
-"""Ranking agreement: how well a checkpoint's judge orders responses that people ranked and that were held out."""
+"""Ranking agreement: how well a checkpoint orders held-out responses that people ranked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS, FILTER = "judgements", "on=rankings"
 
 
 class RankingAgreement(Measure):
-    """The figures of Yuan et al. (2024), table 4, on the held-out part of the rankings that EFT rows are built from."""
+    """Agreement with people's rankings on responses held out of the EFT rows (Yuan et al., 2024, table 4)."""
 
     key = "ranking_agreement"
     title = "Self-judge on people's rankings"
@@ -57,7 +57,7 @@ class RankingAgreement(Measure):
         context.judge_rankings()
 
     def figures(self, context: EvaluationContext) -> dict[str, Any]:
-        """The agreement, and what it gained on the model before the EFT rows; empty where nothing is held out."""
+        """Return the agreement and its gain over the model before EFT; empty if no ranking is held out."""
         after, before = context.rankings(before=False), context.rankings(before=True)
         if not after:
             return {}

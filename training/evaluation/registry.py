@@ -1,4 +1,4 @@
-"""The registry of what is measured. Whatever shows, stores or downloads a metric reads it from here."""
+"""Registry of measures and metrics, used by everything that shows, stores or exports a metric."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from training.evaluation.measure import Measure
 from training.evaluation.ranking_agreement import RankingAgreement
 from training.evaluation.self_judge import SelfJudge
 
-#: The measures in the order in which they run and are shown.
+#: All measures, in the order in which they run and are shown.
 MEASURES: Final[list[Measure]] = [Answers(), HeadToHead(), SelfJudge(), HumanAgreement(), RankingAgreement()]
 
 
 def evaluation_metrics(*, has_previous: bool = True) -> list[Metric]:
-    """The metrics of all measures; ``has_previous`` is false for the first checkpoint of a run."""
+    """Return the metrics of all measures. ``has_previous`` is false for the first checkpoint of a run."""
     return [metric for measure in MEASURES if has_previous or not measure.needs_previous for metric in measure.metrics]
 
 
 def metrics(place: Place | None = None) -> list[Metric]:
-    """Every metric in reading order, or those that ``place`` shows.
+    """Return all metrics in display order, or those that ``place`` shows.
 
     Raises:
-        ValueError: two metrics have the same key.
+        ValueError: if two metrics have the same key.
     """
     found = [*evaluation_metrics(), *TRAINING_METRICS, *PAIR_METRICS]
     keys = [metric.key for metric in found]
@@ -36,5 +36,5 @@ def metrics(place: Place | None = None) -> list[Metric]:
 
 
 def metric(key: str) -> Metric:
-    """The metric of this key. Raises ``KeyError`` where there is none."""
+    """Return the metric with this key. Raises ``KeyError`` if there is none."""
     return {one.key: one for one in metrics()}[key]

@@ -16,18 +16,18 @@ SOURCES: Final[tuple[Literal["self", "teacher"], ...]] = ("self", "teacher")
 
 
 class SelfJudge(Measure):
-    """The checkpoint judges its own sampled answers; the teacher, where there is one, judges the same."""
+    """The checkpoint judges its own sampled answers; the teacher, if there is one, judges the same answers."""
 
     key = "self_judge"
     title = "Self-judge on its own answers"
     metrics = (
         Metric(
             "judge_parse_rate", "Self-judge parse rate", "", "percent", "up", "judgements", "only=unparsed",
-            about="Replies of the self-judge that hold a score.", places=("models", "loop"),
+            about="Replies of the self-judge that contain a score.", places=("models", "loop"),
         ),
         Metric(
             "judge_pairwise_accuracy", "Self-judge pairwise accuracy", "", "percent", "up", "judgements",
-            about="Pairs of answers that the self-judge orders as the teacher does; ties of either are left out.",
+            about="Pairs of answers that the self-judge orders like the teacher; ties of either are excluded.",
             count=("judge_pairs", "pairs"), places=("models", "loop"),
         ),
     )  # fmt: skip
@@ -50,7 +50,7 @@ class SelfJudge(Measure):
             context.judge(responses, TEACHER)
 
     def figures(self, context: EvaluationContext) -> dict[str, Any]:
-        """Parse rate over all replies; pairwise accuracy against the teacher, over pairs that neither side ties."""
+        """Return the parse rate over all replies, and the pairwise accuracy against the teacher, without ties."""
         responses = context.responses(PURPOSE)
         judged = context.judgements(responses, "self")
         own = {one.response_id: one.score for one in judged}
@@ -81,7 +81,7 @@ class SelfJudge(Measure):
 
 
 def sampling(config: RunConfig) -> CandidatesConfig:
-    """How the answers that are judged are drawn: as candidates are, two or more to a prompt."""
+    """Return the sampling of the judged answers: that of candidates, with at least two per prompt."""
     candidates = config.candidates
     return candidates if candidates.n > 1 else candidates.model_copy(update={"n": 4})
 

@@ -16,7 +16,7 @@ from training.domain.ranking import Ranked, ranking_agreement
 from training.engines.base import Engine, PromptTooLong
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
-from training.stages.judgements import JudgeItem, judge_responses, places_of
+from training.stages.judgements import JudgeItem, item_indices, judge_responses
 
 IFT = "IFT"  # the model fine-tuned on IFT rows only, before it learns to judge
 
@@ -50,7 +50,7 @@ def judge_ranked(
     try:
         ask(items)
     except PromptTooLong as error:
-        too_long = places_of(error.keys)
+        too_long = item_indices(error.keys)
         if len(too_long) == responses.count():
             raise
         events.log(

@@ -1,1 +1,1 @@
-"""One module a step of the loop: takes rows, yields rows. Stages never import each other."""
+"""The steps of the loop, one module each, as functions from rows to rows. Stages never import each other."""

@@ -1,4 +1,4 @@
-"""Head-to-head: two answers to one prompt, judged in both orders (Yuan et al., 2024, section 3.1.2)."""
+"""Head-to-head comparison of two answers to a prompt in both orders (Yuan et al., 2024, section 3.1.2)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ComparisonItem:
 def compare_responses(
     items: Sequence[ComparisonItem], engine: Engine, judge: Judge, sampling: Sampling
 ) -> Iterator[ComparisonDraft]:
-    """Yield A's outcome on every prompt that the judge answered in both orders; disagreement of the orders is a tie.
+    """Yield the outcome for A per prompt that was judged in both orders; conflicting verdicts are a tie.
 
-    Raises :class:`training.engines.base.Unanswered` after the last where some were not answered and may be later.
+    If some requests were not answered, raises :class:`training.engines.base.Unanswered` after the last outcome.
     """
     calls: list[Request] = []
     for number, item in enumerate(items):

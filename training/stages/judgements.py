@@ -1,4 +1,7 @@
-"""LLM-as-a-judge: k sampled replies on each response, averaged over those that parsed (001 section 3.1.3)."""
+"""LLM-as-a-judge: k sampled replies per response; the score is the mean of the parsed ones.
+
+Source: Yuan et al. (2024), section 3.1.3.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from training.engines.base import Completion, Engine, FollowingEngine, Request, 
 
 @dataclass(frozen=True, slots=True)
 class JudgeItem:
-    """A response to be judged once for each of ``seeds``."""
+    """A response to judge once per seed."""
 
     response: ResponseRow
     prompt: PromptRow
@@ -23,12 +26,11 @@ class JudgeItem:
 def judge_responses(
     items: Sequence[JudgeItem], engine: Engine, judge: Judge, sampling: Sampling
 ) -> Iterator[JudgementDraft]:
-    """Yield a judgement as soon as all its replies are there.
+    """Yield each judgement as soon as all its replies have arrived.
 
-    Only what the judge wrote is parsed. A reply that was refused is no reply: it is neither counted nor scored, and a
-    response of which no reply came is not yielded and stays unjudged. Where some were not answered at all, their
-    responses stay unjudged too, and :class:`training.engines.base.Unanswered` is raised after the last that came, so
-    that a later attempt asks again.
+    Refused requests do not count as replies; a response without any reply yields no judgement. If some requests were
+    not answered, their responses yield no judgement either, and :class:`training.engines.base.Unanswered` is raised
+    after the last one, so that a later attempt repeats them.
     """
     judging = _Judging(judge)
     return judging.drafts(engine.generate(judging.requests(items), sampling))
@@ -37,9 +39,9 @@ def judge_responses(
 def judge_as_they_come(
     inflow: Callable[[], Sequence[JudgeItem] | None], engine: FollowingEngine, judge: Judge, sampling: Sampling
 ) -> Iterator[JudgementDraft]:
-    """The same of responses that are still being written.
+    """Like :func:`judge_responses`, for responses that arrive over time.
 
-    ``inflow`` gives those that came since it was last asked, and ``None`` once no more will come.
+    ``inflow`` returns the new responses on each call, and ``None`` at the end.
     """
     judging = _Judging(judge)
 
@@ -50,20 +52,20 @@ def judge_as_they_come(
     return judging.drafts(engine.follow(requests, sampling))
 
 
-def places_of(keys: Iterable[str]) -> set[int]:
-    """Which of the items given the requests with these keys are about."""
+def item_indices(keys: Iterable[str]) -> set[int]:
+    """Return the indices of the items that the requests with these keys belong to."""
     return {int(key.split(":")[0]) for key in keys}
 
 
 class _Judging:
-    """Which replies belong to which response."""
+    """Assigns replies to the responses they judge."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
         self.items: list[JudgeItem] = []
 
     def requests(self, items: Sequence[JudgeItem]) -> list[Request]:
-        """What to ask about these responses, a request a seed."""
+        """Return the requests for these responses, one per seed."""
         calls: list[Request] = []
         for number, item in enumerate(items, start=len(self.items)):
             prompt = self.judge.render(item.prompt.text, item.response.text)
@@ -75,7 +77,7 @@ class _Judging:
         return calls
 
     def drafts(self, completions: Iterator[Completion]) -> Iterator[JudgementDraft]:
-        """A judgement of each response whose replies have all come."""
+        """Yield the judgement of each response once all its replies have arrived."""
         replies: dict[int, list[Completion]] = {}
         lost: list[Completion] = []
         for completion in completions:
@@ -104,6 +106,6 @@ def _judgement(item: JudgeItem, received: list[Completion], judge: Judge) -> Jud
 
 
 def _sample(reply: Completion, judge: Judge) -> JudgementSample:
-    """One reply as it was given, its score on the run's scale of 0 to 5."""
+    """Return one raw reply with its score on the run's scale of 0 to 5."""
     given = judge.read(reply.text).score
     return JudgementSample(reply.text, None if given is None else judge.to_run_scale(given), reply.seed, given)

@@ -1,4 +1,7 @@
-"""Self-instruct: new prompts from few-shot demonstrations, filtered against everything known (001 section 3.1.3)."""
+"""Self-instruct: write new prompts from few-shot examples and filter duplicates.
+
+Source: Yuan et al. (2024), section 3.1.3.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ from training.engines.base import Engine, Request, Sampling, Unanswered
 
 Template = Literal["few_shot", "single_instruction"]
 
-ROUND = 16  # requests sent together; demonstrations of a round are drawn from what earlier rounds gave
-FRUITLESS_ROUNDS = 4  # rounds in a row that add nothing before the model is held to be unable
+ROUND = 16  # requests per round; the examples of a round are drawn from earlier rounds
+FRUITLESS_ROUNDS = 4  # consecutive rounds without a new prompt after which writing ends
 
 
 def write_prompts(
@@ -36,14 +39,14 @@ def write_prompts(
     avoid: Sequence[str] = (),
     keep: PromptFilter | None = None,
 ) -> Iterator[PromptDraft | RejectedDraft]:
-    """Yield the prompts that bring the total to ``count``, each with its round in ``meta``, and what filters removed.
+    """Yield new prompts, with their round in ``meta``, until there are ``count``, and the rejected drafts.
 
-    ``generated`` are this iteration's prompts so far, each with its round. A round is a pure function of the seed and
-    of the rounds before it, so the last one, which may have been cut off in the middle, is made again: it yields what
-    is there already and then what is missing. Ends early when several rounds in a row add nothing. New prompts differ
-    from the seeds, the earlier rounds and ``avoid``, what earlier iterations wrote. ``template`` "few_shot" shows
-    six seeds, none longer than what is kept, and two generated ones (001 section 3.1.3); "single_instruction" shows
-    none (000 figure 2). ``keep`` may be given to read its report of what each filter removed; it then holds the pool.
+    ``generated`` holds this iteration's prompts so far and their rounds. A round is a pure function of the seed and the
+    earlier rounds, so the last one, which may be incomplete, is repeated: it yields its saved prompts again and then
+    the missing ones. Ends early after several rounds without a new prompt. New prompts differ from the seeds, from
+    earlier rounds, and from ``avoid``, the prompts of earlier iterations. ``template`` "few_shot" shows six seeds and
+    two generated prompts (Yuan et al., 2024, section 3.1.3); "single_instruction" shows no example (Luo et al.,
+    figure 2). Pass ``keep`` to read the filter's counts afterwards; it then holds the pool of known prompts.
     """
     current = max((number for _, number in generated), default=0)
     known = [text for text, number in generated if number < current]
@@ -76,7 +79,7 @@ def _replies(
     seed: int,
     template: Template,
 ) -> list[tuple[str, list[str], bool]]:
-    """One round's texts, each with the demonstrations that it followed and whether the model ended it by itself."""
+    """Return one round's texts, each with its examples and whether the model ended the text itself."""
     requests: list[Request] = []
     demonstrations: list[list[str]] = []
     for number in range(current * ROUND, (current + 1) * ROUND):
@@ -85,10 +88,10 @@ def _replies(
         message: Message = {"role": "user", "content": asked}
         demonstrations.append(shown)
         requests.append(Request(str(number), (message,), derive_seed(seed, "write", number)))
-    # In the order asked, not in the order finished: what is admitted must not depend on the engine's haste.
+    # In request order, not in order of completion: the admitted prompts must not depend on timing.
     replies = sorted(engine.generate(requests, sampling), key=lambda reply: int(reply.key))
     failed = [reply for reply in replies if reply.finish_reason == "error"]
-    # A few that are refused for good cost a round a few texts; all of them together say nothing of the writer.
+    # Some refusals only make the round smaller; if all are refused, the round says nothing about the writer.
     if lost := [reply for reply in failed if not reply.refused or len(failed) == len(replies)]:
         raise Unanswered.of(lost)
     return [

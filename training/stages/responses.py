@@ -1,4 +1,4 @@
-"""Candidate responses, demonstrations and evaluation answers: whatever a model writes to a prompt."""
+"""Generate responses to prompts: candidates, demonstrations and evaluation answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.engines.base import Completion, Engine, Request, Sampling, Unanswe
 
 @dataclass(frozen=True, slots=True)
 class ResponseRequest:
-    """The ``index``-th response to a prompt, to be drawn from ``seed``."""
+    """A request for the ``index``-th response to a prompt, sampled with ``seed``."""
 
     prompt: PromptRow
     index: int
@@ -22,11 +22,11 @@ class ResponseRequest:
 def generate_responses(
     requests: Sequence[ResponseRequest], engine: Engine, sampling: Sampling, *, short_answers: bool = False
 ) -> Iterator[ResponseDraft]:
-    """Yield a draft for every response that came back, in the order in which they finish.
+    """Yield response drafts in the order in which they finish.
 
-    With ``short_answers`` the model sees each prompt in the frame of 000 figure 3, which is no part of the prompt.
-    One that the engine refused to make is not yielded and stays missing. Where some were not answered at all, raises
-    :class:`training.engines.base.Unanswered` after the last that came, so that a later attempt asks for them again.
+    ``short_answers`` wraps each prompt in the instruction of Luo et al., figure 3, without changing the saved prompt.
+    Refused requests yield nothing. If some requests were not answered, raises
+    :class:`training.engines.base.Unanswered` after the last draft, so that a later attempt repeats them.
     """
     asked = {str(number): request for number, request in enumerate(requests)}
     frame = with_short_answer if short_answers else tuple

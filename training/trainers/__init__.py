@@ -1,1 +1,1 @@
-"""What trains: supervised fine-tuning and preference training, both on TRL."""
+"""Supervised fine-tuning and preference training, both built on TRL."""

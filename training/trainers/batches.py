@@ -1,8 +1,7 @@
-"""Which rows each process computes in each part of an optimizer step, without changing what a step learns from.
+"""Divide the rows of each optimizer step into parts and between processes.
 
-A step learns from the same ``batch_size`` rows whatever the processes, the parts and their order are: the loss is a sum
-over the step's rows, divided by their number. So the rows of a step may be set side by side by length, which leaves
-little padding.
+The loss is a sum over the step's rows divided by their number, so the division does not change the result. Rows of a
+step can therefore be sorted by length, which reduces padding.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-CPU_TOKENS = 512  # at once: a CPU gains nothing from more rows side by side, and fewer need less padding
+CPU_TOKENS = 512  # per forward pass: on a CPU, larger batches are not faster and need more padding
 WEIGHT = "row_weight"
 
 
 def parts_of_a_step(batch_size: int, at_once: int, processes: int = 1) -> int:
-    """Parts that a step of ``batch_size`` rows has in each process, so that none holds more than ``at_once`` rows.
+    """Return the number of parts per step and process such that no part has more than ``at_once`` rows.
 
-    Raises :class:`ValueError` where the processes cannot share the rows evenly.
+    Raises :class:`ValueError` if the ``batch_size`` rows cannot be divided evenly between the processes.
     """
     if batch_size % processes:
-        raise ValueError(f"{batch_size} rows a step cannot be shared evenly by {processes} processes")
+        raise ValueError(f"{batch_size} rows per step cannot be divided evenly between {processes} processes")
     each = batch_size // processes
     return next(parts for parts in range(math.ceil(each / at_once), each + 1) if each % parts == 0)
 
 
 class StepBatches:
-    """The places of the rows of every part, for one process and one epoch after another; a batch sampler.
+    """Batch sampler that yields the row indices of each part for one process.
 
-    Rows are drawn in the order of a plain random sampler of the same seed. Where the last step has fewer rows than
-    there are processes, a process gets a row again that counts nothing: its place is given plus the number of rows.
+    Rows follow the order of a random sampler with the same seed. If the last step has fewer rows than there are
+    processes, some processes get a repeated row of weight 0, marked by adding the number of rows to its index.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class StepBatches:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch that is drawn next, from 0."""
+        """Set the next epoch, counted from 0."""
         self.epoch = epoch
 
     def _parts(self, rows: int) -> int:
@@ -71,7 +70,7 @@ class StepBatches:
         drawn = torch.randperm(count, generator=generator).tolist()
         for start in range(0, count, self.batch_size):
             rows = drawn[start : start + self.batch_size]
-            if self.by_length:  # longest first: what does not fit in memory shows at once
+            if self.by_length:  # longest first, so that running out of memory shows early
                 rows.sort(key=lambda place: -self.lengths[place])
             groups = self._parts(len(rows)) * self.processes
             rows += [rows[-1] + count] * (groups - len(rows))
@@ -81,7 +80,7 @@ class StepBatches:
 
 
 class StepLoader(DataLoader[Any]):
-    """A loader of :class:`StepBatches`, which hears of each epoch."""
+    """Data loader that passes the epoch on to its :class:`StepBatches`."""
 
     def set_epoch(self, epoch: int) -> None:
         """Pass the epoch on to the batches."""
@@ -89,8 +88,8 @@ class StepLoader(DataLoader[Any]):
         batches.set_epoch(epoch)
 
 
-class WeighedRows:
-    """Rows that can be asked for twice: at their place they count 1, at their place plus the number of rows nothing."""
+class WeightedRows:
+    """Rows with weight 1 at their own index, and with weight 0 at that index plus the number of rows."""
 
     def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
         self.rows = rows
@@ -98,6 +97,6 @@ class WeighedRows:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        again, at = divmod(place, len(self.rows))
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        again, at = divmod(index, len(self.rows))
         return self.rows[at] | {WEIGHT: 0.0 if again else 1.0}

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: a manifest seals each one, and the final model appears by one rename."""
+"""Atomic checkpoints: a manifest seals each one, and the final model appears by a single rename."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 MANIFEST = "plumbline_checkpoint.json"
 SUMMARY = "plumbline_training.json"
 MODEL, RESUME, STEPS = "model", "resume", "steps"
-KEPT = 2  # checkpoints to resume from: the newest, and the one before it should the newest turn out not whole
+KEPT = 2  # checkpoints to resume from: the newest, and its predecessor in case the newest is incomplete
 
 
 def training_key(**parts: Any) -> str:
-    """SHA-256 over all that decides a training: its checkpoints are resumed from by the very same one alone."""
+    """Return the SHA-256 of everything that determines a training; only the same training resumes from it."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def seal(checkpoint: Path, key: str) -> None:
-    """Write the manifest, the last file of a checkpoint: what it holds and which training it belongs to."""
+    """Write the manifest, the last file of a checkpoint, with its file sizes and the key of its training."""
     files = {str(path.relative_to(checkpoint)): path.stat().st_size for path in _files(checkpoint)}
     _write_json(checkpoint / MANIFEST, {"key": key, "files": files})
 
 
 def is_whole(checkpoint: Path, key: str) -> bool:
-    """True where the manifest is there, is this training's, and every file has its full size."""
+    """Return whether the manifest exists, belongs to this training, and all files have their full size."""
     try:
         manifest = json.loads((checkpoint / MANIFEST).read_text())
         return manifest["key"] == key and all(
@@ -39,7 +39,7 @@ def is_whole(checkpoint: Path, key: str) -> bool:
 
 
 def latest(output_dir: Path, key: str) -> tuple[Path, int] | None:
-    """The newest whole checkpoint of this training and its step; every other one is removed."""
+    """Return the newest complete checkpoint of this training and its step; remove all others."""
     found: list[tuple[int, Path]] = []
     for path in (output_dir / RESUME).glob("checkpoint-*"):
         step = path.name.removeprefix("checkpoint-")
@@ -51,12 +51,12 @@ def latest(output_dir: Path, key: str) -> tuple[Path, int] | None:
 
 
 def step_folder(output_dir: Path, step: int) -> Path:
-    """Where the model of a step is kept, for a training that pauses there."""
+    """Return the folder of the model at a step where the training pauses."""
     return output_dir / STEPS / f"step-{step}"
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
-    """The summary of the model that was saved into a folder; ``None`` where there is none."""
+    """Return the summary of the model saved in a folder, or ``None``."""
     try:
         summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def finished(output_dir: Path, key: str, pause_at: int | None = None) -> dict[str, Any] | None:
-    """The summary of this training where it is finished, or at its pause, so that a job started twice trains once."""
+    """Return the summary of this training if it is finished or paused at ``pause_at``, else ``None``."""
     paused = read_summary(step_folder(output_dir, pause_at)) if pause_at else None
     for summary in (read_summary(output_dir / MODEL), paused):
         if summary is not None and summary.get("key") == key:
@@ -74,21 +74,21 @@ def finished(output_dir: Path, key: str, pause_at: int | None = None) -> dict[st
 
 
 def publish(output_dir: Path, summary: dict[str, Any], save: Callable[[Path], None]) -> Path:
-    """Save the final model beside its place and rename it there; then the checkpoints to resume from are removed."""
+    """Save the final model atomically, then remove the checkpoints to resume from."""
     final = save_whole(output_dir / MODEL, summary, save)
     shutil.rmtree(output_dir / RESUME, ignore_errors=True)
     return final
 
 
 def save_whole(final: Path, summary: dict[str, Any], save: Callable[[Path], None]) -> Path:
-    """Save a model beside its place and rename it there: it is there as a whole or not at all."""
+    """Save a model atomically: write it to a temporary folder and rename that."""
     building = final.with_name(f"{final.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     save(building)
     _write_json(building / SUMMARY, summary)
     for path in _files(building):
-        path.chmod(0o644)  # safetensors writes for its owner alone; the web process may be another user
+        path.chmod(0o644)  # safetensors files are private by default; the web process may be another user
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
     shutil.rmtree(final, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Preference pairs as tokens."""
+"""Tokenize preference pairs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from training.trainers.tokens import encode_conversation, render
 def encode_pairs(
     tokenizer: Any, pairs: Sequence[Mapping[str, Any]], *, max_length: int, augment: bool
 ) -> tuple[list[PairTokens], tuple[str, ...]]:
-    """Pairs as tokens, with a sentence for each kind of pair that was cut or left out.
+    """Tokenize pairs. Returns them, and notes on truncated and skipped pairs.
 
-    A response loses tokens at its end where it and its prompt pass ``max_length``. A pair is left out where the prompt
-    alone fills it, where a response holds no token, or where both are the same.
+    Responses are truncated so that prompt and response have at most ``max_length`` tokens. A pair is skipped if the
+    prompt alone is that long, if a response is empty, or if both responses are equal.
     """
     kept: list[PairTokens] = []
     cut = too_long = empty = 0
@@ -39,21 +39,21 @@ def encode_pairs(
             kept.append(PairTokens(prompt_ids, first[:room], second[:room], augmented, pair_id))
     notes = []
     if cut:
-        notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were cut at their end.")
+        notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were truncated.")
     if too_long:
-        notes.append(f"{too_long} of {len(pairs)} pairs had a prompt of {max_length} tokens or more and were left out.")
+        notes.append(f"{too_long} of {len(pairs)} pairs had a prompt of {max_length} tokens or more and were skipped.")
     if empty:
-        notes.append(f"{empty} of {len(pairs)} pairs had an empty response or two equal ones and were left out.")
+        notes.append(f"{empty} of {len(pairs)} pairs had an empty response or two equal ones and were skipped.")
     if not kept:
         raise TrainingError(
             "There are no preference pairs to train on: "
-            + (" ".join(notes) if notes else "no prompt made one. Look at the pairs' reasons on the run page.")
+            + (" ".join(notes) if notes else "no prompt gave one. The run page shows the reasons.")
         )
     return kept, tuple(notes)
 
 
 def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> list[int]:
-    """Tokens of p⊕x: the refinement prompt set before the last user turn."""
+    """Return the tokens of p⊕x: the refinement prompt precedes the last user turn."""
     turns = [dict(message) for message in prompt]
     turns[-1]["content"] = augment_query(turns[-1]["content"])
     text = render(tokenizer, turns, add_generation_prompt=True)

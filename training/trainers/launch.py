@@ -1,8 +1,8 @@
-"""The same training in several processes, started by ``accelerate launch`` or ``torchrun`` and followed from one.
+"""Train in several processes, started by ``accelerate launch`` or ``torchrun``.
 
-The caller writes what is to be trained into a folder, starts the launcher on this module, and follows a file to which
-the processes write points, sentences and how it ended. Nobody is left behind: a process whose caller has died, or whose
-folder was given to a later launch, ends itself within a second, and a caller first ends what an earlier one has left.
+The caller writes the training's arguments into a folder, starts the launcher with this module, and reads a file to
+which the processes write curve points, messages and their result. No process is orphaned: it exits within a second if
+its caller has died or its folder belongs to a later launch, and a caller first ends the processes of earlier ones.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from training.trainers.results import (
 )
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-FOLDER, ASKED, TOLD, STOP, OUTPUT = "launch", "asked.json", "told.jsonl", "stop", "output.txt"
+FOLDER, REQUEST, MESSAGES, STOP, OUTPUT = "launch", "request.json", "messages.jsonl", "stop", "output.txt"
 LOOK_SECONDS: Final = 0.2
 _TRAINERS: Final = {
     "sft": ("training.trainers.sft", "train_sft", SFTConfig),
@@ -61,19 +61,19 @@ def train(
     """:func:`train_sft` or :func:`train_preference` (``kind``), in the processes that ``launcher`` starts.
 
     ``launcher`` is a command that takes ``-m module argument``, such as ``accelerate launch --config_file …``. Other
-    arguments, results and errors are the trainer's own; a launcher that fails otherwise is a :class:`TrainingError`
-    with the end of what it wrote.
+    arguments, results and errors are those of the trainer. If the launcher itself fails, raises
+    :class:`TrainingError` with the end of its output.
     """
     folder = output_dir / FOLDER
-    _end_what_is_left(folder)
+    _terminate_processes(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    asked: dict[str, Any] = {"kind": kind, "rows": list(rows), "output_dir": str(output_dir)}
-    asked |= {"config": config.model_dump(mode="json")}
-    asked |= {"store": str(store) if store else None, "arguments": arguments}
-    asked |= {"token": uuid.uuid4().hex, "caller": _identity(psutil.Process())}
-    (folder / ASKED).write_text(json.dumps(asked))
-    command = [*_found(launcher), "-m", __name__, str(folder)]
+    request: dict[str, Any] = {"kind": kind, "rows": list(rows), "output_dir": str(output_dir)}
+    request |= {"config": config.model_dump(mode="json")}
+    request |= {"store": str(store) if store else None, "arguments": arguments}
+    request |= {"token": uuid.uuid4().hex, "caller": _identity(psutil.Process())}
+    (folder / REQUEST).write_text(json.dumps(request))
+    command = [*_resolved(launcher), "-m", __name__, str(folder)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     try:
         with (folder / OUTPUT).open("wb") as output:
@@ -83,13 +83,13 @@ def train(
     try:
         result = _follow(process, folder, report, say, should_stop)
     finally:
-        _end_what_is_left(folder, process)
+        _terminate_processes(folder, process)
     shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
-def _found(launcher: Sequence[str]) -> list[str]:
-    """The command, its program looked for beside this Python too: a worker need not have that folder on its path."""
+def _resolved(launcher: Sequence[str]) -> list[str]:
+    """Resolve the launcher's program, also in this Python's folder, which may not be on the worker's path."""
     beside = Path(sys.executable).parent / launcher[0]
     return [str(beside) if shutil.which(launcher[0]) is None and beside.exists() else launcher[0], *launcher[1:]]
 
@@ -97,38 +97,38 @@ def _found(launcher: Sequence[str]) -> list[str]:
 def _follow(
     process: subprocess.Popen[bytes], folder: Path, report: Report, say: Say, should_stop: ShouldStop
 ) -> TrainResult:
-    """Pass on what is told until the processes have ended; the result, or what it ended with instead."""
-    told: list[dict[str, Any]] = []
-    lines = _lines(folder / TOLD)
+    """Pass on points and messages until the processes have ended. Returns the result, or raises their error."""
+    outcomes: list[dict[str, Any]] = []
+    lines = _lines(folder / MESSAGES)
     ended = False
     while not ended:
-        ended = process.poll() is not None  # asked before the file is read: nothing is told after the end
+        ended = process.poll() is not None  # polled before reading, so that no line is missed
         for line in iter(lambda: next(lines), None):
             if "point" in line:
                 report(line["point"])
             elif "say" in line:
                 say(line["say"])
             else:
-                told.append(line)
+                outcomes.append(line)
         if not (folder / STOP).exists() and should_stop():
             (folder / STOP).touch()
         if not ended:
             time.sleep(LOOK_SECONDS)
-    for name in ("error", "stopped", "result"):  # an error of any process is why the others stopped
-        for line in told:
+    for name in ("error", "stopped", "result"):  # an error in one process stops the others
+        for line in outcomes:
             if name == "error" and name in line:
                 raise (OutOfMemory if line["memory"] else TrainingError)(line[name])
             if name == "stopped" and name in line:
                 raise Stopped(line[name])
             if name == "result" and name in line:
-                found = line[name]
-                return TrainResult.of(found, Path(found["model_dir"]))
+                result = line[name]
+                return TrainResult.of(result, Path(result["model_dir"]))
     last = (folder / OUTPUT).read_text(errors="replace").strip()[-1500:]
-    raise TrainingError(f"The training's processes ended with code {process.returncode}. They wrote last: {last}")
+    raise TrainingError(f"The training's processes ended with code {process.returncode}. Their last output: {last}")
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Each line of a file that grows, whole; ``None`` where there is no more for now."""
+    """Yield the complete lines of a growing file, and ``None`` whenever there is no further line yet."""
     at = 0
     while True:
         if path.exists():
@@ -154,8 +154,8 @@ def _alive(identity: Sequence[float]) -> psutil.Process | None:
     return None
 
 
-def _end_what_is_left(folder: Path, launcher: subprocess.Popen[bytes] | None = None) -> None:
-    """End the launcher and every process of this folder that is still there, and wait until they are gone."""
+def _terminate_processes(folder: Path, launcher: subprocess.Popen[bytes] | None = None) -> None:
+    """Terminate the launcher and all remaining processes of this folder, and wait for their end."""
     left = [_alive(json.loads(path.read_text() or "[0, 0]")) for path in folder.glob("process-*.json")]
     if launcher is not None:
         launcher.kill()
@@ -167,8 +167,8 @@ def _end_what_is_left(folder: Path, launcher: subprocess.Popen[bytes] | None = N
     psutil.wait_procs(there, timeout=10)
 
 
-class _Telling:
-    """Writes lines to the caller, each in one piece; any process may."""
+class _MessageWriter:
+    """Appends lines atomically to the caller's message file; safe to use in any process."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -178,48 +178,48 @@ class _Telling:
 
 
 def _silent(**_: Any) -> None:
-    """What the other processes tell of points and sentences."""
+    """Discard points and messages of all processes but the first."""
 
 
-def _end_with_the_caller(folder: Path, asked: Mapping[str, Any]) -> None:
-    """End this process where its caller has died or the folder was given to a later launch."""
+def _exit_with_caller(folder: Path, request: Mapping[str, Any]) -> None:
+    """Exit this process if its caller has died or the folder belongs to a later launch."""
 
     def watch() -> None:
         while True:
             time.sleep(0.5)
             try:
-                ours = json.loads((folder / ASKED).read_text())["token"] == asked["token"]
+                ours = json.loads((folder / REQUEST).read_text())["token"] == request["token"]
             except (OSError, ValueError):
                 ours = False
-            if not ours or _alive(asked["caller"]) is None:
+            if not ours or _alive(request["caller"]) is None:
                 os._exit(1)
 
     threading.Thread(target=watch, name="caller", daemon=True).start()
 
 
 def main(folder: Path) -> int:
-    """One of the processes: train, and tell the caller. Points and sentences come from the first process alone."""
-    asked = json.loads((folder / ASKED).read_text())
+    """Entry point of each process: train and report to the caller. Only the first reports points and messages."""
+    request = json.loads((folder / REQUEST).read_text())
     (folder / f"process-{os.getpid()}.json").write_text(json.dumps(_identity(psutil.Process())))
-    _end_with_the_caller(folder, asked)
-    tell = _Telling(folder / TOLD)
-    from training.trainers import processes  # only here: the caller need not load what trains
+    _exit_with_caller(folder, request)
+    tell = _MessageWriter(folder / MESSAGES)
+    from training.trainers import processes  # not loaded in the caller
 
     first = processes.state().is_main_process
-    aloud = tell if first else _silent
-    module, function, config = _TRAINERS[asked["kind"]]
-    arguments = asked["arguments"]
-    if asked["kind"] == "preference":
+    report_from_first = tell if first else _silent
+    module, function, config = _TRAINERS[request["kind"]]
+    arguments = request["arguments"]
+    if request["kind"] == "preference":
         arguments |= {
-            "store": Path(asked["store"]) if asked["store"] else None,
-            "say": lambda text: aloud(say=text),
+            "store": Path(request["store"]) if request["store"] else None,
+            "say": lambda text: report_from_first(say=text),
         }
     try:
         result = getattr(importlib.import_module(module), function)(
-            asked["rows"],
-            output_dir=Path(asked["output_dir"]),
-            config=config(**asked["config"]),
-            report=lambda point: aloud(point=point),
+            request["rows"],
+            output_dir=Path(request["output_dir"]),
+            config=config(**request["config"]),
+            report=lambda point: report_from_first(point=point),
             should_stop=(folder / STOP).exists,
             **arguments,
         )

@@ -1,4 +1,4 @@
-"""Policy and reference: models, tokenizers, dropout."""
+"""Load models and tokenizers for training, and set dropout."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _DROPOUT_FIELDS = (
 
 
 def use_cpu() -> bool:
-    """True where there is no GPU to train on."""
+    """Return whether there is no GPU to train on."""
     return not torch.cuda.is_available()
 
 
 def weight_dtype(dtype: str) -> torch.dtype:
-    """The number format of the trained weights: float32 for "auto" and on a CPU, else the one that is named.
+    """Return the dtype of the trained weights: float32 for "auto" or on a CPU, otherwise the named one.
 
-    A learning rate of 1e-6 is below bfloat16's step at most weights, so "auto" keeps float32 weights and, on a GPU,
-    computes in bfloat16.
+    Updates at a learning rate of 1e-6 are below bfloat16's resolution for most weights, so "auto" stores weights in
+    float32 and, on a GPU, computes in bfloat16.
     """
     if dtype == "auto" or use_cpu():
         return torch.float32
@@ -32,12 +32,12 @@ def weight_dtype(dtype: str) -> torch.dtype:
 
 
 def computes_in_bfloat16(dtype: str) -> bool:
-    """True where float32 weights are computed with in bfloat16: "auto" on a GPU that can."""
+    """Return whether computations use bfloat16: with "auto" on a GPU that supports it."""
     return dtype == "auto" and not use_cpu() and torch.cuda.is_bf16_supported()
 
 
 def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> Any:
-    """The tokenizer, with a padding token and a chat template (the plain one where it has none)."""
+    """Load the tokenizer, adding a padding token and the plain chat template if they are missing."""
     from transformers import AutoTokenizer
 
     try:
@@ -54,12 +54,12 @@ def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> Any:
 
 
 def template_note(tokenizer: Any) -> tuple[str, ...]:
-    """A sentence where conversations are rendered by the plain template, for want of one of the model's own."""
+    """Return a note if the plain chat template is used because the tokenizer has none."""
     if tokenizer.chat_template != PLAIN_CHAT_TEMPLATE:
         return ()
     said = (
         "The tokenizer has no chat template of its own, so the plain one is used (User: … Assistant: …). If the model "
-        "was trained on another form, put that template into its tokenizer_config.json."
+        "was trained with another template, add it to its tokenizer_config.json."
     )
     return (said,)
 
@@ -72,9 +72,9 @@ def load_model(
     trust_remote_code: bool = False,
     quantization_config: Any = None,
 ) -> tuple[Any, dict[str, Any]]:
-    """A causal language model with every dropout of its configuration set, and the values they had before.
+    """Load a causal language model with all its dropout rates set. Returns the model and the previous rates.
 
-    Raises :class:`TrainingError` where it cannot be loaded, or where a dropout is asked of a model that has none.
+    Raises :class:`TrainingError` if it cannot be loaded, or if ``dropout`` is set for a model without dropout.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
@@ -84,7 +84,7 @@ def load_model(
         config = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
         before = {name: getattr(config, name) for name in _DROPOUT_FIELDS if hasattr(config, name)}
         if dropout > 0 and not before:
-            raise TrainingError(f"{model!r} has no dropout to set; set dropout to 0.")
+            raise TrainingError(f"{model!r} does not support dropout; set dropout to 0.")
         for name in before:
             setattr(config, name, dropout)
         extra = {"quantization_config": quantization_config} if quantization_config is not None else {}
@@ -100,7 +100,7 @@ def load_model(
 
 
 def restore_dropout(model: Any, before: dict[str, Any]) -> None:
-    """Put back the dropout settings, so that a saved checkpoint carries the model's own configuration."""
+    """Restore the dropout rates, so that saved checkpoints have the model's original configuration."""
     for name, value in before.items():
         setattr(model.config, name, value)
 

@@ -1,4 +1,4 @@
-"""Log-ratios of preference pairs under a trained model and its reference, on x and on p⊕x."""
+"""Log-ratios of preference pairs under a trained model and its reference, given x and given p⊕x."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.domain.margins import MeasuredPair
 from training.trainers import loading
 from training.trainers.encoding import encode_pairs
 from training.trainers.pair_logps import PairTokens
-from training.trainers.reference import AskedModel, pair_logps
+from training.trainers.reference import LogpsModel, pair_logps
 from training.trainers.results import ShouldStop, TrainingError
 
 
@@ -28,11 +28,11 @@ def measure_pairs(
     should_stop: ShouldStop,
     store: Path | None = None,
 ) -> list[MeasuredPair | None]:
-    """Each pair under ``model`` against ``reference``, cut as for training; ``None`` where nothing is left of it.
+    """Measure each pair under ``model`` and ``reference``; ``None`` for a pair that training would skip.
 
-    A pair is as :func:`training.trainers.preference.train_preference` takes it; its ``chosen_score`` and
-    ``rejected_score`` give the difference. One model is loaded at a time; the
-    reference's log-probabilities are kept and found in ``store``. Raises :class:`Stopped` between two batches.
+    Pairs have the format of :func:`training.trainers.preference.train_preference` and are truncated likewise; the
+    score difference is that of ``chosen_score`` and ``rejected_score``. One model is loaded at a time. The reference's
+    log-probabilities are cached in ``store``. Raises :class:`Stopped` between two batches.
     """
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
     encoded = [_encode(tokenizer, pair, max_length) for pair in pairs]
@@ -41,7 +41,7 @@ def measure_pairs(
         return [None] * len(pairs)
 
     def logps(which: str, where: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
-        asked = AskedModel(which, dtype, tokenizer.pad_token_id, batch_size, trust_remote_code)
+        asked = LogpsModel(which, dtype, tokenizer.pad_token_id, batch_size, trust_remote_code)
         sums = pair_logps(asked, kept, augment=True, store=where, should_stop=should_stop)
         plain, augmented = (torch.tensor(column, dtype=torch.float64) for column in sums)
         return plain, augmented

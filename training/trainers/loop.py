@@ -1,4 +1,4 @@
-"""What both trainings share around the Trainer: its arguments, the schedule, guards, progress, stop and resume."""
+"""Code around the Trainer shared by both trainings: arguments, schedule, guards, progress, stop and resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import PrinterCallback, TrainerCallback
 from training.config import PreferenceConfig, SFTConfig
 from training.domain.metrics import kl_estimate
 from training.trainers import checkpoints, processes
-from training.trainers.batches import CPU_TOKENS, StepBatches, StepLoader, WeighedRows, parts_of_a_step
+from training.trainers.batches import CPU_TOKENS, StepBatches, StepLoader, WeightedRows, parts_of_a_step
 from training.trainers.loading import computes_in_bfloat16, use_cpu
 from training.trainers.results import OutOfMemory, Report, ShouldStop, Stopped, TrainingError, TrainResult
 from training.trainers.schedule import decay_to_floor
@@ -43,15 +43,15 @@ _CURVES = {
 def trainer_arguments(
     config: SFTConfig | PreferenceConfig, *, output_dir: Path, seed: int, dtype: str, at_once: int
 ) -> dict[str, Any]:
-    """Keyword arguments for ``TrainingArguments`` and its subclasses; at most ``at_once`` rows are on the device.
+    """Return keyword arguments of ``TrainingArguments``, with at most ``at_once`` rows per forward pass.
 
-    Raises :class:`TrainingError` where the processes cannot share a step's rows evenly.
+    Raises :class:`TrainingError` if a step's rows cannot be divided evenly between the processes.
     """
     world = processes.state().num_processes
     try:
         parts = parts_of_a_step(config.batch_size, at_once, world)
     except ValueError as error:
-        raise TrainingError(f"{error}. Set batch_size to a multiple of {world}, or train with fewer.") from None
+        raise TrainingError(f"{error}. Set batch_size to a multiple of {world}, or use fewer processes.") from None
     return {
         "output_dir": str(output_dir / checkpoints.RESUME),
         "per_device_train_batch_size": config.batch_size // (parts * world),
@@ -80,7 +80,7 @@ def trainer_arguments(
 
 
 def rows_at_once(config: SFTConfig | PreferenceConfig, lengths: Sequence[int]) -> int:
-    """Rows that are on the device at once: ``micro_batch_size`` at most, and on a CPU no more than it gains from."""
+    """Return the rows per forward pass: at most ``micro_batch_size``, and on a CPU no more than is efficient."""
     most = min(config.micro_batch_size, config.batch_size)
     if not use_cpu():
         return most
@@ -88,10 +88,10 @@ def rows_at_once(config: SFTConfig | PreferenceConfig, lengths: Sequence[int]) -
 
 
 class LoopMixin:
-    """Goes before a Trainer class: whole steps whatever the parts, a schedule with a floor, a guard over the loss.
+    """Trainer mixin: exact losses with gradient accumulation, a schedule with a floor, and a guard against NaN.
 
-    The loss of a part is its sum over the rows divided by the rows (or their weights) of the whole step, in all
-    processes together: :meth:`_get_num_items_in_batch` counts them, and :meth:`items` says what a batch counts.
+    The loss of a part is its sum over rows divided by the number (or weight) of the rows in the whole step, over all
+    processes. :meth:`_get_num_items_in_batch` computes that divisor from the :meth:`items` of each batch.
     """
 
     loss_is_scaled_for_ga = True
@@ -107,20 +107,20 @@ class LoopMixin:
     lr_scheduler: Any
 
     def items(self, batch: dict[str, Any]) -> torch.Tensor:
-        """What a step's loss is divided by, summed over its batches."""
+        """Return this batch's share of the divisor of the step's loss."""
         raise NotImplementedError
 
     def get_train_dataloader(self) -> StepLoader:
-        """The parts of this process, in order; nothing of it is spread over processes again."""
+        """Return a loader of this process's parts, in order, already divided between the processes."""
         return StepLoader(
-            WeighedRows(self.rows),  # type: ignore[arg-type]
+            WeightedRows(self.rows),  # type: ignore[arg-type]
             batch_sampler=self.batches,
             collate_fn=self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor:
-        """What the whole step counts, divided by the number of processes, whose gradients are averaged."""
+        """Return the divisor of the whole step, per process, because gradients are averaged over processes."""
         counts = [sum(float(self.items(batch)) for batch in batch_samples)]
         counts.append(sum(float(batch["tokens"]) for batch in batch_samples))
         total = self.accelerator.gather(torch.tensor([counts], dtype=torch.float64, device=device)).sum(dim=0)
@@ -128,7 +128,7 @@ class LoopMixin:
         return (total[0] / self.accelerator.num_processes).float()
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The schedule of :func:`training.trainers.schedule.decay_to_floor`."""
+        """Create the schedule of :func:`training.trainers.schedule.decay_to_floor`."""
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
                 optimizer or self.optimizer, self.factor_of(num_training_steps)
@@ -136,15 +136,15 @@ class LoopMixin:
         return self.lr_scheduler
 
     def guard(self, loss: torch.Tensor, what: str, rows: str) -> torch.Tensor:
-        """The loss, or a :class:`TrainingError` where it is NaN or infinite, before anything is learnt from it.
+        """Return the loss. Raises :class:`TrainingError` if it is NaN or infinite, before the weights change.
 
-        ``rows`` names the rows of this batch.
+        ``rows`` names the rows of this batch in the message.
         """
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss became {loss.item()} at step {self.state.global_step + 1} ({what}), in the batch of {rows}. "
-                "Nothing was saved from this step. Lower the learning rate, or set max_grad_norm to 1; at step 1, look "
-                "at these rows and at the model."
+                "Nothing was saved from this step. Lower the learning rate, or set max_grad_norm to 1; at step 1, "
+                "check these rows and the model."
             )
         return loss
 
@@ -157,7 +157,7 @@ def prepare(
     *,
     by_length: bool = True,
 ) -> None:
-    """Give a trainer with :class:`LoopMixin` its rows, whose lengths are these, and the schedule of its config."""
+    """Set the rows, their ``lengths`` in tokens, and the config's schedule of a trainer with :class:`LoopMixin`."""
     world = processes.state()
     trainer.rows = rows
     trainer.batches = StepBatches(
@@ -179,10 +179,10 @@ def prepare(
 
 
 class Progress(TrainerCallback):
-    """Reports every step of the curves, asks whether to stop, and seals checkpoints.
+    """Callback that reports every step, checks for stop requests, and seals checkpoints.
 
-    What the trainer does not log itself (time, tokens, memory) is written into its own history, which a checkpoint
-    carries: a resumed training reports the steps before it once more and counts on from there.
+    Time, tokens and memory are added to the trainer's history, which is part of each checkpoint: a resumed training
+    reports the earlier steps again and continues their counts.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Progress(TrainerCallback):
         pause_at: int | None = None,
         keep: Callable[[], None] = lambda: None,
     ) -> None:
-        """``keep`` saves the model of step ``pause_at``, before the checkpoint to resume from says that it is there."""
+        """``keep`` saves the model of step ``pause_at``, before the checkpoint of that step is sealed."""
         self.trainer = trainer
         self.report = report
         self.should_stop = should_stop
@@ -212,7 +212,7 @@ class Progress(TrainerCallback):
         self._last = time.monotonic(), 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock, where the checkpoint that is resumed from stopped it."""
+        """Start the clock, at the time of the resumed checkpoint if there is one."""
         before = [entry for entry in state.log_history if "loss" in entry]
         if before:
             self.seconds = before[-1].get("seconds", 0.0)
@@ -222,7 +222,7 @@ class Progress(TrainerCallback):
             self._report(entry, state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """End here, with a checkpoint, where that was asked."""
+        """End the training with a checkpoint if a stop was requested."""
         if state.global_step >= state.max_steps:
             return
         self.paused = state.global_step == self.pause_at
@@ -232,7 +232,7 @@ class Progress(TrainerCallback):
             control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Pass a step on."""
+        """Report a step."""
         if not logs or "loss" not in logs:
             return
         entry = state.log_history[-1]
@@ -260,14 +260,14 @@ class Progress(TrainerCallback):
         self.report(self.last)
 
     def _point(self, entry: dict[str, Any], state: Any) -> dict[str, Any]:
-        """An entry of the trainer's history as a point of the curves."""
+        """Convert an entry of the trainer's history into a curve point."""
         point: dict[str, Any] = {name: float(entry[key]) for key, name in _CURVES.items() if key in entry}
         if self.beta and "chosen_reward" in point and "rejected_reward" in point:
             point["kl"] = kl_estimate(point["chosen_reward"], point["rejected_reward"], beta=self.beta)
         return point | {"step": entry["step"], "total_steps": state.max_steps}
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Seal what every process has just written."""
+        """Seal the checkpoint, once all processes have written it."""
         if self.paused:
             self.keep()
         world = processes.state()
@@ -287,16 +287,16 @@ def run(
     notes: tuple[str, ...],
     pause_at: int | None = None,
 ) -> TrainResult:
-    """Train from the newest whole checkpoint to the end and publish the model, or to step ``pause_at`` and keep it.
+    """Train from the newest complete checkpoint to the end and publish the model, or to ``pause_at`` and keep it.
 
-    ``save`` writes the model into a folder; it is given the weights where several processes held them.
-    Raises :class:`Stopped` after a stop that was asked for, :class:`TrainingError` where the training cannot go on.
+    ``save`` writes the model into a folder; if the weights are sharded over processes, it receives them gathered.
+    Raises :class:`Stopped` after a requested stop, and :class:`TrainingError` if the training cannot continue.
     """
     trainer.remove_callback(PrinterCallback)
     world = processes.state()
 
     def written(folder: Path, *, finished: bool, into: Callable[[Path, dict[str, Any], Any], Path]) -> TrainResult:
-        """The model as it is now, saved as a whole with its summary."""
+        """Save the current model and its summary atomically."""
         tail = progress.losses[-max(1, len(progress.losses) // 10) :]
         result = TrainResult(
             model_dir=folder,
@@ -344,20 +344,20 @@ def run(
 
 
 def memory_bytes() -> int:
-    """What the training holds: the GPU's peak so far, or on a CPU the process's memory now."""
+    """Return memory use in bytes: the GPU's peak so far, or on a CPU the process's current memory."""
     if use_cpu():
         return int(psutil.Process().memory_info().rss)
     return int(torch.cuda.max_memory_allocated())
 
 
 def already_finished(output_dir: Path, key: str, pause_at: int | None = None) -> TrainResult | None:
-    """The result of this very training where it was finished before, or stands at its pause."""
+    """Return the result of this training if it is already finished or paused at ``pause_at``, else ``None``."""
     summary = checkpoints.finished(output_dir, key, pause_at)
     return result_of(summary, output_dir) if summary else None
 
 
 def result_of(summary: dict[str, Any], output_dir: Path) -> TrainResult:
-    """The result that a saved summary tells of; its model is where it was saved to in ``output_dir``."""
+    """Create the result of a saved summary, with its model in ``output_dir``."""
     is_done = summary.get("finished", True)
     folder = output_dir / checkpoints.MODEL if is_done else checkpoints.step_folder(output_dir, summary["steps"])
     return TrainResult.of(summary, folder)

@@ -1,4 +1,4 @@
-"""Low-rank adapters: what peft is told of them, and how the trained update goes back into the model."""
+"""Low-rank adapters: their peft configuration, and merging the trained update into the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.trainers.results import TrainingError
 
 
 def settings_of(config: PreferenceConfig) -> tuple[Any, Any]:
-    """(peft config, quantization config) of the settings, each ``None`` where it is off."""
+    """Return (peft config, quantization config), each ``None`` if it is disabled."""
     if config.lora is None:
         return None, None
     from peft import LoraConfig
@@ -37,9 +37,9 @@ def settings_of(config: PreferenceConfig) -> tuple[Any, Any]:
 
 
 def merged(trained: Any, weights: dict[str, Any] | None, model: str, *, dtype: str, trust_remote_code: bool) -> Any:
-    """The base model, loaded anew in full precision, with the trained update merged in.
+    """Load the base model again in full precision and merge the trained update into it.
 
-    Anew, because weights in 4 bits cannot take the update without losing most of it.
+    Merging into the 4-bit weights would lose most of the update.
     """
     from peft import PeftModel
 

@@ -112,6 +112,6 @@ def refinement_delta(
 
 
 def loss_function(spec: LossSpec) -> Callable[..., Tensor]:
-    """The function of this module that computes a loss which TRL does not."""
+    """Return the function that computes a loss which TRL does not provide."""
     function: Callable[..., Tensor] = globals()[spec.function]
     return function

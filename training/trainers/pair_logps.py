@@ -1,9 +1,9 @@
-"""Log-probabilities of the two responses of preference pairs: as tokens, as batches, as sums.
+"""Tokens, batches and summed log-probabilities of preference pairs.
 
-A pair is laid out in one of two ways. As two rows, each with its own copy of the prompt, as TRL has it. Or as one row
-of prompt, chosen and rejected response, where the attention mask hides either response from the other and the positions
-of both begin after the prompt: the same sums, the prompt computed once. The rejected response is predicted from the
-prompt's last token, so that token is set before it once more.
+There are two batch layouts. In the first, as in TRL, a pair takes two rows, each with its own copy of the prompt. In
+the second, a pair takes one row: prompt, chosen and rejected response, where an attention mask hides the responses from
+each other and the positions of both start after the prompt. The sums are the same, but the prompt is computed once. The
+rejected response is predicted from the prompt's last token, so a copy of that token precedes it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from torch import Tensor
 from training.trainers.targets import target_logps
 
 PADDING, PROMPT, LAST, CHOSEN, AGAIN, REJECTED = range(6)
-"""Parts of a row that holds a whole pair. LAST is the prompt's last token, AGAIN its copy before the rejected one."""
-_SIDES = torch.tensor([3, 0, 1, 1, 2, 2])  # of each part: the prompt, the chosen side, the rejected side, padding
+"""Parts of a row with a whole pair. LAST is the prompt's last token, AGAIN its copy before the rejected response."""
+_SIDES = torch.tensor([3, 0, 1, 1, 2, 2])  # side of each part: prompt, chosen, rejected, padding
 
-SHARE_BELOW = 0.9  # share of the tokens that is left when the prompt is computed once; above, two rows are as good
-LONGEST_SHARED = 4096  # tokens; the mask of a longer row takes more memory than the prompt saves
-AGREEMENT = {torch.float32: 1e-5}  # nats a token by which the two ways may differ
+SHARE_BELOW = 0.9  # maximum ratio of shared to separate tokens; above it, sharing does not pay
+LONGEST_SHARED = 4096  # tokens; the mask of a longer row needs more memory than sharing saves
+AGREEMENT = {torch.float32: 1e-5}  # tolerated difference between the layouts, in nats per token
 AGREEMENT_OF_HALVES = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class PairTokens:
-    """A pair as tokens. ``augmented_ids`` is the prompt p⊕x (003 section 3.2), empty where no loss asks for it."""
+    """A tokenized pair. ``augmented_ids`` is the prompt p⊕x (Yu et al., 2024, section 3.2), empty if unused."""
 
     prompt_ids: list[int]
     chosen_ids: list[int]
@@ -39,25 +39,25 @@ class PairTokens:
 
     @property
     def length(self) -> int:
-        """Tokens of the longer of the two sequences."""
+        """Length of the longer sequence in tokens."""
         prompt = max(len(self.prompt_ids), len(self.augmented_ids))
         return prompt + max(len(self.chosen_ids), len(self.rejected_ids))
 
     @property
     def tokens(self) -> int:
-        """Tokens of both sequences."""
+        """Number of tokens in both sequences."""
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
     @property
     def shared_tokens(self) -> int:
-        """Tokens of the row that holds the whole pair."""
+        """Number of tokens in the shared row of the pair."""
         return len(self.prompt_ids) + 1 + len(self.chosen_ids) + len(self.rejected_ids)
 
 
 def pair_batch(
     prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: Sequence[list[int]], pad_token_id: int
 ) -> dict[str, Tensor]:
-    """Right-padded rows, all chosen first and then all rejected: input_ids, attention_mask, completion_mask.
+    """Build right-padded rows, first all chosen, then all rejected: input_ids, attention_mask, completion_mask.
 
     Each has shape (2 · pairs, longest); the completion mask is 1 on the response's tokens.
     """
@@ -81,7 +81,7 @@ def pair_batch(
 def shared_batch(
     prompts: Sequence[list[int]], chosen: Sequence[list[int]], rejected: Sequence[list[int]], pad_token_id: int
 ) -> dict[str, Tensor]:
-    """Right-padded rows of one pair each: input_ids, position_ids and parts, each (pairs, longest)."""
+    """Build right-padded rows of one pair each: input_ids, position_ids and parts, each (pairs, longest)."""
     width = max(
         len(prompt) + 1 + len(one) + len(other) for prompt, one, other in zip(prompts, chosen, rejected, strict=True)
     )
@@ -103,9 +103,9 @@ def shared_batch(
 
 
 def summed_logps(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Sums of log π(token) over each response's tokens, in nats: chosen (pairs,) and rejected (pairs,).
+    """Return the log-probabilities of both responses, summed over tokens, in nats: chosen and rejected, (pairs,).
 
-    ``batch`` is of :func:`pair_batch` or of :func:`shared_batch`. ``model``: see
+    ``batch`` comes from :func:`pair_batch` or :func:`shared_batch`. For ``model`` see
     :func:`training.trainers.targets.target_logps`.
     """
     ids = batch["input_ids"]
@@ -115,22 +115,22 @@ def summed_logps(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
         inputs = {"attention_mask": visible(parts), "position_ids": batch["position_ids"]}
         each = _in_place(target_logps(model, ids, targets, **inputs), targets)
         return (each * (parts[:, 1:] == CHOSEN)).sum(dim=1), (each * (parts[:, 1:] == REJECTED)).sum(dim=1)
-    # Without an attention mask: rows are padded at their end, where causal attention does not look from any token that
-    # counts, and the kernels are quicker.
+    # No attention mask is needed: causal attention never sees right padding from a real token, and kernels without a
+    # mask are faster.
     targets = batch["completion_mask"].bool()
     chosen, rejected = _in_place(target_logps(model, ids, targets), targets).sum(dim=1).chunk(2, dim=0)
     return chosen, rejected
 
 
 def _in_place(logps: Tensor, targets: Tensor) -> Tensor:
-    """The targets' log-probabilities where the targets are, (rows, length - 1), and 0 elsewhere."""
+    """Scatter the targets' log-probabilities to (rows, length - 1), with 0 elsewhere."""
     return logps.new_zeros(targets[:, 1:].shape).masked_scatter(targets[:, 1:], logps)
 
 
 def visible(parts: Tensor) -> Tensor:
-    """Which token sees which, (pairs, 1, length, length): causal, and neither response sees the other.
+    """Return the attention mask (pairs, 1, length, length): causal, with the responses hidden from each other.
 
-    A padding token sees itself alone: a row of the mask with nothing in it would be no number.
+    A padding token attends to itself, because an empty mask row would give NaN.
     """
     side = _SIDES.to(parts.device)[parts]
     asking, asked = side[:, :, None], side[:, None, :]
@@ -142,12 +142,12 @@ def visible(parts: Tensor) -> Tensor:
 
 
 def shares_prompts(model: Any, pairs: Sequence[PairTokens], pad_token_id: int) -> bool:
-    """Whether the pairs are to be laid out in one row each: it pays, and the model gives the same sums."""
+    """Return whether to use shared rows: they save tokens, and the model gives the same sums."""
     return _worth_sharing(pairs) and _can_share(model, pairs, pad_token_id)
 
 
 def _worth_sharing(pairs: Sequence[PairTokens]) -> bool:
-    """Whether one row a pair computes clearly fewer tokens than two, and no row is too long for a mask of its own."""
+    """Return whether shared rows have clearly fewer tokens, and none is too long for an explicit mask."""
     shared, separate = sum(pair.shared_tokens for pair in pairs), sum(pair.tokens for pair in pairs)
     longest = max(pair.shared_tokens + max(0, len(pair.augmented_ids) - len(pair.prompt_ids)) for pair in pairs)
     return shared <= SHARE_BELOW * separate and longest <= LONGEST_SHARED and all(pair.prompt_ids for pair in pairs)
@@ -155,9 +155,9 @@ def _worth_sharing(pairs: Sequence[PairTokens]) -> bool:
 
 @torch.no_grad()
 def _can_share(model: Any, pairs: Sequence[PairTokens], pad_token_id: int) -> bool:
-    """Whether this model gives the same sums for one row a pair as for two, by trying both on two of the pairs.
+    """Return whether the model gives the same sums with both layouts, tested on two of the pairs.
 
-    Only PyTorch's own attention takes such a mask, and a window of attention that slides would be overruled by it.
+    Only PyTorch's own attention supports such a mask, and the mask would override a sliding attention window.
     """
     text = model.config.get_text_config()
     window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
@@ -170,7 +170,7 @@ def _can_share(model: Any, pairs: Sequence[PairTokens], pad_token_id: int) -> bo
     model.eval()
     try:
         return all(_agree(model, pair, pad_token_id) for pair in tried)
-    except (TypeError, ValueError, RuntimeError, IndexError):  # a model that takes no positions, or no such mask
+    except (TypeError, ValueError, RuntimeError, IndexError):  # the model does not accept positions or such a mask
         return False
     finally:
         model.train(was_training)

@@ -1,8 +1,8 @@
-"""Preference training with the DPO family, on TRL's ``DPOTrainer``.
+"""Preference training with losses of the DPO family, on TRL's ``DPOTrainer``.
 
-A loss that has a function in ``training.trainers.losses`` is computed by it, over log-probabilities summed over the
-response's tokens; TRL computes the others. Reference log-probabilities are always computed beforehand, from the very
-tokens that are trained on, so none can be stale and no reference model is held while training.
+Losses with a function in ``training.trainers.losses`` are computed by it, from log-probabilities summed over the
+response's tokens; TRL computes the others. Reference log-probabilities are always computed before training, from the
+same tokens, so they are never stale and no reference model is in memory during training.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
 from training.trainers.encoding import encode_pairs
 from training.trainers.pair_logps import pair_batch, shared_batch, shares_prompts, summed_logps
-from training.trainers.reference import AskedModel, reference_rows
+from training.trainers.reference import LogpsModel, reference_rows
 from training.trainers.results import Report, Say, ShouldStop, TrainResult, say_nothing
 
 
 class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
-    """TRL's trainer with ready tokens and reference log-probabilities, and with the papers' losses.
+    """TRL's trainer for tokenized rows with reference log-probabilities, extended by the papers' losses.
 
-    ``Trainer.compute_loss`` is the hook: for the papers' losses it is answered here, for TRL's it is passed on.
+    :meth:`compute_loss` computes the papers' losses and delegates TRL's own to the base class.
     """
 
     def __init__(self, *args: Any, spec: LossSpec, settings: Mapping[str, float], **kwargs: Any) -> None:
-        """``settings`` are the values of the config's fields that the loss uses."""
+        """``settings`` holds the config values that the loss uses."""
         self.spec = spec
         self.settings = settings
         self.loss_function = None if spec.is_trl else losses.loss_function(spec)
@@ -46,19 +46,19 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         return dataset  # already tokenized
 
     def _precompute_ref_logps(self, dataset: Any, *_: Any) -> Any:
-        return dataset  # already there, one column each
+        return dataset  # already computed, one column each
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: a checkpoint to resume from needs no card."""
+        """Do nothing: checkpoints to resume from need no model card."""
 
     def items(self, batch: dict[str, Any]) -> Tensor:
-        """Pairs that count."""
+        """Return the number of pairs that count."""
         return batch[WEIGHT].sum()
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Sum of the losses of the pairs in this part, divided by the pairs of the whole step."""
+        """Return the summed losses of this part's pairs, divided by the number of pairs in the whole step."""
         weights = inputs[WEIGHT]
         total = weights.sum() if num_items_in_batch is None else num_items_in_batch
         if self.loss_function is not None:
@@ -70,7 +70,7 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         return self.guard(loss, self.spec.trl_name or self.spec.name, f"pairs {names}")
 
     def _papers(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """The loss of every pair, (pairs,)."""
+        """Return the loss per pair, shape (pairs,)."""
         plain, weights = inputs["plain"], inputs[WEIGHT]
         policy = summed_logps(model, plain)
         reference = plain["ref_chosen_logps"], plain["ref_rejected_logps"]
@@ -97,7 +97,7 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
 
     @torch.no_grad()
     def _delta(self, model: Any, augmented: dict[str, Tensor]) -> Tensor:
-        """Δ of eq. 12 under the policy as it is now, without dropout."""
+        """Return Δ under the current policy, without dropout (Yu et al., 2024, eq. 12)."""
         was_training = model.training
         model.eval()
         policy = summed_logps(model, augmented)
@@ -106,13 +106,13 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         return losses.refinement_delta(*policy, *reference, beta=self.beta)
 
     def _note(self, values: Mapping[str, Tensor], weights: Tensor) -> None:
-        """Add to the sums (of the values, of the weights) that the next log takes the means of."""
+        """Accumulate values and weights for the means of the next log."""
         for name, tensor in values.items():
             sums = torch.stack([(tensor.detach() * weights).sum(), weights.sum()])
             self._curves[name] = self._curves[name] + sums if name in self._curves else sums
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the means of the papers' curves since the last log, over the pairs of all processes."""
+        """Add the means of the papers' metrics since the last log, over the pairs of all processes."""
         for name, sums in self._curves.items():
             value, weight = self.accelerator.reduce(sums, reduction="sum").tolist()
             logs[name] = value / weight
@@ -125,9 +125,9 @@ _OF_TRL = ("input_ids", "attention_mask", "completion_mask", "ref_chosen_logps",
 
 @dataclass(frozen=True)
 class _Collate:
-    """Rows as a batch: for TRL's losses as TRL has them, for the papers' ``plain`` and, on p⊕x, ``augmented``.
+    """Collates rows: in TRL's format for TRL's losses; as ``plain`` and, on p⊕x, ``augmented`` for the papers'.
 
-    Responses share their prompt in ``plain`` and ``augmented`` where that is asked for.
+    In ``plain`` and ``augmented``, both responses can share one row with their prompt.
     """
 
     pad_token_id: int
@@ -166,11 +166,11 @@ def _arguments(config: PreferenceConfig, *, output_dir: Path, seed: int, dtype: 
     spec = LOSSES[config.loss]
     return DPOConfig(
         **loop.trainer_arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once),
-        loss_type=[spec.trl_name or "sigmoid"],  # not used where the loss has its own function
+        loss_type=[spec.trl_name or "sigmoid"],  # unused if the loss has its own function
         beta=config.beta,
         **spec.trl_arguments,
         precompute_ref_log_probs=True,
-        max_length=None,  # already cut
+        max_length=None,  # already truncated
         disable_dropout=config.dropout == 0,
     )
 
@@ -194,19 +194,20 @@ def train_preference(
 ) -> TrainResult:
     """Train ``model`` on preference pairs against ``reference`` and publish the result at ``output_dir/model``.
 
-    A pair is ``{"prompt": [messages], "chosen": [message], "rejected": [message], "pair_id": int}``, the last two of
-    the assistant. ``training.domain.loss_specs`` says which losses are computed here, on summed log-probabilities, and
-    which by TRL. Rewards are β·log(π/π_ref) for every loss. With LoRA the
-    published model has the update merged in. Prompt and response together are cut at ``max_length`` tokens, at the
-    response's end; what was cut or left out is counted in the result's notes. ``store`` is the folder in which
-    reference log-probabilities are kept and found; ``say`` hears of it.
+    A pair is ``{"prompt": [messages], "chosen": [message], "rejected": [message], "pair_id": int}``, where chosen and
+    rejected are assistant messages. ``training.domain.loss_specs`` lists which losses TRL computes. Rewards are
+    β·log(π/π_ref) for every loss. With LoRA, the update is merged into the published model. Responses are truncated so
+    that prompt and response have at most ``max_length`` tokens; truncated and skipped pairs are counted in the result's
+    notes. ``store`` is the folder of cached reference log-probabilities; ``say`` receives messages about it.
 
-    Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
-    The same call goes on from the newest whole checkpoint in ``output_dir``. With ``pause_at`` a training that is
-    longer ends at that step for now, and its model so far is kept.
+    The same call resumes from the newest complete checkpoint in ``output_dir``. With ``pause_at``, a longer training
+    pauses at that step and keeps the model of that step.
+
+    Raises :class:`TrainingError` if the training cannot continue, and :class:`Stopped` after a requested stop, once a
+    checkpoint is saved.
     """
     if config.chooses_lambda:
-        raise ValueError("lam: auto is chosen before a training; give each training its own λ")
+        raise ValueError("lam: auto must be resolved to a λ before training")
     key = training_key(
         kind="preference",
         pairs=list(pairs),
@@ -225,14 +226,14 @@ def train_preference(
     refined = spec.is_refined
     encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
     adapter, quantization = lora.settings_of(config)
-    # TRL's losses are left the parts that were asked for: some of them look at a part as a whole.
+    # Keep the configured parts for TRL's losses: some of them depend on the whole part.
     at_once = config.micro_batch_size
     if not spec.is_trl:
         at_once = loop.rows_at_once(config, [pair.shared_tokens for pair in encoded])
     arguments = _arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once)
     torch.manual_seed(seed)
     rows = reference_rows(
-        AskedModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code),
+        LogpsModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code),
         encoded,
         augment=refined,
         store=store,
@@ -247,7 +248,7 @@ def train_preference(
         quantization_config=quantization,
     )
     shares = not spec.is_trl and shares_prompts(policy, encoded, tokenizer.pad_token_id)
-    # With dropout the responses would share the prompt's dropout too, which two rows do not; Δ knows no dropout.
+    # With dropout, a shared prompt would also share its dropout mask, unlike two rows; Δ is computed without dropout.
     noisy = config.dropout > 0 or (config.lora is not None and config.lora.dropout > 0)
     trainer = _PreferenceTrainer(
         model=policy,

@@ -1,4 +1,4 @@
-"""The processes that train one model together, and what they must agree on; one process alone is the usual case."""
+"""Communication between the processes that train one model; a single process is the usual case."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Value = TypeVar("Value")
 
 
 def state() -> PartialState:
-    """Who this process is: ``num_processes``, ``process_index``, ``is_main_process``, ``wait_for_everyone``."""
+    """Return the state of this process, such as ``num_processes`` and ``is_main_process``."""
     return PartialState(cpu=use_cpu())
 
 
 def agreed(value: Value) -> Value:
-    """The first process's value, in all of them. It must be picklable."""
+    """Return the first process's value in all processes. It must be picklable."""
     if state().num_processes == 1:
         return value
     values = [value]
@@ -27,7 +27,7 @@ def agreed(value: Value) -> Value:
 
 
 def joined(parts: dict[Any, Value]) -> dict[Any, Value]:
-    """The entries of every process, in all of them."""
+    """Return the merged entries of all processes in each of them."""
     if state().num_processes == 1:
         return parts
     whole: dict[Any, Value] = {}

@@ -1,7 +1,7 @@
-"""The reference's log-probabilities, computed once before training, from the very tokens that are trained on.
+"""The reference's log-probabilities, computed before training from the same tokens that are trained on.
 
-They are kept in a store (:mod:`training.trainers.reference_store`), so that a training that is resumed, or another one
-with the same reference and pairs, finds them; the reference is loaded only where some are missing.
+They are cached on disk (:mod:`training.trainers.reference_store`) for resumed trainings and for others with the same
+reference and pairs. The reference is loaded only if some are missing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from training.trainers.pair_logps import PairTokens, pair_batch, shared_batch, s
 from training.trainers.reference_store import ReferenceStore, Sums, entry_key, weights_hash
 from training.trainers.results import Say, ShouldStop, Stopped, say_nothing
 
-KEEP_SECONDS: Final = 10.0  # what was computed is written at least so often
-FORMAT: Final = 1  # of what is computed; another number finds nothing of before
+KEEP_SECONDS: Final = 10.0  # maximum interval between two writes to the store
+FORMAT: Final = 1  # increase it when the computation changes, to invalidate stored values
 
 
 @dataclass(frozen=True, slots=True)
-class AskedModel:
-    """A model that is asked for log-probabilities, and how. ``pairs_at_once`` is the most on the device."""
+class LogpsModel:
+    """A model for log-probabilities and its settings. ``pairs_at_once`` is the maximum number of pairs per batch."""
 
     model: str
     dtype: str
@@ -39,7 +39,7 @@ class AskedModel:
 
 
 def reference_rows(
-    reference: AskedModel,
+    reference: LogpsModel,
     pairs: Sequence[PairTokens],
     *,
     augment: bool,
@@ -47,7 +47,10 @@ def reference_rows(
     say: Say,
     should_stop: ShouldStop,
 ) -> list[dict[str, Any]]:
-    """What is trained on: a row a pair with its tokens and the reference's log-probabilities, for p⊕x too if asked."""
+    """Return one training row per pair: its tokens and the reference's log-probabilities.
+
+    With ``augment``, the rows also contain those on the augmented prompt p⊕x.
+    """
     plain, refined = pair_logps(reference, pairs, augment=augment, store=store, say=say, should_stop=should_stop)
     rows = []
     for place, pair in enumerate(pairs):
@@ -62,7 +65,7 @@ def reference_rows(
 
 
 def pair_logps(
-    asked: AskedModel,
+    settings: LogpsModel,
     pairs: Sequence[PairTokens],
     *,
     augment: bool,
@@ -70,18 +73,18 @@ def pair_logps(
     store: Path | None = None,
     say: Say = say_nothing,
 ) -> tuple[list[Sums], list[Sums]]:
-    """Each pair's summed log-probabilities (chosen, rejected) given x, and given p⊕x where ``augment`` asks for them.
+    """Return each pair's summed log-probabilities (chosen, rejected) given x and, with ``augment``, given p⊕x.
 
-    With a ``store``, what is there is taken from it and the rest is added to it; where all is there, the model is not
-    loaded. Raises :class:`Stopped` between two batches; what was computed by then is in the store.
+    Stored values are read from ``store`` and missing ones are added to it; the model is loaded only if some are
+    missing. Raises :class:`Stopped` between two batches, after saving the values computed so far.
     """
     keys = [(_key(pair, pair.prompt_ids), _key(pair, pair.augmented_ids) if augment else "") for pair in pairs]
     model = None
-    folder = _weights_folder(asked.model) if store is not None else None
+    folder = _weights_folder(settings.model) if store is not None else None
     if store is not None and folder is None:
-        model = _load(asked)
-        folder = _weights_folder(asked.model)
-    kept = ReferenceStore(store, _identity(asked, folder)) if store is not None and folder is not None else None
+        model = _load(settings)
+        folder = _weights_folder(settings.model)
+    kept = ReferenceStore(store, _identity(settings, folder)) if store is not None and folder is not None else None
     main = processes.state().is_main_process
     found = processes.agreed(kept.load() if kept and main else {})
     there = sum(plain in found and (not augment or refined in found) for plain, refined in keys)
@@ -89,11 +92,11 @@ def pair_logps(
         missing = len(pairs) - there
         say(f"Reference log-probabilities: {there:,} of {len(pairs):,} pairs found, {missing:,} to compute.")
     if there < len(pairs):
-        ask = _Asking(asked, pairs, found, kept, should_stop)
-        model = model or _load(asked)
-        # In the number format that the policy will be asked in: else a policy equal to its reference shows a margin.
-        with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(asked.dtype)):
-            computed = ask(model, augmented=False) | (ask(model, augmented=True) if augment else {})
+        missing_logps = _MissingLogps(settings, pairs, found, kept, should_stop)
+        model = model or _load(settings)
+        # Use the policy's number format: otherwise a policy equal to its reference would have a margin.
+        with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(settings.dtype)):
+            computed = missing_logps(model, augmented=False) | (missing_logps(model, augmented=True) if augment else {})
         found |= processes.joined(computed)
         if kept and main:
             kept.tidy()
@@ -107,7 +110,7 @@ def _key(pair: PairTokens, prompt: Sequence[int]) -> str:
 
 
 def _weights_folder(model: str) -> Path | None:
-    """Where the model's files are on this machine; ``None`` for one on a hub that was not loaded yet."""
+    """Return the model's local folder, or ``None`` if it has not been downloaded yet."""
     if Path(model).is_dir():
         return Path(model)
     try:
@@ -118,55 +121,55 @@ def _weights_folder(model: str) -> Path | None:
     return folder if folder and any(folder.glob("*.safetensors")) else None
 
 
-def _identity(asked: AskedModel, folder: Path) -> dict[str, Any]:
-    """All that the values depend on beside the tokens."""
+def _identity(settings: LogpsModel, folder: Path) -> dict[str, Any]:
+    """Return everything except the tokens that the values depend on."""
     return {
         "format": FORMAT,
         "weights": weights_hash(folder),
-        "dtype": str(loading.weight_dtype(asked.dtype)),
-        "bfloat16 arithmetic": loading.computes_in_bfloat16(asked.dtype),
+        "dtype": str(loading.weight_dtype(settings.dtype)),
+        "bfloat16 arithmetic": loading.computes_in_bfloat16(settings.dtype),
         "device": "cpu" if loading.use_cpu() else "cuda",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
 
 
-def _load(asked: AskedModel) -> Any:
-    dtype = loading.weight_dtype(asked.dtype)
-    model, _ = loading.load_model(asked.model, dtype=dtype, trust_remote_code=asked.trust_remote_code)
+def _load(settings: LogpsModel) -> Any:
+    dtype = loading.weight_dtype(settings.dtype)
+    model, _ = loading.load_model(settings.model, dtype=dtype, trust_remote_code=settings.trust_remote_code)
     model = model.to(processes.state().device).eval()
     add_fused_lm_head(model, outputs=("log_probs",))
     return model
 
 
-class _Asking:
-    """Asks a model for what is missing, in order of length, and writes it to the store as it comes.
+class _MissingLogps:
+    """Computes missing values in order of length and writes them to the store.
 
-    The batches are the same whatever is missing, so that a training that was killed here and one that was not compute
-    the same numbers, to the last bit. Processes take turns at them.
+    The batches do not depend on which values are missing, so an interrupted and an uninterrupted training compute
+    bitwise equal numbers. Batches are distributed over the processes in turn.
     """
 
     def __init__(
         self,
-        asked: AskedModel,
+        settings: LogpsModel,
         pairs: Sequence[PairTokens],
         found: Mapping[str, Sums],
         store: ReferenceStore | None,
         should_stop: ShouldStop,
     ) -> None:
-        self.asked, self.pairs, self.found = asked, pairs, found
+        self.settings, self.pairs, self.found = settings, pairs, found
         self.store, self.should_stop = store, should_stop
         self._layout: Callable[..., dict[str, torch.Tensor]] | None = None
 
     @torch.no_grad()
     def __call__(self, model: Any, *, augmented: bool) -> dict[str, Sums]:
-        """Summed log-probabilities of this process's share of the pairs, by key; ``augmented``: given p⊕x."""
+        """Compute the summed log-probabilities of this process's pairs, by key; given p⊕x if ``augmented``."""
         world = processes.state()
         if self._layout is None:
-            shares = shares_prompts(model, self.pairs, self.asked.pad_token_id)
+            shares = shares_prompts(model, self.pairs, self.settings.pad_token_id)
             self._layout = shared_batch if shares else pair_batch
         order = sorted(self.pairs, key=lambda pair: (pair.length, pair.shared_tokens))
-        size = self.asked.pairs_at_once
+        size = self.settings.pairs_at_once
         batches = [order[start : start + size] for start in range(0, len(order), size)]
         computed: dict[str, Sums] = {}
         unwritten: dict[str, Sums] = {}
@@ -180,7 +183,7 @@ class _Asking:
             if all(key in self.found for key in keys):
                 continue
             chosen, rejected = [pair.chosen_ids for pair in batch], [pair.rejected_ids for pair in batch]
-            tensors = self._layout(prompts, chosen, rejected, self.asked.pad_token_id)
+            tensors = self._layout(prompts, chosen, rejected, self.settings.pad_token_id)
             sums = summed_logps(model, {name: tensor.to(model.device) for name, tensor in tensors.items()})
             for key, one, other in zip(keys, *(column.tolist() for column in sums), strict=True):
                 if key not in self.found:

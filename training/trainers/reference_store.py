@@ -1,11 +1,10 @@
-"""Reference log-probabilities on disk, found again by whoever asks for the very same.
+"""Content-addressed cache of reference log-probabilities on disk.
 
-A folder a model and way of computing, named by the hash of both; in it files of entries, each named by the hash of its
-own content, so that a file that was cut or changed is known by its name and thrown away. An entry is named by the hash
-of the tokens it was computed from: another template, truncation, response or prompt p⊕x is another entry. Nothing is
-ever found that was computed from something else, so nothing can be stale.
+There is one folder per model and computation settings, named by the hash of both. Its files are named by the hash of
+their content, so that damaged files are detected and removed. The key of an entry is the hash of the tokens it was
+computed from; another template, truncation, response or augmented prompt gives another key, so no entry can be stale.
 
-The whole is held below a limit: folders that were not asked for longest go first.
+The total size is limited: the least recently used folders are removed first.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Sums = tuple[float, float]
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over everything in a model's folder that decides what it computes: weights, configuration, code."""
+    """Return the SHA-256 of a model folder's weights, configuration and code."""
     whole = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and (path.suffix in _COMPUTED_FROM or path.name == "config.json"):
@@ -41,15 +40,16 @@ def weights_hash(folder: Path) -> str:
 
 
 def entry_key(prompt_ids: Sequence[int], chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> str:
-    """SHA-256 over the tokens of a pair: the prompt (x or p⊕x), then both responses."""
+    """Return the SHA-256 of a pair's tokens: the prompt (x or p⊕x), then both responses."""
     tokens = json.dumps([list(prompt_ids), list(chosen_ids), list(rejected_ids)], separators=(",", ":"))
     return hashlib.sha256(tokens.encode()).hexdigest()
 
 
 class ReferenceStore:
-    """The entries of one model and way of computing, under ``root``.
+    """The entries of one model and its computation settings, under ``root``.
 
-    ``identity`` is all that the values depend on beside the tokens: the weights' hash, number formats, versions.
+    ``identity`` is everything except the tokens that the values depend on: hash of the weights, number formats,
+    versions.
     """
 
     def __init__(self, root: Path, identity: Mapping[str, Any], *, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -57,7 +57,7 @@ class ReferenceStore:
         self.root, self.folder, self.limit_bytes = root, root / name, limit_bytes
 
     def load(self) -> dict[str, Sums]:
-        """Every entry there is. A file that is not what its name says is removed."""
+        """Return all entries. Files whose content does not match their name are removed."""
         found: dict[str, Sums] = {}
         for path in sorted(self.folder.glob("*.json")):
             try:
@@ -69,11 +69,11 @@ class ReferenceStore:
                 continue
             found |= {key: (chosen, rejected) for key, (chosen, rejected) in json.loads(content).items()}
         with contextlib.suppress(OSError):
-            os.utime(self.folder)  # used now: the last to be cleared away
+            os.utime(self.folder)  # mark as recently used
         return found
 
     def add(self, entries: Mapping[str, Sums]) -> None:
-        """Write these entries as one file, whole or not at all."""
+        """Write these entries atomically as one file."""
         if not entries:
             return
         content = json.dumps(dict(entries), sort_keys=True).encode()
@@ -85,7 +85,7 @@ class ReferenceStore:
         os.replace(stream.name, self.folder / f"{hashlib.sha256(content).hexdigest()}.json")
 
     def tidy(self) -> None:
-        """Join this model's files to one, and clear away what passes the limit or was left half written for a day."""
+        """Merge this model's files into one; remove folders above the limit and partial files older than a day."""
         files = list(self.folder.glob("*.json"))
         if len(files) > 1:
             joined = self.load()
@@ -100,7 +100,7 @@ class ReferenceStore:
         self._keep_within_limit()
 
     def _keep_within_limit(self) -> None:
-        """Remove whole folders, the one that was not asked for longest first; never this one."""
+        """Remove the least recently used folders, but never this one."""
         folders = []
         for folder in self.root.iterdir() if self.root.is_dir() else ():
             with contextlib.suppress(OSError):

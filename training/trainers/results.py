@@ -1,4 +1,4 @@
-"""What a training gives back, and how it can end otherwise."""
+"""Results of a training, its callbacks, and the errors that end it."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from pathlib import Path
 from typing import Any
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes a point of the curves, one for every step: step, total_steps, epoch, loss, learning_rate, grad_norm (before it
-is cut), seconds and tokens so far, tokens_per_second of this step, memory_bytes; for preference training also
-chosen_reward, rejected_reward, margin (rewards in nats, β·log π/π_ref), accuracy and kl (nats a response), and for the
-self-refined losses augmented_margin and augmented_accuracy, the same on p⊕x. A resumed training begins with the points
-of the steps before it, which were reported before."""
+"""Receives one curve point per step: step, total_steps, epoch, loss, learning_rate, grad_norm (before clipping),
+seconds and tokens so far, tokens_per_second of this step, memory_bytes. Preference training adds chosen_reward,
+rejected_reward, margin (rewards in nats, β·log π/π_ref), accuracy and kl (nats per response); the self-refined losses
+add augmented_margin and augmented_accuracy, the same on p⊕x. A resumed training first reports the earlier steps
+again."""
 
 ShouldStop = Callable[[], bool]
-"""Asked after every optimizer step; true ends the training at that step, with a checkpoint to resume from."""
+"""Called after every optimizer step; ``True`` ends the training with a checkpoint to resume from."""
 
 
 Say = Callable[[str], object]
-"""Takes a sentence for the run's log while the training goes on."""
+"""Receives messages for the run's log during training."""
 
 
 def say_nothing(_: str) -> None:
-    """Where nobody listens."""
+    """Discard the message."""
 
 
 class TrainingError(Exception):
-    """The training cannot go on; the message says why in words and names the remedy."""
+    """The training cannot continue. The message gives the reason and the remedy."""
 
 
 class OutOfMemory(TrainingError):
-    """The device has too little memory for this training as it is set."""
+    """The device has too little memory for this training's settings."""
 
 
 class Stopped(Exception):
-    """The training ended because it was asked to; a checkpoint at ``step`` is there to resume from, save at step 0."""
+    """The training ended on request. A checkpoint to resume from exists at ``step``, unless that is 0."""
 
     def __init__(self, step: int) -> None:
         kept = f"after step {step}; a checkpoint to resume from is kept" if step else "before the first step"
@@ -45,12 +45,11 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """A training that came to its end, or to the step at which it was to pause.
+    """The result of a training that is finished, or paused at a requested step.
 
-    ``loss`` is the mean over the last tenth of the steps; ``seconds`` (of the steps, without loading and the
-    reference's pass) and ``tokens`` count from step 1, also of a resumed one; ``notes`` are sentences for the screen.
-    ``last`` is the newest point of the curves, of the very step whose weights these are.
-    Not ``finished``: it paused at the step that was asked for, whose weights are at ``model_dir``.
+    ``loss`` is the mean over the last tenth of the steps. ``seconds`` (of the steps, without loading and reference
+    log-probabilities) and ``tokens`` count from step 1, also after a resume. ``notes`` are sentences for the screen.
+    ``last`` is the curve point of the step whose weights are at ``model_dir``. ``finished`` is false after a pause.
     """
 
     model_dir: Path
@@ -64,7 +63,7 @@ class TrainResult:
     last: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, told: Mapping[str, Any], model_dir: Path) -> TrainResult:
-        """A result that was written down as JSON, other entries aside, whose model now is at ``model_dir``."""
-        known = {one.name: told[one.name] for one in fields(cls) if one.name in told}
-        return cls(**known | {"model_dir": model_dir, "notes": tuple(told["notes"])})
+    def of(cls, data: Mapping[str, Any], model_dir: Path) -> TrainResult:
+        """Create a result from JSON data, ignoring unknown entries, for the model at ``model_dir``."""
+        known = {one.name: data[one.name] for one in fields(cls) if one.name in data}
+        return cls(**known | {"model_dir": model_dir, "notes": tuple(data["notes"])})

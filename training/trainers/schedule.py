@@ -1,4 +1,4 @@
-"""Learning rates that decay to a floor."""
+"""Learning rate schedules that decay to a floor."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 def decay_to_floor(
     *, shape: str, peak: float, floor: float, total_steps: int, warmup_ratio: float
 ) -> Callable[[int], float]:
-    """The factor on the peak learning rate for step 0 to ``total_steps`` - 1.
+    """Return a function from step (0 to ``total_steps`` - 1) to the factor on the peak learning rate.
 
-    The first step after the warm-up has the peak, the last step exactly the floor. "constant" never decays.
+    The first step after the warm-up has the peak rate, the last step the floor. "constant" does not decay.
     """
     warmup = int(total_steps * warmup_ratio)
     last = total_steps - 1

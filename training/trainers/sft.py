@@ -1,4 +1,7 @@
-"""Supervised fine-tuning: M0 to M1 on IFT + EFT, loss on target tokens only (001 section 3.1.3)."""
+"""Supervised fine-tuning of M0 to M1 on IFT and EFT rows, with loss on target tokens only.
+
+Source: Yuan et al. (2024), section 3.1.3.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,16 @@ from training.trainers.tokens import Example, encode_conversation, encode_text
 
 
 class _SFTTrainer(loop.LoopMixin, Trainer):
-    """Weighted cross-entropy over the target tokens, averaged over the whole accumulated batch."""
+    """Trainer with weighted cross-entropy over the target tokens, averaged over the whole accumulated batch."""
 
     def items(self, batch: dict[str, Any]) -> Tensor:
-        """The weights of the target tokens; a row's first token has nothing before it and is none."""
+        """Return the summed weights of the target tokens; the first token of a row is never a target."""
         return batch["weights"][:, 1:].sum()
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Sum of weight times negative log-likelihood, divided by the weights of the whole step."""
+        """Return the weighted negative log-likelihood, divided by the summed weights of the whole step."""
         weights = inputs["weights"]
         logps = target_logps(model, inputs["input_ids"], weights > 0)
         kept = weights[:, 1:][weights[:, 1:] > 0]
@@ -41,7 +44,7 @@ class _SFTTrainer(loop.LoopMixin, Trainer):
 
 
 def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Any]:
-    """Right-padded batch: input_ids and weights, each (batch, length); weights are 0 on the prompt and on padding."""
+    """Right-pad rows to input_ids and weights, each (batch, length); weights are 0 on prompt and padding."""
     width = max(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
     ids = torch.full((len(rows), width), pad_token_id, dtype=torch.long)
     weights = torch.zeros((len(rows), width))
@@ -57,9 +60,9 @@ def _collate(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, 
 def encode_rows(
     tokenizer: Any, rows: Sequence[Mapping[str, Any]], max_length: int
 ) -> tuple[list[Example], tuple[str, ...]]:
-    """Rows as tokens, with a sentence for each kind of row that was cut or left out.
+    """Tokenize rows. Returns the examples, and notes on truncated and skipped rows.
 
-    A row longer than ``max_length`` loses tokens at its end; one whose prompt alone fills it is left out.
+    A row longer than ``max_length`` tokens is truncated at its end, or skipped if its prompt alone is that long.
     """
     kept: list[Example] = []
     cut = left_out = 0
@@ -79,11 +82,9 @@ def encode_rows(
         kept.append(example)
     notes = []
     if cut:
-        notes.append(f"{cut} of {len(rows)} rows were longer than {max_length} tokens and were cut at their end.")
+        notes.append(f"{cut} of {len(rows)} rows were longer than {max_length} tokens and were truncated.")
     if left_out:
-        notes.append(
-            f"{left_out} of {len(rows)} rows held no target token within {max_length} tokens and were left out."
-        )
+        notes.append(f"{left_out} of {len(rows)} rows had no target token within {max_length} tokens and were skipped.")
     if not kept:
         raise TrainingError(
             "There is no row to train on: "
@@ -109,15 +110,17 @@ def train_sft(
 ) -> TrainResult:
     """Fine-tune ``model`` on the rows and publish the result at ``output_dir/model``.
 
-    A row is ``{"messages": [...], "completion": str, "weights": [[start, end, weight], ...]}``. The loss is taken on
-    the completion's tokens; ``weights`` (optional) weigh those that touch the characters start to end of the
-    completion, others weigh 1. Empty ``messages``: a raw text, loss on every token. A row longer than ``max_length``
-    tokens is cut at its end; one whose prompt alone fills it is left out; both are counted in the result's notes.
-    ``section`` is the part of the run's config that an error names.
+    A row is ``{"messages": [...], "completion": str, "weights": [[start, end, weight], ...]}``. The loss covers the
+    completion's tokens. The optional ``weights`` apply to tokens that overlap the characters start to end of the
+    completion; other tokens have weight 1. Without ``messages``, the row is a raw text with loss on every token. A row
+    longer than ``max_length`` tokens is truncated, or skipped if its prompt alone is that long; both are counted in the
+    result's notes. ``section`` is the config section named in errors.
 
-    Raises :class:`TrainingError` in words, and :class:`Stopped` when ``should_stop`` said so, after a checkpoint.
-    The same call goes on from the newest whole checkpoint in ``output_dir``. With ``pause_at`` a training that is
-    longer ends at that step for now, and its model so far is kept.
+    The same call resumes from the newest complete checkpoint in ``output_dir``. With ``pause_at``, a longer training
+    pauses at that step and keeps the model of that step.
+
+    Raises :class:`TrainingError` if the training cannot continue, and :class:`Stopped` after a requested stop, once a
+    checkpoint is saved.
     """
     key = training_key(
         kind="sft",

@@ -1,4 +1,4 @@
-"""Log-probabilities of the tokens that are taught, and of no others."""
+"""Log-probabilities of target tokens only."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 
 def target_logps(model: Any, input_ids: Tensor, targets: Tensor, **inputs: Any) -> Tensor:
-    """Natural log-probabilities of the target tokens, (targets,), row by row.
+    """Return the log-probabilities of the target tokens in nats, shape (targets,), row by row.
 
-    ``targets`` (batch, length) is true on the tokens that are taught; a row's first token has nothing before it and is
-    never one. ``inputs`` go to the model beside the tokens. On a GPU by TRL's fused head, which ``model`` must carry
-    (``trl.trainer.utils.add_fused_lm_head``): it never builds the logits. On a CPU that head scores every position, so
-    there the logits of the targets are built, and of nothing else.
+    ``targets`` (batch, length) marks the target tokens; the first token of a row cannot be one. ``inputs`` are further
+    model inputs. On a GPU this uses TRL's fused head, which never materializes the logits and must be attached to
+    ``model`` (``trl.trainer.utils.add_fused_lm_head``). On a CPU that head computes every position, so the logits of
+    the targets alone are computed instead.
     """
     return (fused_logps if input_ids.device.type == "cuda" else built_logps)(model, input_ids, targets, **inputs)
 
 
 def fused_logps(model: Any, input_ids: Tensor, targets: Tensor, **inputs: Any) -> Tensor:
-    """:func:`target_logps` by TRL's fused head."""
+    """:func:`target_logps` with TRL's fused head."""
     labels = input_ids.masked_fill(~targets.bool(), -100)
     output = model(input_ids=input_ids, labels=labels, fused_lm_head=True, **inputs)
     logps: Tensor = output.log_probs[targets[:, 1:].bool()]
@@ -29,7 +29,7 @@ def fused_logps(model: Any, input_ids: Tensor, targets: Tensor, **inputs: Any) -
 
 
 def built_logps(model: Any, input_ids: Tensor, targets: Tensor, **inputs: Any) -> Tensor:
-    """:func:`target_logps` from logits that are built for the targets alone."""
+    """:func:`target_logps` from the logits of the targets alone."""
     wanted = targets[:, 1:].bool()
     before = torch.zeros_like(targets, dtype=torch.bool)
     before[:, :-1] = wanted

@@ -1,4 +1,4 @@
-"""From conversations to token ids with the completion's place known."""
+"""Tokenize conversations, separating prompt and completion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.trainers.results import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Prompt and completion tokens, with a weight for each completion token."""
+    """Prompt and completion tokens, with one loss weight per completion token."""
 
     prompt_ids: list[int]
     completion_ids: list[int]
@@ -21,13 +21,13 @@ class Example:
 
 
 def render(tokenizer: Any, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
-    """The conversation as text. Raises :class:`TrainingError` where the model's template refuses it."""
+    """Render the conversation as text. Raises :class:`TrainingError` if the chat template refuses it."""
     try:
         text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
     except TemplateError as error:
         roles = ", ".join(turn["role"] for turn in turns)
         raise TrainingError(
-            f"The model's chat template refuses a conversation of {roles}: {error}. Leave out the system turn or join "
+            f"The model's chat template refuses a conversation of {roles}: {error}. Remove the system turn or merge "
             "the turns in the data set."
         ) from error
     return text
@@ -36,11 +36,11 @@ def render(tokenizer: Any, turns: list[dict[str, str]], *, add_generation_prompt
 def encode_conversation(
     tokenizer: Any, messages: Sequence[Mapping[str, str]], completion: str, spans: Sequence[Sequence[float]] = ()
 ) -> Example:
-    """The conversation rendered by the chat template, split where the assistant's answer begins.
+    """Render a conversation with the chat template and split its tokens at the start of the assistant's answer.
 
-    The whole is tokenized at once, as it is in generation up to that point, and the completion begins where the
-    prompt's own tokens end. What the template sets after the answer, the end token first of all, belongs to the
-    completion. ``spans`` are (start, end, weight) over the characters of ``completion``; other tokens weigh 1.
+    The text is tokenized as a whole, and the completion begins where the tokens of the prompt alone end. Text that the
+    template adds after the answer, such as the end token, belongs to the completion. ``spans`` are (start, end, weight)
+    in characters of ``completion``; all other tokens have weight 1.
     """
     turns = [dict(message) for message in messages]
     prompt = render(tokenizer, turns, add_generation_prompt=True)
@@ -60,7 +60,7 @@ def encode_conversation(
 
 
 def encode_text(tokenizer: Any, text: str) -> Example:
-    """A raw text as one completion without a prompt: begin token where there is one, text, end token."""
+    """Encode a raw text as a completion without a prompt: optional begin token, text, end token."""
     start = tokenizer.bos_token or ""
     body = text.removeprefix(start) if start else text
     ids = tokenizer(start + body + tokenizer.eos_token, add_special_tokens=False)["input_ids"]

@@ -1,7 +1,7 @@
-"""Experiment trackers: the points of a training, written where other tools read them.
+"""Experiment trackers that receive a training's curve points.
 
-TensorBoard's files are always written. Weights & Biases and MLflow are used where the worker's environment names them.
-The record is what counts: a tracker that fails is given up, says so once, and never holds up or fails the training.
+TensorBoard files are always written. Weights & Biases and MLflow are enabled by the worker's environment. The database
+is authoritative: a tracker that fails is disabled with one message and never delays or fails the training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 Point = Mapping[str, Any]
 
-#: Groups of TensorBoard's page; what is named nowhere goes to "training".
+#: Groups on TensorBoard's page; other values belong to "training".
 _GROUPS = {
     "rewards": (
         "chosen_reward", "rejected_reward", "margin", "augmented_margin", "accuracy", "augmented_accuracy", "kl",
@@ -31,9 +31,9 @@ CLOSE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What is tracked: ``key`` names it for good (a resumed training has the same), ``folder`` is for its files.
+    """The tracked training. ``key`` is its permanent id, also after a resume; ``folder`` is for its files.
 
-    ``series`` tells several trainings of one folder apart.
+    ``series`` distinguishes several trainings in one folder.
     """
 
     key: str
@@ -45,19 +45,19 @@ class Training:
 
 
 class Tracker(Protocol):
-    """Takes the points of one training in order of steps; each step once, except after a resume."""
+    """Receives the points of one training in step order; each step once, except after a resume."""
 
     name: str
 
     def log(self, point: Point) -> None:
-        """One step."""
+        """Log one step."""
 
     def close(self) -> None:
-        """No more steps come; what is held back is written."""
+        """Write all buffered points; no more steps follow."""
 
 
 def values_of(point: Point) -> dict[str, float]:
-    """The numbers of a point that are a curve."""
+    """Return the values of a point that belong to a curve."""
     return {
         name: float(value)
         for name, value in point.items()
@@ -66,10 +66,10 @@ def values_of(point: Point) -> dict[str, float]:
 
 
 class TensorBoard:
-    """An event file in ``folder/tensorboard``, of a series in a folder of its name below.
+    """An event file in ``folder/tensorboard``, or in a subfolder per series.
 
-    A training that goes on reports its steps from the first, so a file that is there is begun anew: no step is in it
-    twice, and those that were lost with a killed process are there.
+    A resumed training reports all steps again, so an existing file is replaced: no step occurs twice, and steps lost
+    with a killed process are restored.
     """
 
     name = "TensorBoard"
@@ -83,7 +83,7 @@ class TensorBoard:
         self._writer = SummaryWriter(logdir=str(folder), flush_secs=10)
 
     def log(self, point: Point) -> None:
-        """One step, at the time that the training's own clock gives it."""
+        """Log one step with the time of the training's own clock."""
         values = values_of(point)
         at = self._began + values.get("seconds", 0.0)
         for name, value in values.items():
@@ -91,12 +91,12 @@ class TensorBoard:
             self._writer.add_scalar(f"{group}/{name}", value, global_step=int(point["step"]), walltime=at)
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the buffered points."""
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A run of Weights & Biases with the training's key as its id; offline where ``WANDB_MODE`` says so."""
+    """A run of Weights & Biases with the training's key as its id; offline if ``WANDB_MODE`` is set so."""
 
     name = "Weights & Biases"
 
@@ -117,7 +117,7 @@ class WeightsAndBiases:
         self._known = int(self._run.step)
 
     def log(self, point: Point) -> None:
-        """One step, unless the run has it: W&B keeps the first that it was told."""
+        """Log one step, unless the run already has it: W&B keeps the first value."""
         if int(point["step"]) >= self._known:
             self._run.log(values_of(point), step=int(point["step"]))
 
@@ -127,7 +127,7 @@ class WeightsAndBiases:
 
 
 class MLflow:
-    """A run of MLflow, found again by its tag; points go out in batches."""
+    """A run of MLflow, identified by a tag; points are sent in batches."""
 
     name = "MLflow"
     TAG = "plumbline.training"
@@ -157,7 +157,7 @@ class MLflow:
         self._sent = time.monotonic()
 
     def log(self, point: Point) -> None:
-        """One step, unless the run has it."""
+        """Log one step, unless the run already has it."""
         from mlflow.entities import Metric
 
         step = int(point["step"])
@@ -169,19 +169,19 @@ class MLflow:
             self._send()
 
     def close(self) -> None:
-        """Send the rest and mark the run as finished."""
+        """Send the buffered points and mark the run as finished."""
         self._send()
         self._client.set_terminated(self._run)
 
     def _send(self) -> None:
-        for start in range(0, len(self._held), 900):  # a request may hold 1,000 metrics
+        for start in range(0, len(self._held), 900):  # the limit is 1,000 metrics per request
             self._client.log_batch(self._run, metrics=self._held[start : start + 900])
         self._held = []
         self._sent = time.monotonic()
 
 
 def configured(environment: Mapping[str, str] = os.environ) -> list[Callable[[Training], Tracker]]:
-    """The trackers that the environment asks for; TensorBoard always."""
+    """Return the trackers that the environment enables; TensorBoard is always enabled."""
     found: list[Callable[[Training], Tracker]] = [TensorBoard]
     mode = environment.get("WANDB_MODE", "")
     if mode != "disabled" and (environment.get("WANDB_API_KEY") or mode in ("online", "offline")):
@@ -192,10 +192,10 @@ def configured(environment: Mapping[str, str] = os.environ) -> list[Callable[[Tr
 
 
 class Trackers:
-    """All trackers of one training, each in a thread of its own, so that none is waited for.
+    """All trackers of one training, each in its own thread, so that none delays the training.
 
-    They are opened with the first point: a training that was finished before reports none, and its files stay.
-    ``say`` is called with a sentence where one fails, from the thread that calls :meth:`log` or :meth:`close`.
+    They are opened with the first point: a training that was already finished reports none, so its files remain.
+    ``say`` receives a message if a tracker fails, in the thread that calls :meth:`log` or :meth:`close`.
     """
 
     def __init__(
@@ -206,27 +206,27 @@ class Trackers:
         self._threads: list[_InBackground] = []
 
     def log(self, point: Point) -> None:
-        """Pass a step on; returns at once."""
+        """Pass a step on without blocking."""
         if not self._threads:
             self._threads = [_InBackground(kind, self._training) for kind in self._kinds]
         for thread in self._threads:
             if thread.is_alive():
                 thread.points.put(dict(point))
-        self._tell()
+        self._report_failures()
 
     def close(self) -> None:
-        """Wait until all is written, at most :data:`CLOSE_SECONDS`."""
+        """Wait until all points are written, for at most :data:`CLOSE_SECONDS`."""
         for thread in self._threads:
             thread.points.put(None)
         until = time.monotonic() + CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
             if thread.is_alive():
-                thread.complaint = f"{thread.label} took more than {CLOSE_SECONDS:.0f} s to write what was left."
-        self._tell()
+                thread.complaint = f"{thread.label} took more than {CLOSE_SECONDS:.0f} s to write its last points."
+        self._report_failures()
         self._threads = []
 
-    def _tell(self) -> None:
+    def _report_failures(self) -> None:
         for thread in self._threads:
             if thread.complaint:
                 self._say(thread.complaint)
@@ -234,7 +234,7 @@ class Trackers:
 
 
 class _InBackground(threading.Thread):
-    """Opens a tracker, feeds it, and gives it up at its first error."""
+    """Opens a tracker, passes points to it, and disables it at its first error."""
 
     def __init__(self, kind: Callable[[Training], Tracker], training: Training) -> None:
         self.label = getattr(kind, "name", "A tracker")
@@ -245,7 +245,7 @@ class _InBackground(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Until ``None`` comes, or an error."""
+        """Process points until ``None`` arrives or an error occurs."""
         try:
             tracker = self._kind(self._training)
             while (point := self.points.get()) is not None:
@@ -257,4 +257,4 @@ class _InBackground(threading.Thread):
             self.complaint = f"{self.label} is configured and {error.name} is not installed. {remedy}"
         except Exception as error:
             first = (str(error).strip().splitlines() or [""])[0][:300]
-            self.complaint = f"{self.label} was given up for this training ({type(error).__name__}: {first})."
+            self.complaint = f"{self.label} was disabled for this training ({type(error).__name__}: {first})."

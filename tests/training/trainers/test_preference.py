@@ -266,9 +266,9 @@ def test_a_pair_without_a_completion_and_a_prompt_too_long_are_counted_and_left_
     cut["chosen"] = [{"role": "assistant", "content": "y" * 300}]
     result, _ = train(_config(), pairs=[*_pairs(8), same, long, cut], max_length=120)
     assert result.notes == (
-        "1 of 11 pairs were longer than 120 tokens and were cut at their end.",
-        "1 of 11 pairs had a prompt of 120 tokens or more and were left out.",
-        "1 of 11 pairs had an empty response or two equal ones and were left out.",
+        "1 of 11 pairs were longer than 120 tokens and were truncated.",
+        "1 of 11 pairs had a prompt of 120 tokens or more and were skipped.",
+        "1 of 11 pairs had an empty response or two equal ones and were skipped.",
     )
 
 

@@ -134,7 +134,7 @@ def test_an_error_in_words_comes_through_and_a_launcher_that_fails_shows_its_las
     with pytest.raises(TrainingError, match="could not be started"):
         two("preference", tmp_path / "absent", launcher=("no-such-launcher",))
     fails = (sys.executable, "-c", "import sys; sys.exit('no such GPU')")
-    with pytest.raises(TrainingError, match=r"ended with code 1\. They wrote last: no such GPU"):
+    with pytest.raises(TrainingError, match=r"ended with code 1\. Their last output: no such GPU"):
         two("preference", tmp_path / "fails", launcher=fails)
 
 

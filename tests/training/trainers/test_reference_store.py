@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from training.trainers import reference
 from training.trainers.pair_logps import PairTokens
-from training.trainers.reference import AskedModel, pair_logps
+from training.trainers.reference import LogpsModel, pair_logps
 from training.trainers.reference_store import ReferenceStore, weights_hash
 from training.trainers.results import Stopped
 
@@ -30,7 +30,7 @@ def ask(little_model: Path, tmp_path: Path) -> Callable[..., tuple[Sums, Sums, s
 
     def run(pairs: list[PairTokens] = PAIRS, **changes: Any) -> tuple[Sums, Sums, str]:
         said: list[str] = []
-        asked = AskedModel(str(changes.get("model", little_model)), changes.get("dtype", "float32"), 0, 2)
+        asked = LogpsModel(str(changes.get("model", little_model)), changes.get("dtype", "float32"), 0, 2)
         plain, refined = pair_logps(
             asked, pairs, augment=changes.get("augment", True), store=tmp_path / "store", say=said.append,
             should_stop=changes.get("should_stop", lambda: False),
@@ -55,7 +55,7 @@ def test_what_was_computed_is_found_again_without_the_model(
     plain, refined, said = ask()
     assert said == "Reference log-probabilities: 0 of 12 pairs found, 12 to compute."
 
-    def refuse(_: AskedModel) -> None:
+    def refuse(_: LogpsModel) -> None:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr(reference, "_load", refuse)

@@ -121,8 +121,8 @@ def test_a_long_row_is_cut_at_its_end_and_one_without_room_is_left_out(little_mo
     assert len(examples) == 3
     assert len(examples[2].prompt_ids) + len(examples[2].completion_ids) == 64
     assert notes == (
-        "1 of 4 rows were longer than 64 tokens and were cut at their end.",
-        "1 of 4 rows held no target token within 64 tokens and were left out.",
+        "1 of 4 rows were longer than 64 tokens and were truncated.",
+        "1 of 4 rows had no target token within 64 tokens and were skipped.",
     )
 
 

@@ -99,7 +99,7 @@ def test_a_tracker_that_fails_says_so_once_and_the_others_go_on(tmp_path: Path) 
     for step in range(1, 7):
         both.log(_point(step))
     both.close()
-    assert said == ["A broken tracker was given up for this training (ConnectionError: the server is away)."]
+    assert said == ["A broken tracker was disabled for this training (ConnectionError: the server is away)."]
     assert len(_scalars(tmp_path / "tensorboard")["training/loss"]) == 6
 
 
