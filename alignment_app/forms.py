@@ -1,6 +1,6 @@
-"""The launch form, generated from ``training.config.RunConfig``: the fields' own help, types and limits.
+"""The launch form, generated from the fields of :class:`training.config.RunConfig`.
 
-What was typed stays as it was typed: the form holds text, and ``RunConfig`` alone says what is wrong with it.
+The form keeps values as typed. :class:`RunConfig` validates them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DATASETS: Final = dataset_fields(RunConfig)
 
 @dataclass
 class LaunchField:
-    """One field of the config with what was typed, and what is to be said about it."""
+    """A config field with its typed value, errors and warnings."""
 
     path: str
     label: str
@@ -60,13 +60,13 @@ class LaunchField:
 
     @property
     def is_shown(self) -> bool:
-        """A field with a problem is shown even where it does not apply."""
+        """Whether the field is visible: it applies or has errors."""
         return self.applies or bool(self.problems)
 
 
 @dataclass
 class LaunchSection:
-    """A part of the form."""
+    """A section of the form."""
 
     name: str
     title: str
@@ -83,12 +83,12 @@ class LaunchSection:
 
     @property
     def folded(self) -> int:
-        """How many of the folded fields apply."""
+        """Number of visible fields under "More settings"."""
         return sum(item.is_shown for item in self.advanced)
 
     @property
     def is_open(self) -> bool:
-        """Folded away unless something in it needs to be read."""
+        """Whether "More settings" is open: a field in it has a message."""
         return any(item.problems or item.warnings for item in self.advanced)
 
     @property
@@ -97,7 +97,7 @@ class LaunchSection:
 
 
 class LaunchForm:
-    """Sections of fields, filled from a config, from plain data or from what a browser sent."""
+    """The form's sections, filled from a config, plain data or a request."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class LaunchForm:
         datasets: Sequence[DatasetChoice] = (),
         judges: Mapping[str, Choices] | None = None,
     ) -> None:
-        """``values`` by dotted field; ``datasets`` are those that exist, ``judges`` by their kind."""
+        """Build the form from typed ``values`` by dotted field, the existing data sets, and judges by kind."""
         self.values = dict(values)
         self.datasets = list(datasets)
         self.judges = judges or {}
@@ -128,14 +128,14 @@ class LaunchForm:
         datasets: Sequence[DatasetChoice] = (),
         judges: Mapping[str, Choices] | None = None,
     ) -> LaunchForm:
-        """Filled from a config's plain data, whole or not; what it leaves out has the default."""
+        """Return a form filled from a full or partial config; missing fields have their defaults."""
         return cls(_flatten(data), datasets, judges)
 
     @classmethod
     def from_post(
         cls, post: QueryDict, datasets: Sequence[DatasetChoice] = (), judges: Mapping[str, Choices] | None = None
     ) -> LaunchForm:
-        """Filled with what a browser sent, unchanged."""
+        """Return a form filled from a request, unchanged."""
         values: dict[str, Any] = {}
         for path, info in _all_leaves():
             kind = _kind(path, info)
@@ -148,7 +148,7 @@ class LaunchForm:
         return cls(values, datasets, judges)
 
     def data(self) -> dict[str, Any]:
-        """What the form says, as data for ``RunConfig.parse``."""
+        """Return the form's values as data for :meth:`RunConfig.parse`."""
         found: dict[str, Any] = {}
         off = {path for path in OPTIONAL if not self.by_path[path].value}
         for item in self.fields:
@@ -175,7 +175,7 @@ class LaunchForm:
         return {item.path: item for item in self.fields}
 
     def add_problems(self, problems: Iterable[tuple[str, str]]) -> None:
-        """Put each problem on its field, or the nearest above it; those of no field stand in the list beside."""
+        """Add each error to its field, or to the nearest parent that is a field."""
         known = self.by_path
         for path, text in problems:
             holder = path
@@ -185,7 +185,7 @@ class LaunchForm:
                 known[holder].problems.append(text)
 
     def add_warnings(self, warnings: Iterable[tuple[str, str]]) -> None:
-        """Put each warning on its field."""
+        """Add each warning to its field."""
         known = self.by_path
         for path, text in warnings:
             known[path].warnings.append(text)
@@ -209,7 +209,7 @@ class LaunchForm:
         if path in JUDGE_FIELDS:
             item.choices = list(self.judges.get(JUDGE_FIELDS[path], ()))
             if item.value and item.value not in dict(item.choices):
-                item.choices.append((item.value, item.value))  # a single version, or one that is not here
+                item.choices.append((item.value, item.value))  # a single version, or an unknown judge
         elif kind == "choice":
             item.choices = [(str(choice), label_of_choice(str(choice))) for choice in _options(info)]
         elif kind in ("dataset", "datasets"):
@@ -217,7 +217,7 @@ class LaunchForm:
         return item
 
     def _dataset_choices(self, item: LaunchField) -> list[tuple[str, str]]:
-        """The data sets of a fitting kind, and those named that are not here or do not fit."""
+        """Return data sets of a valid kind, and the selected ones that are missing or invalid."""
         named = item.value if item.kind == "datasets" else [item.value] if item.value else []
         kinds = DATASETS[item.path].kinds
         fitting = [one for one in self.datasets if not kinds or one.kind in kinds]
@@ -227,7 +227,7 @@ class LaunchForm:
         for name in named:
             if name in {one.name for one in fitting}:
                 continue
-            choices.append((name, f"{name} ({'of another kind' if name in here else 'not here yet'})"))
+            choices.append((name, f"{name} ({'wrong kind' if name in here else 'missing'})"))
         return choices
 
     def _mark_what_applies(self) -> None:
@@ -240,7 +240,7 @@ class LaunchForm:
 
 
 def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
-    """Which fields have an effect, given the others: for a number, whether it is another than 0."""
+    """Return for each field whether it has an effect. In ``value``, a number is true unless it is 0."""
     sft, evaluation = value["sft.enabled"], value["evaluation.enabled"]
     rounds = bool(value["iterations"])
     ready_pairs = bool(value["pairs.from_dataset"])
@@ -298,7 +298,7 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation names, also behind ``| None``."""
+    """Return the section model of an annotation, also of ``Model | None``."""
     for part in get_args(annotation) or (annotation,):
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
@@ -306,7 +306,7 @@ def _model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _leaves(model: type[BaseModel], prefix: str = "", *, top: bool = False) -> list[tuple[str, FieldInfo]]:
-    """(dotted field, description) of everything to be filled in; ``top`` leaves the sections out."""
+    """Return (dotted field, field info) of a model's fields, recursively; with ``top`` without sections."""
     found: list[tuple[str, FieldInfo]] = []
     for name, info in model.model_fields.items():
         if model is RunConfig and name == "version":
@@ -330,7 +330,7 @@ def _all_leaves() -> list[tuple[str, FieldInfo]]:
 
 
 def _plain(annotation: Any) -> Any:
-    """An annotation without ``| None``."""
+    """Return an annotation without ``| None``."""
     if get_origin(annotation) in (Union, types.UnionType):
         return next(part for part in get_args(annotation) if part is not type(None))
     return annotation
@@ -354,7 +354,7 @@ def _options(info: FieldInfo) -> tuple[Any, ...]:
 
 
 def _limits(info: FieldInfo) -> str:
-    """The limits of a number in words: "1 to 64", "above 0, at most 1"."""
+    """Format the limits of a number: "1 to 64", "above 0, at most 1"."""
     low = high = ""
     for mark in info.metadata:
         if isinstance(mark, Ge):
@@ -373,7 +373,7 @@ def _limits(info: FieldInfo) -> str:
 
 
 def _as_text(value: Any, kind: Kind) -> Any:
-    """A value as its control holds it."""
+    """Convert a value to that of its form control."""
     if kind == "switch":
         return bool(value)
     if kind == "datasets":
@@ -381,13 +381,13 @@ def _as_text(value: Any, kind: Kind) -> Any:
     if value is None:
         return ""
     if isinstance(value, float):
-        # 1.0 → 1, 5.5e-06 → 5.5e-6: shorter, and read back as the same number.
+        # 1.0 → 1, 5.5e-06 → 5.5e-6: shorter, and the same number when parsed.
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value).replace("e-0", "e-")
     return str(value)
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested data by dotted field. A section that is there counts as a value too, for what may be left out."""
+    """Flatten nested data by dotted field. A section itself has the value ``True``, for optional sections."""
     found: dict[str, Any] = {}
     for key, value in data.items():
         path = f"{prefix}.{key}" if prefix else str(key)

@@ -1,1 +1,1 @@
-"""What the screens show: view-models and words, one module per page or shared picture, built on the selectors."""
+"""View models and screen texts, one module per page or shared figure. They build on the selectors."""

@@ -1,4 +1,4 @@
-"""Checkpoints for the screen: by run, one in full, and the rows behind each of its numbers."""
+"""View models of the checkpoint pages: the list, the detail page, and the rows behind each metric."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROWS_A_PAGE = 20
 
 @dataclass(frozen=True, slots=True)
 class RunCheckpoints:
-    """A run with what it made, and its lineage picture."""
+    """A run with its checkpoints and their lineage."""
 
     run: Run
     checkpoints: list[Checkpoint]
@@ -42,12 +42,16 @@ class RunCheckpoints:
 
 
 def checkpoints_of_runs() -> QuerySet[Checkpoint]:
-    """Checkpoints in order, with everything that a list shows of them."""
+    """Return checkpoints ordered by number, with the related rows that a list needs."""
     return Checkpoint.objects.select_related("parent", "reference", "snapshot", "evaluation", "run").order_by("number")
 
 
 def runs_with_checkpoints(query: str, number: str | int | None) -> Page[RunCheckpoints]:
-    """Runs that made a checkpoint of their own, newest first, those whose name holds ``query``."""
+    """Return a page of runs that have trained a checkpoint, newest first.
+
+    :param query: only runs whose name contains this text; empty for all.
+    :param number: page number.
+    """
     runs = Run.objects.filter(Q(checkpoints__number__gt=0) | Q(iterations__checkpoint__isnull=False)).distinct()
     if query.strip():
         runs = runs.filter(name__icontains=query.strip())
@@ -59,7 +63,7 @@ def runs_with_checkpoints(query: str, number: str | int | None) -> Page[RunCheck
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Somebody whose judgement stands on rows of a snapshot."""
+    """A person with judgements on rows of a snapshot."""
 
     name: str
     judgements: int
@@ -67,7 +71,7 @@ class Decider:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSummary:
-    """A frozen training set: where its rows come from, what people did to them."""
+    """A snapshot with the states, origins and reviewers of its rows."""
 
     snapshot: DatasetSnapshot
     states: list[tuple[str, int]]
@@ -77,7 +81,7 @@ class SnapshotSummary:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointDetail:
-    """Everything on the page of one checkpoint."""
+    """The data of a checkpoint's page."""
 
     checkpoint: Checkpoint
     lineage: Lineage
@@ -92,7 +96,7 @@ class CheckpointDetail:
 
 
 def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
-    """One checkpoint with its lineage, files, data, training and evaluation."""
+    """Return a checkpoint with its lineage, files, training data, training and evaluation."""
     location = artifacts.resolve(checkpoint.location)
     evaluation = getattr(checkpoint, "evaluation", None)
     return CheckpointDetail(
@@ -114,7 +118,7 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
 
 
 def loading_snippet(checkpoint: Checkpoint, location: str) -> str:
-    """Python that loads the checkpoint elsewhere and lets it answer."""
+    """Return Python code that loads the checkpoint and generates an answer."""
     is_adapter = any(file.get("name") == "adapter_config.json" for file in checkpoint.files)
     library, loader = ("peft", "AutoPeftModelForCausalLM") if is_adapter else ("transformers", "AutoModelForCausalLM")
     imports = (
@@ -136,7 +140,7 @@ print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_to
 
 
 def snapshot_summary(snapshot: DatasetSnapshot) -> SnapshotSummary:
-    """Where the rows of a snapshot come from, and whose judgements stand on them."""
+    """Count the rows of a snapshot by state and origin, and the human judgements by person."""
     pairs = PreferencePair.objects.filter(snapshot_items__snapshot=snapshot).order_by()
     on_rows = Q(response__chosen_in__snapshot_items__snapshot=snapshot) | Q(
         response__rejected_in__snapshot_items__snapshot=snapshot
@@ -164,7 +168,10 @@ def _counted(pairs: QuerySet[PreferencePair], column: str, labels: dict[str, Any
 
 
 def snapshot_page(snapshot: DatasetSnapshot, state: str, number: str | int | None) -> Page[SnapshotItem]:
-    """Rows of a snapshot in training order, 20 a page, with the judgements that stand on a pair's two responses."""
+    """Return a page of 20 rows of a snapshot in training order.
+
+    :param state: only pairs in this state; any other text for all rows.
+    """
     items = snapshot.items.select_related(
         "pair__prompt",
         "pair__chosen",
@@ -186,14 +193,15 @@ def snapshot_page(snapshot: DatasetSnapshot, state: str, number: str | int | Non
 
 
 def answers_of(checkpoint: Checkpoint) -> QuerySet[Response]:
-    """What the checkpoint answered to held-out prompts."""
+    """Return the checkpoint's answers to held-out prompts."""
     return Response.objects.filter(checkpoint=checkpoint, purpose=Response.Purpose.EVALUATION)
 
 
 def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | int | None) -> Page[Response]:
-    """Held-out answers, 20 a page, the longest first where ``order`` is "long".
+    """Return a page of 20 held-out answers.
 
-    ``score``: "unparsed", or a whole score k, which keeps scores from k to below k + 1 of a teacher or reference.
+    :param score: ``"unparsed"``, or a digit k for teacher or reference scores in [k, k + 1).
+    :param order: ``"long"`` for the longest answers first.
     """
     answers = answers_of(checkpoint).select_related("prompt").order_by("prompt__position", "prompt_id", "index")
     by_others = Q(judgements__source__in=(Judgement.Source.TEACHER, Judgement.Source.REFERENCE))
@@ -211,9 +219,10 @@ def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | i
 def comparisons_page(
     checkpoint: Checkpoint, outcome: str, number: str | int | None, prompt: str = ""
 ) -> Page[Comparison]:
-    """Head-to-head rows of the checkpoint's evaluation, 20 a page; ``outcome`` is win, tie, lose or nothing.
+    """Return a page of 20 head-to-head comparisons of the checkpoint's evaluation.
 
-    ``prompt``: the id of the one prompt to show; empty for all.
+    :param outcome: ``win``, ``tie`` or ``lose``; any other text for all.
+    :param prompt: id of a prompt; empty for all.
     """
     rows = (
         Comparison.objects.filter(evaluation__checkpoint=checkpoint)
@@ -229,7 +238,7 @@ def comparisons_page(
 
 @dataclass(frozen=True, slots=True)
 class ProbedResponse:
-    """A response that the checkpoint judged itself, beside what the evaluation's judge said."""
+    """A response with the checkpoint's own judgement and that of the evaluation's judge."""
 
     response: Response
     own: Judgement | None
@@ -238,7 +247,10 @@ class ProbedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ProbedPrompt:
-    """Responses to one held-out prompt: ``agreed`` of ``pairs`` untied pairs are ordered alike by both judges."""
+    """Self-judged responses to one held-out prompt.
+
+    ``pairs`` is the number of untied pairs, ``agreed`` the number that both judges order the same way.
+    """
 
     prompt: Prompt
     responses: list[ProbedResponse]
@@ -247,7 +259,10 @@ class ProbedPrompt:
 
 
 def judgements_page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[ProbedPrompt]:
-    """What the checkpoint's own judging was measured on, by prompt; ``only``: "unparsed", or nothing."""
+    """Return a page of 20 prompts of the self-judge evaluation.
+
+    :param only: ``"unparsed"`` for prompts with unparsed replies; any other text for all.
+    """
     own = Judgement.objects.filter(
         judge__checkpoint=checkpoint, source=Judgement.Source.SELF, response__purpose=Response.Purpose.PROBE
     )

@@ -1,4 +1,4 @@
-"""Runs or checkpoints side by side: their metrics, the settings that differ, the same prompts answered by each."""
+"""View models of the compare page: metrics, different settings, and answers to shared prompts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TURNED = {"win": "lose", "tie": "tie", "lose": "win"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One side of the comparison: a checkpoint, and the run that it stands for where a run was chosen."""
+    """A compared checkpoint; ``stands_for_run`` if the user selected its run."""
 
     checkpoint: Checkpoint
     stands_for_run: bool
@@ -37,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A metric's value on one checkpoint, and whether it is the best of its row."""
+    """A metric's value for one checkpoint; ``best`` marks the best value of the row."""
 
     figure: Figure
     checkpoint: int
@@ -46,7 +46,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """A metric with a cell for each column."""
+    """A metric with one cell per column."""
 
     metric: Metric
     cells: list[Cell]
@@ -54,7 +54,7 @@ class MetricRow:
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """A setting that is not the same everywhere; ``values`` in the order of the columns."""
+    """A setting with different values; ``values`` are in column order."""
 
     field: str
     values: list[Any]
@@ -62,7 +62,7 @@ class SettingRow:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one column answered. ``score`` is of a teacher or reference; ``best`` where it beats every other answer."""
+    """An answer of one column. ``score`` is a teacher's or a reference score; ``best`` marks the highest one."""
 
     text: str
     score: float | None
@@ -72,10 +72,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """A prompt with every column's answer. ``outcome`` is the last column's against the first of two: win, tie, lose.
+    """A prompt with the answers of all columns.
 
-    ``judged_in``: the checkpoint whose evaluation holds the judge's replies in both orders; without one the outcome is
-    by score, and empty where a score is missing.
+    ``outcome`` compares the last of two columns with the first: win, tie or lose. It is the judge's verdict if
+    ``judged_in`` names the checkpoint whose evaluation compared both, else it follows from the scores. It is empty if
+    a score is missing.
     """
 
     prompt: Prompt
@@ -85,9 +86,10 @@ class PromptRow:
 
 
 def columns(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> list[Column]:
-    """What was chosen, in the order given. A run stands as its newest evaluated checkpoint, else its newest.
+    """Return the selected columns in order, at most five.
 
-    Ids that do not exist, and runs without a checkpoint, are left out; at most five are kept.
+    A run is represented by its newest evaluated checkpoint, or its newest one. Unknown ids and runs without a
+    checkpoint are skipped.
     """
     found: list[Column] = []
     for run_id in dict.fromkeys(run_ids):
@@ -101,7 +103,7 @@ def columns(run_ids: Sequence[int], checkpoint_ids: Sequence[int]) -> list[Colum
 
 
 def unknown(run_ids: Sequence[str], checkpoint_ids: Sequence[str]) -> list[str]:
-    """A sentence for each thing that was asked for by its number and cannot be shown."""
+    """Return an error message for each requested run or checkpoint that cannot be shown."""
     said = []
     runs = set(Run.objects.filter(pk__in=numbers(run_ids)).values_list("pk", flat=True))
     with_models = set(Checkpoint.objects.filter(run__in=runs).values_list("run", flat=True))
@@ -110,19 +112,19 @@ def unknown(run_ids: Sequence[str], checkpoint_ids: Sequence[str]) -> list[str]:
         for text in dict.fromkeys(wanted):
             number = next(iter(numbers([text])), None)
             if number not in found:
-                said.append(f"There is no {what} {text[:20] or 'without a number'}. It may have been removed.")
+                said.append(f"{what.capitalize()} {text[:20] or '(empty)'} does not exist. It may have been removed.")
             elif what == "run" and number not in with_models:
                 said.append(f"Run {number} has no checkpoint yet.")
     return said
 
 
 def numbers(texts: Iterable[str]) -> list[int]:
-    """Those of the texts that are numbers of the record."""
+    """Return the texts that are valid database ids, as integers."""
     return [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 16]
 
 
 def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
-    """Metrics that at least one column has, the best of each marked where one way is better and the values differ."""
+    """Return the metrics that at least one column has, with the best value of each marked."""
     measured = [values_of(column.checkpoint) for column in chosen]
     rows = []
     for metric in (*evaluation_metrics(), registered("seconds"), *PAIR_METRICS):
@@ -142,7 +144,7 @@ def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
 
 
 def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:
-    """Settings in which the runs behind the columns differ, in the order of the config; the name is not a setting."""
+    """Return the settings, without the name, that differ between the columns' runs, in config order."""
     flat = [column.checkpoint.run.stored_config.flat() for column in chosen]
     fields = list(dict.fromkeys(field for config in flat for field in config if field != "name"))
     rows = [SettingRow(field, [config.get(field) for config in flat]) for field in fields]
@@ -150,7 +152,7 @@ def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:
 
 
 def shared_prompts(chosen: Sequence[Column]) -> QuerySet[Prompt]:
-    """Held-out prompts that every column answered, with ``score_0``, ``score_1``, … of their answers."""
+    """Return held-out prompts that all columns answered, annotated with ``score_0``, ``score_1``, …"""
     prompts = Prompt.objects.order_by("position", "id")
     for place, column in enumerate(chosen):
         prompts = prompts.filter(pk__in=answers_of(column.checkpoint).values("prompt"))
@@ -169,7 +171,7 @@ def shared_prompts(chosen: Sequence[Column]) -> QuerySet[Prompt]:
 
 
 def tally(prompts: QuerySet[Prompt], last: int) -> HeadToHead | None:
-    """The last column against the first, by score; ``None`` where no prompt has both scores."""
+    """Compare the last column with the first by score. Return ``None`` if no prompt has both scores."""
     pairs = prompts.order_by().values_list("score_0", f"score_{last}")
     outcomes = [outcome for before, after in pairs if (outcome := score_outcome(after, before)) is not None]
     return head_to_head(outcomes) if outcomes else None
@@ -178,9 +180,9 @@ def tally(prompts: QuerySet[Prompt], last: int) -> HeadToHead | None:
 def prompts_page(
     chosen: Sequence[Column], show: str, number: str | int | None
 ) -> tuple[Page[PromptRow], HeadToHead | None]:
-    """Prompts with every column's answer, 20 a page, and the tally over all of them.
+    """Return a page of 20 shared prompts with all answers, and the tally over all prompts.
 
-    ``show``: better, worse or same keeps prompts by how the last column's score stands to the first's.
+    :param show: ``better``, ``worse`` or ``same``: filter by the last column's score compared with the first's.
     """
     prompts = shared_prompts(chosen)
     last = len(chosen) - 1
@@ -208,7 +210,7 @@ def prompts_page(
 
 
 def _head_to_heads(chosen: Sequence[Column], prompts: Sequence[Prompt]) -> tuple[Checkpoint | None, dict[int, str]]:
-    """Outcomes by prompt of the last of two columns, where an evaluation compared the two, and whose that was."""
+    """Return the evaluated checkpoint and the outcomes by prompt, if an evaluation compared the two columns."""
     if len(chosen) != 2:
         return None, {}
     first, last = chosen[0].checkpoint, chosen[1].checkpoint
@@ -249,18 +251,19 @@ def _prompt_row(
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A run that may be chosen, with its checkpoints."""
+class RunChoice:
+    """A run that can be selected, with its checkpoints."""
 
     run: Run
     checkpoints: list[Checkpoint]
 
 
-def choices(query: str) -> list[Choice]:
-    """The newest 40 runs that have a checkpoint, those whose name holds ``query``."""
+def choices(query: str) -> list[RunChoice]:
+    """Return the newest 40 runs with a trained checkpoint whose name contains ``query``."""
     runs = Run.objects.filter(Q(checkpoints__number__gt=0)).distinct()
     if query.strip():
         runs = runs.filter(name__icontains=query.strip())
     return [
-        Choice(run, list(run.checkpoints.order_by("number"))) for run in runs.prefetch_related("checkpoints")[:CHOICES]
+        RunChoice(run, list(run.checkpoints.order_by("number")))
+        for run in runs.prefetch_related("checkpoints")[:CHOICES]
     ]

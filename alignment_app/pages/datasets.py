@@ -1,4 +1,4 @@
-"""The words of the pages of data sets."""
+"""Screen texts of the data set pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from alignment_app.selectors.datasets import Counts
 
 
 def counts_in_words(counts: Counts) -> str:
-    """ "300 prompts, 1 pair"; empty for a data set without rows."""
+    """Format row counts as "300 prompts, 1 pair"; empty for a data set without rows."""
     named = (
         (counts.prompts, "prompt"),
         (counts.responses, "response"),

@@ -1,4 +1,4 @@
-"""The rows that teach judging, for the run page: how they came about, and what became of the judges they taught."""
+"""Judge training data (EFT) on the run page: the steps that select it, and the ranking agreement of the judges."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from training.plan.spec import HealthData
 
 
 @dataclass(frozen=True, slots=True)
-class Judges:
-    """The judges of a run held to people's rankings: (name, its page) of each, a row of cells for each measure.
+class RankingTable:
+    """Ranking agreement of a run's judges.
 
-    ``gains`` are sentences on what a model's judge moved by against the one before EFT.
+    ``columns`` are (name, URL) pairs, ``rows`` (metric, cells) pairs. ``gains`` are sentences on the change of each
+    model's judge compared with the model before EFT.
     """
 
     columns: list[tuple[str, str]]
@@ -31,8 +32,11 @@ class Judges:
     gains: list[str]
 
 
-def judges_of(run: Run, before: dict[str, Any] | None) -> Judges | None:
-    """The judges of a loaded run on the held-out rankings; ``before``: the figures of the model before EFT."""
+def ranking_table(run: Run, before: dict[str, Any] | None) -> RankingTable | None:
+    """Return the judges of a loaded run on held-out rankings.
+
+    :param before: ranking metrics of the model before EFT; without them there is no table.
+    """
     if not before:
         return None
     measured: list[tuple[Checkpoint, dict[str, Any]]] = [
@@ -50,7 +54,7 @@ def judges_of(run: Run, before: dict[str, Any] | None) -> Judges | None:
         for metric in RankingAgreement.metrics
     ]
     gains = [_gain(checkpoint.name, metrics) for checkpoint, metrics in measured]
-    return Judges(columns, rows, before["prompts"], [gain for gain in gains if gain])
+    return RankingTable(columns, rows, before["prompts"], [gain for gain in gains if gain])
 
 
 def _gain(name: str, metrics: dict[str, Any]) -> str:
@@ -60,21 +64,21 @@ def _gain(name: str, metrics: dict[str, Any]) -> str:
     moved = (
         f"{'+' if gain > 0 else ''}{number(100 * gain, 1)} points ({number(100 * low, 1)} to {number(100 * high, 1)})"
     )
-    told = "better" if low > 0 else "worse" if high < 0 else "no certain change"
-    return f"{name} against IFT alone: {moved}, {told}."
+    conclusion = "better" if low > 0 else "worse" if high < 0 else "no significant change"
+    return f"{name} against IFT alone: {moved}, {conclusion}."
 
 
 @dataclass(frozen=True, slots=True)
 class EFTSteps:
-    """How the rows that teach judging came about: (what, how many, the rows) of each step."""
+    """The selection of judge training data: (label, count, URL of the rows) of each step."""
 
     dataset: str
     steps: list[tuple[str, str, str]]
-    judges: Judges | None
+    judges: RankingTable | None
 
 
 def eft_of(run: Run) -> EFTSteps | None:
-    """The steps of a loaded run that builds such rows, as far as they have come."""
+    """Return the selection steps of a loaded run that have started, or ``None`` without EFT."""
     stages = {stage.kind: stage for stage in stages_of(run) if stage.iteration.number == 0}
     if EFT.kind not in stages:
         return None
@@ -90,24 +94,24 @@ def eft_of(run: Run) -> EFTSteps | None:
     judged_rows = rows + RANKED_JUDGEMENTS.kind
     steps = [("Ranked prompts", number(chosen.ranked), "")]
     if chosen.overlapping:
-        steps.append(("Left out, in the IFT data sets too", number(chosen.overlapping), ""))
+        steps.append(("Excluded: also in IFT data", number(chosen.overlapping), ""))
     steps.append(("Prompts judged", number(prompts.done), rows + RANKED_PROMPTS.kind))
     if judged:
         replies, parsed = judged["replies"], judged["parsed"]
-        steps.append(("Replies asked for, so far" if not found else "Replies", number(replies), judged_rows))
+        steps.append(("Replies so far" if not found else "Replies", number(replies), judged_rows))
         share = percent(parsed / replies, 1) if replies else ""
-        steps.append(("Replies that held a score", f"{number(parsed)}, {share}", judged_rows + "&show=unparsed"))
+        steps.append(("Parsed replies", f"{number(parsed)}, {share}", judged_rows + "&show=unparsed"))
     if found:
         share = percent(found.agreeing_prompts / found.prompts, 1) if found.prompts else ""
         agreeing = f"{number(found.agreeing_prompts)} prompts, {share}"
-        steps.append(("Rankings that agree with people's", agreeing, f"{rows}{EFT.kind}&show=agrees"))
-        steps.append(("Judgements in them", number(found.agreeing), ""))
+        steps.append(("Agreeing with human rankings", agreeing, f"{rows}{EFT.kind}&show=agrees"))
+        steps.append(("Their judgements", number(found.agreeing), ""))
         if found.thinned:
-            label = f"Thinned out, of the most common score {number(found.common_score)}"
+            label = f"Removed to balance score {number(found.common_score)}"
             steps.append((label, number(found.thinned), ""))
-        steps.append(("Kept to train on", number(found.train), _data_set(run, "train")))
-        steps.append(("Held out to measure on", number(found.eval), _data_set(run, "eval")))
-    return EFTSteps(chosen.dataset, steps, judges_of(run, EFTResult.read(eft.result).ranking))
+        steps.append(("Training rows", number(found.train), _data_set(run, "train")))
+        steps.append(("Evaluation rows", number(found.eval), _data_set(run, "eval")))
+    return EFTSteps(chosen.dataset, steps, ranking_table(run, EFTResult.read(eft.result).ranking))
 
 
 def _data_set(run: Run, part: Part) -> str:

@@ -1,4 +1,4 @@
-"""The metrics of checkpoints with their values: what every page, the API and the CSV files show."""
+"""Metric values of checkpoints, as shown by the pages, the API and the CSV files."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from training.domain.metric import Metric
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric with its value on one checkpoint."""
+    """A metric with its value for one checkpoint."""
 
     metric: Metric
     value: Any
-    note: str = ""  #: its 95 % interval and the number of items behind it
+    note: str = ""  #: its 95 % interval and sample size
 
     @property
     def text(self) -> str:
-        """The value as people read it, without the unit."""
+        """The formatted value without its unit."""
         return written(self.value, self.metric.format)
 
     @property
     def line(self) -> str:
-        """The metric's short name with the value."""
+        """The metric's short name and value."""
         return f"{self.metric.name} {self.text}"
 
 
 def values_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Every stored value of a checkpoint by the key of its metric: of its training, its pairs and its evaluation."""
+    """Return all stored metric values of a checkpoint by metric key: training, pairs and evaluation."""
     found = dict(checkpoint.metrics)
     for part, figures in (found.pop("margins", None) or {}).items():
         found |= {f"{part}_{name}": value for name, value in figures.items()}
@@ -40,13 +40,13 @@ def values_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def figures(metrics: Iterable[Metric], values: Mapping[str, Any]) -> list[Figure]:
-    """The metrics that have a value, in their order. One that was not measured is left out, never shown as zero."""
+    """Return the metrics that have a value, in order. A metric without a value is skipped, not shown as zero."""
     found = [Figure(metric, metric.value(values), note(metric, values)) for metric in metrics]
     return [figure for figure in found if figure.value is not None]
 
 
 def note(metric: Metric, values: Mapping[str, Any]) -> str:
-    """The metric's 95 % interval and the number of items that it is of; empty where neither is known."""
+    """Return the metric's 95 % interval and sample size as text; empty if both are unknown."""
     parts = []
     if interval := metric.interval(values):
         parts.append(f"95 % interval {written_interval(*interval, metric.format)}")

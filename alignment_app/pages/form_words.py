@@ -1,4 +1,4 @@
-"""The words of the launch form: titles, labels and choices, and which fields stand open."""
+"""Screen texts of the launch form: titles, labels and choices, and the fields that are not collapsed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alignment_app.pages.runs import PARADIGMS
 from training.domain.engine_kinds import ENGINES
 from training.domain.loss_specs import LOSSES
 
-#: Fields that stand open; the others of their section are folded away.
+#: Fields that are always visible; the others are under "More settings".
 ESSENTIAL: Final = frozenset(
     {
         "name",
@@ -58,12 +58,12 @@ ESSENTIAL: Final = frozenset(
         "evaluation.count",
     }
 )
-#: Parts of the config that may be left out: each a switch with its own help, and fields that count while it is on.
+#: Optional config sections: a switch with a help text, and fields that apply while it is on.
 OPTIONAL: Final = {
-    "training.lora": "Train a small update on top of the frozen weights. Off: all weights are trained.",
-    "training.early_stopping": "Compare every few steps with the checkpoint before, and stop when it no longer wins.",
+    "training.lora": "Train low-rank adapters instead of all weights.",
+    "training.early_stopping": "Stop when a checkpoint no longer wins against the previous one.",
 }
-#: Fields that name a judge, and the kind that each needs.
+#: Fields that name a judge, with the required kind of judge.
 JUDGE_FIELDS: Final = {"judging.template": "score", "evaluation.judge": "comparison"}
 TITLES: Final = {
     "": "The run",
@@ -71,7 +71,7 @@ TITLES: Final = {
     "engine": "Engine",
     "teacher": "Teacher",
     "sft": "Fine-tuning",
-    "eft": "Judging rows (EFT)",
+    "eft": "Judge training data (EFT)",
     "prompts": "Prompts",
     "candidates": "Candidates",
     "judging": "Judging",
@@ -85,9 +85,9 @@ TITLES: Final = {
 #: Labels of single fields.
 FIELD_LABELS: Final[dict[str, str]] = {
     "sft.enabled": "Fine-tune first",
-    "eft.enabled": "Build rows that teach judging",
+    "eft.enabled": "Build judge training data",
     "eft.dataset": "Ranked responses",
-    "eft.most_common_share": "Largest share of one score",
+    "eft.most_common_share": "Maximum share of one score",
     "eft.eval_share": "Share held out",
     "review.enabled": "People review the pairs",
     "evaluation.enabled": "Evaluate each model",
@@ -101,97 +101,97 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "training.lora.dropout": "LoRA dropout",
     "pairs.from_dataset": "Ready pairs from",
     "candidates.from_dataset": "Ready responses from",
-    "prompts.count": "Prompts an iteration",
-    "prompts.writer": "Written by",
-    "prompts.writer_model": "Model that writes",
-    "prompts.template": "Shown to the writer",
+    "prompts.count": "Prompts per iteration",
+    "prompts.writer": "Prompt writer",
+    "prompts.writer_model": "Writer model",
+    "prompts.template": "Writer template",
     "candidates.short_answers": "Short-answer frame",
     "teacher.key": "Stored key",
     "engine.key": "Stored key",
-    "teacher.timeout": "Time-out, seconds",
-    "teacher.system": "System text",
+    "teacher.timeout": "Timeout, seconds",
+    "teacher.system": "System prompt",
     "teacher.safety": "Safety filters block",
     "teacher.budget_tokens": "Budget, tokens",
     "teacher.budget_usd": "Budget, USD",
-    "teacher.prompt_price": "Price of a million tokens read, USD",
-    "teacher.completion_price": "Price of a million tokens written, USD",
+    "teacher.prompt_price": "USD per million prompt tokens",
+    "teacher.completion_price": "USD per million completion tokens",
     "evaluation.count": "Held-out prompts",
     "prompts.dataset": "Data set",
     "sft.datasets": "Data sets",
-    "sft.corrections": "People's scores",
-    "sft.corrections_repeat": "Times each score",
-    "sft.limit": "Most rows to train on",
+    "sft.corrections": "Human scores",
+    "sft.corrections_repeat": "Repetitions per score",
+    "sft.limit": "Maximum rows",
     "evaluation.dataset": "Data set",
     "training.lora": "Low-rank adaptation (LoRA)",
     "training.early_stopping": "Early stopping",
-    "training.early_stopping.every": "Early stopping: every so many steps",
+    "training.early_stopping.every": "Early stopping: steps between checks",
     "training.early_stopping.dataset": "Early stopping: validation prompts",
-    "training.early_stopping.count": "Early stopping: how many prompts",
+    "training.early_stopping.count": "Early stopping: number of prompts",
     "training.early_stopping.judge": "Early stopping: judge",
-    "training.early_stopping.min_decided": "Early stopping: fewest decided",
+    "training.early_stopping.min_decided": "Early stopping: minimum decided",
 }
-#: Labels of a name wherever it stands, where the name itself does not read well.
+#: Labels by field name, for names that do not read well.
 LABELS: Final = {
     "dtype": "Number format",
-    "lam": "λ, weight of the refinement, or auto",
-    "max_pairs": "Most pairs to train on",
-    "method": "Kind of training",
-    "held_out_pairs": "Pairs held out",
+    "lam": "λ, weight of the refinement (or auto)",
+    "max_pairs": "Maximum pairs",
+    "method": "Training method",
+    "held_out_pairs": "Held-out pairs",
     "beta": "β",
-    "n": "Responses a prompt",
-    "k": "Judgements a response",
+    "n": "Responses per prompt",
+    "k": "Judgements per response",
     "top_p": "Top p",
     "kind": "Kind",
     "lora": "Low-rank adaptation (LoRA)",
-    "max_grad_norm": "Largest gradient norm",
+    "max_grad_norm": "Maximum gradient norm",
     "quantize_4bit": "4-bit weights (QLoRA)",
     "base_url": "Server address",
-    "max_new_tokens": "Longest answer, tokens",
+    "max_new_tokens": "Max new tokens",
     "max_length": "Context, tokens",
-    "self_judge": "Measure the self-judge",
-    "held_to_people": "Hold judges to people",
-    "stop_on_drift": "Pause when the judge drifts",
-    "from_dataset": "Take from a data set",
-    "mix_previous": "Train on all pairs so far",
+    "self_judge": "Evaluate the self-judge",
+    "held_to_people": "Judge–human agreement",
+    "stop_on_drift": "Pause on judge drift",
+    "from_dataset": "From data set",
+    "mix_previous": "Include pairs of earlier iterations",
     "micro_batch_size": "Micro-batch size",
-    "trust_remote_code": "Trust code that comes with the model",
+    "trust_remote_code": "Trust the model's remote code",
     "final_learning_rate": "Final learning rate",
-    "min_parse_rate": "Smallest parse rate",
-    "min_margin": "Smallest margin",
-    "min_replies": "Replies before it counts",
-    "self_judge_prompts": "Prompts for the self-judge",
+    "min_parse_rate": "Minimum parse rate",
+    "min_margin": "Minimum margin",
+    "min_replies": "Minimum replies before checking",
+    "self_judge_prompts": "Self-judge prompts",
     "save_steps": "Steps between saves",
-    "warmup_ratio": "Share of warm-up",
-    "tensor_parallel": "GPUs a model",
-    "concurrency": "Requests at once",
+    "warmup_ratio": "Warm-up ratio",
+    "tensor_parallel": "GPUs per model",
+    "concurrency": "Parallel requests",
 }
 CHOICE_LABELS: Final[dict[str, str]] = {
     **PARADIGMS,
     **{name: spec.label for name, spec in LOSSES.items()},
     "": "none",
     **{name: entry.label for name, entry in ENGINES.items()},
-    "student": "the student",
-    "model": "a fixed model",
-    "few_shot": "six seeds and two new ones",
-    "single_instruction": "one instruction, no example",
-    "off": "nothing, and are off",
+    "student": "student",
+    "model": "fixed model",
+    "few_shot": "few-shot: six seeds, two generated",
+    "single_instruction": "zero-shot instruction",
+    "off": "off",
     "block_none": "nothing",
-    "block_only_high": "what is surely harmful",
-    "block_medium_and_above": "what is probably harmful",
-    "block_low_and_above": "what might be harmful",
+    "block_only_high": "high risk only",
+    "block_medium_and_above": "medium risk and above",
+    "block_low_and_above": "low risk and above",
     "dataset": "from a data set",
     "self_instruct": "self-instruct",
-    "previous": "the previous iterate",
+    "previous": "previous checkpoint",
     "m1": "M1",
     "base": "M0",
-    "preference": "on preference pairs",
-    "positive_only": "fine-tuning on the chosen only",
-    "max_min": "highest against lowest",
+    "preference": "preference pairs",
+    "positive_only": "fine-tuning on chosen responses",
+    "max_min": "highest and lowest score",
     "random": "random (a control)",
-    "same_data": "those on this run's prompts",
-    "all": "those of every queue",
-    "self": "the student's",
-    "teacher": "the teacher's",
+    "same_data": "on this run's prompts",
+    "all": "from all queues",
+    "self": "student's",
+    "teacher": "teacher's",
     "cosine": "cosine",
     "adamw": "AdamW",
     "rmsprop": "RMSProp",
@@ -199,11 +199,14 @@ CHOICE_LABELS: Final[dict[str, str]] = {
 
 
 def label_of(path: str) -> str:
-    """The label of a dotted field."""
+    """Return the label of a config field.
+
+    :param path: dotted field, such as ``training.beta``.
+    """
     leaf = path.rpartition(".")[2]
     return FIELD_LABELS.get(path) or LABELS.get(leaf) or leaf.replace("_", " ").capitalize()
 
 
 def label_of_choice(value: str) -> str:
-    """The words of one choice."""
+    """Return the label of a choice."""
     return CHOICE_LABELS.get(value, value)

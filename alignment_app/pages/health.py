@@ -1,4 +1,4 @@
-"""What the run page says of a run's judges: their figures, the lines they crossed, and where to look."""
+"""Judge health on the run page: metrics of each judge, warnings, and links to the rows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from training.domain.alarms import Alarm, AlarmKind, Health, OrderHealth
 from training.plan.spec import HealthData, JudgeData
 
 EXAMPLES: Final = 3
-#: Which rows a figure is about: the filter of the page of samples.
+#: Filter of the samples page for the rows behind each metric.
 _SHOW: Final[dict[AlarmKind, str]] = {
     "one_score": "alike",
     "follows_length": "longest",
     "changes_mind": "changed",
     "unparsed": "unparsed",
 }
-_TITLES: Final = {"judge": "judge", "self-judge": "self-judge", "teacher": "teacher", "comparisons": "who compares"}
+_TITLES: Final = {"judge": "judge", "self-judge": "self-judge", "teacher": "teacher", "comparisons": "comparison judge"}
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure of a judge with the rows behind it."""
+class HealthFigure:
+    """A health metric of a judge, with the URL of its rows."""
 
     label: str
     value: str
@@ -39,19 +39,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class JudgeHealth:
-    """One judge at one stage."""
+    """The health metrics of one judge at one stage."""
 
     where: str
     is_running: bool
-    figures: list[Figure]
+    figures: list[HealthFigure]
 
     @property
-    def alarms(self) -> list[Figure]:
+    def alarms(self) -> list[HealthFigure]:
         return [figure for figure in self.figures if figure.alarm]
 
 
 def of_run(run: Run) -> list[JudgeHealth]:
-    """Every judge of a loaded run that has given replies, the newest stage first."""
+    """Return the health of all judges of a loaded run, newest stage first."""
     return [one for stage in reversed(stages_of(run)) for one in _of_stage(run, stage)]
 
 
@@ -68,7 +68,8 @@ def _of_stage(run: Run, stage: Stage) -> Iterator[JudgeHealth]:
             where=f"{stage.get_kind_display()} of {model}, {_TITLES.get(role, role)}",
             is_running=stage.status == Stage.Status.RUNNING,
             figures=[
-                Figure(label, value, _rows_of(run, stage, role, kind), crossed.get(kind)) for kind, label, value in rows
+                HealthFigure(label, value, _rows_of(run, stage, role, kind), crossed.get(kind))
+                for kind, label, value in rows
             ],
         )
 
@@ -77,11 +78,11 @@ def _of_scores(found: Health) -> Iterator[tuple[AlarmKind, str, str]]:
     share = found.parsed / found.replies if found.replies else None
     yield (
         "unparsed",
-        "replies that held a score",
+        "parsed replies",
         f"{number(found.parsed)} of {number(found.replies)}, {percent(share, 1)}",
     )
     if found.common_share is not None:
-        yield "one_score", "the most common score", f"{number(found.common_score)} in {percent(found.common_share, 1)}"
+        yield "one_score", "most common score", f"{number(found.common_score)}, {percent(found.common_share, 1)}"
     if found.length_rho is not None:
         value = f"{found.length_rho:+.2f} over {number(found.length_prompts)} prompts".replace("-", "−")
         yield "follows_length", "correlation of score and length", value
@@ -91,16 +92,16 @@ def _of_orders(found: OrderHealth) -> Iterator[tuple[AlarmKind, str, str]]:
     share = found.n / found.asked if found.asked else None
     yield (
         "unparsed",
-        "comparisons with two verdicts",
+        "comparisons with both verdicts",
         f"{number(found.n)} of {number(found.asked)}, {percent(share, 1)}",
     )
     if found.n:
         changed = percent(found.changed / found.n, 1)
-        yield "changes_mind", "changed with the order", f"{number(found.changed)} of {number(found.n)}, {changed}"
+        yield "changes_mind", "verdict depends on order", f"{number(found.changed)} of {number(found.n)}, {changed}"
 
 
 def _rows_of(run: Run, stage: Stage, role: str, kind: AlarmKind) -> str:
-    """The page with the rows of a figure; the judgements of an evaluation have a page of their own."""
+    """Return the URL of the rows behind a metric: the samples page, or the judgements page of an evaluation."""
     if role in ("self-judge", "teacher"):
         checkpoint = next((one for one in run.checkpoints.all() if one.number == stage.iteration.number + 1), None)
         if checkpoint is None:
@@ -113,7 +114,7 @@ def _rows_of(run: Run, stage: Stage, role: str, kind: AlarmKind) -> str:
 
 @dataclass(frozen=True, slots=True)
 class UnparsedReply:
-    """A reply that held no score, and why."""
+    """A reply without a score, with the reason."""
 
     instruction: str
     raw: str
@@ -121,12 +122,12 @@ class UnparsedReply:
 
 
 def unparsed_examples(run: Run, current: Stage | None) -> list[UnparsedReply]:
-    """Some of the newest unparsed replies of a run that was paused because there were too many."""
+    """Return the newest unparsed replies of a run that paused because too many replies were unparsed."""
     if run.status != Run.Status.PAUSED or current is None:
         return []
     figures = current.figures()
     if not isinstance(figures, JudgeData) or figures.parse_rate is None or not current.reason:
-        return []  # paused by somebody, not for its replies
+        return []  # paused by a person, not because of its replies
     judge = in_run(run, "judging.template")
     found = Judgement.objects.filter(iteration=current.iteration_id, score__isnull=True, sample_count__gt=0)
     examples = []

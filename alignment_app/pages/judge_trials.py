@@ -1,4 +1,4 @@
-"""What a judge can be tried on: stored responses, and who may be asked to judge."""
+"""Choices for a judge trial: stored responses and judge models."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from alignment_app.models import Checkpoint, Dataset, Prompt, Response, Run
 from alignment_app.pages.runs import short_model
 
 SHOWN: Final = 10
-LOOKED_AT: Final = 200  # responses, among which those that say the same are shown once
-#: More would keep whoever else asks waiting for long.
+MOST_SCANNED: Final = 200  # responses read from the database, before duplicates are removed
+#: Limits how long a trial occupies the interactive queue.
 MOST_ITEMS: Final = 5
 MOST_RUNS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A stored response to be judged; for a judge that compares, two to the same prompt."""
+class TrialItem:
+    """A stored response to score, or two responses to one prompt to compare."""
 
     prompt: Prompt
     responses: tuple[Response, ...]
 
     @property
     def value(self) -> str:
-        """How a form names it."""
+        """The form value: response ids joined by "-"."""
         return "-".join(str(response.pk) for response in self.responses)
 
 
 def sources() -> list[tuple[str, str]]:
-    """(value, label) of runs and data sets that hold responses, those of them first whose responses have scores."""
+    """Return (value, label) of runs and data sets with responses: runs first, then scored data sets, then others."""
     runs = Run.objects.filter(iterations__responses__isnull=False).distinct().order_by("-pk")[:20]
     sets = Dataset.objects.filter(prompts__responses__iteration__isnull=True, prompts__responses__isnull=False)
     found = [(f"run:{run.pk}", f"run {run.pk}: {run.name}") for run in runs]
@@ -40,8 +40,13 @@ def sources() -> list[tuple[str, str]]:
     return found + [(f"data:{one.pk}", one.name) for one in ordered]
 
 
-def items(source: str, query: str, *, compares: bool) -> list[Item]:
-    """The first different stored responses of a run or data set whose prompt holds ``query``."""
+def items(source: str, query: str, *, compares: bool) -> list[TrialItem]:
+    """Return the first distinct responses of a run or data set.
+
+    :param source: a value of :func:`sources`.
+    :param query: only responses whose prompt contains this text.
+    :param compares: return pairs of responses for a comparing judge.
+    """
     kind, _, number = source.partition(":")
     found = Response.objects.exclude(prompt__messages=[])
     if not (number.isascii() and number.isdigit() and len(number) < 16):
@@ -53,34 +58,35 @@ def items(source: str, query: str, *, compares: bool) -> list[Item]:
     if query.strip():
         found = found.filter(prompt__text__icontains=query.strip())
     if not compares:
-        rows = found.select_related("prompt").order_by("prompt_id", "pk")[:LOOKED_AT]
-        different = {(row.prompt_id, row.text): row for row in reversed(rows)}  # the first of those that are alike
-        return [Item(row.prompt, (row,)) for row in sorted(different.values(), key=lambda row: row.prompt_id)][:SHOWN]
+        rows = found.select_related("prompt").order_by("prompt_id", "pk")[:MOST_SCANNED]
+        distinct = {(row.prompt_id, row.text): row for row in reversed(rows)}  # keeps the first of equal texts
+        ordered = sorted(distinct.values(), key=lambda row: row.prompt_id)
+        return [TrialItem(row.prompt, (row,)) for row in ordered][:SHOWN]
     prompts = found.values("prompt").annotate(n=Count("text", distinct=True)).filter(n__gte=2).order_by("prompt")
     pairs = []
     for prompt_id in [row["prompt"] for row in prompts[:SHOWN]]:
         first, *rest = found.filter(prompt=prompt_id).select_related("prompt").order_by("pk")
         other = next(row for row in rest if row.text != first.text)
-        pairs.append(Item(first.prompt, (first, other)))
+        pairs.append(TrialItem(first.prompt, (first, other)))
     return pairs
 
 
-def chosen(values: Sequence[str], *, compares: bool) -> list[Item]:
-    """The items that a form names; what is not there (any more) is left out."""
+def chosen(values: Sequence[str], *, compares: bool) -> list[TrialItem]:
+    """Return the items for form values. Unknown or deleted ones are skipped."""
     found = []
     for value in values[:MOST_ITEMS]:
         numbers = [int(part) for part in value.split("-") if part.isascii() and part.isdigit() and len(part) < 16]
         rows = Response.objects.select_related("prompt").in_bulk(numbers)
         responses = tuple(rows[number] for number in numbers if number in rows)
         if len(responses) == (2 if compares else 1) and len({row.prompt_id for row in responses}) == 1:
-            found.append(Item(responses[0].prompt, responses))
+            found.append(TrialItem(responses[0].prompt, responses))
     return found
 
 
-def who_judges() -> list[tuple[str, list[tuple[str, str]]]]:
-    """(run, [(value, label)]) of checkpoints and teachers that may be asked, the newest model that was trained first.
+def judge_models() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return (run, [(value, label)]) of the checkpoints and teachers that can judge.
 
-    Within a run the newest model is first; runs that have none but M0 yet come last.
+    The newest checkpoint of a run comes first. Runs with M0 only come last.
     """
     groups = []
     runs = [
@@ -94,13 +100,13 @@ def who_judges() -> list[tuple[str, list[tuple[str, str]]]]:
         teacher = run.typed_config.teacher
         if teacher.exists:
             name = short_model(teacher.label)
-            options.append((f"teacher:{checkpoints[0].pk}", f"the teacher of run {run.pk}, {name}"))
+            options.append((f"teacher:{checkpoints[0].pk}", f"teacher of run {run.pk}, {name}"))
         groups.append((f"{run.name} (run {run.pk})", options))
     return groups
 
 
 def engine_of(value: str) -> tuple[Checkpoint, bool] | None:
-    """(checkpoint, whether its run's teacher is meant) of a form's value."""
+    """Return (checkpoint, whether its run's teacher judges) for a form value, or ``None`` if it is invalid."""
     kind, _, number = value.partition(":")
     if kind not in ("checkpoint", "teacher") or not (number.isascii() and number.isdigit() and len(number) < 16):
         return None

@@ -1,4 +1,4 @@
-"""What the launch page knows: presets, data sets to choose from, the estimate, and what to think about first."""
+"""View models of the launch page: presets, data sets, estimate and warnings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from training.estimate import Estimate, estimate
 
 @dataclass(frozen=True, slots=True)
 class DatasetChoice:
-    """A data set that a field may name."""
+    """A data set that a field can name."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class DatasetChoice:
 
 @dataclass(frozen=True, slots=True)
 class PresetCard:
-    """A published recipe, as the first step of a launch shows it."""
+    """A preset on the first page of a launch."""
 
     name: str
     title: str
@@ -51,7 +51,7 @@ class PresetCard:
     paradigm: str
     loss: str
     iterations: int
-    missing: list[str]  #: data sets that it names and that are not here
+    missing: list[str]  #: names of data sets that do not exist
 
     @property
     def is_miniature(self) -> bool:
@@ -60,7 +60,7 @@ class PresetCard:
 
 @dataclass(frozen=True, slots=True)
 class PresetGroup:
-    """Cards of one origin."""
+    """Presets of one origin."""
 
     title: str
     about: str
@@ -70,18 +70,18 @@ class PresetGroup:
 _GROUPS: Final = {
     PresetOrigin.MINIATURE: (
         "Start here",
-        "A tiny model in a small world: minutes on any machine, no account, no download.",
+        "A tiny model that trains in minutes on any machine, without downloads.",
     ),
-    PresetOrigin.FIRST_MODEL: ("A first real model", "Small enough for one machine."),
+    PresetOrigin.FIRST_MODEL: ("Small models", "For a single machine."),
     PresetOrigin.PAPER: (
-        "From the papers",
-        "Published recipes with their own numbers. They need GPUs and the data they name.",
+        "From papers",
+        "Published recipes. They need GPUs and their data sets.",
     ),
 }
 
 
 def preset_groups() -> list[PresetGroup]:
-    """Every preset, in groups."""
+    """Return all presets, grouped by origin."""
     here = set(Dataset.objects.values_list("name", flat=True))
     names = preset_names()
     return [
@@ -105,7 +105,7 @@ def _card(name: str, here: set[str]) -> PresetCard:
 
 
 def about_preset(name: str) -> str:
-    """The first sentence of the comment that begins the preset's file: what it is."""
+    """Return the first sentence of the comment at the top of the preset's file."""
     words: list[str] = []
     with (PRESETS / f"{name}.yaml").open(encoding="utf-8") as file:
         for line in file:
@@ -118,7 +118,7 @@ def about_preset(name: str) -> str:
 
 
 def lacks_miniature(preset: str) -> bool:
-    """Whether a preset is one of the miniature's and names a data set that is not here."""
+    """Return whether a miniature preset names a data set that does not exist."""
     if preset_origin(preset) != PresetOrigin.MINIATURE:
         return False
     named = dataset_names(RunConfig.parse(preset_data(preset)))
@@ -126,13 +126,13 @@ def lacks_miniature(preset: str) -> bool:
 
 
 def dataset_choices() -> list[DatasetChoice]:
-    """The data sets that a config may name."""
+    """Return the data sets that a config can name."""
     found = Dataset.objects.annotate(rows=Count("prompts")).values_list("name", "kind", "rows")
     return [DatasetChoice(name, kind, rows) for name, kind, rows in found]
 
 
 def command_of(config: RunConfig, preset: str) -> str:
-    """The command that launches the same config: a preset with its changes, else a YAML file."""
+    """Return the command that launches a config: a preset with overrides, else a YAML file."""
     if preset:
         try:
             changes = as_overrides(preset, config)
@@ -145,59 +145,59 @@ def command_of(config: RunConfig, preset: str) -> str:
 
 
 def estimate_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Estimate:
-    """Time, memory and disk of a run on this machine."""
+    """Estimate time, memory and disk of a run on this machine."""
     rows = {one.name: one.rows for one in datasets}
     return estimate(config, machine(), rows=rows, folders=(Path(settings.HOME),))
 
 
 def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterator[tuple[str, str]]:
-    """(dotted field, sentence) of what is allowed and may not be meant."""
+    """Yield (dotted field, message) for valid settings that are probably mistakes."""
     rows = {one.name: one.rows for one in datasets}
     generates = config.iterations > 0 and config.makes_candidates
     evaluation = config.evaluation
     if generates and config.prompts.source == "dataset" and config.prompts.dataset in rows:
-        held, needed = rows[config.prompts.dataset], config.prompts.count * config.iterations
-        if held < config.prompts.count:
-            yield "prompts.count", f"The data set holds {held:,} prompts, so an iteration takes no more than that."
-        elif held < needed:
+        available, needed = rows[config.prompts.dataset], config.prompts.count * config.iterations
+        if available < config.prompts.count:
+            yield "prompts.count", f"The data set has only {available:,} prompts."
+        elif available < needed:
             yield (
                 "prompts.count",
-                f"{needed:,} are needed and the data set holds {held:,}: later iterations repeat some.",
+                f"The data set has {available:,} of {needed:,} prompts; later iterations repeat some.",
             )
     stopping = config.training.early_stopping
     if stopping and evaluation.enabled and stopping.dataset == evaluation.dataset:
-        yield "training.early_stopping.dataset", "These prompts measure the model as well, which was chosen by them."
+        yield "training.early_stopping.dataset", "The evaluation uses the same prompts, so its result is biased."
     if stopping and stopping.dataset in rows and rows[stopping.dataset] < stopping.count:
-        yield "training.early_stopping.count", f"The data set holds {rows[stopping.dataset]:,}; all of them are taken."
+        yield "training.early_stopping.count", f"The data set has only {rows[stopping.dataset]:,} prompts."
     if evaluation.enabled and evaluation.dataset in rows:
         if rows[evaluation.dataset] < evaluation.count:
-            yield "evaluation.count", f"The data set holds {rows[evaluation.dataset]:,} prompts; all of them are taken."
+            yield "evaluation.count", f"The data set has only {rows[evaluation.dataset]:,} prompts."
         if evaluation.dataset in (config.prompts.dataset if generates else "", *config.sft.datasets):
-            yield "evaluation.dataset", "This data set is trained on as well, so the result says little. Hold one out."
+            yield "evaluation.dataset", "This data set is also trained on, so the result is biased."
     if evaluation.enabled and config.iterations and evaluation.pairs and evaluation.pairs == config.pairs.from_dataset:
-        yield "evaluation.pairs", "These pairs are trained on as well, so the result says little. Hold some out."
+        yield "evaluation.pairs", "These pairs are also trained on, so the result is biased."
     if generates and config.candidates.n > 1 and config.candidates.temperature == 0:
-        yield "candidates.temperature", "At 0 every candidate of a prompt is the same and no pair can be made."
+        yield "candidates.temperature", "At temperature 0 all candidates of a prompt are equal, so there are no pairs."
     judges = generates and not config.demonstrates
     if judges and config.judging.k > 1 and config.judging.temperature == 0:
-        yield "judging.temperature", "At 0 all judgements of a response are the same; one would do."
+        yield "judging.temperature", "At temperature 0 all judgements of a response are equal; set k to 1."
     if config.student.trust_remote_code:
         yield (
             "student.trust_remote_code",
-            "The model's own code will run on this machine. Only for a model that you trust.",
+            "The model's code runs on this machine. Use it only for models that you trust.",
         )
     teacher = config.teacher
     provider, engine = ENGINES[teacher.kind].provider, ENGINES[config.engine.kind]
     if provider and provider.needs_key and not teacher.key and not keys.has_environment_key(teacher.kind):
         yield (
             "teacher.key",
-            f"{provider.key_variables[0]} is not set here. Name a stored key, or set it for the workers.",
+            f"{provider.key_variables[0]} is not set. Select a stored key, or set it for the workers.",
         )
     if provider and teacher.budget_tokens is None and teacher.budget_usd is None:
-        yield "teacher.budget_tokens", "Without a budget nothing stops the run from spending on its teacher."
+        yield "teacher.budget_tokens", "Without a budget, teacher costs are not limited."
     if engine.without_gpu and not machine().gpus:
         yield "engine.kind", f"This machine has no GPU. {engine.without_gpu}"
     if not config.evaluation.enabled and config.iterations > 0:
-        yield "evaluation.enabled", "Without evaluation nothing shows whether a model got better."
+        yield "evaluation.enabled", "Without evaluation, models are not compared."
     if evaluation.enabled and not config.teacher.exists:
-        yield "teacher.kind", "Without a teacher nobody outside the student judges the evaluation."
+        yield "teacher.kind", "Without a teacher, no other model judges the evaluation."

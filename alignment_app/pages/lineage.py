@@ -1,4 +1,4 @@
-"""The picture of how checkpoints came about: model → data → model, laid out for an SVG."""
+"""Layout of the lineage figure (model → data → model) for SVG."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ GAP, LANE, PAD = 30, 96, 6
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A box at (x, y), in the picture's own units, which are pixels at full size."""
+    """A box. ``x``, ``y``, ``width`` and ``height`` are in SVG units (pixels at full size)."""
 
     x: int
     y: int
     width: int
     checkpoint: Checkpoint
-    snapshot: DatasetSnapshot | None = None  # set: a box of data, on the way to ``checkpoint``
+    snapshot: DatasetSnapshot | None = None  # set for the training data of ``checkpoint``
     here: bool = False
-    reached: str = ""  # what it was measured at, in a few words
+    reached: str = ""  # its main metrics
 
     height: int = HEIGHT
 
@@ -42,7 +42,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An arrow as an SVG path; ``reference``: the reference model of the loss, drawn dashed below."""
+    """An arrow as an SVG path. ``reference`` arrows point from the loss's reference model and are dashed."""
 
     path: str
     reference: bool = False
@@ -50,7 +50,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Boxes, arrows and the size of the picture."""
+    """Boxes, arrows and the size of the figure."""
 
     nodes: list[Node]
     edges: list[Edge]
@@ -59,9 +59,12 @@ class Lineage:
 
 
 def lineage(checkpoints: Sequence[Checkpoint], *, current: int | None = None) -> Lineage:
-    """Lay out the checkpoints of one run, given in order of number with ``snapshot`` and ``evaluation`` loaded.
+    """Lay out the checkpoints of one run.
 
-    A checkpoint stands to the right of its parent; a second child of the same parent gets a lane of its own.
+    A checkpoint is to the right of its parent. Further children of the same parent get their own lane.
+
+    :param checkpoints: in order of number, with ``snapshot`` and ``evaluation`` loaded.
+    :param current: id of the checkpoint to highlight.
     """
     nodes: list[Node] = []
     edges: list[Edge] = []
@@ -121,6 +124,6 @@ def _arrow(start: Node, end: Node) -> Edge:
 
 
 def _loop(start: Node, end: Node) -> Edge:
-    """From the bottom of one box round to the bottom of another."""
+    """Return an arrow from the bottom of one box to the bottom of another."""
     x1, x2, y = start.x + start.width // 2, end.x + end.width // 2, max(start.y, end.y) + HEIGHT
     return Edge(f"M{x1} {start.y + HEIGHT}C{x1} {y + 36} {x2} {y + 36} {x2} {end.y + HEIGHT + 5}", reference=True)

@@ -1,4 +1,4 @@
-"""The run page: its head, the loop as a line of stages for each iteration, what each model reached, why it stopped."""
+"""View models of the run page: head, loop of stages per iteration, metrics per model, and failure."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from training.evaluation.registry import metrics
 from training.plan.gathering import JudgementsResult
 from training.plan.spec import FinishedStage, JudgeData, LiveStageData
 
-#: Lines of the log that a page is drawn with.
+#: Log lines in the first rendering of the page.
 LOG_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """A stage as a dot on the line."""
+    """A stage of the loop."""
 
     stage: Stage
     label: str
     look: str  #: done, now, next, wait, ask, bad
     share: float  #: of its work, 0 to 100
     count: str  #: "7,560 of 12,000"
-    note: str  #: "38/s, 2 min left", or what it found
-    traffic: str  #: of a stage that generates or judges at this moment: "4,440 to go, 64 in flight, 1,400 tokens/s"
+    note: str  #: "38/s, 2 min left", or a summary of the result
+    traffic: str  #: while it generates or judges: "4,440 to go, 64 in flight, 1,400 tokens/s"
     has_samples: bool
-    refreshes: str  #: parts of the page that change while it works
+    refreshes: str  #: page parts that change while it runs
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """Win, tie and lose of a model against the one before, as shares of one; the win rate with its 95 % interval."""
+class HeadToHeadShares:
+    """Win, tie and lose shares (0 to 1) of a model against the previous one, and its win rate with 95 % interval."""
 
     newer: str
     older: str
@@ -47,14 +47,14 @@ class Outcome:
     tie: float
     lose: float
     n: int
-    rate: float | None  #: wins with a tie as half a win
+    rate: float | None  #: a tie counts as half a win
     low: float | None
     high: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class IterationView:
-    """One line of the loop."""
+    """An iteration of the loop."""
 
     iteration: Iteration
     title: str
@@ -62,14 +62,14 @@ class IterationView:
     seconds: float | None
     is_now: bool
     stages: list[StageView]
-    outcome: Outcome | None
+    outcome: HeadToHeadShares | None
     facts: list[str]
-    gaps: range = range(0)  #: columns that longer lines have beyond this one
+    gaps: range = range(0)  #: empty columns after its last stage
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run stopped, and what to do next."""
+    """The reason why a run stopped, and the next step."""
 
     title: str
     reason: str
@@ -80,7 +80,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Everything above the loop."""
+    """The head of the run page."""
 
     run: Run
     state: str
@@ -89,25 +89,25 @@ class Head:
     left: TimeLeft | None
     seconds: float | None
     place: int
-    verbs: tuple[str, ...]  #: what may be asked of the run now: pause, resume, cancel, remove
+    verbs: tuple[str, ...]  #: possible actions: pause, resume, cancel, remove
     failure: Failure | None
-    current: Stage | None  #: the stage at work, or the one that comes next
-    unparsed: list[health.UnparsedReply]  #: examples, where the run paused because too few replies held a score
-    waiting: Iteration | None  #: the iteration that people have to let through
-    stale: list[Iteration]  #: iterations whose training set people have changed since it was frozen
+    current: Stage | None  #: the running stage, or the next one
+    unparsed: list[health.UnparsedReply]  #: examples, if the run paused because too few replies were parsed
+    waiting: Iteration | None  #: the iteration that waits for review
+    stale: list[Iteration]  #: iterations whose training set is stale
     last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """The table of what each model reached: a name and a cell for each model."""
+class ModelTable:
+    """Metrics per model: ``rows`` are (metric, one cell per model)."""
 
     models: list[str]
     rows: list[tuple[str, list[str]]] = field(default_factory=list)
 
 
 def head(run: Run) -> Head:
-    """The head of a loaded run."""
+    """Return the head of a loaded run."""
     stages = stages_of(run)
     current = current_stage(stages)
     left = time_left(run, stages) if run.status == Run.Status.RUNNING else None
@@ -130,7 +130,7 @@ def head(run: Run) -> Head:
 
 
 def state_sentence(run: Run, current: Stage | None) -> str:
-    """The pill: the state, and where in the loop it is."""
+    """Return the run's state and its position in the loop, such as "Running: pairs, iteration 1 of 2"."""
     label = run.get_status_display()
     if current is None or run.status in (Run.Status.FINISHED, Run.Status.CANCELLED):
         return label
@@ -143,7 +143,7 @@ def state_sentence(run: Run, current: Stage | None) -> str:
 
 
 def recipe_facts(config: RunConfig) -> list[str]:
-    """The recipe in a few words: paradigm, teacher, loss with its weights, reference."""
+    """Return paradigm, teacher, loss with weights, and reference as short texts."""
     facts = [runs.preferences_of(config)]
     if config.teacher.exists:
         facts.append(f"teacher {runs.short_model(config.teacher.label)}")
@@ -155,7 +155,7 @@ def recipe_facts(config: RunConfig) -> list[str]:
         lam = training.lam if training.lam == "auto" else f"{training.lam:g}"
         weights = f"λ{NB}{lam}, {weights}"
     facts.append(f"{runs.training_name(training)} with {weights}")
-    reference = {"previous": "the previous iterate", "m1": "M1", "base": "M0"}.get(
+    reference = {"previous": "previous checkpoint", "m1": "M1", "base": "M0"}.get(
         training.reference, training.reference
     )
     facts.append(f"reference {reference}")
@@ -163,7 +163,7 @@ def recipe_facts(config: RunConfig) -> list[str]:
 
 
 def verbs(run: Run) -> tuple[str, ...]:
-    """What may be asked of the run in its state."""
+    """Return the actions that are possible in the run's state."""
     status = Run.Status
     if run.pause_requested and run.status in (status.QUEUED, status.RUNNING):
         return ("resume", "cancel")
@@ -179,7 +179,7 @@ def verbs(run: Run) -> tuple[str, ...]:
 
 
 def failure(run: Run, current: Stage | None) -> Failure | None:
-    """Why a failed or crashed run stopped; None for every other state."""
+    """Return the failure of a failed or crashed run, else ``None``."""
     if run.status not in (Run.Status.FAILED, Run.Status.CRASHED):
         return None
     attempt = current.attempts.order_by("-number").first() if current else None
@@ -188,22 +188,21 @@ def failure(run: Run, current: Stage | None) -> Failure | None:
     if run.status == Run.Status.CRASHED:
         return Failure(
             f"{where} crashed", reason, current, attempt,
-            "Resume goes on with the rows that are missing. What was made so far is kept.",
+            "Resume continues with the missing rows.",
         )  # fmt: skip
     return Failure(
         f"{where} failed", reason, current, attempt,
-        "When the cause is mended, Resume goes on with the rows that are missing. "
-        "If a setting is the cause, clone the run with changes.",
+        "Fix the cause, then resume: only missing rows are computed. To change a setting, clone the run.",
     )  # fmt: skip
 
 
 def models_of(iteration: Iteration) -> tuple[str, str]:
-    """The model an iteration starts from and the one it makes."""
+    """Return the names of an iteration's input and output model, such as ``("M1", "M2")``."""
     return f"M{iteration.number}", f"M{iteration.number + 1}"
 
 
 def lines(run: Run) -> list[IterationView]:
-    """The loop of a loaded run, an iteration a line."""
+    """Return the iterations of a loaded run."""
     current = current_stage(stages_of(run))
     made = {checkpoint.number: checkpoint for checkpoint in run.checkpoints.all()}
     found = [_line(run, iteration, current, made) for iteration in run.iterations.all()]
@@ -252,11 +251,11 @@ def _look(run: Run, stage: Stage) -> str:
 
 
 def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageView:
-    """A stage with the words beside its dot."""
+    """Return a stage with its texts."""
     status = Stage.Status
     count, note = "", ""
     if stage.status == status.DONE:
-        count, note = _found(stage, checkpoint)
+        count, note = _summary(stage, checkpoint)
     elif stage.status in (status.RUNNING, status.STOPPED, status.QUEUED, status.PENDING) and (
         stage.total or stage.done
     ):
@@ -267,14 +266,14 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
             note = run.get_status_display().lower()
         elif stage.status == status.QUEUED:
             note = "queued"
-        elif stage.rate:  # a remote teacher is ahead of its turn
-            note = f"meanwhile, {rate(stage.rate)}"
+        elif stage.rate:  # a remote teacher overlaps with an earlier stage
+            note = f"in parallel, {rate(stage.rate)}"
     elif stage.status == status.QUEUED:
         count = "queued"
     elif stage.status == status.RUNNING:
         count = "starting"
     elif stage.status == status.WAITING:
-        count, note = f"{number(stage.total)} pairs", "waits for people"
+        count, note = f"{number(stage.total)} pairs", "waiting for review"
     elif stage.status == status.STOPPED:
         count = run.get_status_display().lower()
     return StageView(
@@ -293,21 +292,21 @@ def stage_view(run: Run, stage: Stage, checkpoint: Checkpoint | None) -> StageVi
 
 
 def _traffic(stage: Stage) -> str:
-    """Rows still missing, requests in flight and tokens a second, where an engine is at work."""
+    """Return missing rows, requests in flight and tokens per second while an engine is running, else ""."""
     live = LiveStageData.read(stage.progress)
     speed = live.tokens_per_second
     if speed is None or stage.done >= stage.total:
         return ""
-    told = [f"{number(stage.total - stage.done)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}go"]
+    parts = [f"{number(stage.total - stage.done)}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}go"]
     if live.in_flight:
-        told.append(f"{number(live.in_flight)}\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}flight")
+        parts.append(f"{number(live.in_flight)}\N{NO-BREAK SPACE}in\N{NO-BREAK SPACE}flight")
     if speed >= 1:
-        told.append(f"{number(round(speed))}\N{NO-BREAK SPACE}tokens/s")
-    return ", ".join(told)
+        parts.append(f"{number(round(speed))}\N{NO-BREAK SPACE}tokens/s")
+    return ", ".join(parts)
 
 
 class SummaryWords:
-    """How the summary of a finished stage is written; see :class:`training.plan.spec.Words`."""
+    """Formatting for summaries of finished stages; see :class:`training.plan.spec.Words`."""
 
     number = staticmethod(wording.number)
     percent = staticmethod(wording.percent)
@@ -315,20 +314,20 @@ class SummaryWords:
 
     @staticmethod
     def headline(values: Mapping[str, Any]) -> str:
-        """The first metric of an evaluation, with its value."""
+        """Return the first metric of an evaluation with its value."""
         reached = metric_figures(metrics("lineage"), values)
         return reached[0].line if reached else ""
 
 
-def _found(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
-    """What a finished stage shows: a count and what is worth knowing about it."""
+def _summary(stage: Stage, checkpoint: Checkpoint | None) -> tuple[str, str]:
+    """Return count and note of a finished stage."""
     spec = stage.spec
     finished = FinishedStage(stage.done, checkpoint.name if checkpoint else "")
     return spec.summary(spec.result.read(stage.result), finished, SummaryWords())
 
 
-def outcome(measured: Evaluation, newer: str, older: str) -> Outcome | None:
-    """Win, tie and lose as shares; None where nothing was compared."""
+def outcome(measured: Evaluation, newer: str, older: str) -> HeadToHeadShares | None:
+    """Return win, tie and lose shares, or ``None`` without comparisons."""
     values = measured.metrics
     counts = [values.get(name) for name in ("win", "tie", "lose")]
     compared = values.get("n") or sum(count or 0 for count in counts)
@@ -337,11 +336,11 @@ def outcome(measured: Evaluation, newer: str, older: str) -> Outcome | None:
     win, tie, lose = ((count or 0) / compared for count in counts)
     against = measured.against.name if measured.against else older
     rate_, low, high = (values.get(name) for name in ("win_rate", "win_low", "win_high"))
-    return Outcome(newer, against, win, tie, lose, compared, rate_, low, high)
+    return HeadToHeadShares(newer, against, win, tie, lose, compared, rate_, low, high)
 
 
 def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
-    """The judge's figures beside a line: of the evaluation where there is one, else of the judgements so far."""
+    """Return judge metrics of an iteration: of its evaluation, else of its judgements."""
     if measured is not None:
         return [
             " ".join(filter(None, (one.metric.label, one.text, one.note)))
@@ -358,8 +357,8 @@ def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
     return found
 
 
-def figures(run: Run) -> Figures | None:
-    """The table M1, M2, M3 of a loaded run; None until something is measured. Only metrics that some model has."""
+def figures(run: Run) -> ModelTable | None:
+    """Return the metrics of M1, M2, … of a loaded run, or ``None`` before the first evaluation."""
     measured = {
         checkpoint.number: checkpoint.evaluation
         for checkpoint in run.checkpoints.all()
@@ -368,7 +367,7 @@ def figures(run: Run) -> Figures | None:
     if not measured:
         return None
     columns = list(range(min(measured), run.typed_config.iterations + 2))
-    table = Figures([f"M{column}" for column in columns])
+    table = ModelTable([f"M{column}" for column in columns])
     for metric in metrics("models"):
         values = [metric.value(measured[column].metrics) if column in measured else None for column in columns]
         if any(value is not None for value in values):
@@ -381,12 +380,12 @@ def figures(run: Run) -> Figures | None:
 
 
 def log_lines(run: Run) -> list[RunEvent]:
-    """The newest lines of the log up to the run's ``last_seq``, newest first."""
+    """Return the log lines up to the run's ``last_seq``, newest first."""
     kinds = (RunEvent.Kind.LOG, RunEvent.Kind.RUN)
     return list(RunEvent.objects.filter(run=run, kind__in=kinds, seq__lte=run.last_seq).order_by("-seq")[:LOG_LINES])
 
 
-def gauge(run: Run) -> dict[str, Any] | None:
-    """The machine's newest gauges."""
+def machine_metrics(run: Run) -> dict[str, Any] | None:
+    """Return the newest machine metrics of a run, or ``None``."""
     event = RunEvent.objects.filter(run=run, kind=RunEvent.Kind.GAUGE).order_by("-seq").first()
     return event.payload if event else None

@@ -1,4 +1,4 @@
-"""The machine that the web process runs on."""
+"""Cached hardware of the machine that the web process runs on."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from django.conf import settings
 
 from training.hardware import Hardware
 
-#: The machine is looked at anew after so long (s): asking the GPU driver takes a moment.
-KEPT_SECONDS: Final = 60.0
+#: Lifetime of the cache in seconds: a query of the GPU driver is slow.
+CACHE_SECONDS: Final = 60.0
 
-_seen: tuple[float, Hardware] | None = None
+_cached: tuple[float, Hardware] | None = None
 
 
 def machine() -> Hardware:
-    """This machine, as it was within the last minute."""
-    global _seen
+    """Return this machine's hardware, at most :data:`CACHE_SECONDS` old."""
+    global _cached
     now = time.monotonic()
-    if _seen is None or now - _seen[0] > KEPT_SECONDS:
-        _seen = (now, Hardware.detect(Path(settings.HOME)))
-    return _seen[1]
+    if _cached is None or now - _cached[0] > CACHE_SECONDS:
+        _cached = (now, Hardware.detect(Path(settings.HOME)))
+    return _cached[1]

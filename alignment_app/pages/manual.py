@@ -1,4 +1,4 @@
-"""The documentation's pages, for links from the screen to the row that explains it."""
+"""Documentation pages as HTML, so that screens can link to explanations."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PAGE: Final = re.compile(r"[a-z][a-z-]{0,40}")
 
 @dataclass(frozen=True, slots=True)
 class ManualPage:
-    """A page as HTML; ``title`` is its first heading."""
+    """A page as HTML. ``title`` is its first heading."""
 
     title: str
     html: str
 
 
 def page(name: str) -> ManualPage | None:
-    """``docs/NAME.md``, or ``None`` where there is no such page."""
+    """Return ``docs/NAME.md`` as HTML, or ``None`` if it does not exist."""
     path = Path(settings.BASE_DIR) / "docs" / f"{name}.md"
     if not PAGE.fullmatch(name) or not path.is_file():
         return None
@@ -33,7 +33,7 @@ def page(name: str) -> ManualPage | None:
 
 @cache
 def _render(path: Path, changed: int) -> ManualPage:
-    """The page with an id on each heading, as links within the documentation name them. Its HTML is our own."""
+    """Render a page, with an id on each heading for links. HTML is allowed: the source is ours."""
     made = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = made.parse(path.read_text(encoding="utf-8"))
     title = ""

@@ -1,4 +1,4 @@
-"""How a checkpoint weighs pairs: the figures for the screen, and the pairs behind them."""
+"""Pair margins of a checkpoint: metrics per set of pairs, and the pairs behind them."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _SORTING: Final[dict[str, tuple[Any, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class MarginTable:
-    """The figures of one set of pairs."""
+    """The margin metrics of one set of pairs."""
 
     part: str
     label: str
-    figures: list[Figure]  #: every metric of pairs, in order, whether it was measured or not
+    figures: list[Figure]  #: all margin metrics, also those without a value
 
     @property
     def pairs(self) -> int:
-        """How many pairs were measured."""
+        """Number of measured pairs."""
         return int(self._value("pairs"))
 
     @property
     def is_correlated(self) -> bool:
-        """Whether margins and scores have a correlation."""
+        """Whether the correlation of margins and scores is defined."""
         return self._value("pearson") is not None
 
     @property
@@ -56,7 +56,7 @@ class MarginTable:
 
 
 def tables(checkpoint: Checkpoint) -> list[MarginTable]:
-    """Pairs trained on, held out, and of the evaluation set, as far as each was measured."""
+    """Return the measured sets: training, held-out and evaluation pairs."""
     found = checkpoint.metrics.get("margins") or {}
     return [
         MarginTable(
@@ -70,6 +70,6 @@ def tables(checkpoint: Checkpoint) -> list[MarginTable]:
 
 
 def page(checkpoint: Checkpoint, part: str, order: str, number: str | int | None) -> Page[PairMargin]:
-    """The measured pairs of a part, 20 a page, in one of :data:`ORDERS`."""
+    """Return a page of 20 measured pairs of a set, in one of :data:`ORDERS`."""
     rows = checkpoint.pair_margins.filter(part=part).select_related("pair__prompt", "pair__chosen", "pair__rejected")
     return Paginator(rows.order_by(*_SORTING.get(order, _SORTING[""])), ROWS_A_PAGE).get_page(number)

@@ -1,4 +1,4 @@
-"""Who has an account."""
+"""View models of the people page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PEOPLE_A_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A row of the people page. ``must_change``: the password is still a one-time one."""
+    """An account. ``must_change`` is set while it has a one-time password."""
 
     user: User
     role: people.Role | None
@@ -23,7 +23,11 @@ class Person:
 
 
 def people_page(query: str, number: str | int | None) -> Page[Person]:
-    """Accounts by name, those whose name holds ``query``, 50 a page; an impossible page number gives a near one."""
+    """Return a page of 50 accounts by name.
+
+    :param query: only accounts whose name contains this text; empty for all.
+    :param number: page number; an invalid one gives the nearest page.
+    """
     users = User.objects.order_by("username").prefetch_related("groups").select_related("one_time_password")
     if query.strip():
         users = users.filter(username__icontains=query.strip())

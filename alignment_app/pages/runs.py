@@ -1,4 +1,4 @@
-"""The list of runs."""
+"""View models of the list of runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from training.domain.loss_specs import loss_label
 from training.evaluation.registry import metrics
 
 PAGE: Final = 20
-#: Statuses that the list can be narrowed to, as people group them.
+#: Status filters of the list: label and statuses.
 STATUS_GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "active": ("At work or queued", tuple(Run.ACTIVE)),
-    "waiting": ("Waiting for people", (Run.Status.WAITING, Run.Status.PAUSED)),
+    "active": ("Running or queued", tuple(Run.ACTIVE)),
+    "waiting": ("Waiting or paused", (Run.Status.WAITING, Run.Status.PAUSED)),
     "finished": ("Finished", (Run.Status.FINISHED,)),
     "wrong": ("Failed or crashed", (Run.Status.FAILED, Run.Status.CRASHED)),
     "cancelled": ("Cancelled", (Run.Status.CANCELLED,)),
@@ -35,15 +35,15 @@ PARADIGMS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run in the list."""
+    """A run of the list."""
 
     run: Run
     model: str
     recipe: str
-    stage: Stage | None  #: the stage at work, or the one that comes next
-    progress: float  #: share of the stages that are done, 0 to 1
+    stage: Stage | None  #: the running stage, or the next one
+    progress: float  #: share of finished stages, 0 to 1
     left: TimeLeft | None
-    place: int  #: in its queue; 0 where it is not queued
+    place: int  #: position in its queue; 0 if it is not queued
     newest: Checkpoint | None
     evaluation: Evaluation | None
     seconds: float | None
@@ -54,43 +54,48 @@ class RunRow:
 
     @property
     def reached(self) -> str:
-        """The first metric of the newest model's evaluation in a few words; empty where none was measured."""
+        """The first metric of the newest evaluation with its value; empty without an evaluation."""
         found = figures(metrics("lineage"), self.evaluation.metrics) if self.evaluation else []
         return found[0].line if found else ""
 
     @property
     def where(self) -> str:
-        """The stage and its round in words."""
+        """The stage and its iteration as text."""
         if self.stage is None:
             return ""
         return f"{self.stage.get_kind_display()}, {round_of(self.run, self.stage.iteration)}"
 
 
 def round_of(run: Run, iteration: Iteration) -> str:
-    """An iteration among the others of its run."""
+    """Return an iteration's position in its run as text."""
     if iteration.number == 0:
-        return "making M1"
+        return "start (M1)"
     return f"iteration {iteration.number} of {run.typed_config.iterations}"
 
 
 def training_name(training: PreferenceConfig) -> str:
-    """How a config trains: its loss, or fine-tuning on the chosen responses."""
+    """Return the label of a config's loss, or of fine-tuning on chosen responses."""
     return "Chosen only" if training.is_positive_only else loss_label(training.loss)
 
 
 def short_model(name: str) -> str:
-    """The last part of a path or hub name; with the part before where it says too little alone."""
+    """Return the last part of a path or hub name, with its parent if it has four characters or fewer."""
     parts = name.rstrip("/").split("/")
     return parts[-1] if len(parts[-1]) > 4 else "/".join(parts[-2:])
 
 
 def preferences_of(config: RunConfig) -> str:
-    """Where the preferences come from: a paradigm, or ready pairs of a data set."""
-    return "Ready pairs" if config.uses_ready_pairs else PARADIGMS.get(config.paradigm, config.paradigm)
+    """Return the label of the source of preferences: the paradigm, or pairs of a data set."""
+    return "Pairs from a data set" if config.uses_ready_pairs else PARADIGMS.get(config.paradigm, config.paradigm)
 
 
 def runs_page(query: str = "", status: str = "", paradigm: str = "", page: Any = 1) -> Page[RunRow]:
-    """A page of runs, newest first. ``query`` looks into name and model, or is a run's number."""
+    """Return a page of runs, newest first.
+
+    :param query: text in the name, model or preset, or a run's number.
+    :param status: a key of :data:`STATUS_GROUPS`.
+    :param paradigm: a key of :data:`PARADIGMS`.
+    """
     found = Run.objects.annotate(changed_at=CHANGED_AT).select_related("created_by")
     words = query.strip()
     if words:
@@ -114,7 +119,7 @@ _RELATED = (
 
 
 def run_row(run: Run) -> RunRow:
-    """A run with prefetched stages and checkpoints, as the list shows it."""
+    """Return the list row of a run with prefetched stages and checkpoints."""
     stages = stages_of(run)
     current = current_stage(stages)
     made = [checkpoint for checkpoint in run.checkpoints.all() if checkpoint.number > 0]

@@ -1,4 +1,4 @@
-"""The words of the page of samples."""
+"""Screen texts of the samples page."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ from typing import Final
 
 from alignment_app.models import Comparison
 
-#: What a page of prompts can be narrowed to.
+#: Filters of prompts.
 PROMPT_FILTERS: Final = {
-    "pair": "Made a pair",
-    "none": "Made no pair",
+    "pair": "With a pair",
+    "none": "Without a pair",
     "unparsed": "With an unparsed judgement",
-    "waiting": "Not judged yet",
-    "alike": "All scored alike",
-    "longest": "Longest scored highest",
-    "agrees": "Ranked as people do",
+    "waiting": "Not yet judged",
+    "alike": "Equal scores",
+    "longest": "Longest response scored highest",
+    "agrees": "Agrees with human ranking",
 }
-#: What a page of head-to-head comparisons can be narrowed to.
+#: Filters of head-to-head comparisons.
 COMPARISON_FILTERS: Final = {
     "win": "Won",
     "tie": "Tied",
     "lose": "Lost",
-    "changed": "Changed with the order",
+    "changed": "Verdict depends on order",
 }
 
 
 def preferred(comparison: Comparison, newer_is: str) -> str:
-    """What the judge preferred with the newer checkpoint shown ``newer_is``: "first" or "second"."""
+    """Return the name of the checkpoint that the judge preferred.
+
+    :param newer_is: position of the newer checkpoint, ``"first"`` or ``"second"``.
+    """
     verdict = comparison.verdict_first if newer_is == "first" else comparison.verdict_second
     evaluation = comparison.evaluation
     if verdict not in ("first", "second"):
-        return "neither" if verdict == "tie" else "nothing that could be read"
+        return "neither" if verdict == "tie" else "none (unparsed)"
     if verdict == newer_is:
         return evaluation.checkpoint.name
-    return evaluation.against.name if evaluation.against else "the older one"
+    return evaluation.against.name if evaluation.against else "the older checkpoint"

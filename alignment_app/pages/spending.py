@@ -1,4 +1,4 @@
-"""What a run's paid teacher has cost so far, and what it may cost."""
+"""Costs and budget of a run's paid teacher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.plan import plan_iteration, spec_of
 
 @dataclass(frozen=True, slots=True)
 class StageCosts:
-    """What one stage has used."""
+    """Requests, tokens and costs of one stage."""
 
     where: str
     calls: int
@@ -23,7 +23,7 @@ class StageCosts:
     usd: float | None
 
     def plus(self, other: StageCosts) -> StageCosts:
-        """Both together, under this one's name."""
+        """Return the sum of both, under this stage's name."""
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
         prompt, completion = self.prompt + other.prompt, self.completion + other.completion
         return StageCosts(self.where, self.calls + other.calls, prompt, completion, usd)
@@ -31,7 +31,7 @@ class StageCosts:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """The whole account. ``usd`` is ``None`` where the config states no prices."""
+    """Costs of a run. ``usd`` is ``None`` if the config has no prices."""
 
     stages: list[StageCosts]
     calls: int
@@ -39,16 +39,16 @@ class Costs:
     completion: int
     tokens: int
     usd: float | None
-    lost: int  #: sent, and nothing came back: counted at the most that they can have used
-    fruitless: int  #: empty or blocked: paid for, and nothing to use
-    failed: int  #: answered by an error, which costs nothing
+    lost: int  #: requests without a reply, counted at their maximum cost
+    fruitless: int  #: empty or blocked answers, which are charged
+    failed: int  #: requests answered by an error, which are not charged
     budget: Budget
     price: Price
     may_set_usd: bool
 
     @property
     def share(self) -> float:
-        """How much of the tighter budget is spent, 0 to 1."""
+        """The spent share, 0 to 1, of the budget that is closer to its limit."""
         tokens = self.tokens / self.budget.tokens if self.budget.tokens else 0.0
         return max(tokens, (self.usd or 0.0) / self.budget.usd if self.budget.usd else 0.0)
 
@@ -58,7 +58,7 @@ class Costs:
 
 
 def costs(run: Run) -> Costs | None:
-    """A run's account; ``None`` where its teacher costs nothing."""
+    """Return the costs of a run, or ``None`` if its teacher is not paid."""
     config = run.typed_config
     if not config.teacher.is_remote:
         return None
@@ -72,7 +72,7 @@ def costs(run: Run) -> Costs | None:
     )
     price = spending.price_of(config)
     is_priced = None not in (price.prompt, price.completion)
-    # What a teacher does while the student writes, it does for its own stage.
+    # Requests of an overlapping teacher belong to the teacher's own stage.
     overlapping = next((stage.spec for stage in plan_iteration(config, 1) if stage.spec.overlap), None)
     rows: dict[str, StageCosts] = {}
     for row in found:

@@ -1,4 +1,4 @@
-"""Studies for the screen: the list, one with the outcome of each run, its lines, and the same as a table."""
+"""View models of the study pages: list, results of each run, plot and CSV table."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from training.estimate import Estimate
 from training.evaluation.registry import metrics
 
 PAGE: Final = 20
-#: The sets of pairs in the order of importance to a study; what is measured on no such set comes before "training".
+#: Order of metrics by set of pairs. Metrics without such a set come before "training".
 _PARTS: Final = {"margins/held_out": 0, "margins/evaluation": 1, "margins/training": 3}
 STATES: Final = ("finished", "running", "queued", "waiting", "paused", "failed", "crashed", "cancelling", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """A run of a study with what its newest model reached."""
+class StudyRow:
+    """A run of a study with the metrics of its newest model."""
 
     run: Run
-    values: list[str]  #: in the order of the axes, as words
+    values: list[str]  #: formatted values, one per axis
     raw: list[Any]
-    where: str  #: the stage it is at
+    where: str  #: its current stage
     progress: float  #: 0 to 1
     checkpoint: Checkpoint | None
-    measures: dict[str, Any]  #: value by the key of its metric
+    measures: dict[str, Any]  #: values by metric key
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """A study with its runs' outcomes."""
+    """A study with the results of its runs."""
 
     study: Study
     fields: list[tuple[str, str]]  #: dotted field and its label, the x axis first
-    outcomes: list[Outcome]
+    outcomes: list[StudyRow]
     states: list[tuple[str, str, int]]  #: state, its label, number of runs
-    measures: list[Metric]  #: those that some run has
+    measures: list[Metric]  #: metrics that at least one run has
 
     @property
     def progress(self) -> float:
@@ -62,28 +62,28 @@ class StudyView:
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """What may be asked of its runs now."""
-        now = {row.run.status for row in self.outcomes}
+        """The possible actions: pause, resume, cancel, remove."""
+        statuses = {row.run.status for row in self.outcomes}
         status = Run.Status
-        asked = []
-        if now & {status.QUEUED, status.RUNNING}:
-            asked.append("pause")
-        if now & set(Run.STOPPED):
-            asked.append("resume")
-        if now - {status.FINISHED, status.CANCELLED, status.CANCELLING}:
-            asked.append("cancel")
-        if not now & set(Run.ACTIVE):
-            asked.append("remove")
-        return tuple(asked)
+        verbs = []
+        if statuses & {status.QUEUED, status.RUNNING}:
+            verbs.append("pause")
+        if statuses & set(Run.STOPPED):
+            verbs.append("resume")
+        if statuses - {status.FINISHED, status.CANCELLED, status.CANCELLING}:
+            verbs.append("cancel")
+        if not statuses & set(Run.ACTIVE):
+            verbs.append("remove")
+        return tuple(verbs)
 
     @property
     def table_measures(self) -> list[Metric]:
-        """The columns of the table: the first few, the rest is in the file."""
+        """The columns of the table: the first six. The CSV file has all."""
         return self.measures[:6]
 
 
 def word(value: Any) -> str:
-    """A value of an axis as a person reads it."""
+    """Format a value of an axis."""
     if value is None:
         return "all"
     if isinstance(value, bool):
@@ -102,13 +102,16 @@ def _with_runs(studies: QuerySet[Study]) -> QuerySet[Study]:
 
 
 def load(pk: int) -> Study:
-    """A study with everything its page draws. Raises ``Study.DoesNotExist``."""
+    """Return a study with all related rows that its page needs.
+
+    Raises :class:`Study.DoesNotExist` if there is none with this key.
+    """
     return _with_runs(Study.objects.all()).get(pk=pk)
 
 
 def view(study: Study) -> StudyView:
-    """A loaded study."""
-    outcomes = [_outcome(place) for place in study.places.all()]
+    """Return the view model of a loaded study."""
+    outcomes = [_row(place) for place in study.places.all()]
     counted = Counter(row.run.status for row in outcomes)
     return StudyView(
         study=study,
@@ -119,13 +122,13 @@ def view(study: Study) -> StudyView:
     )
 
 
-def _outcome(place: StudyRun) -> Outcome:
+def _row(place: StudyRun) -> StudyRow:
     run = place.run
     stages = stages_of(run)
     current = current_stage(stages)
     trained = [one for one in run.checkpoints.all() if one.number > 0 and one.kind != Checkpoint.Kind.BASE]
     newest = trained[-1] if trained else None
-    return Outcome(
+    return StudyRow(
         run=run,
         values=[word(value) for value in place.values],
         raw=list(place.values),
@@ -143,12 +146,12 @@ def _values(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def studied(place: Place | None = None) -> list[Metric]:
-    """The metrics by which runs of a study are compared, the most telling first."""
+    """Return the metrics that compare the runs of a study, most relevant first."""
     return sorted(metrics(place), key=lambda metric: _PARTS.get(metric.rows, 2))
 
 
 def plot(shown: StudyView) -> dict[str, Any]:
-    """What the page's script draws: a line for each value of the second field, over the first."""
+    """Return the plot's data: one line per value of the second field, over the first field."""
     series: dict[str, list[dict[str, Any]]] = {}
     for row in shown.outcomes:
         label = row.values[1] if len(row.values) > 1 else ""
@@ -166,7 +169,7 @@ def plot(shown: StudyView) -> dict[str, Any]:
 
 
 def table(shown: StudyView) -> Iterator[list[Any]]:
-    """The outcomes as rows, a heading first."""
+    """Yield the CSV rows, header first."""
     keys = [metric.key for metric in studied()]
     yield ["run", "name", "status", *(field for field, _ in shown.fields), "model", *keys]
     for row in shown.outcomes:
@@ -176,32 +179,32 @@ def table(shown: StudyView) -> Iterator[list[Any]]:
 
 
 def studies_page(number: Any) -> Page[StudyView]:
-    """Studies, newest first."""
+    """Return a page of studies, newest first."""
     page: Page[Any] = Paginator(_with_runs(Study.objects.all()), PAGE).get_page(number)
     page.object_list = [view(study) for study in page.object_list]
     return page
 
 
 def measured_by(config: RunConfig) -> list[str]:
-    """What the runs of a study will be held by, in words; empty where nothing would be measured."""
+    """Return labels of the held-out metrics of a study's runs; empty without any."""
     found = []
     if config.training.held_out_pairs:
         found.append("accuracy and margin on held-out pairs")
     if config.evaluation.enabled and config.evaluation.pairs:
-        found.append("accuracy and margin on the evaluation's pairs")
+        found.append("accuracy and margin on evaluation pairs")
     if config.evaluation.enabled and config.teacher.exists:
         found.append("scores and win rate on held-out prompts")
     return found
 
 
 def bases() -> list[Run]:
-    """Runs that a study may start from: the newest ones."""
+    """Return the 30 newest runs, as base configs of a study."""
     return list(Run.objects.order_by("-created_at", "-id")[:30])
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """All runs of a study, one after another: ``None`` where the size of the model is not known."""
+class StudyCost:
+    """The cost of all runs of a study. Values are ``None`` if the model's size is unknown."""
 
     seconds: float | None
     memory_bytes: int | None
@@ -210,13 +213,13 @@ class Cost:
     notes: list[str]
 
 
-def cost_of(estimates: Sequence[Estimate]) -> Cost:
-    """Time and disk of all runs added up, memory of the hungriest."""
+def cost_of(estimates: Sequence[Estimate]) -> StudyCost:
+    """Return the sum of time and disk, and the maximum of memory."""
     seconds = [one.seconds for one in estimates]
     memory = [one.memory_bytes for one in estimates]
     disk = [one.disk_bytes for one in estimates]
     known = None not in seconds
-    return Cost(
+    return StudyCost(
         seconds=sum(value for value in seconds if value is not None) if known else None,
         memory_bytes=max(value for value in memory if value is not None) if known else None,
         disk_bytes=sum(value for value in disk if value is not None) if known else None,
@@ -226,16 +229,15 @@ def cost_of(estimates: Sequence[Estimate]) -> Cost:
 
 
 def repeats(config: RunConfig) -> str:
-    """What every run of a study makes again although it is the same, and how to make it once; or nothing."""
-    made = []
+    """Return a hint on work that all runs of a study repeat, and how to avoid it; empty without any."""
+    work = []
     if config.sft.enabled:
-        made.append("fine-tunes M1")
+        work.append("fine-tunes M1")
     if config.iterations and not config.pairs.from_dataset:
-        made.append("makes its pairs")
-    if not made:
+        work.append("builds its pairs")
+    if not work:
         return ""
     return (
-        f"Each run {' and '.join(made)} anew; where the settings up to there are equal, so are the rows. To do it "
-        "once: start from that M1's folder as student.model with sft.enabled off, and from a data set with "
-        "pairs.from_dataset."
+        f"Each run {' and '.join(work)} again. To do it once, set student.model to the folder of an M1 with "
+        "sft.enabled off, and pairs.from_dataset to a data set."
     )

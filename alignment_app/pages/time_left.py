@@ -1,4 +1,4 @@
-"""How long a run still takes."""
+"""Estimated remaining time of a run."""
 
 from __future__ import annotations
 
@@ -14,54 +14,53 @@ from alignment_app.models import Dataset, Run, Stage
 from alignment_app.pages.machine import machine
 from training.estimate import estimate
 
-#: What a stage of database work is taken to last.
+#: Assumed duration of a stage that only uses the database.
 QUICK_SECONDS: Final = 1.0
-#: The estimate is corrected by what the run's own stages took, within these limits.
+#: Limits of the factor that corrects the estimate by the run's measured times.
 LEAST_FACTOR, MOST_FACTOR = 0.2, 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """Seconds until the end. ``whole`` is false where only the stage at work can be foreseen."""
+    """Remaining seconds. ``whole`` is false if they cover the running stage only."""
 
     seconds: float
     whole: bool
 
 
 def stage_seconds(stage: Stage) -> float | None:
-    """How long a finished stage took."""
+    """Return the duration of a finished stage in seconds, else ``None``."""
     if stage.status != Stage.Status.DONE or not stage.started_at or not stage.finished_at:
         return None
     return (stage.finished_at - stage.started_at).total_seconds()
 
 
 def stage_seconds_left(stage: Stage) -> float | None:
-    """What is missing over the speed; None while the speed is not known."""
+    """Return the remaining seconds of a running stage at its current rate, or ``None`` if the rate is unknown."""
     if stage.status != Stage.Status.RUNNING or not stage.rate or stage.total <= stage.done:
         return None
     return (stage.total - stage.done) / stage.rate
 
 
 def time_left(run: Run, stages: Sequence[Stage]) -> TimeLeft | None:
-    """Time left, from the speed of the stage at work and what is known of those to come.
+    """Estimate the remaining time of a run.
 
-    A stage that a remote teacher works on before its turn goes on at the speed that it has. Another is taken to last as
-    long as the last one of its kind in this run, else as in the newest finished run of the same settings, else as the
-    estimate says, corrected by how far that was off until now. Where none of them knows, only the stage at work is
-    foretold, once its speed is known. How long people review is not foretold: the time is until they are asked.
+    The running stage and stages with an overlapping remote teacher use their current rate. A later stage takes as long
+    as the last stage of its kind in this run, else as in the newest finished run with the same config, else the
+    corrected estimate. If none is known, the result covers the running stage only. Time ends at the next human review.
     """
-    ahead = [stage for stage in stages if stage.status not in (Stage.Status.DONE, Stage.Status.SKIPPED)]
-    if not ahead:
+    remaining = [stage for stage in stages if stage.status not in (Stage.Status.DONE, Stage.Status.SKIPPED)]
+    if not remaining:
         return None
-    now = stage_seconds_left(ahead[0])
+    now = stage_seconds_left(remaining[0])
     total = now or 0.0
-    foresee = _foresight(run, stages)
-    for stage in ahead if now is None else ahead[1:]:
+    predict = _predictor(run, stages)
+    for stage in remaining if now is None else remaining[1:]:
         if stage.spec.waits_for_people:
             break
         seconds = _left_after(now or 0.0, stage)
         if seconds is None:
-            seconds = foresee(stage)
+            seconds = predict(stage)
         if seconds is None:
             return TimeLeft(now, whole=False) if now is not None else None
         total += seconds
@@ -69,14 +68,14 @@ def time_left(run: Run, stages: Sequence[Stage]) -> TimeLeft | None:
 
 
 def _left_after(now: float, stage: Stage) -> float | None:
-    """What will be left of a stage to come that is worked on already, ``now`` seconds from now; else None."""
+    """Return the seconds that an overlapping stage will still need in ``now`` seconds, or ``None`` for other stages."""
     if stage.status != Stage.Status.PENDING or not stage.rate:
         return None
     return max(0.0, (stage.total - stage.done) / stage.rate - now)
 
 
-def _foresight(run: Run, stages: Sequence[Stage]) -> Callable[[Stage], float | None]:
-    """How long a stage to come will take; what costs a look into the database is looked up when first needed."""
+def _predictor(run: Run, stages: Sequence[Stage]) -> Callable[[Stage], float | None]:
+    """Return a function that predicts the seconds of a later stage. Database queries run when first needed."""
     here = {
         stage.kind: seconds
         for stage in stages
@@ -85,7 +84,7 @@ def _foresight(run: Run, stages: Sequence[Stage]) -> Callable[[Stage], float | N
     elsewhere: dict[tuple[int, str], float] | None = None
     estimated: dict[tuple[int, str], float] | None = None
 
-    def foresee(stage: Stage) -> float | None:
+    def predict(stage: Stage) -> float | None:
         nonlocal elsewhere, estimated
         if stage.kind in here:
             return here[stage.kind]
@@ -100,11 +99,11 @@ def _foresight(run: Run, stages: Sequence[Stage]) -> Callable[[Stage], float | N
             estimated = _estimated(run, stages)
         return estimated.get(place)
 
-    return foresee
+    return predict
 
 
 def _same_settings(run: Run) -> dict[tuple[int, str], float]:
-    """Seconds of every stage of the newest finished run of the same settings."""
+    """Return the seconds of each stage of the newest finished run with the same config."""
     other = Run.objects.filter(config_hash=run.config_hash, status=Run.Status.FINISHED).exclude(pk=run.pk).first()
     if other is None:
         return {}
@@ -117,7 +116,7 @@ def _same_settings(run: Run) -> dict[tuple[int, str], float]:
 
 
 def _estimated(run: Run, stages: Sequence[Stage]) -> dict[tuple[int, str], float]:
-    """The estimate of every stage, corrected by what this run's stages took until now."""
+    """Return the estimated seconds of each stage, scaled by the run's measured times."""
     if not run.stored_config.is_valid:
         return {}
     rows = dict(Dataset.objects.annotate(rows=Count("prompts")).values_list("name", "rows"))

@@ -1,4 +1,4 @@
-"""Numbers, durations and sizes as people read them."""
+"""Formatting of numbers, durations and sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def finite(value: Any) -> float | None:
 
 
 def number(value: Any, places: Any = None) -> str:
-    """1234 → "1,234"; 0.61234 → "0.61"; 3.2e-6 → "3.2e-6"; nothing → "–". ``places`` fixes the decimals."""
+    """Format 1234 as "1,234", 0.61234 as "0.61", 3.2e-6 as "3.2e-6", ``None`` as "–".
+
+    :param places: number of decimals; automatic by default.
+    """
     found = finite(value)
     if found is None:
         return MISSING
@@ -39,13 +42,13 @@ def number(value: Any, places: Any = None) -> str:
 
 
 def percent(value: Any, places: int = 0) -> str:
-    """A share of one as "48 %"; nothing → "–"."""
+    """Format a share (0 to 1) as "48 %"; ``None`` as "–"."""
     found = finite(value)
     return MISSING if found is None else f"{found * 100:.{int(places)}f}{NB}%"
 
 
 def duration(seconds: Any) -> str:
-    """Seconds as "0.4 s", "12 s", "6 min 12 s", "1 h 58 min", "3 days 4 h"; nothing → "–"."""
+    """Format seconds as "0.4 s", "12 s", "6 min 12 s", "1 h 58 min", "3 days 4 h"; ``None`` as "–"."""
     found = finite(seconds)
     if found is None or found < 0:
         return MISSING
@@ -65,7 +68,7 @@ def duration(seconds: Any) -> str:
 
 
 def time_left(seconds: Any) -> str:
-    """Seconds as "2 min left": rounded up as people say it; nothing → ""."""
+    """Format remaining seconds as "2 min left", rounded up; ``None`` as ""."""
     found = finite(seconds)
     if found is None or found < 0:
         return ""
@@ -81,7 +84,7 @@ def time_left(seconds: Any) -> str:
 
 
 def rate(per_second: Any) -> str:
-    """Units a second as "38/s", "2.4/s" or "20/min" where they are few; nothing → ""."""
+    """Format a rate per second as "38/s" or "2.4/s", below 0.5 as "20/min"; ``None`` as ""."""
     found = finite(per_second)
     if found is None or found <= 0:
         return ""
@@ -93,7 +96,7 @@ def rate(per_second: Any) -> str:
 
 
 def size(value: Any) -> str:
-    """Bytes as "820 B", "3.5 MB", "12 GB" (powers of 1000, as disks are sold); nothing → "–"."""
+    """Format bytes as "820 B", "3.5 MB", "12 GB" (powers of 1000); ``None`` as "–"."""
     found = finite(value)
     if found is None:
         return MISSING
@@ -105,7 +108,7 @@ def size(value: Any) -> str:
 
 
 def p_value(value: Any) -> str:
-    """0.0004 → "0.0004"; smaller than that → "below 0.0001"; nothing → "–"."""
+    """Format a p-value as "0.03", "0.0004" or "below 0.0001"; ``None`` as "–"."""
     found = finite(value)
     if found is None:
         return MISSING
@@ -124,17 +127,17 @@ _WRITTEN: Final[dict[str, Callable[[Any], str]]] = {
 
 
 def written(value: Any, format: str) -> str:
-    """A metric's value in one of the formats of :data:`training.domain.metric.Format`; nothing → "–"."""
+    """Format a metric's value in a format of :data:`training.domain.metric.Format`; ``None`` as "–"."""
     return _WRITTEN[format](value)
 
 
 def written_interval(low: Any, high: Any, format: str) -> str:
-    """A 95 % interval as "26 to 66 %" or "2.10 to 2.60"."""
+    """Format a 95 % interval as "26 to 66 %" or "2.10 to 2.60"."""
     if format == "percent":
         return f"{number(100 * low, 0)} to {percent(high)}"
     return f"{written(low, format)} to {written(high, format)}"
 
 
 def short_hash(value: str) -> str:
-    """a41f…09: enough of a hash to know it again."""
+    """Shorten a hash to "a41f…09"."""
     return f"{value[:4]}…{value[-2:]}" if len(value) > 8 else value

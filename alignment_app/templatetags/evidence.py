@@ -1,4 +1,4 @@
-"""What the pages of checkpoints and comparisons say in words."""
+"""Template tags and filters of the checkpoint and compare pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ register.filter("p_value", p_value)
 
 @register.simple_tag
 def rows_behind(checkpoint: int, metric: Metric, part: str = "") -> str:
-    """The address of the rows behind a metric of a checkpoint; empty where it has none. ``part``: of which pairs."""
+    """Return the URL of the rows behind a checkpoint's metric, or "" without rows.
+
+    :param part: set of pairs, for margin metrics.
+    """
     rows = f"margins/{part}" if part else metric.rows
     if not rows:
         return ""
@@ -29,15 +32,15 @@ def rows_behind(checkpoint: int, metric: Metric, part: str = "") -> str:
 
 @register.filter
 def verdict(value: str, own_position: str) -> str:
-    """A judge's verdict by position as seen from the side that stood at ``own_position`` ("first" or "second")."""
+    """Describe a verdict from the side of the answer at ``own_position`` (``"first"`` or ``"second"``)."""
     if value in ("first", "second"):
         return "preferred" if value == own_position else "not preferred"
-    return {"tie": "a tie", "unparsed": "reply held no verdict"}.get(value, value or "–")
+    return {"tie": "tie", "unparsed": "unparsed"}.get(value, value or "–")
 
 
 @register.filter
 def setting(value: Any) -> str:
-    """A value of a config as it would be written: "on", "off", "empty", a list with commas."""
+    """Format a config value: "on", "off", "empty", or a list separated by commas."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if value is None or value == "" or value == []:
@@ -51,5 +54,5 @@ def setting(value: Any) -> str:
 
 @register.filter
 def at(items: Any, place: int) -> Any:
-    """The item at a place that is in a variable."""
+    """Return ``items[place]``, where the place is a variable."""
     return items[place]

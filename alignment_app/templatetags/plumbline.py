@@ -1,4 +1,4 @@
-"""Numbers, durations, bytes and dates as people read them, and the small drawings every page uses."""
+"""Template tags and filters of all pages: numbers, dates, bars, pills and the navigation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ register.filter("written", written)
 
 @register.simple_tag
 def export_formats() -> list[tuple[str, str]]:
-    """The formats of exports with their labels, the default one first."""
+    """Return (name, label) of the export formats, the default first."""
     return sorted(format_choices(), key=lambda choice: choice[0] != DEFAULT_FORMAT)
 
 
@@ -57,7 +57,7 @@ NAVIGATION = (
     ("System", "system"),
 )
 
-#: Tone of each state, for its dot: what is at work, needs a person, went wrong, is over.
+#: Colour class of each status.
 TONES = {
     "queued": "wait",
     "pending": "wait",
@@ -77,7 +77,7 @@ TONES = {
 
 @register.filter
 def when(moment: datetime | None) -> str:
-    """A moment as a <time> that the page shows in the reader's own zone: "12:31" today, else "3 Nov 12:31"."""
+    """Format a time as a <time> element in the reader's time zone: "12:31" today, else "3 Nov 12:31"."""
     if moment is None:
         return MISSING
     local = timezone.localtime(moment)
@@ -87,7 +87,7 @@ def when(moment: datetime | None) -> str:
 
 @register.filter
 def ago(moment: datetime | None) -> str:
-    """A moment as "4 min ago", which the page counts on."""
+    """Format a time as "4 min ago". A script keeps it up to date."""
     if moment is None:
         return MISSING
     seconds = max(0.0, (timezone.now() - moment).total_seconds())
@@ -107,19 +107,22 @@ def ago(moment: datetime | None) -> str:
 
 @register.filter
 def tone(status: str) -> str:
-    """The tone of a state: live, ask, wait, good, bad, off."""
+    """Return the colour class of a status: live, ask, wait, good, bad or off."""
     return TONES.get(str(status), "off")
 
 
 @register.filter
 def get(mapping: Any, key: Any) -> Any:
-    """``mapping[key]`` where the key is in a variable; None where it is not there."""
+    """Return ``mapping.get(key)``, where the key is a variable."""
     return mapping.get(key) if hasattr(mapping, "get") else None
 
 
 @register.simple_tag
 def bar(value: Any, maximum: Any = 1, kind: str = "") -> SafeString:
-    """A bar of ``value`` of ``maximum``; ``kind`` colours it: self, teacher, human, good, bad, accent."""
+    """Draw a bar of ``value`` out of ``maximum``.
+
+    :param kind: colour class: self, teacher, human, good, bad, accent or ink.
+    """
     share, top = finite(value), finite(maximum)
     width = 0.0 if share is None or not top else max(0.0, min(100.0, 100 * share / top))
     return format_html(
@@ -132,7 +135,7 @@ def bar(value: Any, maximum: Any = 1, kind: str = "") -> SafeString:
 
 @register.simple_tag
 def split_bar(win: Any, tie: Any, lose: Any) -> SafeString:
-    """Win, tie and lose side by side; the counts or shares are named for screen readers."""
+    """Draw a bar of win, tie and lose (counts or shares), with a text for screen readers."""
     parts = [max(0.0, finite(part) or 0.0) for part in (win, tie, lose)]
     whole = sum(parts) or 1.0
     shares = [100 * part / whole for part in parts]
@@ -156,20 +159,20 @@ def split_bar(win: Any, tie: Any, lose: Any) -> SafeString:
 
 @register.simple_tag
 def pill(status: str, label: str = "") -> SafeString:
-    """A state as a pill with a dot of its tone."""
+    """Draw a status as a pill with a coloured dot."""
     return format_html('<span class="pill {}"><i></i>{}</span>', tone(status), label or str(status).capitalize())
 
 
 @register.simple_tag
 def source(kind: str, label: str = "") -> SafeString:
-    """The mark of a source of judgement: self, teacher, human, reference."""
+    """Draw the mark of a judgement's source: self, teacher, human or reference."""
     names = {"self": "self", "teacher": "teacher", "human": "person", "reference": "reference"}
-    return format_html('<span class="src {}">{}</span>', kind, label or names.get(kind, kind))
+    return format_html('<span class="source-mark {}">{}</span>', kind, label or names.get(kind, kind))
 
 
 @register.simple_tag(takes_context=True)
 def theme_attribute(context: Context) -> SafeString:
-    """data-theme from the cookie, so that the first paint has the chosen theme."""
+    """Return the data-theme attribute from the cookie, so that the first paint has the right theme."""
     request = context.get("request")
     chosen = request.COOKIES.get("theme") if request else None
     return mark_safe(f' data-theme="{chosen}"') if chosen in ("light", "dark") else mark_safe("")
@@ -188,9 +191,13 @@ def question(
     tone: str = "",
     target: str = "",
 ) -> SafeString:
-    """A button that asks before it acts: the block is the question, ``yes`` posts to ``url``, ``no`` closes it.
+    """Draw a button with a confirmation; the block is the question.
 
-    ``key`` opens it; ``tone`` adds classes to the button; with ``target``, htmx swaps the answer into that element.
+    :param yes: label of the button that posts to ``url``.
+    :param no: label of the button that closes the question.
+    :param key: keyboard shortcut that opens the question.
+    :param tone: CSS classes of the button.
+    :param target: selector of the element that htmx replaces with the response.
     """
     values = {"content": content, "label": label, "url": url, "yes": yes, "no": no}
     values |= {"key": key, "tone": tone, "target": target, "csrf_token": context.get("csrf_token")}
@@ -199,21 +206,21 @@ def question(
 
 @register.simple_tag
 def stylesheet_url() -> str:
-    """The address of the stylesheet; a change of the stylesheet changes it."""
+    """Return the URL of the stylesheet. It contains a hash of the content."""
     _, digest = stylesheet()
     return reverse("stylesheet", args=[digest])
 
 
 @register.simple_tag(takes_context=True)
 def navigation(context: Context) -> list[dict[str, Any]]:
-    """The pages of the bar that this installation has: name, label, url and whether the reader is there."""
+    """Return the links of the navigation bar: name, label, url, and whether the page is current."""
     request = context.get("request")
     path = request.path if request else ""
     reads = request is None or not hasattr(request, "user") or people.can_read(request.user)
     links = []
     for label, name in NAVIGATION:
         if not reads and name != "review":
-            continue  # an annotator opens nothing else
+            continue  # annotators can open no other page
         try:
             url = reverse(name)
         except NoReverseMatch:

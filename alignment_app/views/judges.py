@@ -76,7 +76,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
             "versions": versions,
             "examples": [(one, judge.read(one.reply)) for one in judge.examples],
             "sources": judge_trials.sources(),
-            "engines": judge_trials.who_judges(),
+            "engines": judge_trials.judge_models(),
             "trial": _trial(request, judge) if is_here else None,
             "most": judge_trials.MOST_ITEMS,
             "may_edit": people.can_edit_judges(request.user),

@@ -84,7 +84,7 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
 def detail(request: HttpRequest, run_id: int) -> HttpResponse:
     """The run page, drawn from the record up to ``last_seq``; its script follows from there."""
     run = _run(run_id)
-    context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "gauge": loop.gauge(run)}
+    context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "machine_metrics": loop.machine_metrics(run)}
     for part in ("head", "loop", "sample", "figures", "choices", "costs", "health"):
         context |= _part_context(request, run, part)
     context["curves"] = [curve.as_json() for curve in curves.curves(run, up_to=run.last_seq)]

@@ -55,7 +55,7 @@ function bar(source, share) {
  */
 function judgementRows(judgement, label) {
   const row = make("div", judgement.score === null ? "score unparsed" : "score");
-  row.append(make("span", `src ${judgement.source}`, label));
+  row.append(make("span", `source-mark ${judgement.source}`, label));
   if (judgement.score === null) row.append(make("span", "", "unparsed"));
   else row.append(bar(judgement.source, judgement.score / 5), make("span", "", score(judgement.score)));
   const samples = judgement.samples.map((value) => (value === null ? "unparsed" : score(value))).join(", ");

@@ -45,7 +45,7 @@ function showNote(path, note) {
   const control = byId(note.id);
   if (note.problems.length) control.setAttribute("aria-invalid", "true");
   else control.removeAttribute("aria-invalid");
-  const box = byId(`${note.id}-say`);
+  const box = byId(`${note.id}-messages`);
   const lines = linesOfNote(note);
   if (box.textContent?.trim() === lines.map(({ text }) => text).join("")) return;
   box.replaceChildren(...lines.map(({ tone, text }) => make("span", tone, text)));

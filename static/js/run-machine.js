@@ -24,11 +24,11 @@ function setBar(bar, share) {
 /** @param {MachineMetrics | null} metrics */
 export function showMachine(metrics) {
   if (!metrics) return;
-  const box = byId("gauges");
+  const box = byId("machine");
   box.dataset.none = "";
   const [cpuBar, memoryBar] = all(".bar", box);
   const write = (/** @type {string} */ name, /** @type {string} */ text) => {
-    const value = first(`[data-gauge="${name}"]`, box);
+    const value = first(`[data-metric="${name}"]`, box);
     if (value) setText(value, text);
   };
   if (metrics.cpu !== undefined) {
@@ -42,7 +42,7 @@ export function showMachine(metrics) {
   if (metrics.disk_free !== undefined) write("disk", `${size(metrics.disk_free)} free`);
   (metrics.gpus ?? []).forEach((gpu, place) => {
     const name = `gpu${place}`;
-    const value = first(`[data-gauge="${name}"]`, box) ?? addGpu(box, gpu.name, name, cpuBar);
+    const value = first(`[data-metric="${name}"]`, box) ?? addGpu(box, gpu.name, name, cpuBar);
     const bar = value.previousElementSibling?.firstElementChild;
     if (bar) setBar(bar, gpu.memory / gpu.memory_total);
     const use = gpu.utilisation === null || gpu.utilisation === undefined ? "" : `, ${percent(gpu.utilisation / 100)}`;
@@ -62,7 +62,7 @@ function addGpu(box, label, name, bar) {
   const holder = make("dd");
   holder.append(bar.cloneNode(true));
   const value = make("dd");
-  value.dataset.gauge = name;
+  value.dataset.metric = name;
   box.append(make("dt", "", label), holder, value);
   return value;
 }

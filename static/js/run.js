@@ -55,7 +55,7 @@ function onStage(stage) {
 function onStatus(stage, item) {
   if (item) {
     item.dataset.status = stage.status;
-    item.className = `st ${LOOKS[stage.status] ?? "wait"}`;
+    item.className = `stage ${LOOKS[stage.status] ?? "wait"}`;
   }
   refresh("loop", 250);
   refresh("head", 250);
@@ -142,7 +142,7 @@ const LINKS = { live: "", polling: "asking every 2 s", reconnecting: "reconnecti
 
 stampLog();
 curves.load(readJson("curve-data"));
-showMachine(readJson("gauge-data"));
+showMachine(readJson("machine-data"));
 follow(root.dataset.run ?? "", Number(root.dataset.seq), onEvents, (state, reason) =>
   setText(byId("link-state"), reason || LINKS[state]),
 );

@@ -139,7 +139,7 @@ def test_of_two_roles_the_one_that_may_more_counts_and_a_disabled_person_has_non
 def test_an_annotator_lands_on_their_queues_and_opens_nothing_else(as_role: AsRole) -> None:
     client = as_role("annotator")
     assert client.get("/", follow=True).request["PATH_INFO"] == reverse("queues")
-    assert "Nothing waits for you" in client.get(reverse("queues")).content.decode()
+    assert "Nothing to review" in client.get(reverse("queues")).content.decode()
     for name in ("runs", "checkpoints", "compare", "chat", "system", "people"):
         assert client.get(reverse(name)).status_code == 403, name
     assert client.get(reverse("password")).status_code == 200
@@ -284,20 +284,20 @@ def test_logging_out_takes_a_post_and_a_token(as_role: AsRole) -> None:
 def test_a_form_without_a_csrf_token_is_refused_in_words() -> None:
     page = Client(enforce_csrf_checks=True).post(LOGIN, {"username": "x", "password": "y"})
     assert page.status_code == 403
-    assert "This form is too old" in page.content.decode()
+    assert "form has expired" in page.content.decode()
 
 
 def test_an_address_with_nothing_behind_it_says_what_to_do(as_role: AsRole, client: Client) -> None:
     page = as_role("viewer").get("/there/is/nothing/")
     assert page.status_code == 404
-    assert "There is nothing at this address" in page.content.decode()
+    assert "Page not found" in page.content.decode()
     assert client.get("/there/is/nothing/").status_code == 404
 
 
 def test_a_host_that_is_not_ours_gets_the_400_page(client: Client) -> None:
     page = client.get(LOGIN, HTTP_HOST="elsewhere.example")
     assert page.status_code == 400
-    assert "not one that this installation answers to" in page.content.decode()
+    assert "ALLOWED_HOSTS" in page.content.decode()
 
 
 def test_the_500_page_stands_on_nothing_that_may_be_broken() -> None:
@@ -305,7 +305,7 @@ def test_the_500_page_stands_on_nothing_that_may_be_broken() -> None:
 
     page = server_error(RequestFactory().get("/"))
     assert page.status_code == 500
-    assert "Something broke on this page" in page.content.decode()
+    assert "Server error" in page.content.decode()
 
 
 def test_no_page_has_inline_script_or_style(as_role: AsRole) -> None:

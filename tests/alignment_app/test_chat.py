@@ -58,7 +58,7 @@ def answer_all(text: str = "Ivy, aloe, fern.") -> list[chat.Question]:
 
 @pytest.mark.django_db
 def test_without_a_checkpoint_the_page_says_what_to_do_first(as_role: AsRole, valkey: Any) -> None:
-    assert "Nobody to talk to yet" in as_role("viewer").get(reverse("chat")).content.decode()
+    assert "No checkpoints yet" in as_role("viewer").get(reverse("chat")).content.decode()
 
 
 def test_without_a_worker_the_page_says_how_to_start_one(as_role: AsRole, valkey: Any, two: Any) -> None:

@@ -40,7 +40,7 @@ def both(runs: tuple[Run, Run]) -> list[selectors.Column]:
 
 def test_without_checkpoints_the_page_says_what_is_needed(as_role: AsRole) -> None:
     text = as_role("viewer").get(reverse("compare")).content.decode()
-    assert "Nothing to compare yet" in text
+    assert "No checkpoints to compare" in text
 
 
 def test_what_is_asked_for_and_is_not_there_is_named(as_role: AsRole) -> None:
@@ -97,7 +97,7 @@ def test_checkpoints_of_one_run_differ_in_no_setting_and_the_page_says_so(
 ) -> None:
     query = "&".join(f"checkpoint={one.pk}" for one in two_runs[0].checkpoints.filter(number__in=(2, 3)))
     text = as_role("viewer").get(f"{reverse('compare')}?{query}").content.decode()
-    assert "checkpoints of one run" in text
+    assert "checkpoints of the same run" in text
 
 
 def test_the_best_of_a_metric_is_marked_only_where_more_is_better(two_runs: tuple[Run, Run]) -> None:
@@ -139,7 +139,7 @@ def test_runs_with_no_held_out_prompt_in_common_say_how_to_get_some(as_role: AsR
     one, two = two_runs
     answers_of(two.checkpoints.get(number=3)).update(purpose="probe")
     text = as_role("viewer").get(f"{reverse('compare')}?run={one.pk}&run={two.pk}").content.decode()
-    assert "no held-out prompt in common" in text
+    assert "evaluation.dataset" in text
 
 
 def test_an_odd_choice_is_answered_with_a_page(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:

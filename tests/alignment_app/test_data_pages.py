@@ -54,7 +54,7 @@ def test_the_list_says_what_to_do_first_and_then_what_is_there() -> None:
     import_rows("first", "prompts", [{"prompt": "p"}])
     page = lead.get(reverse("data")).content
     assert b"first" in page
-    assert b"No data set fits" in lead.get(reverse("data"), {"q": "zzz"}).content
+    assert b"No data set found" in lead.get(reverse("data"), {"q": "zzz"}).content
 
 
 def test_rows_show_scores_by_source_and_escape_what_models_wrote() -> None:

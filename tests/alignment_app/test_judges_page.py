@@ -68,7 +68,7 @@ def test_an_admin_adds_a_judge_and_an_edit_makes_the_next_version(as_role: AsRol
     assert second.document == edited
     client.post(reverse("judge-edit", args=["mine"]), {"document": edited})
     assert JudgeVersion.objects.count() == 2  # nothing changed, so there is no third
-    assert "An earlier version" in client.get(reverse("judge", args=["mine"]) + "?version=1").content.decode()
+    assert "earlier version" in client.get(reverse("judge", args=["mine"]) + "?version=1").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_a_comparing_judge_is_asked_in_both_orders(
         form.render_pair("Name a bird.", second.text, first.text),
     ]
     assert all(question.of_teacher and judges.read_judge(question.judge) == form for question in asked)
-    assert "the other shown first" in client.get(reverse("judge-trial")).content.decode()
+    assert "B shown first" in client.get(reverse("judge-trial")).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -260,10 +260,10 @@ def test_without_a_trial_there_is_nothing_to_follow(as_role: AsRole) -> None:
     assert as_role("viewer").get(reverse("judge-trial")).status_code == 404
 
 
-def test_who_judges_begins_with_the_newest_model_that_was_trained(as_role: Callable[[str], Client]) -> None:
+def test_judge_models_begins_with_the_newest_model_that_was_trained(as_role: Callable[[str], Client]) -> None:
     Story.launch(name="trained").to_the_end()
     Story.launch(name="new")
-    groups = judge_trials.who_judges()
+    groups = judge_trials.judge_models()
     assert [run.partition(" (")[0] for run, _ in groups] == ["trained", "new"]
     assert [label.partition(" ")[0] for _, label in groups[0][1]][:4] == ["M3", "M2", "M1", "M0"]
     page = as_role("lead").get(reverse("judge", args=["additive_5"])).content.decode()

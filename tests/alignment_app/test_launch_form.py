@@ -182,8 +182,9 @@ def test_a_wrong_entry_is_said_at_its_field_and_nothing_typed_is_lost(
     if shown[0].kind in ("text", "number") and "\x00" not in typed and typed.strip():
         assert f'value="{typed}"' in text
     assert 'value="0.37"' in text
-    said = [re.sub(r"<[^>]+>", " ", part) for part in re.findall(r'class="say".*?</span>\s*</div>', text, re.S)]
-    assert any(sentence.lower() in part.lower() for part in said), said
+    lists = re.findall(r'class="field-messages".*?</span>\s*</div>', text, re.S)
+    messages = [re.sub(r"<[^>]+>", " ", part).lower() for part in lists]
+    assert any(sentence.lower() in message for message in messages), messages
 
 
 @pytest.mark.django_db
@@ -208,7 +209,7 @@ def test_the_check_gives_estimate_yaml_and_command_while_typing(lead: Client) ->
     data_sets()
     settings = config(student={"model": "org/model-1b", "max_length": 512})
     text = html.unescape(lead.post(reverse("launch-check"), as_post(settings)).content.decode())
-    assert "What it takes" in text
+    assert "Estimate</h2>" in text
     assert "name: miniature, teacher reward" in text
     assert "python manage.py launch" in text
     assert "<html" not in text
@@ -230,11 +231,11 @@ def test_the_check_names_each_problem_and_which_fields_apply(lead: Client) -> No
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [
-        ({"evaluation": {"dataset": "story-prompts", "max_new_tokens": 48}}, "evaluation.dataset", "trained on"),
+        ({"evaluation": {"dataset": "story-prompts", "max_new_tokens": 48}}, "evaluation.dataset", "biased"),
         ({"prompts": {"dataset": "story-prompts", "count": 30}}, "prompts.count", "repeat"),
-        ({"prompts": {"dataset": "story-prompts", "count": 300}}, "prompts.count", "holds 40"),
-        ({"candidates": {"temperature": 0, "max_new_tokens": 48}}, "candidates.temperature", "every candidate"),
-        ({"evaluation": {"enabled": False}}, "evaluation.enabled", "nothing shows"),
+        ({"prompts": {"dataset": "story-prompts", "count": 300}}, "prompts.count", "has only 40"),
+        ({"candidates": {"temperature": 0, "max_new_tokens": 48}}, "candidates.temperature", "all candidates"),
+        ({"evaluation": {"enabled": False}}, "evaluation.enabled", "Without evaluation"),
     ],
 )
 def test_what_is_allowed_and_may_not_be_meant_is_a_warning(changes: dict[str, Any], field: str, words: str) -> None:

@@ -77,13 +77,13 @@ def test_a_stage_that_a_remote_teacher_works_on_before_its_turn_shows_how_far_it
     ahead.save()
     text = page(lead, run).replace("\N{NO-BREAK SPACE}", " ")
     assert "31 of 159" in text
-    assert "meanwhile, 4.0/s" in text
+    assert "in parallel, 4.0/s" in text
     assert "128 to go, 16 in flight, 66 tokens/s" in text
     # It rests: how far it came stays.
     Stage.objects.filter(pk=ahead.pk).update(rate=None)
     text = page(lead, run)
     assert "31 of 159" in text
-    assert "meanwhile" not in text
+    assert "in parallel" not in text
     assert "in\N{NO-BREAK SPACE}flight" not in text
 
 
@@ -159,7 +159,7 @@ def test_a_crashed_run_says_that_resume_loses_nothing(lead: Client) -> None:
     run = Story.launch().until(1, "training", 0.2).break_off("crashed", "The worker died.").run
     text = page(lead, run)
     assert "Training of M2 crashed" in text
-    assert "What was made so far is kept." in text
+    assert "Resume continues" in text
     assert 'data-key="r"' in text
 
 
@@ -183,14 +183,14 @@ def test_every_stage_with_samples_has_a_page(lead: Client, iteration: int) -> No
     for stage in Stage.objects.filter(iteration__run=run, iteration__number=iteration):
         text = rows(lead, run, iteration=iteration, stage=stage.kind)
         if stage.kind not in ("sft", "training"):
-            assert "Nothing fits" not in text, stage.kind
+            assert "No rows found" not in text, stage.kind
 
 
 def test_samples_are_paged_and_searched(lead: Client) -> None:
     run = Story.launch().until(1, "pairs").run
     assert "1 to 10 of 40" in rows(lead, run, iteration=1, stage="responses")
     assert "Page 4 of 4" in rows(lead, run, iteration=1, stage="responses", page=99)
-    assert "Nothing fits" in rows(lead, run, iteration=1, q="no such words")
+    assert "No rows found" in rows(lead, run, iteration=1, q="no such words")
 
 
 def test_comparisons_can_be_narrowed_to_losses(lead: Client) -> None:
@@ -254,7 +254,7 @@ def test_reviewed_pairs_are_let_through(lead: Client) -> None:
     run = Story.launch(review={"enabled": True}).until(1, "pairs").run
     Stage.objects.filter(iteration__run=run, iteration__number=1, kind="review").update(status="waiting", total=34)
     Run.objects.filter(pk=run.pk).update(status=Run.Status.WAITING, status_reason="34 pairs wait for people.")
-    assert "Let it train" in page(lead, run)
+    assert "Approve" in page(lead, run)
     lead.post(reverse("run-act", args=[run.pk, "approve"]), {"iteration": 1})
     assert Stage.objects.get(iteration__run=run, iteration__number=1, kind="review").status == "done"
 

@@ -74,7 +74,7 @@ def test_the_list_can_be_narrowed_to_state_and_paradigm(lead: Client) -> None:
     assert "The disk is full." in wrong
     assert "pear" not in wrong
     assert "apple" not in page(lead, paradigm="self_reward")
-    assert "No run fits" in page(lead, status="finished")
+    assert "No run found" in page(lead, status="finished")
 
 
 def test_an_unknown_filter_or_page_is_no_error(lead: Client) -> None:

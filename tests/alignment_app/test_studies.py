@@ -125,7 +125,7 @@ def test_the_form_keeps_what_was_typed_and_says_what_is_wrong(lead: Client) -> N
 
 def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
     empty = lead.post(reverse("study-new"), {"field_1": "", "values_1": ""}).content.decode()
-    assert "3 things to mend" in empty
+    assert "3 errors" in empty
     for words in ("give one of them", "choose a field", "give the study a name"):
         assert words in empty
     changes = {"name": "", "start": "preset:no", "values_1": "", "values_2": "[, x", "changes": "nonsense"}
@@ -138,7 +138,7 @@ def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
         "'nonsense' is not of the form",
     ):
         assert words in several, words
-    assert "5 things to mend" in several
+    assert "5 errors" in several
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_a_form_opened_on_what_is_not_there_says_so(lead: Client, query: str, wo
 def test_a_form_opened_on_a_recipe_has_it_chosen_and_nothing_to_mend(lead: Client) -> None:
     text = lead.get(reverse("study-new") + "?preset=miniature-self-reward").content.decode()
     assert 'value="preset:miniature-self-reward" selected' in text
-    assert "to mend" not in text
-    assert "to mend" not in lead.get(reverse("study-new")).content.decode()
+    assert 'class="mend"' not in text
+    assert 'class="mend"' not in lead.get(reverse("study-new")).content.decode()
 
 
 def test_a_beta_of_zero_is_told_what_it_would_mean(lead: Client) -> None:

@@ -159,7 +159,7 @@ def run(page: Page, site: Site, config: str) -> str:
     """Launch a pasted config through the form and wait for its end; the run's number."""
     began = time.monotonic()
     page.goto(f"{site.url}/runs/new/")
-    page.get_by_label("Paste it").fill(config)
+    page.get_by_label("YAML").fill(config)
     page.get_by_role("button", name="Fill the form").click()
     page.get_by_role("button", name="Launch").click()
     expect(page).to_have_url(re.compile(r"/runs/\d+/$"))

@@ -82,7 +82,7 @@ def teachers(browser: Browser, site: Site) -> Iterator[dict[str, Teacher]]:
         page.goto(f"{site.url}/keys/")
         page.get_by_label("Name").fill(name)
         page.get_by_label("Provider").select_option("gemini")
-        page.get_by_label("Address it may be sent to").fill(teacher.server.address)
+        page.get_by_label("Server address").fill(teacher.server.address)
         page.get_by_label("Key", exact=True).fill("planted-key-5f1c9b7e")
         page.get_by_role("button", name="Store").click()
         expect(page.locator("#keys")).to_contain_text(teacher.server.address)
@@ -94,7 +94,7 @@ def teachers(browser: Browser, site: Site) -> Iterator[dict[str, Teacher]]:
 
 def launch(page: Page, site: Site, **asked: Any) -> int:
     page.goto(f"{site.url}/runs/new/")
-    page.get_by_label("Paste it").fill(CONFIG.format(student=site.student, **asked))
+    page.get_by_label("YAML").fill(CONFIG.format(student=site.student, **asked))
     page.get_by_role("button", name="Fill the form").click()
     page.get_by_role("button", name="Launch").click()
     expect(page).to_have_url(re.compile(r"/runs/\d+/$"))
@@ -140,8 +140,8 @@ def test_a_teacher_that_fails_in_every_way_makes_the_rows_of_one_that_never_does
     log_in(phone, site)
     phone.goto(page.url)
     # The teacher is at work before its turn, while the student writes.
-    at_work = page.locator(".line[data-iteration='1'] .st", has_text=stage)
-    expect(at_work.locator("[data-note]")).to_contain_text("meanwhile", timeout=60_000)
+    at_work = page.locator(".line[data-iteration='1'] .stage", has_text=stage)
+    expect(at_work.locator("[data-note]")).to_contain_text("in parallel", timeout=60_000)
     page.screenshot(path=tmp_path / "during-1440.png", full_page=True)
     phone.screenshot(path=tmp_path / "during-390.png", full_page=True)
     for name, run in runs.items():
@@ -150,9 +150,9 @@ def test_a_teacher_that_fails_in_every_way_makes_the_rows_of_one_that_never_does
         costs = page.locator("#costs")
         expect(costs).to_contain_text(" of 10,000,000 tokens")
         expect(costs).to_contain_text("USD")
-        expect(costs.get_by_text("ended in an error, which costs nothing")).to_have_count(int(name == "troubled"))
-        expect(costs.get_by_text("brought nothing back")).to_have_count(int(name == "troubled"))
-        expect(costs.get_by_text("empty or blocked, and paid for")).to_have_count(int(name == "troubled"))
+        expect(costs.get_by_text("not charged")).to_have_count(int(name == "troubled"))
+        expect(costs.get_by_text("without a reply")).to_have_count(int(name == "troubled"))
+        expect(costs.get_by_text("empty or blocked")).to_have_count(int(name == "troubled"))
         page.screenshot(path=tmp_path / f"{name}-1440.png", full_page=True)
     expect(phone.locator("#state")).to_contain_text("Finished")
     phone.screenshot(path=tmp_path / "after-390.png", full_page=True)

@@ -33,7 +33,7 @@ def launch(page: Page, site: Site, name: str) -> None:
     """From the list of runs, through the recipe page and the form, to the run's page."""
     page.goto(site.url)
     page.get_by_role("link", name="New run").first.click()
-    page.get_by_label("Paste it").fill(CONFIG.format(name=name, student=site.student))
+    page.get_by_label("YAML").fill(CONFIG.format(name=name, student=site.student))
     page.get_by_role("button", name="Fill the form").click()
     expect(page.locator("[name=name]")).to_have_value(name)
     page.get_by_role("button", name="Launch").click()
@@ -43,7 +43,7 @@ def launch(page: Page, site: Site, name: str) -> None:
 
 def test_launch_watch_cancel_resume_compare_and_chat(page: Page, data: Site) -> None:
     launch(page, data, "A browser's run")
-    responses = page.locator(".line[data-iteration='1'] .st", has_text="Responses")
+    responses = page.locator(".line[data-iteration='1'] .stage", has_text="Responses")
     expect(responses.locator("[data-count]")).to_contain_text(re.compile(r"of 256"), timeout=120_000)
 
     # A bar moves without anybody touching the page.
@@ -74,7 +74,7 @@ def test_launch_watch_cancel_resume_compare_and_chat(page: Page, data: Site) -> 
     page.get_by_role("link", name=re.compile("^M2")).first.click()
     expect(margin).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Every step as CSV").click()
+        page.get_by_role("link", name="CSV of all steps").click()
     assert "kl,grad_norm" in Path(download.value.path()).read_text(encoding="utf-8").splitlines()[0]
     page.goto(run_address)
 
@@ -86,14 +86,14 @@ def test_launch_watch_cancel_resume_compare_and_chat(page: Page, data: Site) -> 
     for name in ("M1", "M2"):
         ours.get_by_label(name, exact=True).check()
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("heading", name="The same prompts, answered by each")).to_be_visible()
+    expect(page.get_by_role("heading", name="Answers side by side")).to_be_visible()
     expect(page.locator("article.same-prompt")).to_have_count(8)
 
     page.goto(f"{data.url}/chat/")
     page.get_by_label("Checkpoint", exact=True).select_option(index=1)
-    page.get_by_role("button", name="Talk to it").click()
-    page.get_by_label("At most").fill("12")
-    page.get_by_label("What you say").fill("What is one plus one?")
+    page.get_by_role("button", name="Open").click()
+    page.get_by_label("Max tokens").fill("12")
+    page.get_by_label("Message").fill("What is one plus one?")
     page.keyboard.press("Enter")
     expect(page.locator("#turns")).to_contain_text("What is one plus one?")
     expect(page.locator("#turns .reply .text").first).not_to_be_empty(timeout=60_000)

@@ -89,7 +89,7 @@ def test_from_prompts_of_its_own_to_pairs_and_a_next_model_through_vllm(
     page: Page, site: Site, student: Path, browser: Browser, complaints: list[str], tmp_path: Path
 ) -> None:
     page.goto(f"{site.url}/runs/new/")
-    page.get_by_label("Paste it").fill(CONFIG.format(name=NAME, student=student))
+    page.get_by_label("YAML").fill(CONFIG.format(name=NAME, student=student))
     page.get_by_role("button", name="Fill the form").click()
     expect(page.locator("[name='engine.kind']")).to_have_value("vllm")
     page.get_by_role("button", name="Launch").click()
@@ -110,7 +110,7 @@ def test_from_prompts_of_its_own_to_pairs_and_a_next_model_through_vllm(
     expect(page.locator("#state")).to_contain_text("Finished", timeout=900_000)
     context.close()
 
-    track = page.locator(".line[data-iteration='1'] .st")
+    track = page.locator(".line[data-iteration='1'] .stage")
     prompts, pairs = (track.filter(has_text=name).locator("[data-count]") for name in ("Prompts", "Pairs"))
     assert int(prompts.inner_text()) >= 12
     assert int(pairs.inner_text()) >= 4

@@ -21,7 +21,7 @@ test("a stage that is worked on before its turn says so", () => {
   const early = stage({ status: "pending", rate: 2, seconds_left: 30, progress: { tokens_per_second: 5 } });
   assert.equal(isOverlapping(early), true);
   assert.equal(isOverlapping(stage({ status: "pending", total: 0 })), false);
-  assert.equal(noteText(early), "meanwhile, 2.0/s");
+  assert.equal(noteText(early), "in parallel, 2.0/s");
   assert.equal(trafficText({ ...early, rate: 0 }), "");
 });
 

@@ -291,7 +291,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
 
     client.force_login(User.objects.create_superuser("ann"))
     page = client.get(reverse("run", args=[run.pk])).content.decode()
-    assert "What they taught" in page
+    assert 'id="eft-judges"' in page
     assert "M1 against IFT alone: +" in page
     detail = client.get(reverse("checkpoint", args=[m1.pk])).context["detail"]
     assert {"ranking_accuracy", "ranking_exact"} <= {figure.metric.key for figure in detail.figures}

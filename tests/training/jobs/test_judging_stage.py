@@ -127,6 +127,6 @@ def test_a_run_that_pauses_for_its_parse_rate_shows_replies_and_why(judged: Judg
     assert 'no "Score" is followed by a number' in head.unparsed[0].why
     client.force_login(User.objects.create_superuser("ann"))
     page = client.get(reverse("run", args=[run.pk])).content.decode()
-    assert "Replies that held no score" in page
+    assert "Unparsed replies" in page
     assert "show=unparsed" in page
     assert "held no score" in client.get(reverse("run-part", args=[run.pk, "health"])).content.decode()

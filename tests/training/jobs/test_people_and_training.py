@@ -151,7 +151,7 @@ def test_scores_with_reasons_train_the_judge_of_a_clone_and_held_out_ones_never_
     page = page_of(lead, "checkpoint", m1.pk)
     assert "Scores that train the judge: ana (10), ben (10)." in page
     data = page_of(lead, "checkpoint-data", m1.pk)
-    assert "trains the judge" in data
+    assert "judge training" in data
     assert "scored by ana" in data
 
 
