@@ -1,6 +1,6 @@
-// Requests to the REST API, with refusals as errors.
+// Requests to the REST API. Errors are thrown as Refusal.
 
-/** A refusal of the API. `code` as in the API; status 0: there was no answer at all. */
+/** An error of the API. `code` is the API's error code; status 0: no response. */
 export class Refusal extends Error {
   /**
    * @param {number} status
@@ -15,7 +15,7 @@ export class Refusal extends Error {
 }
 
 /**
- * Whatever was thrown, as a refusal: an error of a script counts as one without a code of the API.
+ * Convert a thrown value to a Refusal. Script errors have status -1 and code "script".
  *
  * @param {unknown} error
  * @returns {Refusal}
@@ -25,12 +25,12 @@ export const asRefusal = (error) => (error instanceof Refusal ? error : new Refu
 const csrfToken = () => JSON.parse(document.body.getAttribute("hx-headers") ?? "{}")["X-CSRFToken"];
 
 /**
- * Ask the API. Resolves with the body, or null where there is none (204); throws a Refusal.
+ * Send a request. Resolves with the body, or null for 204; throws a Refusal.
  *
  * @param {"GET" | "POST"} method
  * @param {string} path below /api/v1/
  * @param {object} [body]
- * @param {{keepalive?: boolean}} [options] keepalive: go on although the page is left
+ * @param {{keepalive?: boolean}} [options] keepalive: continue after the page is closed
  * @returns {Promise<any>}
  */
 export async function ask(method, path, body, { keepalive = false } = {}) {

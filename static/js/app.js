@@ -1,4 +1,4 @@
-// What every page shares: the theme button, the navigation, keys, menus, copying, messages of htmx and local times.
+// Shared by all pages: theme button, navigation, keyboard shortcuts, menus, copying, htmx errors and local times.
 
 import { all, first, targetOf } from "./dom.js";
 import { isField, isTyping, keyAction } from "./keys.js";
@@ -33,7 +33,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
   document.dispatchEvent(new CustomEvent("themechange")),
 );
 
-// On a narrow screen the bar scrolls: it begins at the link of this page, and fades where more follows.
+// On a narrow screen the bar scrolls to the link of this page and fades out at the edge.
 const nav = first(".nav");
 if (nav) {
   const fade = () => nav.classList.toggle("goes-on", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 4);
@@ -47,7 +47,7 @@ if (nav) {
 // ------------------------------------------------------------------ keys
 
 /**
- * The element that a key presses. The last one wins: an open question is drawn after what it covers.
+ * The element of a keyboard shortcut. The last one wins: an open question comes later in the page.
  *
  * @param {string} key
  */
@@ -86,7 +86,7 @@ document.addEventListener("keydown", (event) => {
 
 // ------------------------------------------------------------------ menus, questions, copying
 
-// Menus and questions close on a click elsewhere, and a question opens with its first button in focus.
+// A click outside closes menus and questions. An open question focuses its first button.
 document.addEventListener("click", (event) => {
   const target = targetOf(event);
   for (const item of openDetails()) {
@@ -107,7 +107,7 @@ document.addEventListener(
 );
 
 /**
- * Copy the text of the element that the button names, or select it where the browser does not allow copying.
+ * Copy the text of the button's target, or select it if the browser does not allow copying.
  *
  * @param {HTMLElement} button
  */
@@ -123,22 +123,22 @@ async function copy(button) {
     range.selectNodeContents(source);
     getSelection()?.removeAllRanges();
     getSelection()?.addRange(range);
-    toast("Selected: copy it with Ctrl C");
+    toast("Selected. Press Ctrl+C to copy.");
   }
 }
 
 // ------------------------------------------------------------------ requests of htmx
 
-// A failed request is reported. Parts that poll stay silent: they try again by themselves.
+// Report failed requests, except of polling parts, which retry.
 document.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
-  if (status === 401 || status === 403) toast("You are logged out, or may not do this. Reload the page.", "bad");
+  if (status === 401 || status === 403) toast("Logged out or not allowed. Reload the page.", "bad");
   else if (!event.detail.elt.closest("[data-poll]")) toast(`The server answered ${status}. Try again.`, "bad");
 });
 document.addEventListener("htmx:sendError", (event) => {
-  if (!event.detail.elt.closest("[data-poll]")) toast("The server does not answer. Is it still running?", "bad");
+  if (!event.detail.elt.closest("[data-poll]")) toast("The server does not respond.", "bad");
 });
-// A session that ended answers with the login page: go there instead of drawing it inside a part of this page.
+// After the end of a session, the server returns the login page: load it instead of swapping it into a part.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.responseURL.includes("/accounts/login/")) {
     event.detail.shouldSwap = false;

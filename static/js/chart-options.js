@@ -1,4 +1,4 @@
-// Datasets and options of Chart.js for training curves, in the colours of the page. No access to the page.
+// Chart.js datasets and options for training curves. No access to the DOM.
 
 import { isSmoothed, linesOf, runningMean, toPoints } from "./curve-data.js";
 import { figure, percent } from "./format.js";
@@ -13,7 +13,7 @@ const LINE_STYLE = { borderWidth: 1.8, pointRadius: 0, pointHoverRadius: 3, tens
 const SINGLE_POINT = { pointRadius: 3, clip: 4 }; // without a radius, a line of one point would draw nothing
 
 /**
- * The style of numbers at the axes.
+ * Style of axis labels.
  *
  * @param {Theme} theme
  */
@@ -23,7 +23,7 @@ export const tickStyle = (theme) => ({
 });
 
 /**
- * The style of the box that shows values under the pointer.
+ * Style of tooltips.
  *
  * @param {Theme} theme
  */
@@ -41,7 +41,7 @@ export function tooltipStyle(theme) {
 }
 
 /**
- * A colour made faint, for single steps behind the line of their means.
+ * A transparent variant of a colour, for single steps behind their running mean.
  *
  * @param {string} colour as the browser computes it
  */
@@ -51,7 +51,7 @@ export function faded(colour) {
 }
 
 /**
- * The lines of a chart: means first, which is on top, then single steps and the guide.
+ * The lines of a chart: running means first (on top), then single steps and the guide line.
  *
  * @param {Shape} shape
  * @param {Curve} curve
@@ -101,7 +101,7 @@ export function datasets(shape, curve, theme) {
 }
 
 /**
- * Everything that Chart.js needs for one chart of a training.
+ * The Chart.js config of one training chart.
  *
  * @param {Shape} shape
  * @param {Curve} curve

@@ -1,4 +1,4 @@
-// Draws the training curves of a run with Chart.js, in the colours of the page: one chart for each kind of metric.
+// Draws the training curves of a run with Chart.js, one chart per kind of metric.
 
 import { chartOptions, datasets } from "./chart-options.js";
 import { addPoints, countLines, curveKey, linesOf, MOST_POINTS, newestValue, shapesOf } from "./curve-data.js";
@@ -29,8 +29,8 @@ function newestText(shape, line) {
 
 export class Curves {
   /**
-   * @param {HTMLElement} box where the charts are drawn
-   * @param {HTMLElement} choice where the buttons M1, M2, … stand
+   * @param {HTMLElement} box container of the charts
+   * @param {HTMLElement} choice container of the buttons M1, M2, …
    */
   constructor(box, choice) {
     this.notes = document.getElementById("curve-notes");
@@ -42,9 +42,9 @@ export class Curves {
     this.charts = [];
     /** The key of the curve that is drawn. @type {string | undefined} */
     this.chosen = undefined;
-    /** Whether the reader chose an older curve, which then stays when a newer one appears. */
+    /** Whether the user selected an older curve; it then stays selected when a newer one appears. */
     this.pinned = false;
-    /** Whether the charts have to be made anew and not only updated. */
+    /** Whether the charts must be recreated instead of updated. */
     this.dirty = false;
     /** @type {Record<string, string>} */
     this.theme = {};
@@ -53,7 +53,7 @@ export class Curves {
   }
 
   /**
-   * Replace all curves by those of the server.
+   * Replace all curves.
    *
    * @param {Curve[]} curves
    */
@@ -69,7 +69,7 @@ export class Curves {
   }
 
   /**
-   * Add the points of a metrics event. Returns true where a line has grown too long to be drawn as it is.
+   * Add the points of a metrics event. Returns true if a line has too many points and must be reloaded.
    *
    * @param {{iteration: number, stage: string, series?: string, points: any[]}} payload
    */
@@ -90,7 +90,7 @@ export class Curves {
   }
 
   /**
-   * Show new points in the charts that are there, or draw again where a chart or a line is new.
+   * Update the charts, or recreate them for a new chart or line.
    *
    * @param {Curve} curve the chosen one
    */
@@ -142,7 +142,7 @@ export class Curves {
   }
 
   /**
-   * Take the server's notes on the curves, and leave the lines as they are.
+   * Replace the notes of the curves; the lines stay unchanged.
    *
    * @param {Curve[]} curves
    */
@@ -156,7 +156,7 @@ export class Curves {
   }
 
   /**
-   * What the chosen curves show, in words, each with a link to its row of the manual.
+   * Draw the notes of the selected curve, each with a link to the manual.
    *
    * @param {Curve} curve
    */
@@ -188,7 +188,7 @@ export class Curves {
   }
 
   /**
-   * Title, and the colour, name and newest value of each line. Returns the elements of the values.
+   * Draw the title and the legend with the newest values. Returns the value elements.
    *
    * @param {HTMLElement} figureElement
    * @param {Shape} shape

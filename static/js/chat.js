@@ -1,4 +1,4 @@
-// The chat: Enter sends, the newest turn stays in sight, and nothing is sent while an answer is written.
+// The chat: Enter sends, the newest turn stays visible, and sending is locked while an answer is generated.
 
 import { byId, first } from "./dom.js";
 
@@ -31,7 +31,7 @@ if (form) {
     problem.textContent = "";
   });
   form.addEventListener("htmx:afterRequest", (event) => {
-    // A refused question comes back as a line beside the button, and the words stay in the box.
+    // An error is shown beside the button, and the message stays in the field.
     if (event.detail.successful && !event.detail.xhr.getResponseHeader("HX-Retarget")) {
       first(".hello", turns)?.remove();
       box.value = "";

@@ -1,4 +1,4 @@
-// The checkpoint page: the curves of the training that made it.
+// The checkpoint page: its training curves.
 
 import { Curves } from "./charts.js";
 import { byId, readJson } from "./dom.js";

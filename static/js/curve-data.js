@@ -1,4 +1,4 @@
-// The data of training curves: which charts a training has, its points, and what is computed from them.
+// Data of training curves: charts of a training, points and running means. No access to the DOM.
 
 /**
  * A point of a line: [training step, value].
@@ -10,9 +10,9 @@
  * @property {string} stage kind of the stage that trained
  * @property {string} [series] name of a training among several of one stage
  * @property {string} label
- * @property {number | null} steps how many steps the training has in all, as far as that is known
+ * @property {number | null} steps total training steps, if known
  * @property {Record<string, Point[]>} lines points of each metric, by its name
- * @property {{key: string, title: string, text: string}[]} [notes] what the curves show, in words
+ * @property {{key: string, title: string, text: string}[]} [notes] observations on the curves
  * @property {number | null} [limit] the gradient norm at which gradients are clipped
  *
  * A line of a chart: name of the metric, label in the key, colour of the stylesheet.
@@ -23,7 +23,7 @@
  * @property {string} title
  * @property {Line[]} lines
  * @property {string} [unit]
- * @property {boolean} [smooth] draw means in front of the single steps
+ * @property {boolean} [smooth] draw running means over the single steps
  * @property {boolean} [share] values are shares, drawn as percentages
  * @property {boolean} [zero] the axis begins at 0
  * @property {boolean} [limit] draw the curve's limit as a guide
@@ -36,13 +36,19 @@ const LOSS = { title: "Loss", lines: [["loss", "loss", "ink"]], smooth: true };
 const MACHINE = [
   {
     title: "Gradient norm",
-    unit: "before it is cut",
+    unit: "before clipping",
     limit: true,
     lines: [["grad_norm", "norm", "ink"]],
     smooth: true,
   },
   { title: "Learning rate", lines: [["learning_rate", "rate", "accent"]] },
-  { title: "Speed", unit: "tokens a second", zero: true, lines: [["tokens_per_second", "speed", "ink"]], smooth: true },
+  {
+    title: "Speed",
+    unit: "tokens per second",
+    zero: true,
+    lines: [["tokens_per_second", "speed", "ink"]],
+    smooth: true,
+  },
   { title: "Memory", unit: "GB", zero: true, scale: 1e-9, lines: [["memory_bytes", "memory", "ink"]] },
 ];
 /** @type {Shape[]} */
@@ -67,7 +73,7 @@ const PREFERENCE_TRAINING = [
   },
   {
     title: "Accuracy",
-    unit: "pairs in order",
+    unit: "share of pairs",
     share: true,
     lines: [
       ["accuracy", "plain", "ink"],
@@ -76,18 +82,18 @@ const PREFERENCE_TRAINING = [
     smooth: true,
   },
   LOSS,
-  { title: "KL estimate", unit: "nats a response", lines: [["kl", "KL", "accent"]], smooth: true },
+  { title: "KL estimate", unit: "nats per response", lines: [["kl", "KL", "accent"]], smooth: true },
   ...MACHINE,
 ];
 /** @type {Shape[]} */
-const FINE_TUNING = [{ ...LOSS, unit: "nats a token" }, ...MACHINE];
+const FINE_TUNING = [{ ...LOSS, unit: "nats per token" }, ...MACHINE];
 
-/** The server thins out a line that has more points than this. */
+/** The server reduces lines with more points than this. */
 export const MOST_POINTS = 900;
 const FEWEST_TO_SMOOTH = 30;
 
 /**
- * What tells a curve from the others of its run.
+ * The key of a curve within its run.
  *
  * @param {{iteration: number, stage: string, series?: string}} curve
  */
@@ -116,7 +122,7 @@ export const linesOf = (shape, curve) => shape.lines.filter(([name]) => curve.li
 export const countLines = (curve) => shapesOf(curve).reduce((sum, shape) => sum + linesOf(shape, curve).length, 0);
 
 /**
- * Add the points of a metrics event. A step trained again after a crash replaces the points from there on.
+ * Add the points of a metrics event. A step that is repeated after a crash replaces all points from that step on.
  *
  * @param {Curve} curve changed in place
  * @param {(Record<string, number | null | undefined> & {step: number})[]} points
@@ -156,7 +162,7 @@ export function newestValue(shape, line) {
 }
 
 /**
- * A line as Chart.js takes it.
+ * Convert a line to Chart.js points.
  *
  * @param {Point[]} [line]
  * @param {number} [scale]
@@ -164,7 +170,7 @@ export function newestValue(shape, line) {
 export const toPoints = (line = [], scale = 1) => line.map(([x, y]) => ({ x, y: y * scale }));
 
 /**
- * The running mean over the last fifteenth of the line's points.
+ * The running mean with a window of 1/15 of the line's points.
  *
  * @param {{x: number, y: number}[]} data
  */
@@ -178,7 +184,7 @@ export function runningMean(data) {
 }
 
 /**
- * Whether a line is drawn as means in front of its single steps: a short line stays as it is.
+ * Whether a line is long enough to be drawn with its running mean.
  *
  * @param {Shape} shape
  * @param {object[]} data

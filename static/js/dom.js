@@ -1,7 +1,7 @@
-// Finds and makes elements, with the types that the type checker needs.
+// Typed helpers to find and create elements.
 
 /**
- * The element with this id. Throws where the page has none.
+ * The element with this id. Throws if there is none.
  *
  * @param {string} id
  * @returns {HTMLElement}
@@ -13,7 +13,7 @@ export function byId(id) {
 }
 
 /**
- * The text field with this id. Throws where the page has none.
+ * The text field with this id. Throws if there is none.
  *
  * @param {string} id
  * @returns {HTMLInputElement | HTMLTextAreaElement}
@@ -80,7 +80,7 @@ export function first(selector, root = document) {
 }
 
 /**
- * Change a text only where it differs, so that screen readers and selections stay undisturbed.
+ * Set a text only if it differs, so that screen readers and selections are not disturbed.
  *
  * @param {Element} element
  * @param {string} text

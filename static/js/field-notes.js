@@ -1,4 +1,4 @@
-// What the server's check says of the fields of the launch form.
+// Messages of the server's check for the fields of the launch form.
 
 /**
  * @typedef {object} FieldNote
@@ -9,7 +9,7 @@
  */
 
 /**
- * The lines under a field: problems first, as sentences, then warnings.
+ * The messages of a field: errors first, then warnings.
  *
  * @param {FieldNote} note
  * @returns {{tone: "wrong" | "warn", text: string}[]}

@@ -1,14 +1,14 @@
-// Writes numbers, times and sizes as the pages show them. No access to the page.
+// Formats numbers, times and sizes. No access to the DOM.
 
 /**
- * A whole number with separators of thousands.
+ * A whole number with thousands separators.
  *
  * @param {number | string} value
  */
 export const count = (value) => Number(value).toLocaleString("en-GB");
 
 /**
- * A figure with the digits that it needs: 1,234, 0.56, 3.1e−5; a dash where there is none.
+ * A number as 1,234, 0.56 or 3.1e−5; "–" for null.
  *
  * @param {number | null | undefined} value
  */
@@ -30,14 +30,14 @@ export const percent = (share, digits = 0) =>
   `${digits ? (100 * share).toFixed(digits) : Math.round(100 * share)}\u00a0%`;
 
 /**
- * A score, rounded to two digits, without zeros at its end.
+ * A score with at most two decimals.
  *
  * @param {number} value
  */
 export const score = (value) => String(Math.round(value * 100) / 100);
 
 /**
- * A speed: per second where that is at least one in two seconds, else per minute.
+ * A rate per second, below 0.5 per minute.
  *
  * @param {number | null | undefined} rate rows per second
  */
@@ -49,7 +49,7 @@ export function speed(rate) {
 }
 
 /**
- * The time that is left, rounded more coarsely the longer it is.
+ * The remaining time, rounded up.
  *
  * @param {number | null | undefined} seconds
  */
@@ -63,7 +63,7 @@ export function timeLeft(seconds) {
 }
 
 /**
- * How long ago something was.
+ * A time in the past, such as "4 min ago".
  *
  * @param {number} seconds
  */

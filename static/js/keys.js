@@ -1,12 +1,12 @@
-// Keys of every page: an element with data-key is clicked or focused by that key.
+// Keyboard shortcuts: a key clicks or focuses the element with this data-key.
 
 /**
- * What the rules below need to know of an element.
+ * The properties of an element that the functions below use.
  * @typedef {{tagName: string, type?: string, isContentEditable?: boolean}} Target
  */
 
 /**
- * Whether keys that are pressed here are text.
+ * Whether key presses in this element are text input.
  *
  * @param {Target} target
  */
@@ -16,7 +16,7 @@ export function isTyping(target) {
 }
 
 /**
- * Whether an element is a field of a form, which a key focuses and does not click.
+ * Whether an element is a form field, which a shortcut focuses instead of clicking.
  *
  * @param {Target} target
  */
@@ -32,7 +32,7 @@ export const isField = (target) => /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagNa
  */
 
 /**
- * What a key does on a page: close what is open, leave a field, send a form, or press the element that carries it.
+ * The action of a key: close an open menu, leave a field, send a form, or press the element of a shortcut.
  *
  * @param {KeyPress} press
  * @param {{isTyping: boolean, inSendForm: boolean, somethingOpen: boolean}} where

@@ -1,4 +1,4 @@
-// The launch form: after each check by the server, put what it says on the fields and show those that apply.
+// The launch form: after each server check, show the messages and the fields that apply.
 
 import { all, byId, first, make, readJson, targetOf } from "./dom.js";
 import { linesOfNote } from "./field-notes.js";
@@ -7,13 +7,13 @@ import { sendOnce } from "./once.js";
 /** @typedef {import("./field-notes.js").FieldNote} FieldNote */
 
 const form = /** @type {HTMLFormElement} */ (byId("launch"));
-/** Names of the fields that the reader has changed: problems of the others do not open what is folded around them. */
+/** Names of changed fields. Only their messages open a collapsed section. */
 const touched = new Set();
 
 for (const kind of ["input", "change"])
   form.addEventListener(kind, (event) => touched.add(/** @type {HTMLInputElement} */ (event.target).name));
 
-// The server draws the notes of the first check itself; later checks come from htmx.
+// The server renders the messages of the first check; later checks come from htmx.
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target.id !== "side") return;
   if (document.getElementById("field-notes")) showNotes(readJson("field-notes"));
@@ -53,7 +53,7 @@ function showNote(path, note) {
 }
 
 /**
- * Bring a field into view and into focus, and open what is folded around it.
+ * Scroll to a field and focus it, opening its collapsed section.
  *
  * @param {string | undefined} path
  */
@@ -69,7 +69,7 @@ function goTo(path) {
 }
 
 /**
- * Save a text of the page as a file.
+ * Save a text as a file.
  *
  * @param {string} text
  * @param {string} name

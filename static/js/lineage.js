@@ -1,4 +1,4 @@
-// On a narrow screen the picture of the lineage is wider than its frame: scroll to the checkpoint of this page.
+// On a narrow screen, scroll the lineage figure to the checkpoint of this page.
 
 import { all, first } from "./dom.js";
 

@@ -1,8 +1,7 @@
-// A form that is sent by its button, once.
+// Sends a form only once, and only by its button.
 
 /**
- * One press sends the form once, however often it is repeated while the server works; Enter in a field does not send it.
- * Coming back to the page by the browser's own button makes it ready again.
+ * Prevent repeated submits and submits by Enter in a field. Returning to the page enables the form again.
  *
  * @param {HTMLFormElement} form
  * @param {(isSent: boolean) => void} [onChange]

@@ -1,4 +1,4 @@
-// Orders the events of a run: which of them are new, whether some are missing, which of many have to be drawn.
+// Order of run events: new events, gaps, and the events that must be drawn. No access to the DOM.
 
 /** @typedef {{seq: number, kind: string, payload: any, at: string}} RunEvent */
 
@@ -6,7 +6,7 @@
  * The events after the cursor.
  *
  * @param {RunEvent[]} events in order
- * @param {number} cursor the seq of the last event that the page shows
+ * @param {number} cursor seq of the last event on the page
  */
 export const unseen = (events, cursor) => events.filter((event) => event.seq > cursor);
 
@@ -25,9 +25,9 @@ const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10000;
 
 /**
- * How long to wait before the next connection. Spread, so that the pages of a restarted server do not connect together.
+ * The delay before the next connection, with jitter so that clients of a restarted server do not connect together.
  *
- * @param {number} failures connections in a row that brought nothing, at least 1
+ * @param {number} failures consecutive connections without a message, at least 1
  * @param {number} random 0 to 1
  * @returns {number} milliseconds
  */
@@ -36,7 +36,7 @@ export function retryDelay(failures, random) {
 }
 
 /**
- * Of many events that came together, only the newest state of each stage and of the machine has to be drawn.
+ * Reduce many events to the newest state of each stage and of the machine.
  *
  * @param {RunEvent[]} events in order
  * @returns {{stages: any[], machine: any, others: RunEvent[]}} payloads of stages and machine; all other events in order

@@ -1,11 +1,11 @@
-// The log of a run: newest line first, with local times; a line that is being read stays where it is.
+// The log of a run, newest line first, with local times. It does not move while the user has scrolled down.
 
 import { all, byId, first, make } from "./dom.js";
 
 /** @typedef {import("./run-events.js").RunEvent} RunEvent */
 
 const MOST_LINES = 400;
-const READING_BELOW_PX = 8; // scrolled further down than this, the reader is reading
+const READING_BELOW_PX = 8; // scroll offset from which the log must not move
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** @param {ParentNode} line */
@@ -15,7 +15,7 @@ function stamp(line) {
 }
 
 /**
- * A log event or a change of the run's state as a line.
+ * Create the line of a log event or of a status change.
  *
  * @param {RunEvent} event
  */
@@ -34,7 +34,7 @@ function makeLine({ seq, kind, payload, at }) {
   return line;
 }
 
-/** Write the times of the lines that the server drew. */
+/** Format the times of server-rendered lines. */
 export function stampLog() {
   for (const line of all("li", byId("log"))) stamp(line);
 }

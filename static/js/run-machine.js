@@ -1,10 +1,10 @@
-// The machine metrics of a run: processor, memory, disk and each GPU.
+// Machine metrics of a run: CPU, memory, disk and GPUs.
 
 import { all, byId, first, make, setText } from "./dom.js";
 import { percent, size } from "./format.js";
 
 /**
- * Machine metrics as an event brings them; sizes in bytes, shares in percent.
+ * The payload of a machine metrics event; sizes in bytes, shares in percent.
  * @typedef {object} MachineMetrics
  * @property {number} [cpu]
  * @property {number} [memory]
@@ -51,7 +51,7 @@ export function showMachine(metrics) {
 }
 
 /**
- * A row for a GPU that the page does not show yet. Returns the element of its value.
+ * Add a row for a GPU. Returns its value element.
  *
  * @param {HTMLElement} box
  * @param {string} label

@@ -1,20 +1,20 @@
-// Parts of the run page that the server draws again: each is asked for once, however many events call for it.
+// Reloads parts of the run page from the server. Repeated requests for a part are merged.
 
 import { byId, first } from "./dom.js";
 import { localTimes } from "./times.js";
 
-const RETRY_MS = 1000; // while a part is being loaded, or an open question stands in it
+const RETRY_MS = 1000; // while a part is loading or has an open menu
 
 /**
  * @typedef {object} PartHooks
- * @property {(curves: import("./curve-data.js").Curve[]) => void} onCurves the curves with all their points
- * @property {(curves: import("./curve-data.js").Curve[]) => void} onNotes the curves with their notes alone
+ * @property {(curves: import("./curve-data.js").Curve[]) => void} onCurves curves with all points
+ * @property {(curves: import("./curve-data.js").Curve[]) => void} onNotes curves with notes only
  * @property {(part: string, fresh: HTMLElement) => void} onSwap a part has been replaced
  */
 
 /**
- * A function that draws a part anew within so many milliseconds. Calls that come meanwhile are one; a more urgent call
- * brings it forward.
+ * Return a function that reloads a part after a pause in milliseconds. Calls during the pause are merged; a shorter
+ * pause replaces a longer one.
  *
  * @param {string | undefined} runId
  * @param {PartHooks} hooks
@@ -51,7 +51,7 @@ export function partRefresher(runId, hooks) {
       else if (part === "notes") hooks.onNotes((await answer.json()).curves);
       else swap(part, await answer.text(), hooks.onSwap);
     } catch {
-      // The line of the connection says that the server is away; the next event asks again.
+      // The connection state shows that the server is offline; the next event retries.
     } finally {
       loading.delete(part);
     }
@@ -61,7 +61,7 @@ export function partRefresher(runId, hooks) {
 }
 
 /**
- * Whether a question or menu is open in a part, which then stays under the reader's hands.
+ * Whether a part has an open question or menu, which a reload would close.
  *
  * @param {string} part
  */
@@ -81,7 +81,7 @@ function swap(part, html, onSwap) {
   const fresh = /** @type {HTMLElement} */ (holder.content.firstElementChild);
   const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   const focusedKey = focused && old.contains(focused) ? focused.dataset.key : undefined;
-  // The live region stays the same element, so that screen readers hear only a state that changed.
+  // Keep the live region's element, so that screen readers announce only changes.
   if (part === "head") {
     const said = first("#state", old);
     const next = first("#state", fresh);

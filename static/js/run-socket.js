@@ -1,11 +1,11 @@
-// Follows the events of one run: each once and in order, over cut connections, and by polling where sockets fail.
+// Follows the events of a run, each once and in order: reconnects, and polls if WebSockets fail.
 
 import { hasGap, retryDelay, unseen } from "./run-events.js";
 
 const POLL_MS = 2000;
-const POLL_AFTER = 4; // sockets in a row that brought nothing: from then on, polling by HTTP as well
-const QUIET_MS = 45000; // a socket silent for so long may be dead without having been closed: ask by HTTP
-/** Close codes after which trying again is of no use, and what they mean. @type {Record<number, string>} */
+const POLL_AFTER = 4; // consecutive failed sockets before HTTP polling starts
+const QUIET_MS = 45000; // after this silence, check by HTTP whether the socket is dead
+/** Close codes that must not be retried, with their messages. @type {Record<number, string>} */
 const FINAL_CODES = {
   4401: "Your session has ended. Log in again.",
   4403: "Your role may not read runs.",
@@ -19,12 +19,12 @@ const FINAL_CODES = {
  */
 
 /**
- * Follow a run from its event `lastSeq`.
+ * Follow a run from event `lastSeq` on.
  *
  * @param {number|string} runId
- * @param {number} lastSeq the seq of the last event that the page shows
+ * @param {number} lastSeq seq of the last event on the page
  * @param {(events: RunEvent[]) => void} onEvents
- *   called with new events in order; none comes twice
+ * called with new events in order, each once
  * @param {(state: LinkState, reason: string) => void} [onState]
  *   called when the connection changes; "ended" is final
  * @returns {{stop: () => void, seq: () => number}}
@@ -52,7 +52,7 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
     onState(next, reason);
   }
 
-  /** Hand on the new events. @param {RunEvent[]} events */
+  /** Pass new events to the page. @param {RunEvent[]} events */
   function take(events) {
     const fresh = unseen(events, cursor);
     if (!fresh.length) return;
@@ -60,7 +60,7 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
     onEvents(fresh);
   }
 
-  /** Read from the table what a frame left out; then let the socket go on from there. */
+  /** Load missing events by HTTP, then continue with the socket. */
   async function reread() {
     rereading = true;
     await poll();
@@ -77,7 +77,7 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
     quietTimer = setTimeout(probe, QUIET_MS);
   }
 
-  /** Silence is usual when nothing happens; a socket that did not bring what there is has died unnoticed. */
+  /** Check a silent socket: if HTTP returns new events, the socket is dead. */
   async function probe() {
     const before = cursor;
     await poll();
@@ -96,8 +96,8 @@ export function follow(runId, lastSeq, onEvents, onState = () => {}) {
     };
     current.onmessage = (message) => {
       if (current !== socket) return;
-      // Only a frame shows that the socket works (the server answers each cursor with one, which may be empty):
-      // a refusal opens the socket and closes it.
+      // Only a message shows that the socket works (the server answers each cursor with one, which may be empty):
+      // a rejected socket opens too, and is closed at once.
       failures = 0;
       stopPolling();
       say("live");

@@ -1,4 +1,4 @@
-// The run page: drawn by the server from the database, then kept up by the events that come after.
+// The run page: rendered by the server, then updated by events.
 
 import { Curves } from "./charts.js";
 import { byId, first, readJson, setText, targetOf } from "./dom.js";
@@ -17,7 +17,7 @@ import { toast } from "./toast.js";
 
 const root = byId("run");
 const curves = new Curves(byId("charts"), byId("curve-switch"));
-let isFollowing = true; // whether the latest sample is drawn as it comes
+let isFollowing = true; // whether new samples replace the current one
 
 const refresh = partRefresher(root.dataset.run, {
   onCurves: (fresh) => curves.load(fresh),
@@ -30,12 +30,11 @@ const refresh = partRefresher(root.dataset.run, {
 
 // ------------------------------------------------------------------ stages
 
-/** The class of a stage's dot, by the stage's status. @type {Record<string, string>} */
+/** CSS class of a stage by status. @type {Record<string, string>} */
 const LOOKS = { done: "done", running: "now", queued: "next", waiting: "ask", pending: "wait", stopped: "ask" };
 
 /**
- * The parts of the page that show rows of this stage, as the server's list of stages says. The sample waits while the
- * reader keeps one.
+ * The page parts to reload for this stage, without the sample unless it follows.
  *
  * @param {HTMLElement | null} item
  */
@@ -78,8 +77,8 @@ function onProgress(stage, item) {
   write("count", countText(stage));
   write("note", noteText(stage));
   write("traffic", trafficText(stage));
-  if (stage.done && "samples" in item.dataset && !first("a", item)) refresh("loop", 1000); // with a link to its rows
-  refresh("head", 5000); // the time left of the whole run
+  if (stage.done && "samples" in item.dataset && !first("a", item)) refresh("loop", 1000); // adds the link to its rows
+  refresh("head", 5000); // updates the remaining time
 }
 
 // ------------------------------------------------------------------ the latest sample
@@ -94,7 +93,7 @@ root.addEventListener("click", (event) => {
   showFollowing();
   if (isFollowing) refresh("sample", 0);
 });
-// A reader who opens a raw reply keeps this sample until they follow again.
+// Opening a raw reply stops following.
 root.addEventListener(
   "toggle",
   (event) => {
@@ -124,7 +123,7 @@ function onEvent(event) {
     refresh("loop", 300);
     if (payload.status === "finished") {
       refresh("figures", 300);
-      toast("The run is finished");
+      toast("Run finished");
     }
   }
 }
@@ -138,7 +137,7 @@ function onEvents(events) {
   root.dataset.seq = String(events[events.length - 1].seq);
 }
 
-const LINKS = { live: "", polling: "asking every 2 s", reconnecting: "reconnecting", ended: "" };
+const LINKS = { live: "", polling: "polling every 2 s", reconnecting: "reconnecting", ended: "" };
 
 stampLog();
 curves.load(readJson("curve-data"));

@@ -1,22 +1,22 @@
-// The texts of a stage at work: how far it is, how fast, and what of it is still on its way. No access to the page.
+// Texts of a running stage: progress, rate and requests. No access to the DOM.
 
 import { count, speed, timeLeft } from "./format.js";
 
 /**
- * A stage as its event brings it.
+ * The payload of a stage event.
  * @typedef {object} StageEvent
  * @property {number} stage its id
  * @property {string} kind
  * @property {string} status
  * @property {number} done rows
- * @property {number} total rows; 0 where that is not known yet
+ * @property {number} total rows; 0 if unknown
  * @property {number | null} [rate] rows per second
  * @property {number | null} [seconds_left]
  * @property {{tokens_per_second?: number | null, in_flight?: number | null, health?: object | null}} [progress]
  */
 
 /**
- * Whether a stage is worked on before its turn, as a remote teacher does while the student works.
+ * Whether a remote teacher works on the stage while an earlier stage is running.
  *
  * @param {StageEvent} stage
  */
@@ -30,25 +30,25 @@ export const isOverlapping = (stage) => stage.status === "pending" && stage.tota
 export const donePercent = ({ done, total }) => (total ? Math.min(100, (100 * done) / total) : 0);
 
 /**
- * How many rows are done, of how many.
+ * Number of finished rows and of all rows.
  *
  * @param {StageEvent} stage
  */
 export const countText = ({ done, total }) => (total ? `${count(done)} of ${count(total)}` : count(done));
 
 /**
- * Speed and time left; of a stage before its turn, that it works meanwhile.
+ * Rate and remaining time; for an overlapping stage, "in parallel" and the rate.
  *
  * @param {StageEvent} stage
  */
 export function noteText(stage) {
   const pace = speed(stage.rate);
-  const parts = isOverlapping(stage) ? [pace && "meanwhile", pace] : [pace, timeLeft(stage.seconds_left)];
+  const parts = isOverlapping(stage) ? [pace && "in parallel", pace] : [pace, timeLeft(stage.seconds_left)];
   return parts.filter(Boolean).join(", ");
 }
 
 /**
- * What a remote teacher still has to answer: rows to go, requests in flight, tokens per second.
+ * Missing rows, requests in flight and tokens per second.
  *
  * @param {StageEvent} stage
  */

@@ -1,4 +1,4 @@
-// The form of a study: sent once, by its button.
+// The study form is sent once, by its button.
 
 import { byId } from "./dom.js";
 import { sendOnce } from "./once.js";

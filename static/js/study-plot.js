@@ -1,24 +1,24 @@
-// The plot of a study: its axis and its points. No access to the page.
+// Axis and points of a study plot. No access to the DOM.
 
 /**
  * @typedef {{x: number, word: string, y: Record<string, number | null | undefined>}} StudyPoint
  *
  * @typedef {object} Plot
  * @property {{key: string, label: string, form: string}[]} measures
- * @property {{label: string, points: StudyPoint[]}[]} series a line for each value of the second field
+ * @property {{label: string, points: StudyPoint[]}[]} series one line per value of the second field
  * @property {boolean} numeric whether the values of the first field are numbers
- * @property {string[]} words the values of the first field in words
+ * @property {string[]} words formatted values of the first field
  * @property {string} x name of the first field
  * @property {string} [series_of] name of the second field
  *
  * @typedef {"category" | "linear" | "logarithmic"} Axis
  */
 
-/** A logarithmic axis is used where the largest value is more than this many times the smallest. */
+/** Ratio of the largest to the smallest value above which the axis is logarithmic. */
 const LINEAR_UP_TO = 30;
 
 /**
- * The kind of the horizontal axis: categories for words, logarithmic for a wide span of numbers above 0.
+ * The type of the x axis: categories for text, logarithmic for a wide range of positive numbers, else linear.
  *
  * @param {Plot} plot
  * @returns {Axis}
@@ -31,7 +31,7 @@ export function axisOf(plot) {
 }
 
 /**
- * The points of a line that have a value, from left to right.
+ * The points of a line that have a value, ordered by x.
  *
  * @param {StudyPoint[]} points
  * @param {string} measure

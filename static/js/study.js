@@ -1,4 +1,4 @@
-// The lines of a study: the chosen measure over the first field, a line for each value of the second.
+// The plot of a study: the selected metric over the first field, one line per value of the second.
 
 import { tickStyle, tooltipStyle } from "./chart-options.js";
 import { byId, first, make } from "./dom.js";
@@ -11,7 +11,7 @@ import { themeColours } from "./theme.js";
 const TONES = ["accent", "self", "good", "bad", "teacher", "ink"];
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
 const MARKS = ["circle", "triangle", "rect", "rectRot", "cross", "star"];
-// The same marks in the key, as far as they are easy to tell apart at its size.
+// The same marks for the legend.
 const KEY_MARKS = [
   '<circle cx="7" cy="4" r="2"/>',
   '<path d="M7 1.5 9.5 6h-5z"/>',
@@ -27,7 +27,7 @@ let drawn = "";
 
 /**
  * @param {number} value
- * @param {string} form how the measure is written
+ * @param {string} form format of the metric
  */
 const shown = (value, form) => (form === "percent" ? percent(value, 1) : figure(value));
 
@@ -125,16 +125,14 @@ function optionsOf(plot, measure, theme) {
 }
 
 /**
- * Which line is which, with its colour and its mark.
+ * Draw the legend.
  *
  * @param {Plot} plot
  * @param {Plot["measures"][number]} measure
  * @param {Record<string, string>} theme
  */
 function drawKeys(plot, measure, theme) {
-  byId("plot-what").textContent = plot.series_of
-    ? `${measure.label}, a line for each ${plot.series_of}`
-    : measure.label;
+  byId("plot-what").textContent = plot.series_of ? `${measure.label} by ${plot.series_of}` : measure.label;
   byId("plot-keys").replaceChildren(
     ...(plot.series_of ? plot.series : []).map(({ label }, place) => {
       const key = make("span", "key");
@@ -151,7 +149,7 @@ function drawKeys(plot, measure, theme) {
   );
 }
 
-// An open question stays until it is answered, and an open fold until it is closed: the page under it waits.
+// Do not swap a part with an open question or details element.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target } = event.detail;
   const open = target.id === "study-live" ? "details[open]" : "details.ask[open]";

@@ -1,14 +1,14 @@
-// The theme of the page: system, light or dark, and the colours that it gives to charts.
+// The theme (system, light or dark) and its colours for charts.
 
 const THEMES = ["system", "light", "dark"];
 
 export const currentTheme = () => document.documentElement.dataset.theme || "system";
 
-/** The theme that a press of the button brings. */
+/** The theme after the next press of the button. */
 export const nextTheme = () => THEMES[(THEMES.indexOf(currentTheme()) + 1) % THEMES.length];
 
 /**
- * Show the pages in this theme, here and later.
+ * Set the theme of this and later pages.
  *
  * @param {string} theme
  */
@@ -16,14 +16,14 @@ export function setTheme(theme) {
   const root = document.documentElement;
   if (theme === "system") delete root.dataset.theme;
   else root.dataset.theme = theme;
-  // A cookie, so that the server draws the next page in the right theme and nothing flashes.
+  // A cookie, so that the server renders the next page in this theme.
   // biome-ignore lint/suspicious/noDocumentCookie: not every browser has the Cookie Store API
   document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax`;
   document.dispatchEvent(new CustomEvent("themechange"));
 }
 
 /**
- * A colour of the stylesheet as the browser computes it in the present theme.
+ * The computed value of a stylesheet colour in the current theme.
  *
  * @param {string} name
  */

@@ -1,4 +1,4 @@
-// Times: the server writes UTC, the reader sees the local clock. Texts like "5 min ago" count on by themselves.
+// Converts times to the local time zone and updates texts such as "5 min ago".
 
 import { ago } from "./format.js";
 
@@ -11,7 +11,7 @@ const dayClock = new Intl.DateTimeFormat("en-GB", {
 });
 
 /**
- * Write the times of a part of the page in local time. The log writes its own, with seconds.
+ * Convert the times of a part of the page to local time. The log formats its own, with seconds.
  *
  * @param {ParentNode} [root]
  */
@@ -28,7 +28,7 @@ export function localTimes(root = document) {
   }
 }
 
-/** Keep all times of the page right. */
+/** Update all times of the page regularly. */
 export function keepTimes() {
   localTimes();
   setInterval(localTimes, 10000);

@@ -1,10 +1,10 @@
-// A short line at the bottom of the page that goes away by itself.
+// A short message at the bottom of the page that disappears after a while.
 
 import { byId, make } from "./dom.js";
 
 /**
  * @param {string} text
- * @param {"" | "bad"} [tone] "bad" for what went wrong; it stays longer
+ * @param {"" | "bad"} [tone] "bad" for errors, which stay longer
  */
 export function toast(text, tone = "") {
   const line = make("p", `toast ${tone}`, text);
