@@ -1,4 +1,4 @@
-"""Who may open which page."""
+"""Access control of pages by role."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 def for_every_role(view: View) -> View:
-    """Annotators and people without a role may open this page too; every other page asks for a role that reads."""
+    """Allow all roles, also annotators and users without a role. Other pages need a role that can read runs."""
     view.for_every_role = True  # type: ignore[attr-defined]
     return view
 
 
 def requires(check: Callable[[AnyUser], bool], sentence: str) -> Callable[[View], View]:
-    """Only for people of whom ``check`` is true; the others get the 403 page with ``sentence``."""
+    """Allow users for whom ``check`` returns true. Others get the 403 page with ``sentence``."""
 
     def decorate(view: View) -> View:
         @wraps(view)

@@ -1,4 +1,4 @@
-"""Login, one's own password, and the page on which an admin looks after people."""
+"""Login, password change, and user management by admins."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from alignment_app.services import people, throttle
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import for_every_role, requires
 
-only_admins = requires(people.can_manage_people, "Only an admin looks after people. Ask one for the admin role.")
+only_admins = requires(people.can_manage_people, "Only admins can manage users.")
 
 
 class LoginForm(AuthenticationForm):
-    """Says so where it no longer looks at passwords."""
+    """A login form that rejects logins after too many wrong passwords."""
 
     error_messages = {
-        "invalid_login": "Name and password do not belong together. Both are case-sensitive.",
+        "invalid_login": "Wrong name or password. Both are case-sensitive.",
         "inactive": "This account is disabled. Ask an admin.",
     }
 
@@ -41,7 +41,7 @@ class LoginForm(AuthenticationForm):
 
 
 def _first_page(request: HttpRequest) -> str:
-    """Where somebody begins: the runs, or, for people who read none, their queues."""
+    """Redirect to the runs, or to the review queues for users who cannot read runs."""
     return reverse("runs" if people.can_read(request.user) else "queues")
 
 
@@ -55,7 +55,7 @@ class Login(LoginView):
 
 
 class Password(PasswordChangeView):
-    """Change one's own password; after a one-time password this is the only page."""
+    """Change the user's own password. With a one-time password, this is the only accessible page."""
 
     template_name = "accounts/password.html"
 
@@ -64,10 +64,10 @@ class Password(PasswordChangeView):
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         user = form.save()
-        update_session_auth_hash(self.request, user)  # this session stays, the person's others end
+        update_session_auth_hash(self.request, user)  # keep this session, end the user's others
         people.password_was_changed(user)
         self.request.session.pop(PASSWORD_DUE, None)
-        messages.success(self.request, "Your password is changed.")
+        messages.success(self.request, "Password changed.")
         return redirect(_first_page(self.request))
 
 
@@ -79,7 +79,7 @@ password = for_every_role(Password.as_view())
 @for_every_role
 @require_GET
 def queues(request: HttpRequest) -> HttpResponse:
-    """Where annotators begin."""
+    """Show the start page of annotators."""
     return render(request, "accounts/queues.html", {"role": people.role_of(request.user)})
 
 
@@ -98,7 +98,7 @@ def _people_page(request: HttpRequest, **more: Any) -> HttpResponse:
 @only_admins
 @require_http_methods(["GET", "POST"])
 def people_list(request: HttpRequest) -> HttpResponse:
-    """Everybody with an account; a POST invites one more and shows the one-time password, this once."""
+    """List all accounts. A POST creates one and shows its one-time password once."""
     if request.method == "GET":
         return _people_page(request)
     username, role = request.POST.get("username", "").strip(), request.POST.get("role", "")
@@ -118,7 +118,7 @@ def _person(pk: int) -> User:
 @only_admins
 @require_POST
 def person_role(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give a person another role."""
+    """Change a user's role."""
     person, role = _person(pk), request.POST.get("role", "")
     try:
         people.set_role(person, role, by=cast(User, request.user))
@@ -131,7 +131,7 @@ def person_role(request: HttpRequest, pk: int) -> HttpResponse:
 @only_admins
 @require_POST
 def person_active(request: HttpRequest, pk: int) -> HttpResponse:
-    """Disable an account, or let its owner in again."""
+    """Disable or enable an account."""
     person, active = _person(pk), request.POST.get("active") == "1"
     try:
         people.set_active(person, active, by=cast(User, request.user))
@@ -146,7 +146,7 @@ def person_active(request: HttpRequest, pk: int) -> HttpResponse:
 @only_admins
 @require_POST
 def person_password(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a fresh one-time password, this once."""
+    """Create a new one-time password and show it once."""
     person = _person(pk)
     try:
         secret = people.renew_password(person, by=cast(User, request.user))

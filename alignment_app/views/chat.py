@@ -1,4 +1,4 @@
-"""Talk to one checkpoint, or to two side by side. The conversation lives in the reader's session."""
+"""Chat with one checkpoint, or with two side by side. The conversation is stored in the session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.domain.rows import Message
 KEY = "chat"
 MOST_TURNS = 40
 
-may_chat = requires(people.can_chat, "Your role does not chat with checkpoints. Ask an admin if you need it.")
+may_chat = requires(people.can_chat, "Your role cannot use the chat. Ask an admin.")
 
 
 def _says(sentence: str) -> dict[str, str]:
@@ -32,12 +32,14 @@ def _says(sentence: str) -> dict[str, str]:
 
 
 class TurnForm(forms.Form):
-    """What is asked, and how it is sampled."""
+    """A message with its sampling parameters."""
 
-    text = forms.CharField(max_length=20_000, error_messages={"required": "Write something first."})
-    temperature = forms.FloatField(min_value=0, max_value=2, error_messages=_says("Temperature goes from 0 to 2."))
+    text = forms.CharField(max_length=20_000, error_messages={"required": "Enter a message."})
+    temperature = forms.FloatField(
+        min_value=0, max_value=2, error_messages=_says("Temperature must be between 0 and 2.")
+    )
     max_tokens = forms.IntegerField(
-        min_value=1, max_value=4096, error_messages=_says("An answer has 1 to 4,096 tokens at most.")
+        min_value=1, max_value=4096, error_messages=_says("Max tokens must be between 1 and 4,096.")
     )
 
 
@@ -58,7 +60,7 @@ def _sides(conversation: dict[str, Any]) -> list[Checkpoint]:
 @may_chat
 @require_GET
 def chat(request: HttpRequest) -> HttpResponse:
-    """The page. ``?checkpoint=`` once or twice chooses; another choice begins a new conversation."""
+    """Show the chat. One or two ``?checkpoint=`` select checkpoints; a new selection starts a new conversation."""
     conversation = _conversation(request)
     if "checkpoint" in request.GET:
         known = set(Checkpoint.objects.filter(pk__in=_chosen(request)).values_list("pk", flat=True))
@@ -84,7 +86,7 @@ def chat(request: HttpRequest) -> HttpResponse:
 @may_chat
 @require_POST
 def send(request: HttpRequest) -> HttpResponse:
-    """One more turn, put to every side; answers with the turn, which then asks for its answers itself."""
+    """Send a message to all checkpoints. The returned turn polls for its answers."""
     conversation = _conversation(request)
     sides, turns = _sides(conversation), conversation["turns"]
     form = TurnForm(request.POST)
@@ -94,9 +96,9 @@ def send(request: HttpRequest) -> HttpResponse:
     elif not form.is_valid():
         problem = " ".join(str(texts[0]) for texts in form.errors.values())
     elif len(turns) >= MOST_TURNS:
-        problem = f"A conversation has at most {MOST_TURNS} turns. Begin a new one."
+        problem = f"A conversation has at most {MOST_TURNS} turns. Start a new one."
     elif turns and not _is_over(turns[-1], sides):
-        problem = "The last answer is still being written. Wait for it."
+        problem = "Wait until the last answer is finished."
     if problem:
         return _problem(problem)
     given = form.cleaned_data
@@ -124,11 +126,11 @@ def send(request: HttpRequest) -> HttpResponse:
 @may_chat
 @require_GET
 def turn(request: HttpRequest, number: int) -> HttpResponse:
-    """A turn with what has been answered so far."""
+    """Show a turn with its current answers."""
     conversation = _conversation(request)
     sides = _sides(conversation)
     if number >= len(conversation["turns"]):
-        raise Http404("This conversation has no such turn. Reload the page.")
+        raise Http404("Turn not found. Reload the page.")
     asked = conversation["turns"][number]
     before = len(asked["answers"])
     shown = _shown(number, asked, sides)
@@ -140,18 +142,18 @@ def turn(request: HttpRequest, number: int) -> HttpResponse:
 @may_chat
 @require_POST
 def new(request: HttpRequest) -> HttpResponse:
-    """Begin again with the same checkpoints."""
+    """Start a new conversation with the same checkpoints."""
     request.session[KEY] = _conversation(request) | {"turns": []}
     return redirect("chat")
 
 
 def _problem(sentence: str) -> HttpResponse:
-    """Said beside the button, in place of a turn."""
+    """Return an error that is shown beside the button instead of a turn."""
     return HttpResponse(escape(sentence), headers={"HX-Retarget": "#chat-problem", "HX-Reswap": "innerHTML"})
 
 
 def _shown(number: int, turn: dict[str, Any], sides: list[Checkpoint]) -> dict[str, Any]:
-    """The turn for the page. Answers that have come are kept in ``turn``, for the queue's server forgets them."""
+    """Return the view model of a turn. Finished answers are copied to ``turn``: the queue server expires them."""
     rows: list[tuple[Checkpoint, service.Answer]] = []
     for side in sides:
         key = str(side.pk)
@@ -176,7 +178,7 @@ def _is_over(turn: dict[str, Any], sides: list[Checkpoint]) -> bool:
 
 
 def _history(turns: list[dict[str, Any]], side: int) -> list[Message]:
-    """What this side has seen: the turns that it answered."""
+    """Return the messages of the turns that this checkpoint answered."""
     history: list[Message] = []
     for turn in turns:
         answer = turn["answers"].get(str(side))

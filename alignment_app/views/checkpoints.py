@@ -1,4 +1,4 @@
-"""Checkpoints: the list by run, one in full, and the rows behind its numbers."""
+"""Checkpoint pages: list, detail, and the rows behind each metric."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _page(request: HttpRequest, template: str, checkpoint: Checkpoint, **context
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """Every run with the checkpoints it made and their lineage."""
+    """List the runs with their checkpoints and lineage."""
     query = request.GET.get("q", "")
     page = selectors.runs_with_checkpoints(query, request.GET.get("page"))
     return render(request, "checkpoints/index.html", {"page": page, "query": query})
@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """One checkpoint: where it comes from, its files, training and evaluation."""
+    """Show a checkpoint: lineage, files, training and evaluation."""
     checkpoint = _checkpoint(pk)
     found = curves.curves(checkpoint.run, iteration=checkpoint.iteration.number) if checkpoint.iteration else []
     return _page(
@@ -50,20 +50,20 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def metrics_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    """Every step of the training that made the checkpoint, as a CSV file."""
+    """Return all training steps of the checkpoint as a CSV file."""
     checkpoint = _checkpoint(pk)
     if checkpoint.iteration is None:
-        raise Http404("This checkpoint was not trained by a run, so there are no steps.")
+        raise Http404("This checkpoint was not trained by a run.")
     lines = metrics.as_csv(checkpoint.run_id, iteration=checkpoint.iteration.number)
     return csv_file(lines, f"run-{checkpoint.run_id}-{checkpoint.name}-metrics.csv")
 
 
 @require_GET
 def pair_margins(request: HttpRequest, pk: int, part: str) -> HttpResponse:
-    """The pairs behind the margin's figures: how the checkpoint weighs each, beside its scores."""
+    """Show the measured pairs of a set with margins and scores."""
     checkpoint = _checkpoint(pk)
     if part not in PairMargin.Part.values:
-        raise Http404(f"There is no part {part}.")
+        raise Http404(f"Unknown part {part}.")
     order = request.GET.get("order", "")
     return _page(
         request,
@@ -78,10 +78,10 @@ def pair_margins(request: HttpRequest, pk: int, part: str) -> HttpResponse:
 
 @require_GET
 def data(request: HttpRequest, pk: int) -> HttpResponse:
-    """The frozen rows that the checkpoint was trained on."""
+    """Show the training set of the checkpoint."""
     checkpoint = _checkpoint(pk)
     if checkpoint.snapshot is None:
-        raise Http404("This checkpoint was not trained by a run, so there are no rows behind it.")
+        raise Http404("This checkpoint was not trained by a run.")
     state = request.GET.get("state", "")
     return _page(
         request,
@@ -96,7 +96,7 @@ def data(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def answers(request: HttpRequest, pk: int) -> HttpResponse:
-    """What the checkpoint answered to held-out prompts, with the scores."""
+    """Show the checkpoint's answers to held-out prompts with scores."""
     checkpoint = _checkpoint(pk)
     score, order = request.GET.get("score", ""), request.GET.get("order", "")
     page = selectors.answers_page(checkpoint, score, order, request.GET.get("page"))
@@ -105,7 +105,7 @@ def answers(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def comparisons(request: HttpRequest, pk: int) -> HttpResponse:
-    """Head to head against the checkpoint before: both answers, verdicts in both orders."""
+    """Show the head-to-head comparisons with the previous checkpoint, with verdicts in both orders."""
     checkpoint = _checkpoint(pk)
     outcome = request.GET.get("outcome", "")
     prompt = request.GET.get("prompt", "")
@@ -115,7 +115,7 @@ def comparisons(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def judgements(request: HttpRequest, pk: int) -> HttpResponse:
-    """What the checkpoint's own judging was measured on, with its raw replies."""
+    """Show the judgements of the self-judge evaluation with raw replies."""
     checkpoint = _checkpoint(pk)
     only, number = request.GET.get("only", ""), request.GET.get("page")
     if request.GET.get("on") == "rankings":

@@ -1,4 +1,4 @@
-"""Two or more runs or checkpoints side by side."""
+"""Comparison of runs or checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alignment_app.pages import compare as selectors
 
 @require_GET
 def compare(request: HttpRequest) -> HttpResponse:
-    """Choose, then read: metrics, settings that differ, the same prompts answered by each."""
+    """Show the selection, metrics, different settings and answers to shared prompts."""
     query, show = request.GET.get("q", ""), request.GET.get("show", "")
     runs, checkpoints = request.GET.getlist("run"), request.GET.getlist("checkpoint")
     chosen = selectors.columns(selectors.numbers(runs), selectors.numbers(checkpoints))

@@ -1,4 +1,4 @@
-"""Data sets: what is there, row by row, bringing in and taking out."""
+"""Data set pages: list, rows, import and export."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
 from training.domain.importing import DATASET_KINDS, MEANINGS, looks_like_seed_tasks
 
-PREVIEWED = 20_000  # records that a preview reads
+PREVIEWED = 20_000  # maximum records in a preview
 WHOSE = (
-    ("self", "The student itself"),
+    ("self", "Student"),
     ("teacher", "A teacher"),
     ("human", "People"),
     ("reference", "Outside reference"),
 )
 #: What a field of a file becomes, where its name does not say it.
 BECOMES = {
-    "prompt": "The field that holds it; a.b or list.0 reaches inside.",
-    "input": "Put under the prompt, after an empty line.",
-    "system": "Put before the conversation.",
-    "weights": "Of spans of the completion: [[from, to, weight], …].",
-    "text": "Within a response.",
-    "scores": "Within a response: a number, or one a judge.",
-    "rank": "Within a response: people's place for it, 1 the best.",
+    "prompt": "Field name; nested: a.b or list.0.",
+    "input": "Appended to the prompt after an empty line.",
+    "system": "Inserted before the conversation.",
+    "weights": "Spans of the completion: [[from, to, weight], …].",
+    "text": "Inside a response.",
+    "scores": "Inside a response: a number, or one per judge.",
+    "rank": "Inside a response: human rank, 1 is best.",
 }
 PROMPTS_ARE = (("imported", "Imported"), ("seed", "Seed tasks"), ("evaluation", "For evaluation"))
 
-importers = requires(people.can_import, "Only a lead or an admin brings data in. Ask an admin for the lead role.")
-exporters = requires(people.can_export, "Only an admin takes rows out. Ask one.")
+importers = requires(people.can_import, "Only leads and admins can import data.")
+exporters = requires(people.can_export, "Only admins can export data.")
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """Data sets by name."""
+    """List the data sets by name."""
     query, kind = request.GET.get("q", ""), request.GET.get("kind", "")
     context = {
         "page": selectors.datasets_page(query, kind, request.GET.get("page")),
@@ -62,7 +62,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """One data set: counts, judges, rows."""
+    """Show a data set: counts, judges, rows."""
     dataset = get_object_or_404(Dataset.objects.select_related("created_by", "run"), pk=pk)
     query = request.GET.get("q", "")
     context = {
@@ -87,20 +87,20 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, refusal.message)
         return redirect("dataset", pk)
-    messages.success(request, f"{dataset.name} is removed.")
+    messages.success(request, f"{dataset.name} removed.")
     return redirect("data")
 
 
 @importers
 @require_http_methods(["GET", "POST"])
 def choose_file(request: HttpRequest) -> HttpResponse:
-    """The first step of an import: a file, which is kept until it is imported."""
+    """Upload a file. It is kept until it is imported."""
     problem, status = "", 200
     if request.method == "POST":
         file = request.FILES.get("file")
         try:
             if file is None:
-                raise Refused("no-file", "Choose a file first.", status=422)
+                raise Refused("no-file", "Choose a file.", status=422)
             return redirect("data-preview", uploads.keep(file, request.user))
         except Refused as refusal:
             problem, status = refusal.message, refusal.status
@@ -110,7 +110,7 @@ def choose_file(request: HttpRequest) -> HttpResponse:
 @importers
 @require_http_methods(["GET", "POST"])
 def preview(request: HttpRequest, key: str) -> HttpResponse:
-    """The second step: how the file is read, which may be changed, and the import itself."""
+    """Show the preview of an upload with its mapping, and import it."""
     try:
         path = uploads.find(key, request.user)
     except Refused as refusal:
@@ -130,7 +130,7 @@ def preview(request: HttpRequest, key: str) -> HttpResponse:
         else:
             uploads.discard(path)
             for line, reason in report.bad[:5]:
-                messages.warning(request, f"Line {line} was left out: it {reason}.")
+                messages.warning(request, f"Line {line} skipped: it {reason}.")
             messages.success(request, f"{report.dataset}: {report.sentence()}.")
             return redirect("dataset", report.dataset.pk) if report.dataset else redirect("data")
     context |= _previewed(path, asked, context["problem"])
@@ -139,7 +139,7 @@ def preview(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def _asked(request: HttpRequest, file_name: str) -> dict[str, Any]:
-    """How the file is to be read, as the form says; at first nothing is said."""
+    """Return the mapping of the form; empty at the first request."""
     sent = request.POST
     kind = sent.get("kind", "")
     kind = kind if kind in DATASET_KINDS else ""
@@ -163,7 +163,7 @@ def _asked(request: HttpRequest, file_name: str) -> dict[str, Any]:
 def _import(request: HttpRequest, path: Any, asked: dict[str, Any]) -> imports.ImportReport:
     if asked["twice"]:
         raise Refused(
-            "twice", "Two columns are given to the same judge. Give each its own, or leave one out.", status=422
+            "twice", "Two columns have the same judge. Use different judges, or leave one column out.", status=422
         )
     kind = asked["kind"] or imports.preview(path, at_most=50).kind
     return imports.import_rows(
@@ -181,7 +181,7 @@ def _import(request: HttpRequest, path: Any, asked: dict[str, Any]) -> imports.I
 
 
 def _previewed(path: Any, asked: dict[str, Any], problem: str) -> dict[str, Any]:
-    """The first rows as they would be stored. A file that cannot be read at all is said to be ``broken``."""
+    """Return the preview of the first rows. ``broken`` is set if the file cannot be read."""
     reading = {"mapping": asked["mapping"], "judges": asked["judges"] if asked["kind"] in ("scored", "") else {}}
     broken = False
     shown: imports.Preview | None = None
@@ -190,10 +190,10 @@ def _previewed(path: Any, asked: dict[str, Any], problem: str) -> dict[str, Any]
     except Refused as refusal:
         said = refusal.message
         try:
-            # Without what was said about scores, so that the columns can be shown and chosen from.
+            # Without the score mapping, so that the user can select columns.
             shown = imports.preview(path, asked["kind"], at_most=PREVIEWED, mapping=asked["mapping"], ask_whose=False)
             if not asked["judges"] and shown.score_columns:
-                said = "Choose below whose scores these are. A column that is left out is not stored."
+                said = "Select the judge of each score column. Columns without a judge are not stored."
             problem = problem or said
         except Refused as second:
             problem, broken = second.message, True
@@ -215,14 +215,14 @@ def _previewed(path: Any, asked: dict[str, Any], problem: str) -> dict[str, Any]
 @exporters
 @require_http_methods(["GET", "POST"])
 def export_rows(request: HttpRequest) -> HttpResponseBase:
-    """GET: the exports so far. POST: rows as a stream."""
+    """List the exports. A POST streams a new one."""
     if request.method == "POST":
         number: dict[str, Any] = {
             name: _number(request.POST.get(name, "")) for name in ("snapshot", "run", "iteration", "dataset")
         }
         try:
             if -1 in number.values():
-                raise Refused("not-found", "That number is none. Give a whole number.", status=400)
+                raise Refused("not-found", "Not a whole number.", status=400)
             selection = Selection(request.POST.get("kind", ""), source=request.POST.get("source", ""), **number)
             stream = exports.export(selection, request.POST.get("format", DEFAULT_FORMAT), user=request.user)
         except Refused as refusal:
@@ -234,7 +234,7 @@ def export_rows(request: HttpRequest) -> HttpResponseBase:
 
 
 def _number(text: str) -> int | None:
-    """A number of the record; None where nothing is said, -1 for what is none."""
+    """Parse a database id: ``None`` if empty, -1 if invalid."""
     if not text.strip():
         return None
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
@@ -243,7 +243,7 @@ def _number(text: str) -> int | None:
 @exporters
 @require_GET
 def export_manifest(request: HttpRequest, pk: int) -> HttpResponse:
-    """The manifest of an export, as a file."""
+    """Return the manifest of an export as a file."""
     export = get_object_or_404(Export, pk=pk)
     answer = JsonResponse(manifest(export), json_dumps_params={"indent": 2, "ensure_ascii": False})
     answer.headers["Content-Disposition"] = f'attachment; filename="{export.file_name}.manifest.json"'

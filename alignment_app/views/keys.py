@@ -1,4 +1,4 @@
-"""The page on which an admin looks after keys of providers. What was typed is never shown again."""
+"""Management of provider keys by admins. A stored key is never shown again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
 from training.domain.engine_kinds import key_variables, provider_choices
 
-only_admins = requires(people.can_manage_keys, "Only an admin looks after keys. Ask one.")
+only_admins = requires(people.can_manage_keys, "Only admins can manage keys.")
 
 
 @only_admins
 @require_http_methods(["GET", "POST"])
 def index(request: HttpRequest) -> HttpResponse:
-    """Every key by name; a POST stores one more."""
+    """List the keys by name. A POST stores a new one."""
     if request.method == "GET":
         return _page(request)
     given = {name: request.POST.get(name, "") for name in ("name", "provider", "base_url")}
@@ -30,7 +30,7 @@ def index(request: HttpRequest) -> HttpResponse:
         made = keys.store(**given, secret=request.POST.get("secret", ""), by=cast(User, request.user))
     except Refused as refusal:
         return _page(request, status=refusal.status, problem=refusal.message, **given)
-    messages.success(request, f"{made.name} is stored. A config names it as teacher.key.")
+    messages.success(request, f"{made.name} stored. Use it as teacher.key in a config.")
     return redirect("keys")
 
 
@@ -58,10 +58,10 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
             keys.ask_for_test(key, by=user)
         elif verb == "replace":
             keys.replace(key, request.POST.get("secret", ""), by=user)
-            messages.success(request, f"{key.name} is replaced.")
+            messages.success(request, f"{key.name} replaced.")
         elif verb == "delete":
             keys.remove(key, by=user)
-            messages.success(request, f"{key.name} is deleted.")
+            messages.success(request, f"{key.name} deleted.")
     except Refused as refusal:
         messages.error(request, refusal.message)
     return redirect("keys")

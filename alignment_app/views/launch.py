@@ -1,4 +1,4 @@
-"""Launching a run: choose a recipe, change it, see what it costs, start it."""
+"""Launch pages: choose a recipe, change it, see the estimate, launch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from alignment_app.views.access import requires
 from training.config import ConfigError, RunConfig, preset_data, preset_names, with_overrides
 from training.domain.judges import JUDGE_KINDS
 
-only_leads = requires(people.can_launch, "Only a lead or an admin launches runs. Ask an admin for the lead role.")
+only_leads = requires(people.can_launch, "Only leads and admins can launch runs.")
 
 
 @only_leads
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """GET: the recipes, or the form of ``?preset=`` or ``?clone=`` with ``&set=field=value``. POST: YAML, or launch."""
+    """Show the recipes, or the form of ``?preset=`` or ``?clone=`` with ``&set=field=value``. A POST launches."""
     if request.method == "POST":
         return _read_yaml(request) if "import" in request.POST else _launch(request)
     preset, clone = request.GET.get("preset", ""), request.GET.get("clone", "")
@@ -42,12 +42,12 @@ def new(request: HttpRequest) -> HttpResponse:
     if preset and preset in preset_names():
         config = RunConfig.parse(preset_data(preset))
         return _form_page(request, LaunchForm.from_data(config.to_dict(), *_here()), preset)
-    problem = f"There is no recipe {preset}. Choose one of these." if preset else ""
+    problem = f"Unknown recipe {preset}." if preset else ""
     return _start_page(request, problem)
 
 
 def _here() -> tuple[list[launching.DatasetChoice], dict[str, list[tuple[str, str]]]]:
-    """What a form may name: data sets and judges."""
+    """Return the data sets and judges that a form can name."""
     return launching.dataset_choices(), {kind: judges.choices(kind) for kind in JUDGE_KINDS}
 
 
@@ -98,7 +98,7 @@ def _side(form: LaunchForm, preset: str) -> dict[str, Any]:
 
 
 def _sent(request: HttpRequest) -> tuple[LaunchForm, str, Run | None]:
-    """The form as the browser sent it, the preset and the run that it began with."""
+    """Return the submitted form, its preset and the cloned run."""
     form = LaunchForm.from_post(request.POST, *_here())
     preset = request.POST.get("preset", "")
     clone = request.POST.get("clone", "")
@@ -109,7 +109,7 @@ def _sent(request: HttpRequest) -> tuple[LaunchForm, str, Run | None]:
 @only_leads
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
-    """What stands beside the form, for what is typed at this moment, with what is to be said about each field."""
+    """Check the form while it is edited: estimate, command, YAML and the messages of each field."""
     form, preset, _ = _sent(request)
     context = _side(form, preset)
     context["fields"] = {
@@ -130,14 +130,14 @@ def _launch(request: HttpRequest) -> HttpResponse:
         config = build_config(data=form.data())
         run = runs.launch(config, user=request.user, preset=preset, cloned_from=clone)
     except ConfigError:
-        return _form_page(request, form, preset, clone, status=422)  # drawing the page puts the problems in place
+        return _form_page(request, form, preset, clone, status=422)  # rendering adds the errors to the fields
     except Refused as refusal:
         return _form_page(request, form, preset, clone, status=refusal.status, refusal=refusal.message)
     return redirect("run", run.pk)
 
 
 def _read_yaml(request: HttpRequest) -> HttpResponse:
-    """The form filled from a pasted or uploaded YAML document, or the document again with what is wrong."""
+    """Show the form filled from a YAML document, or the document with its errors."""
     upload = request.FILES.get("file")
     text = request.POST.get("yaml", "")
     if upload is not None:

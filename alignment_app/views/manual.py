@@ -1,4 +1,4 @@
-"""The documentation's pages, so that the screen can link to what explains it."""
+"""Documentation pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from alignment_app.pages import manual as selectors
 
 @require_GET
 def page(request: HttpRequest, name: str) -> HttpResponse:
-    """``docs/NAME.md`` as a page; links between the pages work as they are."""
+    """Show ``docs/NAME.md``. Relative links between pages work."""
     found = selectors.page(name)
     if found is None:
-        raise Http404(f"The documentation has no page {name!r}.")
+        raise Http404(f"No documentation page {name!r}.")
     return render(request, "manual/page.html", {"manual": found})

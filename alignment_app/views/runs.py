@@ -1,4 +1,4 @@
-"""The list of runs, the page of one run, and what may be asked of it."""
+"""Run pages: list, detail, samples and actions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alignment_app.services.spending import set_budget
 from alignment_app.views.access import requires
 from training.plan import PROMPTS
 
-only_leads = requires(people.can_launch, "Your role reads runs and changes none. Ask an admin for the lead role.")
+only_leads = requires(people.can_launch, "Only leads and admins can change runs.")
 
 VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
 #: Parts of the run page that it fetches again when an event of their kind has come.
@@ -32,7 +32,7 @@ PARTS: Final = ("head", "loop", "sample", "figures", "choices", "costs", "health
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """Runs, newest first; htmx asks for the table alone, every few seconds and while the reader types."""
+    """List the runs, newest first. An htmx request gets only the table."""
     query, status, paradigm = (request.GET.get(name, "") for name in ("q", "status", "paradigm"))
     page = selectors.runs_page(query, status, paradigm, request.GET.get("page"))
     context = {
@@ -54,11 +54,11 @@ def _run(run_id: int) -> Run:
     try:
         return load(run_id)
     except Run.DoesNotExist:
-        raise Http404(f"There is no run {run_id}. It may have been removed.") from None
+        raise Http404(f"Run {run_id} does not exist. It may have been removed.") from None
 
 
 def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
-    """What a part of the page needs."""
+    """Return the template context of a page part."""
     if part == "head":
         return {
             "head": loop.head(run),
@@ -82,22 +82,22 @@ def _part_context(request: HttpRequest, run: Run, part: str) -> dict[str, Any]:
 
 @require_GET
 def detail(request: HttpRequest, run_id: int) -> HttpResponse:
-    """The run page, drawn from the record up to ``last_seq``; its script follows from there."""
+    """Show a run as of event ``last_seq``; the script follows later events."""
     run = _run(run_id)
     context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "machine_metrics": loop.machine_metrics(run)}
     for part in ("head", "loop", "sample", "figures", "choices", "costs", "health"):
         context |= _part_context(request, run, part)
     context["curves"] = [curve.as_json() for curve in curves.curves(run, up_to=run.last_seq)]
     response = render(request, "runs/run.html", context)
-    response.headers["Cache-Control"] = "no-store"  # going back shows the present, not what was
+    response.headers["Cache-Control"] = "no-store"  # the back button shows the current state
     return response
 
 
 @require_GET
 def part(request: HttpRequest, run_id: int, part: str) -> HttpResponseBase:
-    """One part of the page as it is now."""
+    """Return one part of the page."""
     if part not in PARTS:
-        raise Http404(f"There is no part {part}.")
+        raise Http404(f"Unknown part {part}.")
     if part == "curves":
         found = curves.curves(get_object_or_404(Run, pk=run_id))
         return JsonResponse({"curves": [curve.as_json() for curve in found]})
@@ -110,7 +110,7 @@ def part(request: HttpRequest, run_id: int, part: str) -> HttpResponseBase:
 
 @require_GET
 def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
-    """The rows of a stage: prompts with all that became of them, comparisons, or the training set."""
+    """Show the rows of a stage: prompts, comparisons or the training set."""
     run = _run(run_id)
     iteration = _iteration(run, request.GET.get("iteration", ""))
     stages = samples.stages_with_samples(iteration)
@@ -148,7 +148,7 @@ def run_samples(request: HttpRequest, run_id: int) -> HttpResponse:
 
 @require_GET
 def step(request: HttpRequest, run_id: int, number: int, step: int) -> HttpResponse:
-    """The rows behind a decision of early stopping: prompts, both answers, the verdict in each order."""
+    """Show the comparisons behind an early-stopping decision: both answers, verdicts in both orders."""
     checks = StepCheck.objects.select_related("iteration__run")
     check = get_object_or_404(
         checks, iteration__run=run_id, iteration__number=number, step=step, against_step__isnull=False
@@ -166,7 +166,7 @@ def step(request: HttpRequest, run_id: int, number: int, step: int) -> HttpRespo
 
 
 def _iteration(run: Run, wanted: str) -> Iteration:
-    """The iteration asked for, else the newest that has begun."""
+    """Return the requested iteration, else the newest that has started."""
     iterations = list(run.iterations.all())
     for iteration in iterations:
         if str(iteration.number) == wanted:
@@ -178,7 +178,7 @@ def _iteration(run: Run, wanted: str) -> Iteration:
 @require_POST
 @only_leads
 def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
-    """Pause, resume, cancel, remove, or let the reviewed pairs train."""
+    """Pause, resume, cancel or remove a run, set its budget, or approve its reviewed pairs."""
     run = get_object_or_404(Run, pk=run_id)
     refusal = ""
     try:
@@ -188,19 +188,19 @@ def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
             wanted = request.POST.get("iteration", "")
             iteration = next((one for one in run.iterations.all() if str(one.number) == wanted), None)
             if iteration is None:
-                raise Http404("This run has no such iteration.")
+                raise Http404("Unknown iteration.")
             services.approve_review(iteration, user=request.user)
         elif verb == "budget":
             set_budget(run, **_budget(request), user=request.user)
-            messages.success(request, "The budget is set.")
+            messages.success(request, "Budget set.")
             if request.POST.get("resume"):
                 services.resume(run, user=request.user)
         elif verb == "remove":
             services.remove(run, user=request.user)
-            messages.success(request, f"{run.name} is removed.")
+            messages.success(request, f"{run.name} removed.")
             return _go(request, "runs")
         else:
-            raise Http404(f"Nothing is called {verb}.")
+            raise Http404(f"Unknown action {verb}.")
     except Refused as problem:
         refusal = problem.message
     if request.headers.get("HX-Request"):
@@ -213,18 +213,18 @@ def act(request: HttpRequest, run_id: int, verb: str) -> HttpResponse:
 
 
 def _budget(request: HttpRequest) -> dict[str, Any]:
-    """The budget that a form asks for; an empty field says nothing. Raises :class:`Refused` for what is no number."""
+    """Parse the budget of a form; an empty field is ``None``. Raises :class:`Refused` for invalid numbers."""
     given = {name: request.POST.get(name, "").replace(",", "").replace(" ", "") for name in ("tokens", "usd")}
     try:
         tokens = int(given["tokens"]) if given["tokens"] else None
         usd = float(given["usd"]) if given["usd"] else None
     except ValueError:
-        raise Refused("no-number", "Give the budget as a number, such as 200000 or 2.50.", status=400) from None
+        raise Refused("no-number", "The budget must be a number, such as 200000 or 2.50.", status=400) from None
     return {"tokens": tokens, "usd": usd}
 
 
 def _go(request: HttpRequest, name: str) -> HttpResponse:
-    """Another page, whether a form or htmx asked."""
+    """Redirect, for form and htmx requests."""
     response = redirect(name)
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": response.url})
@@ -233,14 +233,14 @@ def _go(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_GET
 def metrics_csv(request: HttpRequest, run_id: int) -> HttpResponse:
-    """Every step of the run's trainings as a CSV file."""
+    """Return all training steps of the run as a CSV file."""
     run = get_object_or_404(Run, pk=run_id)
     return csv_file(metrics.as_csv(run.pk), f"run-{run.pk}-metrics.csv")
 
 
 @require_GET
 def config_yaml(request: HttpRequest, run_id: int) -> HttpResponse:
-    """The run's config as a YAML file."""
+    """Return the run's config as a YAML file."""
     run = get_object_or_404(Run, pk=run_id)
     text = run.stored_config.to_yaml()
     headers = {"Content-Disposition": f'attachment; filename="run-{run.pk}.yaml"'}

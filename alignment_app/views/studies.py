@@ -1,4 +1,4 @@
-"""Studies: choose a grid and see what it costs, launch it, watch and plot it."""
+"""Study pages: form with estimate, launch, results and plot."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from alignment_app.study_form import StudyForm
 from alignment_app.views.access import requires
 from training.config import ConfigError
 
-only_leads = requires(people.can_launch, "Only a lead or an admin launches studies. Ask an admin for the lead role.")
+only_leads = requires(people.can_launch, "Only leads and admins can launch studies.")
 
 VERBS: Final = {"pause": services.pause, "resume": services.resume, "cancel": services.cancel}
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    """Studies, newest first."""
+    """List the studies, newest first."""
     page = selectors.studies_page(request.GET.get("page"))
     return render(request, "studies/index.html", {"page": page, "may_launch": people.can_launch(request.user)})
 
@@ -38,7 +38,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @only_leads
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """GET: the form, filled from the address. POST: launch."""
+    """Show the form, filled from the query string. A POST launches the study."""
     if request.method == "GET":
         return _form_page(request, StudyForm.read(request.GET), is_new=True)
     form = StudyForm.read(request.POST)
@@ -51,7 +51,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _planned(form: StudyForm) -> Plan:
-    """The study that the form asks for. Raises :class:`ConfigError` with everything that is wrong with it."""
+    """Return the study of the form. Raises :class:`ConfigError` with all errors."""
     try:
         plan = services.plan(form.asked())
     except ConfigError as error:
@@ -70,7 +70,7 @@ def _form_page(request: HttpRequest, form: StudyForm, *, status: int = 200, is_n
 @only_leads
 @require_POST
 def check(request: HttpRequest) -> HttpResponse:
-    """What stands beside the form for what is typed now."""
+    """Check the form while it is edited."""
     form = StudyForm.read(request.POST)
     return render(request, "studies/_side.html", {"form": form, **_side(form)})
 
@@ -86,7 +86,7 @@ def _start(form: StudyForm) -> dict[str, Any]:
 
 
 def _side(form: StudyForm) -> dict[str, Any]:
-    """Problems, or the runs with what all of them cost, and the equal command and YAML."""
+    """Return errors, or the runs with their total cost, command and YAML."""
     form.problems = []
     try:
         plan = _planned(form)
@@ -110,7 +110,7 @@ def _load(pk: int) -> Study:
     try:
         return selectors.load(pk)
     except Study.DoesNotExist:
-        raise Http404(f"There is no study {pk}. It may have been removed.") from None
+        raise Http404(f"Study {pk} does not exist. It may have been removed.") from None
 
 
 def _context(request: HttpRequest, study: Study) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _context(request: HttpRequest, study: Study) -> dict[str, Any]:
 
 @require_GET
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """The study: its lines and its runs; htmx asks for what changes alone."""
+    """Show a study with its plot and runs. An htmx request gets only the live part."""
     is_part = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
     template = "studies/_live.html" if is_part else "studies/study.html"
     return render(request, template, _context(request, _load(pk)))
@@ -134,7 +134,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def outcomes_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    """The outcomes as a file."""
+    """Return the results as a CSV file."""
     text = io.StringIO()
     csv.writer(text).writerows(selectors.table(selectors.view(_load(pk))))
     headers = {"Content-Disposition": f'attachment; filename="study-{pk}.csv"', "Cache-Control": "no-store"}
@@ -144,15 +144,15 @@ def outcomes_csv(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @only_leads
 def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
-    """Pause, resume or cancel every run, or remove the study with them."""
+    """Pause, resume or cancel all runs, or remove the study with its runs."""
     study = get_object_or_404(Study, pk=pk)
     try:
         if verb == "remove":
             services.remove(study, user=request.user)
-            messages.success(request, f"{study.name} is removed, with its runs.")
+            messages.success(request, f"{study.name} and its runs removed.")
             return redirect("studies")
         if verb not in VERBS:
-            raise Http404(f"Nothing is called {verb}.")
+            raise Http404(f"Unknown action {verb}.")
         VERBS[verb](study, user=request.user)
     except Refused as refusal:
         messages.error(request, refusal.message)

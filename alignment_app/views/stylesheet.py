@@ -1,4 +1,4 @@
-"""Sends the stylesheet of all pages."""
+"""The stylesheet of all pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 @login_not_required
 def joined(request: HttpRequest, digest: str) -> HttpResponse:
-    """The joined stylesheet. Another digest than today's comes from a page of another version: it is not kept."""
+    """Return the joined stylesheet. A request with an outdated digest is not cached."""
     text, current = stylesheet()
     keep = FOR_EVER if digest == current else "no-cache"
     return HttpResponse(text, content_type="text/css; charset=utf-8", headers={"Cache-Control": keep})

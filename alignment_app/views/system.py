@@ -1,4 +1,4 @@
-"""The page on which one sees whether the machinery runs."""
+"""The system page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from alignment_app.pages import system as selectors
 
 @require_GET
 def system(request: HttpRequest) -> HttpResponse:
-    """Workers, queues, work, storage and versions; a look by htmx gets the part that changes."""
+    """Show workers, queues, running stages, storage and versions. An htmx request gets only the live part."""
     template = "system/_live.html" if request.headers.get("HX-Request") else "system/system.html"
     return render(request, template, {"system": selectors.system()})

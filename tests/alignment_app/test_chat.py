@@ -115,19 +115,19 @@ def test_while_an_answer_is_written_nothing_more_is_sent(as_role: AsRole, valkey
     send(client)
     page = send(client)
     assert page.headers["HX-Retarget"] == "#chat-problem"
-    assert "still being written" in page.content.decode()
+    assert "Wait until" in page.content.decode()
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"text": "   "}, "Write something first"),
+        ({"text": "   "}, "Enter a message"),
         ({"text": "x" * 20_001}, "at most 20000 characters"),
-        ({"temperature": "9"}, "0 to 2"),
-        ({"temperature": "nan"}, "0 to 2"),
-        ({"temperature": "warm"}, "0 to 2"),
-        ({"max_tokens": "0"}, "1 to 4,096"),
-        ({"max_tokens": ""}, "1 to 4,096"),
+        ({"temperature": "9"}, "between 0 and 2"),
+        ({"temperature": "nan"}, "between 0 and 2"),
+        ({"temperature": "warm"}, "between 0 and 2"),
+        ({"max_tokens": "0"}, "between 1 and 4,096"),
+        ({"max_tokens": ""}, "between 1 and 4,096"),
     ],
 )
 def test_words_that_cannot_be_sent_say_why_and_ask_nothing(

@@ -79,7 +79,7 @@ def test_an_import_shows_how_the_file_is_read_before_anything_is_stored() -> Non
     lead = browser("lead")
     address = upload(lead, json.dumps(SCORED).encode())
     page = lead.get(address).content.decode()
-    assert "Choose below whose scores these are" in page
+    assert "Select the judge of each score column" in page
     assert 'name="judge.own"' in page
     assert "Well &lt;b&gt;indeed" in page
     assert not Dataset.objects.exists()

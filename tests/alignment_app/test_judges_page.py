@@ -238,11 +238,11 @@ def test_a_comparing_judge_is_asked_in_both_orders(
         ([], {}, "at least one response"),
         (["0"], {}, "at least one response"),
         (["x", "1-2", "999999999999999999999"], {}, "at least one response"),
-        (None, {"engine": "checkpoint:0"}, "Choose who is to judge"),
-        (None, {"engine": ""}, "Choose who is to judge"),
-        (None, {"k": "9"}, "1 to 5 judgements"),
-        (None, {"temperature": "nan"}, "0 to 2"),
-        (None, {"max_tokens": ""}, "1 to 4,096"),
+        (None, {"engine": "checkpoint:0"}, "Select a judge model"),
+        (None, {"engine": ""}, "Select a judge model"),
+        (None, {"k": "9"}, "between 1 and 5"),
+        (None, {"temperature": "nan"}, "between 0 and 2"),
+        (None, {"max_tokens": ""}, "between 1 and 4,096"),
     ],
 )
 def test_a_trial_that_cannot_be_is_refused_with_the_remedy(

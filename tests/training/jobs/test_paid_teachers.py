@@ -183,7 +183,7 @@ def test_a_run_whose_budget_is_used_up_says_so_on_its_page_and_goes_on_from_ther
     for wrong, remedy in (
         (too_little, "give a larger budget"),
         ({}, "Give a number of tokens"),
-        ({"tokens": "x"}, "as a number"),
+        ({"tokens": "x"}, "must be a number"),
     ):
         page = client.post(act, {**wrong, "resume": "1"}, follow=True).content.decode()
         assert remedy in page
@@ -191,7 +191,7 @@ def test_a_run_whose_budget_is_used_up_says_so_on_its_page_and_goes_on_from_ther
         assert run.status == Run.Status.PAUSED
         assert (run.budget_tokens, run.budget_usd) == (None, None)
     page = client.post(act, {**more, "resume": "1"}, follow=True).content.decode()
-    assert "The budget is set." in page
+    assert "Budget set." in page
     run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert Judgement.objects.filter(iteration__run=run).count() == PROMPTS * 4
