@@ -1,4 +1,4 @@
-"""Login, roles, one-time passwords, and the page on which an admin looks after people."""
+"""Login, roles, one-time passwords and user management."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Talking to checkpoints: the page, the questions, and a real model that answers."""
+"""Chat with checkpoints: the page, the queue, and a real model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def send(client: Client, **changes: str) -> Any:
 
 
 def answer_all(text: str = "Ivy, aloe, fern.") -> list[chat.Question]:
-    """Take every question and answer it, as a worker would."""
+    """Answer all questions, as a worker does."""
     taken = []
     while question := chat.take(0):
         chat.tell(question, Answer("done", text, 5, 0.2))
@@ -145,7 +145,7 @@ def test_without_a_chosen_checkpoint_nothing_is_sent(as_role: AsRole, valkey: An
     assert "Choose a checkpoint first" in send(as_role("viewer")).content.decode()
 
 
-def test_while_the_queues_server_is_away_the_page_says_so(
+def test_page_warns_while_the_queue_server_is_offline(
     as_role: AsRole, two: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
@@ -169,7 +169,7 @@ def test_another_choice_and_the_button_begin_a_new_conversation(as_role: AsRole,
     assert client.session["chat"] == client.session["chat"] | {"checkpoints": [two[0].pk], "turns": []}
 
 
-def test_nobody_reads_the_conversation_of_another(as_role: AsRole, valkey: Any, two: Any) -> None:
+def test_a_conversation_is_private(as_role: AsRole, valkey: Any, two: Any) -> None:
     client = as_role("viewer")
     talk(client, two[1])
     send(client)
@@ -182,7 +182,7 @@ def test_an_annotator_does_not_chat(as_role: AsRole, valkey: Any, two: Any) -> N
     assert send(client).status_code == 403
 
 
-def test_what_a_model_says_is_shown_and_never_run(as_role: AsRole, valkey: Any, two: Any) -> None:
+def test_model_output_is_escaped(as_role: AsRole, valkey: Any, two: Any) -> None:
     client = as_role("viewer")
     talk(client, two[1])
     send(client, text="<b>bold</b>")
@@ -193,7 +193,7 @@ def test_what_a_model_says_is_shown_and_never_run(as_role: AsRole, valkey: Any, 
     assert "<script>" not in page
 
 
-def test_a_question_that_nobody_took_in_time_is_dropped_and_told_as_lost(valkey: Any, two: Any) -> None:
+def test_an_expired_question_is_dropped_and_reported_as_lost(valkey: Any, two: Any) -> None:
     question_id = chat.ask(two[1].pk, [{"role": "user", "content": "x"}], temperature=0, max_new_tokens=8, seed=1)
     valkey.delete(f"plumbline:chat:answer:{question_id}")  # as its expiry does
     assert chat.take(0) is None
@@ -227,9 +227,7 @@ def test_a_worker_that_died_over_an_answer_does_not_leave_it_pending(valkey: Any
     assert chat.answer_to(question_id) == Answer("failed", reason=chat.DIED)
 
 
-def test_a_question_that_nobody_takes_is_given_up_after_a_while(
-    valkey: Any, two: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_question_without_a_worker_times_out(valkey: Any, two: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     question_id = chat.ask(two[1].pk, [{"role": "user", "content": "x"}], temperature=0, max_new_tokens=8, seed=1)
     later = chat.time.time() + chat.PATIENCE_SECONDS + 1
     monkeypatch.setattr(chat.time, "time", lambda: later)
@@ -259,9 +257,7 @@ def wait_for(question_id: str, seconds: float = 180) -> Answer:
 
 
 @pytest.mark.slow
-def test_a_real_worker_answers_with_a_real_model_and_says_why_where_it_cannot(
-    worker: Any, two: Any, models_folder: Path
-) -> None:
+def test_a_worker_answers_with_a_real_model_and_reports_errors(worker: Any, two: Any, models_folder: Path) -> None:
     base, tuned = two
     Checkpoint.objects.filter(pk=tuned.pk).update(location=str(models_folder / "tiny-lm"))
 
@@ -289,7 +285,7 @@ def test_a_real_worker_answers_with_a_real_model_and_says_why_where_it_cannot(
 
 
 @pytest.mark.slow
-def test_an_answer_is_told_while_it_grows(models_folder: Path) -> None:
+def test_a_partial_answer_is_published(models_folder: Path) -> None:
     from training.engines.base import Request, Sampling
     from training.engines.transformers_engine import TransformersEngine
 

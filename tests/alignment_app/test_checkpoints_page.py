@@ -1,4 +1,4 @@
-"""Checkpoints: the lineage picture, one in full, and the rows behind each of its numbers."""
+"""Checkpoint pages: lineage, detail, and the rows behind each metric."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FEW = {"dataset": "story-prompts", "count": 8}
 
 @pytest.fixture
 def run() -> Run:
-    """A finished run with M0 to M3, its last answers scored and its last judging probed."""
+    """A finished run with M0 to M3; M3 is evaluated with scores and as a judge."""
     told = Story.launch(prompts=FEW).to_the_end().run
     last = told.checkpoints.get(number=3)
     for place, response in enumerate(selectors.answers_of(last)):
@@ -90,7 +90,7 @@ def test_the_list_draws_model_data_model_with_links_to_each(as_role: AsRole, run
     assert "<svg" in text
 
 
-def test_the_list_finds_runs_by_name_and_says_when_there_is_none(as_role: AsRole, run: Run) -> None:
+def test_the_list_is_searched_by_run_name(as_role: AsRole, run: Run) -> None:
     client = as_role("viewer")
     assert run.name in client.get(reverse("checkpoints") + "?q=MINIATURE").content.decode()
     text = client.get(reverse("checkpoints") + "?q=nothing-of-that-name").content.decode()
@@ -170,12 +170,12 @@ def test_every_number_of_the_evaluation_opens_the_rows_behind_it(as_role: AsRole
         page_of(client, f"checkpoint-{metric.rows}", checkpoint.pk, query)
 
 
-def test_what_was_not_measured_is_left_out_and_never_zero() -> None:
+def test_metrics_without_a_value_are_skipped() -> None:
     rows = figures(evaluation_metrics(), {"mean_score": None, "win": 0, "judge_parse_rate": 0.5})
     assert [(row.metric.key, row.value) for row in rows] == [("win", 0), ("judge_parse_rate", 0.5)]
 
 
-def test_what_training_measured_last_is_shown_in_words_without_its_bookkeeping() -> None:
+def test_final_training_metrics_are_shown() -> None:
     rows = figures(TRAINING_METRICS, {"resumed_from": 0, "accuracy": 0.75, "loss": 0.61, "margin": None})
     assert [(row.metric.key, row.text) for row in rows] == [("loss", "0.61"), ("accuracy", "75.0\u00a0%")]
 
@@ -191,7 +191,7 @@ def test_an_interval_and_the_number_of_items_stand_beside_a_value() -> None:
     }
 
 
-def test_a_quotient_of_stored_counts_stands_in_for_a_metric_that_old_evaluations_do_not_hold() -> None:
+def test_a_metric_missing_from_old_evaluations_is_computed_from_counts() -> None:
     (row,) = figures(RankingAgreement.metrics, {"ranking_scored": 3, "ranking_responses": 4})
     assert (row.metric.key, row.value) == ("ranking_parse_rate", 0.75)
 
@@ -256,7 +256,7 @@ def test_the_data_page_shows_the_pairs_and_who_decided_on_them(as_role: AsRole, 
     assert selectors.snapshot_page(checkpoint.snapshot, "", 1).paginator.count == checkpoint.snapshot.items.count()
 
 
-def test_the_data_page_of_a_base_model_says_that_there_is_none(as_role: AsRole, run: Run) -> None:
+def test_a_base_model_has_no_training_data_page(as_role: AsRole, run: Run) -> None:
     base = run.checkpoints.get(number=0)
     assert as_role("viewer").get(reverse("checkpoint-data", args=[base.pk])).status_code == 404
     assert "Not trained" in page_of(as_role("viewer"), "checkpoint", base.pk)

@@ -1,4 +1,4 @@
-"""How a model was chosen, on the pages of its run and its checkpoint: trials of λ, and checks of early stopping."""
+"""Model selection on the run and checkpoint pages: λ trials and early stopping."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lead(client: Client) -> Client:
 
 
 def iteration_with(story: Story, *, lam: float | None = None, **progress: Any) -> Iteration:
-    """Iteration 1 of the story, whose training has this progress and chose this λ."""
+    """Iteration 1 with this training progress and selected λ."""
     iteration = story.run.iterations.get(number=1)
     result = {} if lam is None else {"lam": lam}
     Stage.objects.filter(iteration=iteration, kind="training").update(progress=progress, result=result)
@@ -72,7 +72,7 @@ def test_run_and_checkpoint_show_the_trials_of_lambda(lead: Client) -> None:
         assert "72" in text
         assert text.count("chosen</span>") == 1
     part = reverse("run-part", args=[story.run.pk, "choices"])
-    assert "How M2 was chosen" in lead.get(part).content.decode()
+    assert "Selection of M2" in lead.get(part).content.decode()
 
 
 def test_of_several_trainings_the_one_that_was_taken_is_the_last_of_its_iteration() -> None:
@@ -95,7 +95,7 @@ def test_run_and_checkpoint_show_every_check_of_early_stopping_and_open_its_rows
     for page in (reverse("run", args=[story.run.pk]), reverse("checkpoint", args=[checkpoint.pk])):
         text = lead.get(page).content.decode()
         assert rows in text
-        assert "published" in text
+        assert "selected" in text
         assert "+ 1 unparsed" in text
     text = lead.get(rows).content.decode()
     assert text.count('<article class="panel evidence">') == 4
@@ -106,15 +106,15 @@ def test_run_and_checkpoint_show_every_check_of_early_stopping_and_open_its_rows
         assert text.count('<article class="panel evidence">') == number, outcome
 
 
-def test_a_comparison_that_is_under_way_is_told(lead: Client) -> None:
+def test_a_running_comparison_is_shown(lead: Client) -> None:
     story = Story.launch().until(1, "training", 0.5)
     iteration_with(story, comparing={"step": 50, "against": 25, "done": 3, "total": 40})
     text = lead.get(reverse("run-part", args=[story.run.pk, "choices"])).content.decode()
-    assert "Step 50 is compared with step 25" in text
+    assert "Comparing step 50 with step 25" in text
     assert "3 of 40" in text
 
 
-def test_the_first_checkpoint_and_steps_that_are_none_have_no_rows(lead: Client) -> None:
+def test_the_first_checkpoint_and_unknown_steps_have_no_rows(lead: Client) -> None:
     story = Story.launch().to_the_end()
     stopped(iteration_with(story, steps_checked=3))
     for step in (25, 60):

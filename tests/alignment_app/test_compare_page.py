@@ -1,4 +1,4 @@
-"""Runs and checkpoints side by side."""
+"""The compare page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW = {"dataset": "story-prompts", "count": 8}
 
 @pytest.fixture
 def two_runs() -> tuple[Run, Run]:
-    """The second has another loss and seed; its last answers are better on 12 prompts, worse on 4, the same on 3."""
+    """Two runs with different loss and seed; the second is better on 12 prompts, worse on 4, equal on 3."""
     one = Story.launch(name="first", prompts=FEW).to_the_end().run
     changes = {"seed": 7, "training": {"loss": "dpo", "beta": 0.2}}
     two = Story.launch(name="second", prompts=FEW, **changes).to_the_end().run
@@ -43,14 +43,14 @@ def test_without_checkpoints_the_page_says_what_is_needed(as_role: AsRole) -> No
     assert "No checkpoints to compare" in text
 
 
-def test_what_is_asked_for_and_is_not_there_is_named(as_role: AsRole) -> None:
+def test_unknown_runs_and_checkpoints_are_named(as_role: AsRole) -> None:
     bare = Run.objects.create(name="bare", config={}, config_hash="0")
     address = f"{reverse('compare')}?run=999&run={bare.pk}&checkpoint=7&run=abc&run=999"
     text = as_role("viewer").get(address).content.decode()
-    assert text.count("There is no run 999.") == 1
+    assert text.count("Run 999 does not exist.") == 1
     assert f"Run {bare.pk} has no checkpoint yet." in text
-    assert "There is no checkpoint 7." in text
-    assert "There is no run abc." in text
+    assert "Checkpoint 7 does not exist." in text
+    assert "Run abc does not exist." in text
 
 
 def test_with_checkpoints_and_no_choice_the_page_offers_them(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
@@ -64,7 +64,7 @@ def test_one_choice_asks_for_another(as_role: AsRole, two_runs: tuple[Run, Run])
     assert "Choose at least one more" in text
 
 
-def test_a_run_stands_as_its_newest_evaluated_checkpoint(two_runs: tuple[Run, Run]) -> None:
+def test_a_run_is_represented_by_its_newest_evaluated_checkpoint(two_runs: tuple[Run, Run]) -> None:
     one, _ = two_runs
     Checkpoint.objects.create(run=one, number=4, kind="preference", config_hash="0", location="x")
     assert [column.title for column in both(two_runs)] == ["first · M3", "second · M3"]
@@ -92,9 +92,7 @@ def test_a_config_of_another_version_is_compared_as_it_was_kept(two_runs: tuple[
     assert rows["training.beta"] == [0.1, 0.2]
 
 
-def test_checkpoints_of_one_run_differ_in_no_setting_and_the_page_says_so(
-    as_role: AsRole, two_runs: tuple[Run, Run]
-) -> None:
+def test_checkpoints_of_one_run_have_no_different_settings(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
     query = "&".join(f"checkpoint={one.pk}" for one in two_runs[0].checkpoints.filter(number__in=(2, 3)))
     text = as_role("viewer").get(f"{reverse('compare')}?{query}").content.decode()
     assert "checkpoints of the same run" in text
@@ -135,7 +133,7 @@ def test_an_answer_is_marked_best_only_where_scores_differ(two_runs: tuple[Run, 
     assert [answer.best for answer in rows[19].answers] == [False, False]
 
 
-def test_runs_with_no_held_out_prompt_in_common_say_how_to_get_some(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
+def test_runs_without_shared_prompts_name_the_setting_to_change(as_role: AsRole, two_runs: tuple[Run, Run]) -> None:
     one, two = two_runs
     answers_of(two.checkpoints.get(number=3)).update(purpose="probe")
     text = as_role("viewer").get(f"{reverse('compare')}?run={one.pk}&run={two.pk}").content.decode()
@@ -148,7 +146,7 @@ def test_an_odd_choice_is_answered_with_a_page(as_role: AsRole, two_runs: tuple[
         assert client.get(f"{reverse('compare')}?{query}").status_code == 200, query
 
 
-def test_a_prompt_carries_the_verdict_of_both_orders_where_the_two_were_held_against_each_other(
+def test_a_prompt_shows_the_verdict_of_both_orders_if_both_were_compared(
     two_runs: tuple[Run, Run],
 ) -> None:
     m2, m3 = two_runs[0].checkpoints.get(number=2), two_runs[0].checkpoints.get(number=3)

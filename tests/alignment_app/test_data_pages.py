@@ -1,4 +1,4 @@
-"""The Data pages: the list, the rows, an import with its preview, exports, and who may do which."""
+"""Data set pages: list, rows, import with preview, exports, and permissions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def browser(role: str) -> Client:
 
 
 def upload(client: Client, content: bytes, name: str = "rows.jsonl") -> str:
-    """Send a file; the address of its preview."""
+    """Upload a file and return the URL of its preview."""
     answer = client.post(reverse("data-import"), {"file": SimpleUploadedFile(name, content)})
     assert answer.status_code == 302, answer.content[:2000]
     return str(answer["Location"])
@@ -96,7 +96,7 @@ def test_a_mapping_is_changed_in_the_form() -> None:
     address = upload(lead, b'{"frage": "Warum?"}\n{"frage": "Wie?"}')
     assert b"has no prompt" in lead.get(address).content
     form = {"name": "own", "kind": "prompts", "map.prompt": "frage"}
-    assert b"2 rows can be used" in lead.post(address, form).content
+    assert b"2 valid rows" in lead.post(address, form).content
     lead.post(address, form | {"import": "1"})
     assert set(Prompt.objects.values_list("text", flat=True)) == {"Warum?", "Wie?"}
 

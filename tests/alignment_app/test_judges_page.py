@@ -1,4 +1,4 @@
-"""Judges in the browser: adding, versions, what runs keep, and trying one out."""
+"""Judge pages: creation, versions, versions of runs, and trials."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_admin_adds_a_judge_and_an_edit_makes_the_next_version(as_role: AsRol
         (MINE.replace("title: A hundred points", "title: <script>alert(1)</script>\nfoo: <b>", 1), "unknown field"),
     ],
 )
-def test_what_is_wrong_with_a_judge_is_said_and_nothing_is_lost(as_role: AsRole, document: str, sentence: str) -> None:
+def test_errors_of_a_judge_are_shown_and_the_text_is_kept(as_role: AsRole, document: str, sentence: str) -> None:
     client = as_role("admin")
     answer = client.post(reverse("judge-new"), {"document": document})
     assert answer.status_code == 422
@@ -139,7 +139,7 @@ def test_a_run_from_before_judges_were_recorded_has_the_one_it_names() -> None:
     [("nobody", "unknown judge 'nobody'"), ("mine@3", "no version 3"), ("pairwise", "compares two responses"),
      ("additive_5@2", "only the version 1"), ("No Name", "name of a judge")],
 )  # fmt: skip
-def test_a_launch_with_a_judge_that_is_not_there_says_so(template: str, sentence: str) -> None:
+def test_a_launch_with_an_unknown_judge_is_refused(template: str, sentence: str) -> None:
     services.save(MINE)
     with pytest.raises(ConfigError) as raised:
         launched(template=template)
@@ -153,7 +153,7 @@ def test_the_launch_form_offers_every_judge_that_scores(as_role: AsRole) -> None
         assert f'<option value="{name}"' in page
 
 
-def test_a_pasted_reply_is_read_and_why_not_is_said(as_role: AsRole) -> None:
+def test_a_pasted_reply_is_parsed_with_a_reason(as_role: AsRole) -> None:
     client = as_role("viewer")
     read = reverse("judge-read", args=["hundred"])
     assert "<b>82 of 100</b>" in client.post(read, {"reply": "Score: 82"}).content.decode()
@@ -203,7 +203,7 @@ def test_stored_responses_are_judged_by_a_checkpoint_and_shown_as_they_come(
     assert "data-pending" not in page
     assert "read 20 of 100" in page
     assert "is followed by a number" in page  # why the other did not parse
-    assert "mean of those that parsed: <b>20.00</b>" in page
+    assert "mean of parsed replies: <b>20.00</b>" in page
     assert "<b>1.00</b> of 5" in page
     assert "<script>" not in page.replace("&lt;script&gt;", "")
     valkey.flushall()

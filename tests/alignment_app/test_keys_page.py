@@ -1,4 +1,4 @@
-"""The page of keys and the budget of a launch: what is typed wrong is said, and a key is never shown again."""
+"""The keys page and the budget of a launch: errors are reported and keys are never shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def admin(as_role: Callable[[str], Client]) -> Client:
 
 
 def everything_shown(client: Client) -> str:
-    """Every page on which something of a key could stand."""
+    """All pages that could show a key."""
     pages = (reverse("keys"), reverse("launch"), reverse("system"), "/admin/", "/admin/alignment_app/providerkey/")
     answers = [client.get(page) for page in pages]
     answers += [client.get(f"/admin/alignment_app/providerkey/{key.pk}/change/") for key in ProviderKey.objects.all()]
@@ -39,7 +39,7 @@ def test_a_key_is_stored_and_from_then_on_shown_by_its_last_four_characters_alon
     assert "No keys yet" in admin.get(reverse("keys")).content.decode()
     answer = admin.post(reverse("keys"), GOOD, follow=True)
     page = answer.content.decode()
-    assert "gemini-lab is stored" in page
+    assert "gemini-lab stored" in page
     assert "…d8e7" in page
     assert PROVIDERS["gemini"].address in page  # empty: the provider's own
     assert PLAIN not in page + everything_shown(admin)
@@ -65,7 +65,7 @@ def test_a_key_is_stored_and_from_then_on_shown_by_its_last_four_characters_alon
         ({"secret": f"{PLAIN}\u00e9"}, "Paste it whole"),
     ],
 )
-def test_what_is_typed_wrong_is_said_and_kept_but_for_the_key(admin: Client, wrong: dict[str, str], said: str) -> None:
+def test_invalid_input_is_reported_and_kept_without_the_key(admin: Client, wrong: dict[str, str], said: str) -> None:
     answer = admin.post(reverse("keys"), GOOD | wrong)
     page = answer.content.decode()
     assert answer.status_code == 400
@@ -89,13 +89,11 @@ def test_a_name_is_taken_once_and_a_key_is_replaced_and_deleted(admin: Client) -
     assert "…0000" in page
     assert "another-key" not in page
     assert keys.decrypt(ProviderKey.objects.get()) == "another-key-0000"
-    assert (
-        "gemini-lab is deleted" in admin.post(reverse("key-act", args=[key.pk, "delete"]), follow=True).content.decode()
-    )
+    assert "gemini-lab deleted" in admin.post(reverse("key-act", args=[key.pk, "delete"]), follow=True).content.decode()
     assert not ProviderKey.objects.exists()
 
 
-def test_a_test_that_no_queue_takes_says_so_in_its_row(
+def test_a_key_test_without_a_queue_fails(
     admin: Client, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
@@ -130,7 +128,7 @@ PAID = {"kind": "gemini", "model": "gemini-x", "key": "gemini-lab", "prompt_pric
 
 @pytest.fixture
 def paid_form(tmp_path: Path, admin: Client) -> dict[str, Any]:
-    """The launch form of a run whose teacher is paid, as a browser sends it."""
+    """A submitted launch form of a run with a paid teacher."""
     admin.post(reverse("keys"), GOOD)
     teacher = PAID | {"budget_tokens": 50_000, "budget_usd": 2.5}
     return sent_form(small_config(tmp_path, paradigm="teacher_reward", teacher=teacher))
@@ -164,7 +162,7 @@ def test_a_launch_form_takes_a_key_and_both_budgets(admin: Client, paid_form: di
         ({"teacher.base_url": "https://elsewhere.example"}, "alone; give that address"),
     ],
 )
-def test_a_budget_or_key_that_cannot_be_is_said_at_its_field(
+def test_an_invalid_budget_or_key_is_reported_at_its_field(
     admin: Client, paid_form: dict[str, Any], wrong: dict[str, str], said: str
 ) -> None:
     answer = admin.post(reverse("launch"), paid_form | wrong)

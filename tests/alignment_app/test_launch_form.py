@@ -1,4 +1,4 @@
-"""The launch form: made from RunConfig, the same config at every door, every problem in its place."""
+"""The launch form: generated from RunConfig, equal to command and API, with errors at their fields."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
 
 
 def as_post(settings: RunConfig, **more: str) -> dict[str, Any]:
-    """What a browser sends for a form that shows this config."""
+    """The data that a browser submits for a form with this config."""
     sent: dict[str, Any] = {**more}
     for item in LaunchForm.from_data(settings.to_dict()).fields:
         if item.kind == "switch":
@@ -104,7 +104,7 @@ def test_the_first_page_offers_every_preset_and_names_missing_data(lead: Client)
 
 
 @pytest.mark.django_db
-def test_a_preset_fills_the_form_and_says_which_data_is_not_here_yet(lead: Client) -> None:
+def test_a_preset_fills_the_form_and_names_missing_data(lead: Client) -> None:
     text = html.unescape(lead.get(reverse("launch"), {"preset": "phi2-gemini-self-reward"}).content.decode())
     assert "microsoft/phi-2" in text
     assert "oasst-ift (not here yet)" in text
@@ -114,7 +114,7 @@ def test_a_preset_fills_the_form_and_says_which_data_is_not_here_yet(lead: Clien
 @pytest.mark.django_db
 def test_an_unknown_preset_leads_back_to_the_choice(lead: Client) -> None:
     text = lead.get(reverse("launch"), {"preset": "no-such"}).content.decode()
-    assert "There is no recipe no-such." in text
+    assert "Unknown recipe no-such" in text
 
 
 @pytest.mark.django_db
@@ -169,7 +169,7 @@ BAD = (
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("field", "typed", "sentence"), BAD)
-def test_a_wrong_entry_is_said_at_its_field_and_nothing_typed_is_lost(
+def test_an_invalid_value_is_reported_at_its_field_and_kept(
     lead: Client, field: str, typed: str, sentence: str
 ) -> None:
     data_sets()
@@ -188,7 +188,7 @@ def test_a_wrong_entry_is_said_at_its_field_and_nothing_typed_is_lost(
 
 
 @pytest.mark.django_db
-def test_no_data_set_for_fine_tuning_is_said_at_its_field(lead: Client) -> None:
+def test_a_missing_fine_tuning_data_set_is_reported_at_its_field(lead: Client) -> None:
     data_sets()
     sent = as_post(config())
     sent["sft.datasets"] = []
@@ -221,7 +221,7 @@ def test_the_check_names_each_problem_and_which_fields_apply(lead: Client) -> No
     data_sets()
     sent = as_post(config()) | {"training.beta": "none at all", "training.loss": "dpo"}
     text = lead.post(reverse("launch-check"), sent).content.decode()
-    assert "1 thing to mend" in text
+    assert "1 error" in text
     notes = LaunchForm.from_post(query_dict(sent)).by_path
     assert not notes["training.lam"].applies
     assert not notes["teacher.model"].applies
@@ -238,7 +238,7 @@ def test_the_check_names_each_problem_and_which_fields_apply(lead: Client) -> No
         ({"evaluation": {"enabled": False}}, "evaluation.enabled", "Without evaluation"),
     ],
 )
-def test_what_is_allowed_and_may_not_be_meant_is_a_warning(changes: dict[str, Any], field: str, words: str) -> None:
+def test_probable_mistakes_are_warnings(changes: dict[str, Any], field: str, words: str) -> None:
     data_sets()
     found = dict(launching.warnings_of(config(**changes), launching.dataset_choices()))
     assert words in found[field]
@@ -271,7 +271,7 @@ def test_a_yaml_document_fills_the_form(lead: Client, as_file: bool) -> None:
         ("name: x", "is required"),
     ],
 )
-def test_a_wrong_yaml_document_is_said_and_kept(lead: Client, text: str, sentence: str) -> None:
+def test_an_invalid_yaml_document_is_reported_and_kept(lead: Client, text: str, sentence: str) -> None:
     response = lead.post(reverse("launch"), {"import": "1", "yaml": text})
     assert response.status_code == 422
     answer = html.unescape(response.content.decode())
@@ -280,7 +280,7 @@ def test_a_wrong_yaml_document_is_said_and_kept(lead: Client, text: str, sentenc
 
 
 @pytest.mark.django_db
-def test_a_file_that_is_no_text_is_said(lead: Client) -> None:
+def test_a_binary_file_is_refused(lead: Client) -> None:
     sent = {"import": "1", "yaml": "kept", "file": SimpleUploadedFile("run.yaml", b"\xff\xfe\x00")}
     response = lead.post(reverse("launch"), sent)
     assert response.status_code == 422

@@ -1,4 +1,4 @@
-"""The page of one run: what it shows, what it offers, what may be asked of the run."""
+"""The run page: content and actions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_page_of_a_running_run_shows_the_loop_with_counts_speed_and_time_lef
     assert "Sr-DPO with λ\u00a00.3, β\u00a00.1" in text
 
 
-def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_second(lead: Client) -> None:
+def test_a_generating_stage_shows_missing_rows_requests_and_tokens_per_second(lead: Client) -> None:
     run = Story.launch(name="plain one").until(2, "judgements", 0.5).run
     stage = Stage.objects.get(iteration__run=run, status=Stage.Status.RUNNING)
     assert "in flight" not in page(lead, run)
@@ -69,7 +69,7 @@ def test_a_stage_that_generates_shows_what_is_to_go_in_flight_and_its_tokens_a_s
     assert "80 to go, 64 in flight, 1,433 tokens/s" in text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_a_stage_that_a_remote_teacher_works_on_before_its_turn_shows_how_far_it_is(lead: Client) -> None:
+def test_an_overlapping_stage_shows_its_progress(lead: Client) -> None:
     run = Story.launch(name="ahead").until(1, "responses", 0.5).run
     ahead = Stage.objects.get(iteration__run=run, kind="judgements", iteration__number=1)
     ahead.done, ahead.total, ahead.unit, ahead.rate = 31, 159, "judgements", 4.0
@@ -119,7 +119,7 @@ def test_the_latest_sample_shows_candidates_scores_raw_replies_and_the_pair(lead
     assert "Highest score 4.67 against lowest 0.5." in text
 
 
-def test_a_prompt_that_made_no_pair_says_why(lead: Client) -> None:
+def test_a_prompt_without_a_pair_shows_the_reason(lead: Client) -> None:
     run = Story.launch().until(1, "pairs").run
     text = rows(lead, run, iteration=1, stage="pairs", show="none")
     assert "No pair." in text
@@ -155,7 +155,7 @@ def test_a_failed_run_shows_its_cause_and_the_next_step(lead: Client) -> None:
     assert 'role="alert"' in text
 
 
-def test_a_crashed_run_says_that_resume_loses_nothing(lead: Client) -> None:
+def test_a_crashed_run_offers_resume(lead: Client) -> None:
     run = Story.launch().until(1, "training", 0.2).break_off("crashed", "The worker died.").run
     text = page(lead, run)
     assert "Training of M2 crashed" in text
@@ -163,9 +163,9 @@ def test_a_crashed_run_says_that_resume_loses_nothing(lead: Client) -> None:
     assert 'data-key="r"' in text
 
 
-def test_a_run_without_fine_tuning_says_so(lead: Client) -> None:
+def test_a_run_without_fine_tuning_shows_m1_as_m0(lead: Client) -> None:
     run = Story.launch(sft={"enabled": False}, evaluation={"enabled": False}).run
-    assert "M1 is M0 as it is: fine-tuning is off." in page(lead, run)
+    assert "M1 = M0" in page(lead, run)
 
 
 @pytest.mark.parametrize("paradigm", ["self_reward", "teacher_reward", "teacher_demonstration"])
@@ -235,7 +235,7 @@ def test_htmx_gets_the_head_in_its_new_state(lead: Client) -> None:
     assert "Resume" in text
 
 
-def test_a_refusal_is_said_in_the_page(lead: Client) -> None:
+def test_a_refused_action_is_shown_on_the_page(lead: Client) -> None:
     run = Story.launch().to_the_end().run
     text = lead.post(reverse("run-act", args=[run.pk, "pause"]), headers={"HX-Request": "true"}).content.decode()
     assert "Only a queued or running run can be paused" in text
@@ -335,7 +335,7 @@ def test_a_long_name_and_long_words_are_no_error(lead: Client) -> None:
     assert "w" * 120 in page(lead, run)
 
 
-def test_numbers_that_are_none_are_not_found_or_passed_over(lead: Client) -> None:
+def test_invalid_numbers_are_not_found_or_ignored(lead: Client) -> None:
     run = Story.launch().until(1, "responses", 0.5).run
     for wanted in ("", "x", "²", "9"):
         assert lead.post(reverse("run-act", args=[run.pk, "approve"]), {"iteration": wanted}).status_code == 404

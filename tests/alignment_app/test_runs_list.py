@@ -55,7 +55,7 @@ def test_a_queued_run_shows_its_place_in_the_queue(lead: Client) -> None:
         Story.launch(name=name).state(Run.Status.QUEUED, "Waiting for a worker.")
     text = page(lead)
     assert "next in the queue" in text
-    assert "place 2 in the queue" in text
+    assert "position 2 in the queue" in text
 
 
 def test_the_list_can_be_searched_by_name_model_and_number(lead: Client) -> None:

@@ -1,4 +1,4 @@
-"""Studies: a grid launched, watched, steered and plotted as one thing, alike at every door."""
+"""Studies: launch, progress, actions and plot, by page, command and API."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_plan_that_cannot_be_is_refused_on_its_field(changes: dict[str, Any], 
     assert caught.value.problems[0][0] == field
 
 
-def test_the_form_shows_the_number_of_runs_and_what_they_take_before_it_launches(lead: Client) -> None:
+def test_the_form_shows_the_number_of_runs_and_their_cost(lead: Client) -> None:
     text = lead.post(reverse("study-check"), sent()).content.decode()
     assert "4 runs, one after another" in text
     assert "about" in text
@@ -107,7 +107,7 @@ def test_the_form_shows_the_number_of_runs_and_what_they_take_before_it_launches
     assert values_of(study) == EXPECTED
 
 
-def test_the_form_keeps_what_was_typed_and_says_what_is_wrong(lead: Client) -> None:
+def test_the_form_keeps_input_and_shows_errors(lead: Client) -> None:
     answer = lead.post(reverse("study-new"), sent(values_1="0, x"))
     text = answer.content.decode()
     assert answer.status_code == 422
@@ -123,7 +123,7 @@ def test_the_form_keeps_what_was_typed_and_says_what_is_wrong(lead: Client) -> N
         assert words in lead.post(reverse("study-check"), sent(**changes)).content.decode(), changes
 
 
-def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
+def test_all_missing_fields_are_reported_at_once(lead: Client) -> None:
     empty = lead.post(reverse("study-new"), {"field_1": "", "values_1": ""}).content.decode()
     assert "3 errors" in empty
     for words in ("give one of them", "choose a field", "give the study a name"):
@@ -151,18 +151,18 @@ def test_everything_that_is_missing_is_said_at_once(lead: Client) -> None:
         ("start=elsewhere", "give one of them"),
     ],
 )
-def test_a_form_opened_on_what_is_not_there_says_so(lead: Client, query: str, words: str) -> None:
+def test_a_form_for_an_unknown_base_reports_an_error(lead: Client, query: str, words: str) -> None:
     assert words in html.unescape(lead.get(f"{reverse('study-new')}?{query}").content.decode())
 
 
-def test_a_form_opened_on_a_recipe_has_it_chosen_and_nothing_to_mend(lead: Client) -> None:
+def test_a_form_for_a_preset_selects_it_without_errors(lead: Client) -> None:
     text = lead.get(reverse("study-new") + "?preset=miniature-self-reward").content.decode()
     assert 'value="preset:miniature-self-reward" selected' in text
     assert 'class="mend"' not in text
     assert 'class="mend"' not in lead.get(reverse("study-new")).content.decode()
 
 
-def test_a_beta_of_zero_is_told_what_it_would_mean(lead: Client) -> None:
+def test_a_beta_of_zero_is_refused_with_a_reason(lead: Client) -> None:
     changes = {"field_1": "training.beta", "values_1": "0, 0.1", "field_2": "", "values_2": ""}
     text = html.unescape(lead.post(reverse("study-check"), sent(**changes)).content.decode())
     assert "must be above 0" in text

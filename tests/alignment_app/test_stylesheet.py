@@ -1,4 +1,4 @@
-"""The stylesheet of all pages: complete, sent without a login, and kept by browsers until it changes."""
+"""The stylesheet: complete, public, and cached by browsers until it changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The system page: it tells what runs and what is missing, and loads whatever is away."""
+"""The system page: status, warnings, and rendering while services are offline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AsRole = Callable[[str], Client]
 
 @pytest.fixture
 def away(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The queue's server is where nobody listens."""
+    """Make the queue server unreachable."""
     settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
     monkeypatch.setattr(queues, "_pool", None)
 
@@ -39,7 +39,7 @@ def stage() -> Stage:
 
 
 def register(names: list[str], pid: int) -> Worker:
-    """A worker as one that has just started stands on the queue's server."""
+    """Register a worker with the queue server, as at its start."""
     client = queues.connection()
     worker = Worker([Queue(name, connection=client) for name in names], name=f"here:{pid}", connection=client)
     worker.pid, worker.hostname = pid, socket.gethostname()
@@ -55,7 +55,7 @@ def attempt(stage: Stage, seconds_left: float) -> StageAttempt:
     )  # fmt: skip
 
 
-def test_the_page_loads_and_says_so_while_the_queues_server_is_away(as_role: AsRole, away: None, stage: Stage) -> None:
+def test_the_page_warns_while_the_queue_server_is_offline(as_role: AsRole, away: None, stage: Stage) -> None:
     page = as_role("viewer").get(reverse("system"))
     assert page.status_code == 200
     text = page.content.decode()
@@ -76,10 +76,10 @@ def test_without_a_worker_the_page_says_how_to_start_one(as_role: AsRole, valkey
     assert "python manage.py worker" in text
 
 
-def test_queues_that_nobody_serves_are_named_with_what_waits_there(valkey: Any, stage: Stage) -> None:
+def test_queues_without_workers_are_named_with_their_queued_stages(valkey: Any, stage: Stage) -> None:
     register(["light", "training"], os.getpid())
     (queues_warning, chat_warning) = selectors.system().warnings
-    assert queues_warning.startswith("No worker serves generation, teacher. 1 stage waits there.")
+    assert queues_warning.startswith("No worker serves generation, teacher. Queued stages: 1.")
     assert queues_warning.endswith("--queues generation,teacher.")
     assert "chat" in chat_warning
 
@@ -89,7 +89,7 @@ def test_with_every_queue_served_there_is_no_warning(valkey: Any) -> None:
     assert selectors.system().warnings == []
 
 
-def test_a_worker_whose_process_is_gone_does_not_count(valkey: Any) -> None:
+def test_a_worker_without_a_process_is_not_counted(valkey: Any) -> None:
     register(list(queues.QUEUES), 2**22 - 3)  # above any process number of this machine
     found = selectors.system()
     assert found.workers[0].lost
@@ -120,7 +120,7 @@ def test_bells_are_counted_by_queue(valkey: Any) -> None:
     assert rows["training"] == 0
 
 
-def test_storage_is_told_by_kind_and_adds_up(valkey: Any, home: Path) -> None:
+def test_storage_is_summed_by_kind(valkey: Any, home: Path) -> None:
     (home / "runs" / "1").mkdir(parents=True, exist_ok=True)
     (home / "runs" / "1" / "weights").write_bytes(b"0" * 5000)
     rows = {row.label: row.bytes for row in selectors.storage()}

@@ -1,4 +1,4 @@
-"""How long a run still takes."""
+"""Estimated remaining time of a run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_without_any_earlier_run_the_estimate_is_taken_and_corrected() -> None:
     assert left.seconds > 25
 
 
-def test_where_nothing_is_known_the_stage_alone_is_foretold() -> None:
+def test_without_an_estimate_only_the_running_stage_is_predicted() -> None:
     left = left_of(Story.launch().until(1, "responses", 0.5).run)
     assert left is not None
     assert not left.whole
@@ -56,14 +56,14 @@ def test_time_is_not_invented_without_a_speed() -> None:
     assert left_of(run) is None
 
 
-def test_time_is_foretold_until_people_are_asked() -> None:
+def test_time_is_predicted_until_the_next_review() -> None:
     left = left_of(Story.launch(student=KNOWN, review={"enabled": True}).until(1, "judgements", 0.5).run)
     assert left is not None
     assert left.whole
     assert left.seconds == pytest.approx(35 + 1, abs=2)
 
 
-def test_what_a_remote_teacher_does_meanwhile_is_not_waited_for_twice() -> None:
+def test_overlapping_teacher_time_is_not_counted_twice() -> None:
     run = Story.launch().until(2, "responses", 0.5).run
     alone = left_of(run)
     ahead = Stage.objects.get(iteration__run=run, kind="judgements", iteration__number=2)

@@ -1,4 +1,4 @@
-"""Numbers, durations and sizes as people read them."""
+"""Formatting of numbers, durations and sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alignment_app.templatetags.plumbline import bar, split_bar
 
 
 def plain(text: str) -> str:
-    """With ordinary spaces."""
+    """Replace no-break spaces by spaces."""
     return text.replace("\u00a0", " ")
 
 
@@ -48,7 +48,7 @@ def test_a_duration_has_two_units_at_most(seconds: Any, text: str) -> None:
         (None, ""),
     ],
 )
-def test_time_left_is_said_roughly_and_rounded_up(seconds: Any, text: str) -> None:
+def test_time_left_is_rounded_up(seconds: Any, text: str) -> None:
     assert plain(time_left(seconds)) == text
 
 

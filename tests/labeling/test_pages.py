@@ -145,7 +145,7 @@ def test_a_lead_creates_a_queue_with_the_form(iteration: Iteration, lead: User) 
 def test_the_badge_counts_the_items_that_wait_for_the_user(make: Make, annotators: list[User]) -> None:
     queue = make()
     page = client_of(annotators[0]).get(reverse("review")).content.decode()
-    assert f'title="Items that wait for you">{queue.task_count}</span>' in page
+    assert f'title="Items to review">{queue.task_count}</span>' in page
 
 
 def test_an_annotator_s_navigation_has_only_the_review(make: Make, annotators: list[User]) -> None:
