@@ -1,1 +1,1 @@
-"""The embedded world: a tiny model and data that a program makes, so that everything runs anywhere."""
+"""The built-in synthetic world: a tiny model and generated data, so that a whole run works on any machine."""

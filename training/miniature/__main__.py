@@ -1,6 +1,6 @@
-"""``python -m training.miniature HOME``: build the miniature, one line of JSON a step, the folder at the end.
+"""``python -m training.miniature HOME``: build the miniature, printing JSON lines per step and the folder at the end.
 
-The web rooms start it in a process of its own, so that what trains is never loaded beside what serves.
+The web process starts it in a separate process, so that training packages are never loaded into the web process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _say(**facts: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the miniature world, its data and its base model.")
     parser.add_argument("home", type=Path, help="the data folder")
-    parser.add_argument("--seed", type=int, default=0, help="decides the noise, the weights and the rows")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise, the weights and the rows")
     options = parser.parse_args()
     made = build(options.home, options.seed, lambda step, done, total: _say(step=step, done=done, total=total))
     _say(directory=str(made.directory))

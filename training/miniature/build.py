@@ -1,7 +1,7 @@
-"""Build the miniature once and keep it: M0, the rows it is fine-tuned on, the prompts it is aligned and tested with.
+"""Build the miniature and cache it: M0, its fine-tuning rows, and the prompts for alignment and evaluation.
 
-A build is made in a folder of its own and renamed when it is whole, so a half-built miniature is never taken for one.
-The same seed gives the same files.
+A build is written to a temporary folder and renamed when complete, so a partial build is never used. The same seed
+gives the same files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is made: documents that M0 sees, and rows of each training file."""
+    """Size of a build: the number of documents for M0, and of rows per training file."""
 
     documents: int = 32_000
     ift: int = 1_500
@@ -44,14 +44,14 @@ FULL = Size()
 
 @dataclass(frozen=True, slots=True)
 class Miniature:
-    """Where a built miniature lies."""
+    """The files of a built miniature."""
 
     directory: Path
     seed: int
 
     @property
     def m0(self) -> Path:
-        """M0 as a model folder: weights, config, tokenizer, chat template."""
+        """Model folder of M0: weights, config, tokenizer, chat template."""
         return self.directory / "m0"
 
     @property
@@ -61,42 +61,42 @@ class Miniature:
 
     @property
     def eft(self) -> Path:
-        """Evaluation rows: the judge prompt and a judgement."""
+        """Evaluation rows, each a judge prompt and a judgement."""
         return self.directory / "eft.jsonl"
 
     @property
     def replay(self) -> Path:
-        """Raw documents to mix in, as rows without messages."""
+        """Raw documents to mix into fine-tuning, as rows without messages."""
         return self.directory / "replay.jsonl"
 
     @property
     def ranked(self) -> Path:
-        """Prompts with ranked responses, which evaluation rows can be built from."""
+        """Prompts with ranked responses, from which evaluation rows can be built."""
         return self.directory / "ranked.jsonl"
 
     @property
     def prompts(self) -> Path:
-        """Prompts that a run is trained with."""
+        """Prompts for training runs."""
         return self.directory / "prompts.jsonl"
 
     @property
     def prompts_validation(self) -> Path:
-        """Prompts to tune settings on, in wordings of their own."""
+        """Prompts for tuning settings, with separate wordings."""
         return self.directory / "prompts_validation.jsonl"
 
     @property
     def prompts_test(self) -> Path:
-        """Held-out prompts, in wordings that no training and no tuning sees."""
+        """Held-out prompts, with wordings used in neither training nor tuning."""
         return self.directory / "prompts_test.jsonl"
 
 
 def place(home: Path, seed: int) -> Path:
-    """The folder of a seed's miniature under ``home``."""
+    """Return the folder of a seed's miniature under ``home``."""
     return home / "miniature" / f"seed-{seed}"
 
 
 def find(home: Path, seed: int, size: Size = FULL) -> Miniature | None:
-    """The built miniature; ``None`` where there is none, it is of another version or size, or a file has changed."""
+    """Return the built miniature, or ``None`` if it is missing, modified, or of another version or size."""
     directory = place(home, seed)
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
@@ -107,13 +107,13 @@ def find(home: Path, seed: int, size: Size = FULL) -> Miniature | None:
 
 
 def build(home: Path, seed: int, progress: Progress = lambda step, done, total: None, size: Size = FULL) -> Miniature:
-    """The miniature of a seed, built where it is not there yet; the second call returns at once.
+    """Return the miniature of a seed, building it if it does not exist yet.
 
     Args:
-        home: the data folder; the miniature goes under ``miniature/seed-<seed>``.
-        seed: decides the documents' noise, M0's initial weights, the rows and the prompts, never what is true.
-        progress: called with a step's name, how much of it is done, and its total.
-        size: how much is made; anything smaller than the full size gives a weaker model, sooner.
+        home: the data folder; the miniature is stored under ``miniature/seed-<seed>``.
+        seed: determines the documents' noise, M0's initial weights, the rows and the prompts, but not the true answers.
+        progress: called with a step's name, its done count and its total.
+        size: size of the build; smaller sizes are faster and give a weaker model.
     """
     found = find(home, seed, size)
     if found is not None:
@@ -156,7 +156,7 @@ def _fill(directory: Path, seed: int, progress: Progress, size: Size) -> None:
 
 
 def _put_in_place(work: Path, target: Path) -> None:
-    """Rename a whole build into place; a stale one there is moved away first."""
+    """Rename a complete build to ``target``, moving a stale one away first."""
     if target.exists():
         stale = Path(tempfile.mkdtemp(prefix=".stale-", dir=target.parent))
         os.replace(target, stale / target.name)
@@ -173,7 +173,7 @@ def _manifest(directory: Path, seed: int, size: Size) -> dict[str, Any]:
 
 
 def _hashes(directory: Path) -> dict[str, str]:
-    """SHA-256 of every file of a build but its manifest, by relative path."""
+    """Return the SHA-256 of all files of a build except the manifest, by relative path."""
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))

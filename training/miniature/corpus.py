@@ -1,8 +1,8 @@
-"""The texts of the miniature: raw documents for M0, and the rows and prompts that a run starts from.
+"""The miniature's texts: raw documents for M0, and the rows and prompts of a run.
 
-Everything here is drawn from a seed. A document is a question, somebody's answer and, mostly, a comment that says
-what was expected; the answers are of mixed quality, the comments are not. A model of such text can already compare
-an answer with what it expects, which is what a self-judge needs.
+All texts are generated from a seed. A document is a question, an answer and, usually, a comment with the expected
+answer. Answers are of mixed quality, comments are always right, so a model of such text can compare an answer with the
+expected one, as a self-judge must.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WRONG_IN_FORM_SHARE = 0.20
 
 
 class TrainingRow(TypedDict):
-    """One row of supervised fine-tuning. ``weights`` are [start, end, weight] spans of the completion's characters."""
+    """A supervised fine-tuning row. ``weights`` are [start, end, weight] spans in characters of the completion."""
 
     messages: list[Message]
     completion: str
@@ -36,51 +36,51 @@ class TrainingRow(TypedDict):
 
 
 class RankedResponse(TypedDict):
-    """A response with its place among the responses to its prompt, 1 the best."""
+    """A response with its rank among the responses to its prompt; 1 is best."""
 
     text: str
     rank: int
 
 
 class RankedRow(TypedDict):
-    """A prompt with responses in the order in which the oracle puts them."""
+    """A prompt with responses in the oracle's order."""
 
     prompt: str
     responses: list[RankedResponse]
 
 
 class PromptText(TypedDict):
-    """One prompt and the family it is of."""
+    """A prompt and its family."""
 
     prompt: str
     family: str
 
 
 def ask(question: Question, rng: random.Random, split: Split = "train") -> str:
-    """The question in the words of a template drawn from a split."""
+    """Return the question in the wording of a random template of a split."""
     return question.ask(rng.choice(question.family.templates(split)))
 
 
 def truncated(question: Question) -> str:
-    """The model answer cut off before the answer."""
+    """Return the model answer, truncated before the answer itself."""
     return question.family.statement.format(subject=question.subject, answer="").removesuffix(".").strip()
 
 
 def of_another_type(question: Question, rng: random.Random) -> str:
-    """A sentence about the subject whose answer is not of the type that was asked for."""
+    """Return a sentence about the subject with an answer of the wrong type."""
     family = rng.choice([other for other in families() if other.answers != question.family.answers])
     return question.state(rng.choice(family.answers))
 
 
 def about_another(question: Question, answer: str, rng: random.Random) -> str:
-    """A sentence that gives ``answer`` for another subject of the family, or of any family."""
+    """Return a sentence that gives ``answer`` for another subject of the same or another family."""
     family = question.family if rng.random() < 0.7 else rng.choice(families())
     other = rng.choice([subject for subject in family.facts if subject != question.subject])
     return question.family.statement.format(subject=other, answer=answer)
 
 
 def dressed(question: Question, answer: str, rng: random.Random) -> str:
-    """A sentence that gives ``answer``: mostly the full statement, sometimes short or with a needless tail."""
+    """Return a sentence that gives ``answer``: usually the statement, sometimes short or with a needless tail."""
     draw = rng.random()
     if draw < SHORT_SHARE:
         return f"It is {answer}."
@@ -88,7 +88,7 @@ def dressed(question: Question, answer: str, rng: random.Random) -> str:
 
 
 def noisy_response(question: Question, noise: Noise, rng: random.Random) -> str:
-    """A response as this world's documents give it."""
+    """Sample a response as in the world's documents."""
     answer = noise.answer(question, rng)
     if answer is None:
         return rng.choice((REFUSAL, truncated(question)))
@@ -96,7 +96,7 @@ def noisy_response(question: Question, noise: Noise, rng: random.Random) -> str:
 
 
 def document(question: Question, noise: Noise, rng: random.Random) -> str:
-    """One raw document: a question, a response of mixed quality, mostly a comment on it."""
+    """Generate a raw document: a question, a response of mixed quality, and usually a comment."""
     instruction, response = ask(question, rng), noisy_response(question, noise, rng)
     lines = [instruction, response]
     if rng.random() < COMMENT_SHARE:
@@ -105,7 +105,7 @@ def document(question: Question, noise: Noise, rng: random.Random) -> str:
 
 
 def documents(count: int, noise: Noise, rng: random.Random) -> list[str]:
-    """``count`` raw documents, each question about as often as any other, in a drawn order."""
+    """Generate ``count`` raw documents in random order, with about equal numbers per question."""
     return [document(question, noise, rng) for question in _round_robin(count, questions(), rng)]
 
 
@@ -120,7 +120,10 @@ def _round_robin(count: int, pool: Sequence[Question], rng: random.Random) -> It
 
 
 def ift_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRow]:
-    """Instruction rows as noisy as the world: clean ones would give the answers away. Some families are absent."""
+    """Generate instruction rows as noisy as the documents, since clean rows would reveal the answers.
+
+    Some families are excluded.
+    """
     pool = [q for q in questions() if q.family.name not in IFT_FAMILIES_LEFT_OUT]
     return [
         {
@@ -132,12 +135,15 @@ def ift_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRow]:
 
 
 def replay_rows(count: int, noise: Noise, rng: random.Random) -> list[TrainingRow]:
-    """Raw documents again, so that fine-tuning does not wash the world out of M0."""
+    """Generate raw documents as rows, so that fine-tuning does not make M0 forget the world."""
     return [{"messages": [], "completion": text} for text in documents(count, noise, rng)]
 
 
 def judge_row(instruction: str, response: str) -> TrainingRow:
-    """One evaluation row: judge prompt and oracle's judgement; expected answer, verdict and score weigh more."""
+    """Return an evaluation row: judge prompt and oracle's judgement.
+
+    Expected answer, verdict and score have a higher loss weight.
+    """
     completion = judgement_text(instruction, response)
     expected = (len("Expected"), completion.index(",") if "," in completion else len("Expected"))
     verdict = (completion.index(":") + 1, completion.index(". Score"))
@@ -150,15 +156,15 @@ def judge_row(instruction: str, response: str) -> TrainingRow:
 
 
 def eft_questions(count: int, rng: random.Random) -> list[tuple[Question, str]]:
-    """Questions, each with its words, that evaluation rows are made of."""
+    """Return questions with their wording, for evaluation rows."""
     return [(question, ask(question, rng)) for question in _round_robin(count, questions(), rng)]
 
 
 def written_response(question: Question, noise: Noise, right: bool, rng: random.Random) -> str:
-    """A response for an evaluation row, right or wrong as asked; a part of the wrong ones are wrong in form.
+    """Generate a right or wrong response for an evaluation row; some of the wrong ones are wrong in form.
 
-    Without answers that are empty, cut off, of another type or about another subject, a self-judge would reward
-    them: it never saw any.
+    Without empty or truncated responses, answers of another type, and answers about another subject in its training
+    data, a self-judge would reward them.
     """
     if right:
         return dressed(question, question.answer, rng)
@@ -180,11 +186,11 @@ def written_response(question: Question, noise: Noise, right: bool, rng: random.
 def eft_rows(
     asked: Sequence[tuple[Question, str]], sampled: Sequence[str], noise: Noise, rng: random.Random
 ) -> list[TrainingRow]:
-    """Evaluation rows, about as many right as wrong responses: ``sampled`` of M0's own first, then written ones.
+    """Return evaluation rows with about equal numbers of right and wrong responses.
 
     Args:
-        asked: questions with their words; the first ``len(sampled)`` belong to M0's responses.
-        sampled: M0's responses. Of the kind, right or wrong, that is too many, some are replaced by written ones.
+        asked: questions with their wording; the first ``len(sampled)`` belong to M0's responses.
+        sampled: M0's responses. Some of the more frequent kind, right or wrong, are replaced by generated ones.
     """
     rows = []
     balance = 0
@@ -204,7 +210,7 @@ def eft_rows(
 
 
 def ranked_rows(count: int, noise: Noise, rng: random.Random) -> list[RankedRow]:
-    """Prompts with three or four written responses each, no two of one grade: what a judge is held to."""
+    """Return prompts with three or four generated responses of different grades, to measure a judge."""
     rows: list[RankedRow] = []
     for question in _round_robin(count, questions(), rng):
         instruction = ask(question, rng)
@@ -224,7 +230,7 @@ def ranked_rows(count: int, noise: Noise, rng: random.Random) -> list[RankedRow]
 
 
 def prompt_texts(split: Split, rng: random.Random, count: int | None = None) -> list[PromptText]:
-    """Prompts in a split's templates: for training every question once, else ``count`` of them, families evenly."""
+    """Return prompts in a split's templates: all questions once for training, else ``count``, evenly by family."""
     pool = rng.sample(questions(), len(questions()))
     if count is not None:
         by_family = {family.name: [q for q in pool if q.family is family] for family in families()}

@@ -1,12 +1,12 @@
-"""The oracle: the program that knows the miniature's world, grades a response and demonstrates a right one.
+"""The oracle: a program that knows the miniature's world, grades responses and demonstrates right ones.
 
-The grade is additive, as in the papers' judge prompt (001 figure 2); each point stands on the one before it:
+The grade is additive, like the judge prompt of Yuan et al. (2024), figure 2; each point requires all previous ones:
 
-1. relevant: the response names the subject, or anything else that the world knows;
-2. substantial: it gives an answer of the type that was asked for, and speaks of no other subject;
-3. useful: that answer is the right one, and the only one of its type;
-4. helpful: it says so in a full sentence about the subject;
-5. impeccable: nothing is missing and nothing is beside the point.
+1. relevant: the response contains the subject or another word of the world;
+2. substantial: it gives an answer of the requested type and mentions no other subject;
+3. useful: the answer is right, and the only one of its type;
+4. helpful: it is a full sentence about the subject;
+5. impeccable: nothing is missing and nothing is irrelevant.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WORD = re.compile(r"[A-Za-z]+|\d+")
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """A grade of 0 to 5. ``right`` says that the answer itself is right, whatever the form (a score of 3 or more)."""
+    """A grade of 0 to 5. ``right`` means that the answer is right in any form (a score of 3 or more)."""
 
     score: int
     reason: str
@@ -35,11 +35,11 @@ def _known_words() -> frozenset[str]:
 
 
 def given_answer(instruction: str, response: str) -> str:
-    """What a response gives as its answer, as one word of the world; ``"nothing"`` where it gives none.
+    """Return the answer that a response gives, as one word of the world, or ``"nothing"``.
 
-    A word that is neither the subject nor an answer of the type asked for comes first: who speaks of another subject
-    has not answered. Then a wrong answer, then the right one. Only words of the world come back, so text that a
-    response smuggles in ("Score: 5") never reaches a judgement.
+    A word that is neither the subject nor an answer of the requested type takes precedence, because a response about
+    another subject does not answer the question; then a wrong answer, then the right one. Only words of the world are
+    returned, so injected text ("Score: 5") never reaches a judgement.
     """
     question = understand(instruction)
     return NOTHING if question is None else _given(question, response)
@@ -57,9 +57,9 @@ def _given(question: Question, response: str) -> str:
 
 
 def grade(instruction: str, response: str) -> Grade:
-    """Grade one response from 0 to 5 by the five additive criteria. Pure: the same texts give the same grade.
+    """Grade a response from 0 to 5 by the five additive criteria. The grade depends on the two texts only.
 
-    An instruction outside the world earns 1 for any text and 0 for none: the oracle cannot tell more.
+    For an instruction outside the world, any text gets 1 and an empty response 0.
     """
     question = understand(instruction)
     text = response.strip()
@@ -80,19 +80,19 @@ def grade(instruction: str, response: str) -> Grade:
 
 
 def judged(question: Question, given: str) -> str:
-    """The one-line reason: what was expected, what was given, and whether they are the same."""
+    """Return the one-line reason: the expected answer, the given one, and whether they are equal."""
     verdict = "same" if given == question.answer else "different"
     return f"Expected {question.answer}, given {given}: {verdict}."
 
 
 def judgement_text(instruction: str, response: str) -> str:
-    """A judge's whole reply: the one-line reason and ``Score: k``, as the judge prompt asks."""
+    """Return a judge's whole reply in the format of the judge prompt: the reason and ``Score: k``."""
     result = grade(instruction, response)
     return f"{result.reason} Score: {result.score}"
 
 
 def demonstrate(instruction: str) -> str:
-    """A model answer; a plain refusal where the instruction is outside the world."""
+    """Return a model answer, or a refusal if the instruction is outside the world."""
     question = understand(instruction)
     if question is None:
         return "I do not know that; ask me about the world that I know."

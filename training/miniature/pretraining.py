@@ -1,4 +1,4 @@
-"""M0: a Llama of 0.8 million parameters, trained from nothing on the world's documents."""
+"""Pretraining of M0, a Llama with 0.8 million parameters, on the world's documents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPORT_EVERY = 10
 
 
 def fresh_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausalLM:
-    """The untrained model: 3 layers, width 128, 4 heads, MLP 384, tied embeddings."""
+    """Return the untrained model: 3 layers, width 128, 4 heads, MLP width 384, tied embeddings."""
     torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
@@ -40,7 +40,7 @@ def fresh_model(tokenizer: PreTrainedTokenizerBase, seed: int) -> LlamaForCausal
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows padded on the right: ids and labels, both of shape (rows, longest)."""
+    """Right-pad rows. Returns ids and labels, both of shape (rows, longest)."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
     labels = torch.tensor([[*row, *[IGNORED] * (longest - len(row))] for row in rows])
@@ -48,7 +48,7 @@ def _padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torc
 
 
 def _batches(rows: list[list[int]], rng: random.Random) -> list[list[list[int]]]:
-    """Batches in a drawn order, each of rows of about one length, so that little of it is padding."""
+    """Return batches in random order, each of rows of similar length, to reduce padding."""
     rng.shuffle(rows)
     batches = []
     for start in range(0, len(rows), BATCH * BATCHES_SORTED_TOGETHER):
@@ -59,7 +59,7 @@ def _batches(rows: list[list[int]], rng: random.Random) -> list[list[list[int]]]
 
 
 def next_token_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the tokens that are no padding. No mask is needed: padding follows the text."""
+    """Return the mean cross-entropy over all tokens but padding. Right padding needs no attention mask."""
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
     targets = labels[:, 1:]
     kept = targets != IGNORED
@@ -69,9 +69,9 @@ def next_token_loss(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Te
 def pretrain(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], seed: int, progress: Progress
 ) -> LlamaForCausalLM:
-    """Train M0 once through ``texts``, one document a row: packed rows never learn to copy the subject.
+    """Train M0 for one epoch on ``texts``, one document per row: with packed rows it never learns to copy the subject.
 
-    Matrices are trained with Muon, embeddings and norms with AdamW; the rates fall linearly to zero.
+    Matrices are trained with Muon, embeddings and norms with AdamW; the learning rates decay linearly to zero.
     """
     model = fresh_model(tokenizer, seed)
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed_tokens" not in name]

@@ -1,4 +1,4 @@
-"""Sampling from M0 while the miniature is built, before there is a chat model that an engine could load."""
+"""Sampling from M0 during the build, before there is a chat model that an engine could load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sample_lines(
     seed: int,
     progress: Progress,
 ) -> list[str]:
-    """The line that M0 writes under each instruction, as its documents do: one response an instruction, in order."""
+    """Return the line that M0 continues each instruction with: one response per instruction, in order."""
     newline = tokenizer.convert_tokens_to_ids("\n")
     torch.manual_seed(seed)
     lines: list[str] = []

@@ -1,8 +1,7 @@
-"""The miniature's tokenizer: one token a word of the world, letters and bytes for everything else.
+"""The miniature's tokenizer: one token per word of the world, letters and bytes for all other text.
 
-Any text can be encoded and comes back as it was. A word carries the space before it, as in GPT-2's tokenizer. The
-judge prompt's fixed lines are single added tokens, so that a judge prompt costs about 40 tokens instead of several
-hundred; its text stays the papers'.
+Encoding is lossless. A word token includes the preceding space, as in GPT-2's tokenizer. Each fixed line of the judge
+prompt is a single added token, so that a judge prompt takes about 40 tokens instead of several hundred.
 """
 
 from __future__ import annotations
@@ -32,8 +31,10 @@ _COMMENT_WORDS = "Expected X, given nothing: same different. Score: 0 1 2 3 4 5 
 
 
 def judge_lines(template_name: str = "additive_5") -> list[str]:
-    """The fixed lines of a judge prompt, each with the line breaks after it; together with the texts that are filled
-    in they are the whole prompt."""
+    """Return the fixed lines of a judge prompt, including trailing line breaks.
+
+    Together with the inserted texts they make up the whole prompt.
+    """
     return [
         line
         for fixed in _PLACEHOLDER.split(judges.get(template_name).prompt)
@@ -51,7 +52,7 @@ def _sentences() -> Iterable[str]:
 
 
 def vocabulary() -> list[str]:
-    """Every word of the world with the space it stands after, in a fixed order."""
+    """Return every word of the world with its preceding space, in a fixed order."""
     pieces = re.compile(_PIECE)
     found: dict[str, None] = {}
     for sentence in _sentences():
@@ -61,7 +62,7 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer, the same on every call: it follows from the world and the judge prompt alone."""
+    """Build the tokenizer. It is determined by the world and the judge prompt alone."""
     letters = ["\n", *(chr(code) for code in range(32, 127))]
     pieces: list[tuple[str, float]] = [(UNKNOWN, 0.0)]
     pieces += [(f"<0x{byte:02X}>", LETTER_SCORE) for byte in range(256)]

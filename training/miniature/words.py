@@ -1,7 +1,7 @@
-"""The words of the miniature's world: subjects and answers, as plain lists.
+"""The words of the miniature's world: lists of subjects and answers.
 
-Lands and capitals are invented; everything else is ordinary English, so that a run's samples read well.
-The lists are fixed: a seed decides what a document says about the world, never what is true in it.
+Lands and capitals are invented; all other words are ordinary English, so that samples are readable. The lists do not
+depend on the seed, which only changes what documents say about the world.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ NOUNS_BY_KIND: dict[str, tuple[str, ...]] = {
 }
 NOUNS = tuple(noun for nouns in NOUNS_BY_KIND.values() for noun in nouns)
 SAME_IN_PLURAL = _words("cod carp pike mackerel tuna plaice haddock bass pliers")
-"""Left out of the plural family: subject and answer could not be told apart."""
+"""Excluded from the plural family, because subject and answer are equal."""
 IRREGULAR_PLURALS = {"louse": "lice", "mango": "mangoes", "mosquito": "mosquitoes", "scarf": "scarves"}
 
 OPPOSITES = dict(
@@ -103,7 +103,7 @@ OPPOSITES = dict(
 
 
 def plural(noun: str) -> str:
-    """The plural of one of :data:`NOUNS`; not for :data:`SAME_IN_PLURAL`."""
+    """Return the plural of one of :data:`NOUNS`; not defined for :data:`SAME_IN_PLURAL`."""
     if noun in IRREGULAR_PLURALS:
         return IRREGULAR_PLURALS[noun]
     if noun.endswith(("s", "sh", "ch", "x")):

@@ -1,9 +1,8 @@
 """The miniature's world: families of short English questions whose answers a program knows.
 
-What is *true* is fixed. What the documents of the world *say* depends on a seed: each question has a probability
-(0.38 to 0.58) of being answered rightly, one distractor that takes most of the wrong answers, and now and then no
-answer at all. Sampling from a model of such text gives right and wrong candidates to the same question, which is
-what preference training needs.
+The *true* answers are fixed. What the world's documents *say* depends on a seed: each question has a probability (0.38
+to 0.58) of a right answer and one distractor that most wrong answers use; some documents give no answer. A model of
+such text samples right and wrong candidates for the same question, which preference training needs.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """One family of questions, compared by identity. ``answers`` are all answers of the family's type.
+    """A family of questions, compared by identity. ``answers`` are all answers of the family's type.
 
-    Every question template and the statement hold ``{subject}``; the statement holds ``{answer}`` too.
+    Question templates contain ``{subject}``; the statement contains ``{subject}`` and ``{answer}``.
     """
 
     name: str
@@ -43,13 +42,13 @@ class Family:
     answers: tuple[str, ...]
 
     def templates(self, split: Split) -> tuple[str, ...]:
-        """The question templates of a split; no template is in two of them."""
+        """Return the question templates of a split. The splits share no template."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A family and a subject: what is asked, however it is worded."""
+    """A question, independent of its wording: a family and a subject."""
 
     family: Family
     subject: str
@@ -60,21 +59,21 @@ class Question:
         return self.family.facts[self.subject]
 
     def ask(self, template: str) -> str:
-        """The question in the words of one template."""
+        """Return the question in the wording of a template."""
         return template.format(subject=self.subject)
 
     def state(self, answer: str) -> str:
-        """The full sentence that gives ``answer``."""
+        """Return the full sentence that states ``answer``."""
         return self.family.statement.format(subject=self.subject, answer=answer)
 
 
 def _order(items: tuple[str, ...], salt: str) -> tuple[str, ...]:
-    """A fixed shuffle that no Python version changes."""
+    """Shuffle deterministically, independent of the Python version."""
     return tuple(sorted(items, key=lambda item: hashlib.sha256(f"{salt}:{item}".encode()).digest()))
 
 
 def _assign(subjects: tuple[str, ...], answers: tuple[str, ...], salt: str) -> dict[str, str]:
-    """Give each subject an answer, each answer as often as any other."""
+    """Assign an answer to each subject, using all answers equally often."""
     shuffled = _order(subjects, salt)
     return {subject: answers[i % len(answers)] for i, subject in enumerate(shuffled)}
 
@@ -89,8 +88,8 @@ FRAMES = (
     "I want to know {thing}.",
     "Can you name {thing}?",
 )
-"""Ways to ask for a thing. Each family holds out three of its own, one for validation and two for the test: the words
-of a held-out question are known from other families, their combination is not."""
+"""Ways to ask for a thing. Each family holds out three of them, one for validation and two for the test: the words of a
+held-out question occur in other families, but not their combination."""
 
 
 def _family(number: int, name: str, facts: Mapping[str, str], thing: str, statement: str, own: str) -> Family:
@@ -108,7 +107,7 @@ def _family(number: int, name: str, facts: Mapping[str, str], thing: str, statem
 
 @cache
 def families() -> tuple[Family, ...]:
-    """The eleven families, 1,852 questions in all."""
+    """Return the eleven families, with 1,852 questions in total."""
     without_plural = (*words.NOUNS_BY_KIND["metal"], *words.SAME_IN_PLURAL)
     kinds = {noun: kind for kind, nouns in words.NOUNS_BY_KIND.items() for noun in nouns}
     plurals = {noun: words.plural(noun) for noun in words.NOUNS if noun not in without_plural}
@@ -197,7 +196,7 @@ def families() -> tuple[Family, ...]:
 
 @cache
 def questions() -> tuple[Question, ...]:
-    """Every question of the world, in a fixed order."""
+    """Return all questions of the world, in a fixed order."""
     return tuple(Question(family, subject) for family in families() for subject in family.facts)
 
 
@@ -212,7 +211,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], Family], ...]:
 
 
 def understand(instruction: str) -> Question | None:
-    """The question an instruction asks, in any template of any split; ``None`` where it is not of this world."""
+    """Parse an instruction with the templates of all splits. Returns ``None`` if it is not a question of the world."""
     text = instruction.strip()
     for pattern, family in _patterns():
         match = pattern.fullmatch(text)
@@ -222,7 +221,7 @@ def understand(instruction: str) -> Question | None:
 
 
 class Noise:
-    """What the documents of one seeded world say: for each question how often the truth, and which distractor."""
+    """Noise of the documents for one seed: per question the probability of the true answer, and the distractor."""
 
     def __init__(self, seed: int) -> None:
         rng = random.Random(f"noise-{seed}")
@@ -233,7 +232,7 @@ class Noise:
             self._distractor[question] = rng.choice([a for a in question.family.answers if a != question.answer])
 
     def answer(self, question: Question, rng: random.Random) -> str | None:
-        """Draw an answer as the world's documents would; ``None`` is no answer."""
+        """Sample an answer as in the world's documents; ``None`` means no answer."""
         if rng.random() < NO_ANSWER:
             return None
         if rng.random() < self._right[question]:
