@@ -1,4 +1,4 @@
-"""Servers that answer as a test says."""
+"""Provider servers with scripted answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines behind a network, by the real SDKs, against servers here that misbehave on purpose."""
+"""Remote engines with the real SDKs, against local servers that misbehave on purpose."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_provider_that_fails_twice_in_every_way_loses_nothing(
 
 
 def test_a_students_server_has_as_many_requests_in_flight_as_the_engine_generates_together(serve: Serve) -> None:
-    together = threading.Barrier(6)  # nobody is answered before six ask
+    together = threading.Barrier(6)  # no answer before six requests have arrived
 
     def answer(text: str, number: int) -> Answer:
         together.wait(timeout=20)
@@ -99,7 +99,7 @@ def test_what_never_comes_is_an_error_completion_and_no_score(serve: Serve) -> N
     assert found["good"].text == "fine"
     assert (found["bad"].text, found["bad"].finish_reason) == ("", "error")
     assert "4 attempts" in found["bad"].error
-    assert not found["bad"].refused  # it may answer later
+    assert not found["bad"].refused  # a retry could succeed
     engine.close()
 
 
@@ -141,7 +141,7 @@ def test_a_cut_answer_says_that_it_was_cut(serve: Serve) -> None:
 def test_a_retry_after_holds_everybody_back_and_is_never_cut_short(serve: Serve) -> None:
     busy = as_json({"error": {"message": "slow down"}}, 429, **{"retry-after": "0.6"})
     server = serve(lambda text, number: busy if (text, number) == ("a", 1) else chat("fine"))
-    engine = openai(server, concurrency=1)  # its own longest delay is 10 ms
+    engine = openai(server, concurrency=1)  # the engine's own maximum delay is 10 ms
     assert len(list(engine.generate(requests("a", "b"), SAMPLING))) == 2
     assert server.times[1] - server.times[0] >= 0.6
     engine.close()

@@ -1,4 +1,4 @@
-"""Keys of engines behind a network: refused, missing, and never shown."""
+"""Keys of remote engines: refused, missing, and never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What engines behind a network count, reserve and take in when they end."""
+"""How remote engines count usage, reserve it, and await requests in flight at the end."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_metered_generation_that_is_abandoned_takes_in_what_is_on_its_way(serv
     next(iter(completions))
     completions.close()  # type: ignore[attr-defined]
     assert tally.reserved == 0
-    # What was sent is answered; what no thread had taken up yet was never sent and costs nothing.
+    # Requests that were sent are answered; those that no thread had started were never sent and cost nothing.
     assert {call.outcome for call in tally.calls} <= {"answered", "unsent"}
     assert sum(call.usage.tokens for call in tally.calls if call.outcome == "unsent") == 0
     assert len(tally.calls) >= 3
@@ -107,7 +107,7 @@ def test_requests_that_come_by_and_by_are_asked_as_they_come(serve: Serve) -> No
     found = {completion.key: completion.text for completion in engine.follow(inflow, SAMPLING)}
     assert found == {"a": "re: a", "b": "re: b", "c": "known", "d": "re: d"}
     assert len(heard) == 4
-    assert len(tally.calls) == 3  # what is known is not paid for again
+    assert len(tally.calls) == 3  # stored answers are not paid for again
     engine.close()
 
 
@@ -116,7 +116,7 @@ def test_a_generation_that_has_enough_takes_in_what_is_in_flight_and_begins_noth
 
     def answer(text: str, number: int) -> Reply:
         if text != "in flight":
-            return OPENAI_TROUBLES["503"]  # it would be asked again
+            return OPENAI_TROUBLES["503"]  # a retry would follow
         sent.set()
         has_enough.wait(20)
         return chat("late, and kept")

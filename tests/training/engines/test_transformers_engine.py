@@ -1,4 +1,4 @@
-"""The engine in this process: the same text for the same request, whatever else is in the batch."""
+"""The transformers engine: the same request gives the same text, regardless of its batch."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model:
 
 
 def test_an_engine_whose_package_is_missing_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A finder that knows no vllm, whether or not it is installed here.
+    # A finder without vllm, whether it is installed or not.
     monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "vllm" else find_spec(name))
     with pytest.raises(EngineError, match="make install-vllm"):
         create_engine(EngineSpec("vllm", "any"))

@@ -1,4 +1,4 @@
-"""The real vLLM in the worker: same seed, same text; prompts computed once; completions as they finish; memory back."""
+"""The real vLLM in the worker: reproducible texts, shared prompts, streaming completions, and freed memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAMPLED = Sampling(temperature=0.8, top_p=0.9, max_new_tokens=24)
 
 @pytest.fixture(scope="module")
 def wider_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The little student with heads of 32 numbers: vLLM's attention on a CPU knows none of 16."""
+    """The little student with head size 32: vLLM's attention on a CPU does not support 16."""
     return save_little_student(tmp_path_factory.mktemp("wider"), width=64)
 
 
@@ -37,7 +37,7 @@ def engine(wider_model: Path) -> Iterator[object]:
     yield engine
     engine.close()
     gc.collect()
-    # Not asserted in a test of its own, since starting vLLM takes half a minute: here its one engine ends.
+    # Asserted here and not in a separate test, because starting vLLM takes half a minute.
     assert not [child for child in psutil.Process().children() if "vllm" in " ".join(child.cmdline()).lower()]
     after = psutil.Process().memory_info().rss
     assert after - before < (held - before) / 2, f"{before >> 20}, {held >> 20}, {after >> 20} MiB"
@@ -108,7 +108,7 @@ def test_samples_of_one_prompt_compute_it_once(engine) -> None:
     list(engine.generate([Request(str(k), messages, k) for k in range(8)], Sampling(1.0, 1.0, 2)))
     computed = engine.tokens.prompt - engine.tokens.cached - before
     length = len(engine.tokenizer(words)["input_ids"])
-    # One whole computation, and at most a block of 32 tokens, which is not shared until it is full, for each other one.
+    # One full computation; for each other request at most one incomplete block of 32 tokens, which is not shared.
     assert length <= computed <= length + 16 + 7 * 32
 
 
@@ -116,7 +116,7 @@ def test_a_short_answer_does_not_wait_for_a_long_one_and_a_stop_lets_go_of_the_r
     requests = _requests(400)
     stream = engine.generate(requests, Sampling(0.8, 0.9, 200))
     next(stream)
-    assert engine.in_flight > 0  # the others are still being written
+    assert engine.in_flight > 0  # the others are still being generated
     stream.close()
     assert engine.in_flight == 0
     assert len(list(engine.generate(_requests(3), SAMPLED))) == 3
@@ -145,7 +145,7 @@ def test_an_adapter_is_served_on_its_base_model_as_if_it_were_merged_in(wider_mo
 
     torch.manual_seed(4)
     base = AutoModelForCausalLM.from_pretrained(wider_model)
-    # A rank that is none of vLLM's list, and a B that is not zero, as after some training.
+    # A rank that vLLM does not support directly, and a nonzero B, as after some training.
     shape = peft.LoraConfig(r=6, lora_alpha=24, target_modules=["q_proj", "v_proj", "down_proj"], task_type="CAUSAL_LM")
     adapted = peft.get_peft_model(base, shape)
     for name, weights in adapted.named_parameters():

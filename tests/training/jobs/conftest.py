@@ -1,4 +1,4 @@
-"""A student of a few thousand parameters, and data sets of a few rows."""
+"""A student with a few thousand parameters, and data sets with a few rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from tests.support.students import save_little_student
 
-if TYPE_CHECKING:  # Django is set up only after this file is read
+if TYPE_CHECKING:  # Django is set up after this file is imported
     from alignment_app.models import Dataset
 
 
 @pytest.fixture(scope="session")
 def little_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an untrained model: what it writes is noise, and that is enough to see rows made."""
+    """The folder of an untrained model. It generates noise, which is enough to test that rows are made."""
     return save_little_student(tmp_path_factory.mktemp("little-student"))
 
 

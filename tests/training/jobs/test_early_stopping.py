@@ -20,16 +20,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def stopping_config(student: Path, *, pairs: int = 8, every: int = 2, **training: Any) -> dict[str, Any]:
-    """Two pairs a step, four steps an epoch; a checkpoint after each second step."""
+    """Two pairs per step, four steps per epoch, a checkpoint every second step."""
     stopping = {"every": every, "dataset": "held-out questions", "count": 4, "min_decided": 1}
     config = pairs_config(student, pairs=pairs, early_stopping=stopping, **training)
     return config | {"evaluation": {"enabled": False, "max_new_tokens": 6, "temperature": 1.0}}
 
 
 def verdicts(monkeypatch: pytest.MonkeyPatch, outcomes: dict[int, str]) -> list[int]:
-    """Let the judge prefer the newer or the older answer by the step, whatever the answers say: noise decides nothing.
+    """Make the judge prefer the newer or the older answer by step, regardless of the texts.
 
-    The oracle is asked as ever; only its verdict is replaced. Returns the steps of every comparison that was asked.
+    The oracle still runs; only its verdict is replaced. Returns the steps of all comparisons.
     """
     words = {"win": ("first", "second"), "lose": ("second", "first"), "tie": ("tie", "tie")}
     asked: list[int] = []
@@ -77,7 +77,7 @@ def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published_a
     assert m2.steps == 4
     assert weights(folder) == kept[4] != kept[6]
     assert m2.metrics["early_stopping"] == {"stopped_at": 6, "published_step": 4}
-    assert m2.metrics["step"] == 4  # and so the loss and the margin beside it
+    assert m2.metrics["step"] == 4  # the loss and margin beside it are of this step too
     assert sorted(path.name for path in folder.parent.iterdir() if path.is_dir() and path.name != "tensorboard") == [
         "model"
     ]
@@ -163,7 +163,7 @@ def test_a_job_that_was_killed_after_its_decision_publishes_without_training_aga
     wanted = weights(folder)
     assert json.loads((folder / "plumbline_training.json").read_text())["steps"] == 2
     monkeypatch.setattr(early_stopping, "_publish", publish)
-    monkeypatch.setattr("training.jobs.start_training.train_preference", None)  # nothing may train now
+    monkeypatch.setattr("training.jobs.start_training.train_preference", None)  # no training may start now
     drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     m2 = run.checkpoints.get(number=2)

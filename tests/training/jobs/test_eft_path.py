@@ -1,7 +1,7 @@
-"""EFT with the student's own judgements from beginning to end: M0, IFT, judgements, rows, M1, and M1 as a judge.
+"""EFT end to end with the student's own judgements: M0, IFT, judgements, rows, M1, and M1 as a judge.
 
-The little student learns the form of a judge's reply and no judgement: it scores by chance, so that some rankings agree
-with people's, others do not, and some replies hold no score. Every model, engine and training is the real one.
+The little student learns the format of a judge's reply but scores at random, so that some rankings agree with people's,
+others do not, and some replies contain no score. All models, engines and trainings are real.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
     long = {"prompt": "Name all.", "responses": [{"text": "One.", "rank": 1}, {"text": "Two and " * 40, "rank": 2}]}
     import_rows("ranked", "scored", [long])
     run = runs.launch(RunConfig.parse(config | {"evaluation": {"enabled": False}}))
-    with monkeypatch.context() as disturbed:  # where everything else is judged, too, it goes on
+    with monkeypatch.context() as disturbed:  # all other judgements are made first
         disturbed.setattr("training.jobs.eft.record_health", kill_9)
         drive_until_killed(run)
     drive(run)
@@ -94,7 +94,7 @@ def test_nothing_that_fits_fails_the_run_with_what_to_do(config: dict[str, Any])
 
 
 def left_by(run: Run) -> dict[str, Any]:
-    """Everything that EFT left, without record ids."""
+    """Return all rows that EFT made, without database ids."""
     start, m1 = run.iterations.get(), run.checkpoints.get(number=1)
     judged = Judgement.objects.filter(iteration__run=run, source="self", response__iteration__isnull=True)
     rows = Response.objects.filter(prompt__dataset__run=run).order_by("prompt__dataset__name", "prompt__position")
@@ -114,7 +114,7 @@ def left_by(run: Run) -> dict[str, Any]:
 
 
 def check(left: dict[str, Any], judge: Judge) -> None:
-    """The rows are what they claim to be, whoever made them."""
+    """Check that the rows are consistent."""
     numbers, outcomes = left["numbers"]["selection"], [code for _, code in left["outcomes"]]
     assert numbers["asked"] == RANKED * 2 * 3
     assert 0 < numbers["agreeing_prompts"] < RANKED
@@ -146,7 +146,7 @@ def test_the_students_own_judgements_become_rows_that_train_m1_and_m1_is_measure
     assert quiet["measured"]["ranking_accuracy"] == pytest.approx(found.accuracy)
     assert quiet["measured"]["ranking_exact"] == pytest.approx(found.exact)
 
-    # Killed in the middle of the judging, by the first model and then by M1, it ends with the same.
+    # Killed during the judging of the first model and then of M1, the run ends with the same rows.
     killed = runs.launch(RunConfig.parse(config))
     after_save = progress.Progress.after_save
 

@@ -1,7 +1,7 @@
 """EFT end to end: M0 fine-tuned on IFT, its judgements of ranked responses, the rows kept, and M1 trained on both.
 
-The little student writes noise, so its judgements come from a server here that speaks the OpenAI protocol: a judge that
-is right about some prompts, wrong about others, and that sometimes says nothing that could be read.
+The little student generates noise, so its judgements come from a local server with the OpenAI API: a judge that is
+right about some prompts, wrong about others, and sometimes gives no readable reply.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ FOES = ("foe 1", "foe 2")
 
 
 def judgement(model: str, instruction: str, response: str, seed: int) -> str:
-    """Right about most prompts; the wrong way round about foes, until it was taught to judge; silent about ghosts at
-    every second seed.
+    """Judge most prompts correctly, foes in reverse order until trained to judge, and ghosts without a score at every
+    second seed.
     """
     score = SCORES.get(response, 2)
     if "foe" in instruction and "/IFT" in model:
@@ -62,7 +62,7 @@ def judgement(model: str, instruction: str, response: str, seed: int) -> str:
 
 @pytest.fixture
 def judge_server() -> Iterator[str]:
-    """The address of an OpenAI-compatible server that judges as above."""
+    """The address of an OpenAI-compatible server that answers with :func:`judgement`."""
     form = judges.get("additive_5")
 
     class Handler(BaseHTTPRequestHandler):
@@ -94,7 +94,7 @@ def judge_server() -> Iterator[str]:
 
 @pytest.fixture
 def config(little_student: Path, judge_server: str) -> dict[str, Any]:
-    """A run to M1 with EFT, and its data sets; one ranked prompt stands among the IFT rows as well."""
+    """A run to M1 with EFT, and its data sets; one ranked prompt is also in the IFT rows."""
     make_datasets(seed=6)
     who = [*(f"friend {n}" for n in range(12)), *FOES, "ghost 1"]
     ranked = [
@@ -202,11 +202,11 @@ def test_a_run_stopped_while_judging_ends_with_the_rows_of_an_undisturbed_one(
         reverse("run-samples", args=[disturbed.pk]) + "?iteration=0&stage=ranked_judgements"
     ).content.decode()
     assert f"IFT of run {disturbed.pk}" in samples
-    assert f"IFT of run {undisturbed.pk}" not in samples  # though both judged the same responses
+    assert f"IFT of run {undisturbed.pk}" not in samples  # although both judged the same responses
 
 
 def kill_before_finishing(kind: str) -> Callable[..., Any]:
-    """A stage's end, before which the process dies: what it made is saved, and nobody was told."""
+    """Kill the process at the end of a stage, when its rows are saved but its end is not."""
     finish = stages.finish
 
     def hook(attempt: StageAttempt, result: Any) -> None:
@@ -276,7 +276,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     assert held_out
     assert not held_out & taught
     wrong = sum(f"What says {foe}?" in held_out for foe in FOES)
-    assert (wrong, len(held_out)) == (1, 5)  # the two judges can be told apart
+    assert (wrong, len(held_out)) == (1, 5)  # the two judges differ
 
     before, after = start.stages.get(kind="eft").result["ranking"], m1.evaluation.metrics
     assert before["prompts"] == after["ranking_prompts"] == len(held_out)
@@ -285,7 +285,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     assert before["spearman"] == before["kendall"] == pytest.approx(1 - 2 * wrong / len(held_out))
     assert after["ranking_accuracy"] == after["ranking_exact"] == 1
     assert after["ranking_gain"] == pytest.approx(wrong / len(held_out))
-    assert (after["ranking_five_best"], after["ranking_fives"]) == (None, 0)  # nobody was given a 5
+    assert (after["ranking_five_best"], after["ranking_fives"]) == (None, 0)  # no response got a 5
     assert rankings.judged_by(m1).count() == 3 * len(held_out)
     assert {row.sample_count for row in rankings.judged_by(m1)} == {2}  # as many as before: eft.k
 
@@ -301,7 +301,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     ranked = Dataset.objects.get(name="ranked")
     data = html.unescape(client.get(reverse("dataset", args=[ranked.pk])).content.decode())
     assert "people's rank 1" in data
-    assert f"of run {run.pk}" not in data  # what a run thinks of the rows is shown with the run
+    assert f"of run {run.pk}" not in data  # a run's judgements are shown with the run
     own = client.get(reverse("checkpoint-judgements", args=[m1.pk])).content.decode()
     assert "?on=rankings" in own
 

@@ -1,4 +1,4 @@
-"""Judging as a stage of a run: every judge end to end, what the record keeps, and what is alarmed about."""
+"""Judging as a stage of a run: every judge end to end, the saved rows, and the alarms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Judged = Callable[..., Run]
 
 @pytest.fixture
 def judged(little_student: Path) -> Judged:
-    """A run whose recorded responses the oracle has judged; it ends where pairs have been made."""
+    """Return a run whose recorded responses the oracle has judged, up to its pairs."""
 
     def go(rows: list[tuple[str, list[str]]], judge: str = "additive_5", paradigm: str = "teacher_reward") -> Run:
         responses = [{"prompt": prompt, "responses": texts} for prompt, texts in rows]
@@ -119,7 +119,7 @@ def test_a_judge_that_scores_all_alike_is_said_to_in_the_log_and_on_the_page(jud
 
 def test_a_run_that_pauses_for_its_parse_rate_shows_replies_and_why(judged: Judged, client: Client) -> None:
     rows = [(asked(number)[0], list(asked(number)[1:])) for number in range(20)]
-    run = judged(rows, paradigm="self_reward")  # the little student writes noise
+    run = judged(rows, paradigm="self_reward")  # the little student generates noise
     assert run.status == Run.Status.PAUSED
     assert "replies contained a score" in run.status_reason
     head = loop.head(load(run.pk))

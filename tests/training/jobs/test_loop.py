@@ -1,4 +1,4 @@
-"""The whole loop, in process: real model, real trainers, real rows; the oracle is the teacher."""
+"""The whole loop in one process with a real model, real trainers and real rows; the oracle is the teacher."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Launch = Callable[..., Run]
 
 @pytest.fixture
 def launch(little_student: Path, questions: dict[str, Dataset]) -> Launch:
-    """Launches a small run with changes, and works on it until nothing is queued."""
+    """Launch a small run with changes, and work on it until no job is queued."""
 
     def go(*, until_idle: bool = True, **changes: Any) -> Run:
         data: dict[str, Any] = {
@@ -126,7 +126,7 @@ def test_a_paused_stage_goes_on_with_exactly_the_rows_that_are_missing(
 
 
 def texts_of(run: Run) -> list[tuple[Any, ...]]:
-    """Every response of a run as what it says, without record ids."""
+    """Return all responses of a run as texts, without database ids."""
     rows = Response.objects.filter(iteration__run=run).values_list(
         "iteration__number", "prompt__text", "purpose", "source", "index", "text"
     )

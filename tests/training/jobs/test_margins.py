@@ -1,4 +1,4 @@
-"""After a preference training: margins of its pairs and of an evaluation set, kept with the checkpoint."""
+"""Margins of training and evaluation pairs, saved with the checkpoint after preference training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A measure is one object in a registry: the evaluation, the pages, the API, the CSV file and the estimate follow."""
+"""One registered measure appears in the evaluation, the pages, the API, the CSV file and the estimate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAPTOP = Hardware(cpu_cores=4, memory_bytes=16 * GB, disk_free_bytes=100 * GB)
 
 
 class ShortAnswers(Measure):
-    """Three samples to every held-out prompt: how many are shorter than ten characters."""
+    """Samples three answers per held-out prompt and counts those shorter than ten characters."""
 
     key = "short_answers"
     title = "Short answers"
@@ -52,7 +52,7 @@ class ShortAnswers(Measure):
 
 @pytest.fixture
 def measure() -> Iterator[Measure]:
-    """The measure in the registry, as one line there would put it."""
+    """Register the measure, as one line in the registry would."""
     added = ShortAnswers()
     registry.MEASURES.append(added)
     yield added
@@ -96,7 +96,7 @@ def test_a_new_measure_runs_with_the_evaluation_and_its_rows_count(
     assert stage.done == stage.total == 3 * 2 + 6 * 3 + 9
     found = m1.evaluation.metrics
     assert found["score_low"] <= found["mean_score"] <= found["score_high"]
-    assert (found["win"], found["n"]) == (None, 0)  # M1 has no checkpoint before it
+    assert (found["win"], found["n"]) == (None, 0)  # M1 has no previous checkpoint
 
 
 @pytest.mark.django_db
@@ -113,7 +113,7 @@ def test_its_metric_is_on_the_pages_in_the_api_and_in_the_csv_file(admin_client:
     (row,) = [
         one for one in compare.metric_rows(compare.columns([], [m2.pk, m3.pk])) if one.metric.key == "short_share"
     ]
-    assert [cell.best for cell in row.cells] == [False, True]  # less is better
+    assert [cell.best for cell in row.cells] == [False, True]  # lower is better
     text = viewer.get(reverse("run", args=[run.pk])).content.decode()
     assert "Share of short answers" in text
     assert "short_share" in {one["key"] for one in viewer.get("/api/v1/metrics/").json()["results"]}

@@ -1,4 +1,4 @@
-"""A remote teacher that works while the student still writes: the same rows, and troubles wait for their own stage."""
+"""Overlap of a remote teacher's stage with the student's: the same rows, and errors handled in the stage itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE = 20.0
 
 
 class Student:
-    """A server that is the student, slowly enough that rows are saved meanwhile; its last answers wait for an event."""
+    """A slow server that acts as the student; its last answers wait for an event."""
 
     def __init__(self, holds: int) -> None:
         self.release = threading.Event()
@@ -67,7 +67,7 @@ def student() -> Iterator[Student]:
 def start(
     little_student: Path, db: None, teacher: Teacher, student: Student, django_user_model: Any
 ) -> Callable[..., Run]:
-    """Launches a small run that nobody has worked on yet."""
+    """Launch a small run without working on it."""
     admin = django_user_model.objects.create_superuser("ada", password="x")
     make_datasets(train=PROMPTS)
     keys.store("proof", "gemini", teacher.server.address, "planted-key-5f1c9b7e", by=admin)
@@ -87,13 +87,13 @@ def start(
 
 @pytest.fixture(scope="module")
 def kept() -> dict[str, Any]:
-    """What a test made and later ones compare with."""
+    """Results shared between tests for comparison."""
     return {}
 
 
 @pytest.fixture
 def undisturbed(start: Callable[..., Run], student: Student, kept: dict[str, Any]) -> dict[str, Any]:
-    """The rows of a run that nothing happened to; made once."""
+    """The rows of an undisturbed run, computed once."""
     if not kept:
         student.release.set()
         kept.update(rows_of(drive(start())))
@@ -102,8 +102,8 @@ def undisturbed(start: Callable[..., Run], student: Student, kept: dict[str, Any
 
 
 @contextmanager
-def once_ahead(made: Callable[[], bool], then: Callable[[], object]) -> Iterator[None]:
-    """Somebody else, who does something as soon as rows of the later stage are there while the student still writes."""
+def when_overlapping(made: Callable[[], bool], then: Callable[[], object]) -> Iterator[None]:
+    """Perform an action in a thread as soon as the overlapping stage has rows while the student still generates."""
     seen: list[bool] = []
 
     def watch() -> None:
@@ -121,7 +121,7 @@ def once_ahead(made: Callable[[], bool], then: Callable[[], object]) -> Iterator
         yield
     finally:
         thread.join()
-    assert seen, "nothing was made ahead"
+    assert seen, "no row was made during the overlap"
 
 
 def judged() -> bool:
@@ -155,21 +155,21 @@ def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_come
     rows: int,
 ) -> None:
     run = start(paradigm=paradigm)
-    with once_ahead(made, student.release.set):
+    with when_overlapping(made, student.release.set):
         run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert not student.held_in_vain
     asked = rows * K if paradigm == "teacher_reward" else rows
     calls = TeacherCall.objects.filter(run=run)
-    assert calls.count() == asked  # nothing is paid twice
-    assert set(calls.values_list("text", "finish_reason")) == {("", "")}  # the rows hold the texts now
+    assert calls.count() == asked  # no request is paid for twice
+    assert set(calls.values_list("text", "finish_reason")) == {("", "")}  # the texts are now in the rows
     assert calls.filter(attempt__stage__kind="responses").count() >= 8
 
     account = costs(run)
     assert account is not None
     assert [(row.where, row.calls) for row in account.stages] == [(f"M2: {kind}", asked)]
 
-    # The page heard of it while the stage itself was still to come, and that it rests when the student is through.
+    # The page got the progress before the stage itself started, and the end of the overlap.
     told = [
         event.payload
         for event in RunEvent.objects.filter(run=run, kind=RunEvent.Kind.STAGE).order_by("seq")
@@ -195,7 +195,7 @@ def test_what_has_come_is_saved_and_judged_though_the_rest_keeps_everybody_waiti
     def all_of_it() -> bool:
         return Response.objects.filter(iteration__run=run).count() == Judgement.objects.count() == came
 
-    with once_ahead(all_of_it, student.release.set):
+    with when_overlapping(all_of_it, student.release.set):
         work(run.pk, "light")
         work(run.pk, "generation")
     assert not student.held_in_vain
@@ -206,7 +206,7 @@ def test_a_judge_that_gives_no_scores_ends_its_work_ahead_and_pauses_the_run_in_
 ) -> None:
     teacher.special = lambda text, _: candidate("I would rather not say.")
     run = start(judging={"k": K, "max_new_tokens": 40, "min_replies": 10})
-    with once_ahead(lambda: ended_early(run), student.release.set):
+    with when_overlapping(lambda: ended_early(run), student.release.set):
         run = drive(run)
     assert run.status == Run.Status.PAUSED
     assert "contained a score" in run.status_reason
@@ -220,7 +220,7 @@ def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_t
     start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start(paid={"budget_tokens": 12_000})
-    with once_ahead(lambda: ended_early(run), student.release.set):
+    with when_overlapping(lambda: ended_early(run), student.release.set):
         run = drive(run)
     assert run.status == Run.Status.PAUSED
     assert "budget is used up" in run.status_reason
@@ -231,7 +231,7 @@ def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_t
     run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert rows_of(run) == undisturbed
-    # Replies of a judgement that was not whole when the money ran out were kept: nothing was asked twice.
+    # Replies of a judgement that was incomplete when the budget ran out were stored: no request was repeated.
     assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * N * K
 
 
@@ -240,7 +240,7 @@ def test_a_refused_key_lets_the_student_end_and_fails_the_stage_that_needs_it(
 ) -> None:
     teacher.special = lambda *_: as_json({"error": {"message": "API key not valid", "code": 401}}, 401)
     run = start()
-    with once_ahead(lambda: ended_early(run), student.release.set):
+    with when_overlapping(lambda: ended_early(run), student.release.set):
         run = drive(run)
     assert run.status == Run.Status.FAILED
     assert "refused the key" in run.status_reason
@@ -254,11 +254,11 @@ def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
 
     def pause() -> None:
         runs.pause(run)
-        while stage_of(run, "judgements").rate is not None:  # the teacher stops though the student still writes
+        while stage_of(run, "judgements").rate is not None:  # the teacher stops while the student still generates
             time.sleep(0.02)
         student.release.set()
 
-    with once_ahead(judged, pause):
+    with when_overlapping(judged, pause):
         run = drive(run)
     assert run.status == Run.Status.PAUSED
     ahead = stage_of(run, "judgements")
@@ -281,11 +281,11 @@ def test_a_worker_that_lost_its_lease_writes_nothing_more_from_either_and_its_he
         (attempt,) = StageAttempt.objects.filter(stage__iteration__run=run, outcome="open")
         stages.crash(attempt, "taken away", StageAttempt.Reason.DIED)
         judged_by_then.append(Judgement.objects.count())
-        Run.objects.filter(pk=run.pk).update(status=Run.Status.PAUSED)  # no heir yet
+        Run.objects.filter(pk=run.pk).update(status=Run.Status.PAUSED)  # do not restart it yet
         student.release.set()
 
     work(run.pk, "light")
-    with once_ahead(judged, take_away):
+    with when_overlapping(judged, take_away):
         work(run.pk, "generation")
     assert Judgement.objects.count() == judged_by_then[0]
     assert stage_of(run, "judgements").rate is None

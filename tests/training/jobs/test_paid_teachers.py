@@ -1,4 +1,4 @@
-"""Whole runs with a teacher behind a network that fails, costs money and must not learn more than it has to."""
+"""Whole runs with a remote teacher that fails, costs money, and must receive no unnecessary data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def admin(django_user_model: Any) -> Any:
 
 @pytest.fixture
 def launch(little_student: Path, db: None, teacher: Teacher, admin: Any) -> Callable[..., Run]:
-    """Launches a small run with Gemini as the teacher, and works on it until nothing is queued."""
+    """Launch a small run with Gemini as the teacher, and work on it until no job is queued."""
     make_datasets(train=PROMPTS)
     keys.store("proof", "gemini", teacher.server.address, PLAIN_KEY, by=admin)
 
@@ -70,7 +70,7 @@ def launch(little_student: Path, db: None, teacher: Teacher, admin: Any) -> Call
 def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_never_does(
     launch: Callable[..., Run], teacher: Teacher, paradigm: str
 ) -> None:
-    # As many requests that every way of failing comes up.
+    # Enough requests for every kind of failure.
     size = {} if paradigm == "teacher_reward" else {"prompts": {"dataset": "many", "count": 180}}
     if size:
         dataset = Dataset.objects.create(name="many", kind=Dataset.Kind.PROMPTS)
@@ -86,7 +86,7 @@ def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_nev
     teacher.troubled = True
     disturbed = launch(paradigm=paradigm, paid={"timeout": 2}, **size)
     assert disturbed.status == Run.Status.FINISHED, disturbed.status_reason
-    assert len(teacher.failing) >= len(GEMINI_TROUBLES)  # each way at least once
+    assert len(teacher.failing) >= len(GEMINI_TROUBLES)  # each kind at least once
     assert rows_of(disturbed) == rows_of(calm)
     wanted = PROMPTS * 4 * 4 if paradigm == "teacher_reward" else 180
     calls = TeacherCall.objects.filter(run=calm)
@@ -102,7 +102,7 @@ def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_nev
         (False, False, False),
         (True, True, True),
     ]
-    assert not TeacherCall.objects.exclude(text="").exists()  # the rows hold the texts now
+    assert not TeacherCall.objects.exclude(text="").exists()  # the texts are now in the rows
     assert not StageAttempt.objects.filter(held_prompt_tokens__gt=0).exists()
 
 
@@ -116,7 +116,7 @@ def test_what_a_teacher_will_not_answer_is_unscored_and_never_zero(
     assert judged.count() == 4 * (PROMPTS - 1)
     assert not judged.filter(response__prompt__text__contains="What is 3").exists()
     assert not PreferencePair.objects.filter(prompt__text__contains="What is 3").exists()
-    assert TeacherCall.objects.filter(run=run, outcome="blocked").count() == 4 * 4 * 3  # three tries each
+    assert TeacherCall.objects.filter(run=run, outcome="blocked").count() == 4 * 4 * 3  # three attempts each
 
 
 def test_a_budget_stops_before_it_is_passed_and_goes_on_when_it_is_raised(
@@ -142,9 +142,9 @@ def test_a_budget_stops_before_it_is_passed_and_goes_on_when_it_is_raised(
     run = drive(run)
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert rows_of(run) == unlimited
-    # Replies of a judgement that was not whole when the money ran out were kept: nothing was asked twice.
+    # Replies of a judgement that was incomplete when the budget ran out were stored: no request was repeated.
     assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * 4 * 4
-    assert run.config["teacher"]["budget_tokens"] == 30_000  # what was asked for stays
+    assert run.config["teacher"]["budget_tokens"] == 30_000  # the configured budget is unchanged
 
 
 def test_a_budget_in_money_stops_in_time_and_needs_prices(launch: Callable[..., Run]) -> None:
@@ -216,7 +216,7 @@ def test_what_a_dead_worker_had_in_flight_counts_as_spent(launch: Callable[..., 
     assert heir is not None
     spending.Account(heir, run, config, "gemini: gemini-x")
     after = spending.totals(run.pk)
-    assert after["tokens"] - before["tokens"] == 2 * 1040  # twice what was in flight is set aside
+    assert after["tokens"] - before["tokens"] == 2 * 1040  # the reservation covers twice the requests in flight
     assert after["lost"] == 1
 
 
@@ -252,7 +252,7 @@ def test_a_key_goes_to_its_own_address_alone(launch: Callable[..., Run], teacher
             launch(paid={"key": "nobody"})
         with pytest.raises(ConfigError, match="of another provider"):
             launch(paid={"kind": "openai_compatible"})
-        with pytest.raises(Refused, match="alone"):  # the worker asks again, whatever was launched
+        with pytest.raises(Refused, match="alone"):  # the worker checks again
             keys.open_key("gemini", "proof", elsewhere.address)
         assert elsewhere.headers == []
     finally:
@@ -361,7 +361,7 @@ def test_a_key_is_found_nowhere_though_the_server_repeats_it(
         server.close()
     assert run.status == Run.Status.FAILED
     assert "refused the key" in run.status_reason
-    assert any(PLAIN_KEY in value for headers in server.headers for value in headers.values())  # it was sent
+    assert any(PLAIN_KEY in value for headers in server.headers for value in headers.values())  # the key was sent
     rows = [row for model in apps.get_models() for row in model._base_manager.all()]
     everything = serializers.serialize("json", rows)
     assert PLAIN_KEY not in everything

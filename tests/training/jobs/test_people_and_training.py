@@ -1,4 +1,4 @@
-"""People in the loop, trained for real: decisions a checkpoint names, scores that train it, judges held to people."""
+"""People in the loop, with real training: review decisions, human scores as rows, judge–human agreement."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_scores_with_reasons_train_the_judge_of_a_clone_and_held_out_ones_never_
     taught = [row for row in rows if row["completion"].endswith("Score: 3")]
     held_out = set(measured.tasks.values_list("prompt__text", flat=True))
     assert (len(rows), len(taught)) == (6 + 20, 20)
-    assert m1.steps == 7  # of 4: the limit on the data sets' rows leaves the scores alone
+    assert m1.steps == 7  # of 4 rows: the limit on data set rows does not apply to scores
     assert all(row["completion"] == "Too short. Score: 3" for row in taught)
     assert not [row for row in taught if any(text in row["messages"][0]["content"] for text in held_out)]
     page = page_of(lead, "checkpoint", m1.pk)
@@ -198,7 +198,7 @@ def test_judges_of_a_finished_run_judge_what_people_scored_since_once(
 
 
 def to_the_evaluation_of(run: Run, number: int) -> Stage:
-    """Work until the evaluation of that iteration is the next thing to do."""
+    """Work until the evaluation of that iteration is next."""
     while stage := Stage.objects.filter(iteration__run=run, status=Stage.Status.QUEUED).first():
         if (stage.kind, stage.iteration.number) == (EVALUATION.kind, number):
             return stage
@@ -207,7 +207,7 @@ def to_the_evaluation_of(run: Run, number: int) -> Stage:
 
 
 def judged(response: Response, checkpoint: Checkpoint, score: float) -> None:
-    """As if that checkpoint had judged the response: the little student's own replies hold no score."""
+    """Save a judgement by that checkpoint, since the little student's own replies contain no score."""
     Judgement.objects.update_or_create(
         response=response,
         source="self",

@@ -1,4 +1,4 @@
-"""Self-instruct stopped in the middle: the same prompts, and the same removed ones, as of an undisturbed run."""
+"""Interrupted self-instruct gives the same prompts and the same rejected drafts as an undisturbed run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LITTLE = 0.03  # seconds
 
 @pytest.fixture
 def writer() -> Iterator[Provider]:
-    """An OpenAI-compatible server whose model writes tasks, answers and scores."""
+    """An OpenAI-compatible server that writes tasks, answers and scores."""
     server = serve_writer(LITTLE / 2)
     yield server
     server.close()
@@ -38,7 +38,7 @@ def writer() -> Iterator[Provider]:
 
 @pytest.fixture
 def start(little_student: Path, writer: Provider, db: None) -> Callable[..., Run]:
-    """Launches a run that writes its own prompts and stops where people are to look at its pairs."""
+    """Launch a run that writes its own prompts and stops at the review of pairs."""
     import_rows("seed tasks", "prompts", [{"prompt": text} for text in SEEDS])
 
     config: dict[str, Any] = {
@@ -63,7 +63,7 @@ def start(little_student: Path, writer: Provider, db: None) -> Callable[..., Run
 
 
 def rows_of(run: Run) -> dict[str, Any]:
-    """What self-instruct left, and the pairs that came of it, without record ids."""
+    """Return the rows of self-instruct and the resulting pairs, without database ids."""
     iteration = run.iterations.get(number=1)
     uses = iteration.iteration_prompts.select_related("prompt").order_by("position")
     return {
@@ -79,7 +79,7 @@ def rows_of(run: Run) -> dict[str, Any]:
 
 
 def stop_at(way: str, kept: int) -> Callable[[progress.Progress], None]:
-    """A hook after each save that ends the work, in this way, once so many prompts are there."""
+    """Return a hook that ends the work in the given way once ``kept`` prompts are saved."""
 
     def hook(self: progress.Progress) -> None:
         if self.attempt.stage.kind == "prompts" and self.done >= kept:
@@ -102,8 +102,8 @@ def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals
     assert len(quiet["counts"]) >= 5
 
     run = start()
-    # First in the middle of a round, a prompt a save; then after the rest of that round was saved together: a round
-    # takes longer to be answered than LITTLE, and less to be read.
+    # First in the middle of a round, with one prompt per save; then after the rest of the round was saved at once: a
+    # round takes longer than LITTLE to be answered, and less to be read.
     for number, (pause, kept) in enumerate([(0.0, COUNT // 2), (LITTLE, COUNT // 2 + 1)], 1):
         with monkeypatch.context() as disturbed:
             disturbed.setattr(progress, "SAVE_SECONDS", pause)

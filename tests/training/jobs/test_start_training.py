@@ -1,4 +1,4 @@
-"""A run whose training cannot start or go on says why and what to do; one that asks for the same finds it."""
+"""Reasons shown when a training cannot start or continue, and reuse of reference log-probabilities."""
 
 from __future__ import annotations
 

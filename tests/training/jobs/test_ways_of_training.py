@@ -1,4 +1,4 @@
-"""Held-out pairs, a limit on the pairs, λ chosen on held-out pairs, and training on the chosen responses alone."""
+"""Held-out pairs, a limit on pairs, λ chosen on held-out pairs, and training on the chosen responses only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_held_out_pairs_are_measured_and_never_trained_on(little_student: Path) 
     assert len(prompts_of(run, "left_out")) == 2
     measured = m2.metrics["margins"]["held_out"]
     assert measured["pairs"] == 4
-    assert measured["margin"] > 0  # what tells the pairs apart was learnt from the others
+    assert measured["margin"] > 0  # the difference was learnt from the other pairs
     rows = m2.pair_margins.filter(part="held_out")
     assert set(rows.values_list("pair__prompt__text", flat=True)) == held_out
 
@@ -119,10 +119,10 @@ def test_positive_only_fine_tunes_on_each_chosen_response_once(little_student: P
     m2 = run.checkpoints.get(number=2)
     assert m2.kind == "preference"
     assert m2.parent.name == "M1"
-    assert m2.steps == 10  # 10 rows, 2 a step, twice
+    assert m2.steps == 10  # 10 rows, 2 per step, two epochs
     assert "margin" not in m2.metrics
     chosen = m2.pair_margins.filter(part="held_out").values_list("chosen_log_ratio", flat=True)
-    assert min(chosen) > 0  # chosen responses have become more likely, also those that were not trained on
+    assert min(chosen) > 0  # chosen responses became more likely, including those not trained on
 
 
 def test_the_rows_of_positive_only_are_prompts_with_their_chosen_responses() -> None:

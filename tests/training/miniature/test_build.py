@@ -1,4 +1,4 @@
-"""Building the miniature: whole or not at all, once, and the same again from the same seed."""
+"""Builds of the miniature are atomic, cached, and reproducible from the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents, rows and prompts of the miniature hold."""
+"""The contents of the miniature's documents, rows and prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle's five additive points, each on the one before it."""
+"""The oracle's five additive points, each requiring the previous ones."""
 
 from __future__ import annotations
 

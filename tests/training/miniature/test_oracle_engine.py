@@ -1,4 +1,4 @@
-"""The oracle as an engine: it tells what it is asked from the conversation alone."""
+"""The oracle as an engine, which derives its task from the conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokenizer loses nothing, keeps words whole, and makes a judge prompt short without changing its text."""
+"""The tokenizer is lossless, keeps words whole, and encodes a judge prompt in few tokens."""
 
 from __future__ import annotations
 

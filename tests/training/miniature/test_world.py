@@ -1,4 +1,4 @@
-"""The world is closed, fixed in what is true, and seeded in what its documents say."""
+"""The world is closed, its true answers are fixed, and its documents depend on the seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages with real engines: what is asked comes back once, what failed stays missing, order does not matter."""
+"""Stages with real engines: each request gives one row, failed ones stay missing, order does not matter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ASKED = "What is the capital of Arvenia?"
 
 
 class PartlyAway(RemoteEngine):
-    """A provider in this process that refuses every request whose seed is a multiple of ``refuses``."""
+    """An in-process provider that refuses every request whose seed is a multiple of ``refuses``."""
 
     name = "partly away"
 
@@ -44,11 +44,11 @@ class PartlyAway(RemoteEngine):
         return Answer(Completion(request.key, text, 5, "stop", request.seed), None)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 class DropsSome(PartlyAway):
-    """A provider that never answers those requests, though it may some day."""
+    """A provider that does not answer these requests, but could later."""
 
     def __init__(self, refuses: int) -> None:
         super().__init__(refuses)
@@ -101,7 +101,7 @@ def test_a_response_that_never_came_stays_missing() -> None:
 
 
 def _until_lost(drafts: Iterator[Draft]) -> tuple[list[Draft], str]:
-    """What came before the stage said that some requests were not answered, and what it said."""
+    """Return the drafts before :class:`Unanswered` was raised, and its message."""
     came: list[Draft] = []
     try:
         for draft in drafts:
@@ -189,7 +189,7 @@ def test_a_judge_that_always_takes_the_first_gives_only_ties() -> None:
 
 
 class Writer:
-    """Continues a list with tasks that follow from the seed, and now and then repeats itself."""
+    """Continues a list with tasks derived from the seed, with occasional repetitions."""
 
     name = "writer"
 
@@ -201,7 +201,7 @@ class Writer:
             yield Completion(request.key, text, 9, "length", request.seed)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def _kept(drafts: Iterable[PromptDraft | RejectedDraft]) -> list[PromptDraft]:

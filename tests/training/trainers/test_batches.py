@@ -1,4 +1,4 @@
-"""Steps are the same rows whatever the parts and the processes are."""
+"""Steps have the same rows for any number of parts and processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.trainers.batches import StepBatches, parts_of_a_step
 
 
 def _steps(rows: int, batch_size: int, at_once: int, processes: int, *, epoch: int = 0) -> list[list[int]]:
-    """Rows that count, step by step, of all processes together."""
+    """Return the rows with weight per step, over all processes."""
     parts = parts_of_a_step(batch_size, at_once, processes)
     lengths = [(7 * row) % 13 + 1 for row in range(rows)]
     steps: list[list[int]] = [[] for _ in range(math.ceil(rows / batch_size))]

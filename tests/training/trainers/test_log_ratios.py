@@ -32,7 +32,7 @@ PAIRS = [
 
 @pytest.fixture
 def moved(little_model: Path, tmp_path: Path) -> Path:
-    """The little model with other weights."""
+    """The little model with changed weights."""
     model = AutoModelForCausalLM.from_pretrained(little_model)
     torch.manual_seed(4)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def _logp(folder: Path, prompt: str, answer: str) -> float:
 
 def test_log_ratios_are_the_models_own_on_the_query_and_on_the_augmented_one(moved: Path, little_model: Path) -> None:
     first, same, last = _measure(moved, little_model)
-    assert same is None  # two equal responses are no pair
+    assert same is None  # pairs of equal responses are skipped
     question, chosen, rejected = "What is 2 + 2?", "It is four.", "Five"
 
     def ratio(query: str, answer: str) -> float:

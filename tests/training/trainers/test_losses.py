@@ -1,4 +1,4 @@
-"""The DPO family: values by hand, identities of the paper, gradients by finite differences."""
+"""The DPO family: values computed by hand, identities from the papers, gradients by finite differences."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_without_lambda_the_refined_losses_are_the_plain_ones(values: list[float
 
 @given(LOGPS, BETAS, st.floats(0, 0.9))
 def test_the_naive_delta_only_rescales_beta(values: list[float], beta: float, lam: float) -> None:
-    """003 eq. 10: with Δ from x itself, Sr-DPO is DPO with β(1 - λ)."""
+    """With Δ computed on x itself, SR-DPO is DPO with β(1 - λ) (Yu et al., 2024, eq. 10)."""
     four = _tensors(values)
     naive = refinement_delta(*four, beta=beta)
     refined = sr_dpo_loss(*four, beta=beta, delta=naive, lam=lam)
@@ -63,7 +63,7 @@ def test_the_naive_delta_only_rescales_beta(values: list[float], beta: float, la
 
 @given(st.lists(st.floats(-40, 0), min_size=6, max_size=6), BETAS)
 def test_delta_is_a_difference_of_distances_to_the_best_response(values: list[float], beta: float) -> None:
-    """003 proposition 3.3 (i): Δ(y⁻, y⁺) = Δ(y⁻, y*) - Δ(y⁺, y*)."""
+    """Δ(y⁻, y⁺) = Δ(y⁻, y*) - Δ(y⁺, y*) (Yu et al., 2024, proposition 3.3 (i))."""
     plus, minus, best, ref_plus, ref_minus, ref_best = _tensors(values)
     whole = refinement_delta(plus, minus, ref_plus, ref_minus, beta=beta)
     from_minus = refinement_delta(best, minus, ref_best, ref_minus, beta=beta)

@@ -1,4 +1,4 @@
-"""Preference training: the losses are the papers', the reference is never stale, a stop loses nothing."""
+"""Preference training: losses as in the papers, fresh reference log-probabilities, stop and resume."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _logps(model: Any, tokenizer: Any, prompt: str, answer: str) -> torch.Tensor:
-    """Directly from the model's logits, one sequence at a time."""
+    """Compute log-probabilities directly from the model's logits, one sequence at a time."""
     turn = [{"role": "user", "content": prompt}]
     start = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
     whole = tokenizer.apply_chat_template([*turn, {"role": "assistant", "content": answer}], tokenize=False)
@@ -90,7 +90,7 @@ def _logps(model: Any, tokenizer: Any, prompt: str, answer: str) -> torch.Tensor
 def test_training_minimises_the_papers_loss(
     loss: str, train: Callable[..., Any], little_model: Path, tmp_path: Path
 ) -> None:
-    """The second step's reported loss is the domain's, from the weights after the first, pair by pair."""
+    """The reported loss of step 2 equals the loss functions, computed per pair from the weights after step 1."""
     config = _config(loss=loss, batch_size=12, micro_batch_size=12, epochs=3, schedule="constant", optimizer="rmsprop")
     with pytest.raises(Stopped):
         train(config, stop_at=1)

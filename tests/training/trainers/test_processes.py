@@ -1,4 +1,4 @@
-"""Two processes train as one does: the same losses, one model, and nobody left behind."""
+"""Two processes train like one: the same losses, one model, and no orphaned process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAIRS = [
         "rejected": [{"role": "assistant", "content": f"no, not {n * n}"}],
         "pair_id": n,
     }
-    for n in range(13)  # the last step has one pair: the second process has nothing that counts
+    for n in range(13)  # the last step has one pair, so the second process has only a row of weight 0
 ]
 ROWS = [
     {"messages": pair["prompt"], "completion": "yes " * (1 + n % 4), "weights": [[0, 3, 2.0]]}
@@ -140,7 +140,7 @@ def test_an_error_in_words_comes_through_and_a_launcher_that_fails_shows_its_las
 
 @pytest.mark.slow
 def test_processes_end_when_their_caller_has_gone(tmp_path: Path, little_model: Path) -> None:
-    """What a caller that is killed leaves behind ends by itself."""
+    """The processes of a killed caller exit by themselves."""
     script = f"""
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reference log-probabilities are found by who asks for the very same, and by nobody else."""
+"""Stored reference log-probabilities are reused for identical computations only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Sums = list[tuple[float, float]]
 
 @pytest.fixture
 def ask(little_model: Path, tmp_path: Path) -> Callable[..., tuple[Sums, Sums, str]]:
-    """Ask for the pairs' log-probabilities, with what was said."""
+    """Return the pairs' log-probabilities and the message."""
 
     def run(pairs: list[PairTokens] = PAIRS, **changes: Any) -> tuple[Sums, Sums, str]:
         said: list[str] = []
@@ -66,7 +66,7 @@ def test_only_what_is_missing_is_computed(ask: Callable[..., Any]) -> None:
     ask(PAIRS[:8], augment=False)
     plain, _, said = ask(augment=False)
     assert said == "Reference log-probabilities: 8 of 12 pairs found, 4 to compute."
-    assert ask()[2] == "Reference log-probabilities: 0 of 12 pairs found, 12 to compute."  # on p⊕x nothing was asked
+    assert ask()[2] == "Reference log-probabilities: 0 of 12 pairs found, 12 to compute."  # none was computed on p⊕x
     assert [value for pair in plain for value in pair] == pytest.approx(
         [value for pair in ask()[0] for value in pair], abs=1e-5
     )
@@ -128,7 +128,7 @@ def test_the_store_keeps_below_its_limit_by_what_was_not_asked_for_longest(tmp_p
     for age, store in enumerate(stores[:2]):
         store.add(entries)
         os.utime(store.folder, (1000 + age, 1000 + age))
-    assert stores[0].load() == entries  # asked for again, so b is now the older
+    assert stores[0].load() == entries  # used again, so b is now the older
     stores[2].add(entries)
     stores[2].tidy()
     assert [store.folder.exists() for store in stores] == [True, False, True]

@@ -1,4 +1,4 @@
-"""A pair in one row gives what it gives in two: the prompt is computed once and nothing else changes."""
+"""Both batch layouts of a pair give the same results; a shared prompt is computed once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_sums_and_gradients_are_those_of_two_rows(kind: str) -> None:
         gradients = [weights.grad.clone() for weights in model.parameters() if weights.grad is not None]
         found.append((torch.stack([chosen, rejected]).detach(), gradients))
     (one, first), (other, second) = found
-    assert torch.allclose(one, other, atol=1e-5 * 8, rtol=0)  # 1e-5 nats a token, eight tokens at most
+    assert torch.allclose(one, other, atol=1e-5 * 8, rtol=0)  # 1e-5 nats per token, at most eight tokens
     for left, right in zip(first, second, strict=True):
         assert torch.allclose(left, right, atol=2e-4)
 
@@ -50,9 +50,9 @@ def test_sums_and_gradients_are_those_of_two_rows(kind: str) -> None:
         ("llama", {}, True),
         ("gpt_neox", {}, True),
         ("mistral", {"sliding_window": None}, True),
-        ("mistral", {"sliding_window": 16}, False),  # the mask would overrule the window
-        ("bloom", {"n_head": 4}, False),  # takes no positions
-        ("mamba", {"state_size": 8, "num_heads": 4}, False),  # has no attention to mask
+        ("mistral", {"sliding_window": 16}, False),  # the mask would override the window
+        ("bloom", {"n_head": 4}, False),  # does not accept positions
+        ("mamba", {"state_size": 8, "num_heads": 4}, False),  # has no attention
     ],
 )
 def test_a_model_that_would_compute_something_else_gets_two_rows(

@@ -1,4 +1,4 @@
-"""Trackers: TensorBoard's file read back, W&B offline, MLflow in a local store, and one that fails."""
+"""Trackers: TensorBoard files read back, W&B offline, MLflow with a local store, and a failing one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _training(folder: Path) -> Training:
 
 
 def _read(folder: Path) -> list[Any]:
-    """The events of the one TensorBoard file in a folder: length, its checksum, the event, its checksum."""
+    """Parse the events of the TensorBoard file in a folder: length, checksum, event, checksum."""
     from tensorboardX.proto.event_pb2 import Event
 
     (path,) = folder.glob("events.out.tfevents.*")
@@ -66,7 +66,7 @@ def test_a_resumed_training_has_no_step_twice(tmp_path: Path) -> None:
         first.log(_point(step))
     first.close()
     second = Trackers(_training(tmp_path), pytest.fail, [TensorBoard])
-    for step in range(1, 7):  # a trainer reports the steps before its checkpoint once more
+    for step in range(1, 7):  # a resumed trainer reports the earlier steps again
         second.log(_point(step))
     second.close()
     assert [step for step, _ in _scalars(tmp_path / "tensorboard")["training/loss"]] == [1, 2, 3, 4, 5, 6]
