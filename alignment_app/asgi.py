@@ -1,4 +1,4 @@
-"""HTTP and sockets of the web process."""
+"""ASGI application of the web process: HTTP and WebSocket."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""How a password is checked, at every door: the login page, the admin and the API."""
+"""Password authentication of all entry points: login page, admin and API."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from django.http import HttpRequest
 
 from alignment_app.services import people, throttle
 
-PASSWORD_DUE = "password_due"  # session key: this person came in with a one-time password
+PASSWORD_DUE = "password_due"  # session key: logged in with a one-time password
 
 
 class ThrottledBackend(ModelBackend):
-    """Django's check of name and password, refused while too many failures are remembered."""
+    """Django's authentication by name and password, refused after too many failures."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -35,18 +35,18 @@ class ThrottledBackend(ModelBackend):
         return user
 
     def get_user(self, user_id: int) -> User | None:
-        """The person of a session, with what every request asks of them in one query."""
+        """Return the user of a session with related data needed by every request, in one query."""
         user = User.objects.select_related("one_time_password").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
 
 @receiver(user_logged_in)
 def ask_for_a_password(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    """Whoever came in with a one-time password, by whichever door, chooses their own before anything else."""
+    """Require users with a one-time password to change it first, at every entry point."""
     if people.password_is_one_time(user):
         request.session[PASSWORD_DUE] = True
 
 
 def address_of(request: HttpRequest | None) -> str:
-    """Where a request comes from, as the server saw it; a header that anybody can write is not asked."""
+    """Return the client address as seen by the server; headers are ignored because clients can set them."""
     return str(request.META.get("REMOTE_ADDR", "")) if request is not None else ""

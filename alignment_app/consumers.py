@@ -1,4 +1,4 @@
-"""The socket of the run page."""
+"""WebSocket consumer of the run page."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from alignment_app.services.people import can_read
 
 log = logging.getLogger(__name__)
 
-#: How long a socket may outlive its reader's role, account or password (s).
+#: Maximum time a socket stays open after its user has lost access (s).
 CHECK_SECONDS: Final = 10.0
 
-#: Close codes after which a page must not try again.
+#: Close codes after which the page must not reconnect.
 NOT_LOGGED_IN: Final = 4401
 NOT_ALLOWED: Final = 4403
 NO_SUCH_RUN: Final = 4404
-#: What the page sent makes no sense.
+#: The page sent an invalid message.
 BAD_MESSAGE: Final = 4400
-#: Something failed here; the page's next socket may do better.
+#: Server error; the page may reconnect.
 TRY_AGAIN: Final = 1011
 
 
 class RunConsumer(AsyncWebsocketConsumer):
-    """Follows one run. The page sends ``{"cursor": n}`` and gets ``{"events": [...]}`` frames: each event after n,
-    once, in order, and at least one frame, if empty. A later cursor starts anew from there.
+    """Streams the events of one run.
+
+    The page sends ``{"cursor": n}`` and receives ``{"events": [...]}`` frames: each event after n, once and in order,
+    and at least one frame, which may be empty. A later cursor restarts from there.
     """
 
-    # The sockets share their run's feed; none needs a channel of its own, and none fails when the layer is away.
+    # The sockets of a run share its feed, so they need no channel and do not depend on the channel layer.
     channel_layer_alias = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -47,7 +49,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._welcome = False
 
     async def connect(self) -> None:
-        """Accept first, so that a refusal reaches the page as a close code and not as a failed handshake."""
+        """Accept first, so that the page receives a refusal as a close code, not as a failed handshake."""
         self.run_id = self.scope["url_route"]["kwargs"]["run_id"]
         await self.accept()
         if code := await database_sync_to_async(self._refusal)():
@@ -57,14 +59,14 @@ class RunConsumer(AsyncWebsocketConsumer):
             self._watching = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
-        """Close the socket once its reader may not read any more: a role taken, an account closed, a new password."""
+        """Close the socket when its user loses access: role removed, account disabled, password changed."""
         may_read = True
         while may_read:
             await asyncio.sleep(CHECK_SECONDS)
             try:
                 may_read = await database_sync_to_async(self._may_still_read)()
-            except DatabaseError:  # away for a moment: asked again
-                log.warning("could not look whether the reader of run %s may still read", self.run_id)
+            except DatabaseError:  # temporary; checked again later
+                log.warning("could not check whether the reader of run %s still has access", self.run_id)
         await self._stop_sending()
         self._welcome = False
         await self.close(NOT_ALLOWED)
@@ -102,14 +104,14 @@ class RunConsumer(AsyncWebsocketConsumer):
         async with following(self.run_id) as feed:
             try:
                 if feed.head <= cursor:
-                    await self.send(text_data=frame([]))  # says that the socket carries, though nothing is new
+                    await self.send(text_data=frame([]))  # confirms the connection even without new events
                 while True:
                     cursor, text = await feed.next_frame(cursor)
                     await self.send(text_data=text)
-            except OSError:  # the peer is gone (uvicorn's ClientDisconnected); it comes again with its cursor
-                log.debug("a socket of run %s is gone", self.run_id)
+            except OSError:  # the client disconnected (uvicorn's ClientDisconnected) and will reconnect with its cursor
+                log.debug("a socket of run %s was disconnected", self.run_id)
             except Exception:
-                log.exception("a socket of run %s is closed; its page comes again", self.run_id)
+                log.exception("closed a socket of run %s; its page will reconnect", self.run_id)
                 await self.close(TRY_AGAIN)
 
     async def _stop_sending(self) -> None:
@@ -120,7 +122,7 @@ class RunConsumer(AsyncWebsocketConsumer):
 
 
 def _cursor(text: str | None) -> int | None:
-    """The cursor in a page's message, or ``None`` where it holds none."""
+    """Return the cursor of a page's message, or ``None`` if it is not valid."""
     try:
         message = json.loads(text or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Files that are made while they are sent."""
+"""Streamed file downloads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alignment_app.services.exports import Stream
 
 
 def csv_file(lines: Iterable[str], name: str) -> HttpResponse:
-    """A CSV file of a size that need not be sent in pieces."""
+    """Return a CSV file small enough to be sent at once."""
     answer = HttpResponse("".join(lines), content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     answer.headers["Cache-Control"] = "no-store"
@@ -18,7 +18,7 @@ def csv_file(lines: Iterable[str], name: str) -> HttpResponse:
 
 
 class Download(StreamingHttpResponse):
-    """An export on its way: in pieces under either kind of server."""
+    """A streamed export, for WSGI and ASGI servers."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Reads the environment, once, and fails loudly: every setting that a deployment may change, in one place."""
+"""Read all deployment settings from the environment, and fail early with a remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 class EnvironmentProblem(SystemExit):
-    """A setting that cannot be used; the message names the variable and the remedy."""
+    """An invalid setting; the message has the variable and the remedy."""
 
     def __init__(self, variable: str, problem: str) -> None:
         super().__init__(f"{variable}: {problem}")
@@ -30,7 +30,7 @@ def flag(name: str, default: bool) -> bool:
         return True
     if value in ("0", "false", "no", "off"):
         return False
-    raise EnvironmentProblem(name, f"{value!r} is neither yes nor no; use 1 or 0")
+    raise EnvironmentProblem(name, f"{value!r} is not a boolean; use 1 or 0")
 
 
 def integer(name: str, default: int, *, low: int, high: int) -> int:
@@ -47,12 +47,12 @@ def integer(name: str, default: int, *, low: int, high: int) -> int:
 
 
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
-    """A comma-separated list."""
+    """Return a comma-separated list."""
     return [word.strip() for word in text(name).split(",") if word.strip()] or list(default)
 
 
 def command(name: str) -> list[str]:
-    """A command and its arguments, quoted as in a shell; empty where there is none."""
+    """Return a command and its arguments, quoted as in a shell; empty if not set."""
     try:
         return shlex.split(text(name))
     except ValueError as error:
@@ -60,24 +60,24 @@ def command(name: str) -> list[str]:
 
 
 def home() -> Path:
-    """The data folder: database, checkpoints, snapshots, secret key, embedded Valkey."""
+    """Return the data folder: database, checkpoints, snapshots, secret key, embedded Valkey."""
     path = Path(text("PLUMBLINE_HOME") or REPOSITORY / "var").expanduser().resolve()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        problem = f"cannot make {path}: {error.strerror}; name a folder you own"
+        problem = f"cannot create {path}: {error.strerror}; use a folder you own"
         raise EnvironmentProblem("PLUMBLINE_HOME", problem) from None
     if not os.access(path, os.W_OK):
-        raise EnvironmentProblem("PLUMBLINE_HOME", f"{path} is not writable; name a folder you own")
+        raise EnvironmentProblem("PLUMBLINE_HOME", f"{path} is not writable; use a folder you own")
     return path
 
 
 def secret_key(folder: Path) -> str:
-    """SECRET_KEY from the environment, else one made at first start and kept with the data, readable by its owner."""
+    """Return SECRET_KEY from the environment, else one generated at first start and stored with mode 600."""
     given = text("SECRET_KEY")
     if given:
         if len(given) < 32:
-            raise EnvironmentProblem("SECRET_KEY", "is shorter than 32 characters; leave it out and one is made")
+            raise EnvironmentProblem("SECRET_KEY", "is shorter than 32 characters; unset it to generate one")
         return given
     path = folder / "secret_key"
     try:
@@ -91,7 +91,7 @@ def secret_key(folder: Path) -> str:
 
 
 def database(folder: Path) -> dict[str, object]:
-    """DATABASE_URL as Django's setting: sqlite:///path or postgresql://user:password@host/name. Default: SQLite."""
+    """Return DATABASE_URL as Django's setting: sqlite:///path (default) or postgresql://user:password@host/name."""
     import environ
 
     url = text("DATABASE_URL") or f"sqlite:///{folder / 'plumbline.sqlite3'}"
@@ -103,7 +103,7 @@ def database(folder: Path) -> dict[str, object]:
     except Exception as error:
         raise EnvironmentProblem("DATABASE_URL", f"cannot be read ({error}); quote special characters") from None
     if scheme == "sqlite":
-        # Writers queue up instead of failing: the lock is taken when a transaction begins, and waited for.
+        # Writers wait instead of failing: the lock is acquired when a transaction begins.
         config["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
@@ -116,7 +116,7 @@ def database(folder: Path) -> dict[str, object]:
 
 
 def redis_url(folder: Path) -> str:
-    """REDIS_URL of a Redis or Valkey server; default: the embedded Valkey's socket in the data folder."""
+    """Return REDIS_URL of a Redis or Valkey server; default: the embedded Valkey's socket in the data folder."""
     url = text("REDIS_URL")
     if not url:
         return f"unix://{folder / 'valkey.sock'}"

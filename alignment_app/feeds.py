@@ -1,8 +1,8 @@
-"""One feed for each run and web process: it reads new events once, however many sockets follow the run.
+"""Event feed per run and web process: reads new events once for all sockets of the run.
 
-The feed hears of news through the channel layer (fast, may be lost) and looks into the table every two seconds
-besides (slow, never wrong). A socket keeps its own cursor, takes frames from the feed's newest events, and is served
-from the table where it is further behind.
+The feed is notified through the channel layer (fast, may lose messages) and also polls the database every two seconds.
+A socket keeps its own cursor and takes frames from the feed's newest events, or from the database if it is further
+behind.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from alignment_app.services.publish import group_of
 log = logging.getLogger(__name__)
 
 KEPT: Final = 2000  # newest events in memory
-COALESCE_SECONDS: Final = 0.06  # news within this time becomes one read and one frame
-POLL_SECONDS: Final = 2.0  # how often the table is read although nobody announced anything
+COALESCE_SECONDS: Final = 0.06  # notifications within this time cause one read and one frame
+POLL_SECONDS: Final = 2.0  # polling interval without notifications
 LISTEN_AGAIN_SECONDS: Final = 2.0
-LINGER_SECONDS: Final = 5.0  # a feed outlives its last socket by this: reconnects find it warm
+LINGER_SECONDS: Final = 5.0  # a feed stays this long after its last socket, for fast reconnects
 
 
 def frame(found: list[str]) -> str:
-    """One socket frame (and the HTTP answer's body): encoded events in order."""
+    """Return one frame (also the HTTP response body): encoded events in order."""
     return '{"events":[' + ",".join(found) + "]}"
 
 
@@ -45,16 +45,16 @@ class RunFeed:
 
     def __init__(self, run_id: int, head: int) -> None:
         self.run_id = run_id
-        self.head = head  # the newest sequence number that this feed knows
+        self.head = head  # the newest known sequence number
         self.followers = 0
         self._kept: deque[tuple[int, str]] = deque(maxlen=KEPT)
-        self._frames: dict[int, str] = {}  # cursor → frame up to the head; sockets that are even share it
+        self._frames: dict[int, str] = {}  # cursor → frame up to the head, shared by sockets at the same cursor
         self._moved = asyncio.Event()
         self._news = asyncio.Event()
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read())]
 
     async def next_frame(self, cursor: int) -> tuple[int, str]:
-        """Wait for events after ``cursor``; returns the last number in the frame, and the frame."""
+        """Wait for events after ``cursor``; return the last sequence number in the frame, and the frame."""
         while self.head <= cursor:
             await self._moved.wait()
         if self._kept and self._kept[0][0] <= cursor + 1 and self.head - cursor <= events.PAGE:
@@ -64,7 +64,7 @@ class RunFeed:
                 self._frames[cursor] = frame(newest)
             return self.head, self._frames[cursor]
         found = await database_sync_to_async(events.after)(self.run_id, cursor)
-        if not found:  # the table lost its rows: nothing to send, and no reason to ask again at once
+        if not found:  # the rows were deleted: nothing to send, and no immediate retry
             return self.head, frame([])
         return found[-1]["seq"], frame([encode(event) for event in found])
 
@@ -74,7 +74,7 @@ class RunFeed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _read(self) -> None:
-        """Read what is new whenever somebody announced something, and every :data:`POLL_SECONDS` anyway."""
+        """Read new events at each notification, and every :data:`POLL_SECONDS`."""
         while True:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
@@ -101,7 +101,7 @@ class RunFeed:
         return len(found)
 
     async def _listen(self) -> None:
-        """Wake the reader at each announcement; where the channel layer is away, try again until it is back."""
+        """Wake the reader at each notification; reconnect if the channel layer is not available."""
         while True:
             try:
                 await self._listen_until_it_breaks()
@@ -130,12 +130,12 @@ _feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, RunFeed]] = WeakK
 
 @asynccontextmanager
 async def following(run_id: int) -> AsyncIterator[RunFeed]:
-    """The run's feed in this process, begun where there is none, ended a little after its last follower left."""
+    """Get or start the run's feed in this process; it ends shortly after its last follower has left."""
     loop = asyncio.get_running_loop()
     feeds = _feeds.setdefault(loop, {})
     if run_id not in feeds:
         head = await database_sync_to_async(events.last_seq)(run_id) or 0
-        if run_id not in feeds:  # another socket may have begun it meanwhile
+        if run_id not in feeds:  # another socket may have started it meanwhile
             feeds[run_id] = RunFeed(run_id, head)
     feed = feeds[run_id]
     feed.followers += 1

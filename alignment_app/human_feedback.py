@@ -1,6 +1,6 @@
-"""What people said about responses, for jobs that measure or train with it: an interface that ``labeling`` implements.
+"""Human feedback for jobs that measure or train with it: an interface implemented by ``labeling``.
 
-``alignment_app`` and ``training.jobs`` never import ``labeling``. It registers its implementation when the app starts.
+``alignment_app`` and ``training.jobs`` never import ``labeling``, which registers its implementation at startup.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from training.domain.judges import Judge
 
 
 class HumanFeedback(Protocol):
-    """Reads of what people said."""
+    """Read access to human feedback."""
 
     def blind_responses(self, run: Run) -> QuerySet[Response]:
-        """The responses that people scored before any judge was shown, in queues that no training reads."""
+        """Return the responses scored by people before seeing a judge's score, in queues not used for training."""
         ...
 
     def drift(self, run: Run) -> Drift | None:
-        """How the agreement of the run's newest judge with people changed; ``None`` where it is not measured."""
+        """Return the change in judge–human agreement of the run's newest judge; ``None`` if not measured."""
         ...
 
     def training_rows(self, config: RunConfig, judge: Judge) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-        """People's scores as rows that fine-tune a judge, in the trainer's format, each with its ``judgement_id``."""
+        """Yield human scores as judge training rows, in the trainer's format, each with its ``judgement_id``."""
         ...
 
 
 class NoFeedback:
-    """For a project without ``labeling``: nobody has said anything."""
+    """Implementation without ``labeling``: no feedback."""
 
     def blind_responses(self, run: Run) -> QuerySet[Response]:
         return Response.objects.none()
@@ -49,11 +49,11 @@ _provider: HumanFeedback = NoFeedback()
 
 
 def register(provider: HumanFeedback) -> None:
-    """Answer :func:`provider` with this one from now on. Called once, when an app starts."""
+    """Set the implementation returned by :func:`provider`. Called once at startup."""
     global _provider
     _provider = provider
 
 
 def provider() -> HumanFeedback:
-    """What answers for people in this process."""
+    """Return the registered implementation."""
     return _provider

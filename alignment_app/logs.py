@@ -1,4 +1,4 @@
-"""What keeps the logs readable."""
+"""Log filters: repeated messages and secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUIET_SECONDS: Final = 60.0
 
 
 class OnceAMinute(logging.Filter):
-    """Lets a logger say the same thing once a minute, without its traceback: for libraries that retry every second."""
+    """Pass a message once per minute, without traceback: for libraries that retry every second."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__(name)
@@ -30,24 +30,24 @@ class OnceAMinute(logging.Filter):
         return True
 
 
-#: Keys that this process has opened.
+#: Keys that this process has decrypted.
 _secrets: set[Secret] = set()
 
 
 def keep_out(secret: Secret) -> None:
-    """From now on, make this key illegible wherever :func:`hide` is used."""
+    """Register a key that :func:`hide` must remove."""
     _secrets.add(secret)
 
 
 def hide(text: str) -> str:
-    """``text`` without any key that this process has opened."""
+    """Return ``text`` with all registered keys masked."""
     for secret in _secrets:
         text = secret.hide(text)
     return text
 
 
 class HideKeys(logging.Filter):
-    """Makes every opened key illegible in what is logged, tracebacks included."""
+    """Mask registered keys in log records, including tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if _secrets:

@@ -1,4 +1,4 @@
-"""What holds for every page: the Content-Security-Policy, plain addresses, and who may open it."""
+"""Middleware of all pages: Content-Security-Policy, URL checks and role checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.shortcuts import redirect
 from alignment_app.backends import PASSWORD_DUE
 from alignment_app.services import people
 
-#: No inline script or style anywhere, nothing from another host. Sockets go to the same host ('self' covers ws).
+#: No inline scripts or styles, nothing from other hosts. WebSockets connect to the same host ('self' covers ws).
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -29,7 +29,7 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicyMiddleware:
-    """Adds the policy to every response."""
+    """Add the policy to every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -41,7 +41,7 @@ class ContentSecurityPolicyMiddleware:
 
 
 class PlainAddressMiddleware:
-    """Refuses an address with a NUL character in it, which a database cannot be asked for. The API says so itself."""
+    """Refuse URLs with a NUL character, which databases do not accept. The API has its own check."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -49,14 +49,14 @@ class PlainAddressMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         in_query = "%00" in request.META.get("QUERY_STRING", "")
         if (in_query and not request.path.startswith("/api/")) or "\x00" in request.path:
-            raise BadRequest("The address holds a character that cannot be looked for.")
+            raise BadRequest("The URL contains a NUL character.")
         return self.get_response(request)
 
 
 class RolesMiddleware:
-    """Reading needs a role that reads; a one-time password must be replaced first.
+    """Require a role with read access, and replacement of a one-time password.
 
-    Views marked by ``views.access.for_every_role`` are open to everybody who is logged in. The API asks for itself.
+    Views marked with ``views.access.for_every_role`` are open to all logged-in users. The API has its own check.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -78,4 +78,4 @@ class RolesMiddleware:
             return None
         if request.path == "/":
             return redirect("queues")
-        raise PermissionDenied("Your role does not open this page. Ask an admin if you need it.")
+        raise PermissionDenied("Your role cannot open this page. Ask an admin for access.")

@@ -1,4 +1,4 @@
-"""One settings file for every deployment; what may differ is read from the environment by ``env``."""
+"""Settings of all deployments; deployment-specific values are read from the environment by ``env``."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.redis_url(HOME)
 CHANNEL_LAYERS = {
-    # The pubsub layer has no per-channel capacity: a page that reads slowly loses nothing that the table does not hold.
+    # The pub/sub layer has no per-channel capacity: slow pages lose only notifications, not events.
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
 }
 
-# Counts of failed logins, mostly: where the queue's server is shared, several web processes must count together.
+# Mostly failed-login counters. Web processes that share a queue server must count together.
 if env.text("REDIS_URL"):
     CACHES = {
         "default": {
@@ -116,7 +116,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = HOME / "static"
-# Chart.js and the Inter typeface are served from the package that carries them; it is no app of this project.
+# Chart.js and the Inter typeface are served from the package that ships them; it is not an installed app.
 PACKAGED_ASSETS = Path(find_spec("unfold").submodule_search_locations[0]) / "static" / "unfold"  # type: ignore[union-attr,index]
 STATICFILES_DIRS = [
     BASE_DIR / "static",
@@ -146,7 +146,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "OAS_VERSION": "3.1.1",  # JSON Schema as pydantic writes it
+    "OAS_VERSION": "3.1.1",  # the JSON Schema version that pydantic writes
     "POSTPROCESSING_HOOKS": ["alignment_app.api.schema.add_config"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "displayRequestDuration": True, "validatorUrl": None},
 }
@@ -160,24 +160,24 @@ LOGGING = {
         "hide_keys": {"()": "alignment_app.logs.HideKeys"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["hide_keys"]}},
-    # Where Valkey is away, the channel layer tries again every second, and says so each time.
+    # Without Valkey the channel layer retries every second and logs each attempt.
     "loggers": {
         "channels_redis.pubsub": {"filters": ["once_a_minute"]},
-        # A line for every request to a teacher would be all that there is to read.
+        # A line per teacher request would fill the log.
         "httpx2": {"level": "WARNING"},
         "google_genai": {"level": "WARNING"},
     },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
 }
 
-# How long a worker may be silent before its attempt counts as crashed, and how often it says that it is alive (s).
+# Lease duration without a heartbeat before an attempt counts as crashed, and the heartbeat interval (s).
 LEASE_SECONDS = env.integer("LEASE_SECONDS", 30, low=6, high=3600)
 HEARTBEAT_SECONDS = max(2, LEASE_SECONDS // 6)
-# A cancelled run ends at its next safe point; after this many seconds its process is killed.
+# A cancelled run stops at its next safe point; its process is killed after this many seconds.
 CANCEL_GRACE_SECONDS = env.integer("CANCEL_GRACE_SECONDS", 30, low=1, high=3600)
-# What starts a training's processes where one device is too little, such as accelerate launch with a config file.
+# Launcher of multi-device training, such as accelerate launch with a config file.
 TRAIN_LAUNCH = env.command("PLUMBLINE_TRAIN_LAUNCH")
-# A stage that crashed without having made a single row since is given up after so many tries.
+# Number of consecutive crashes without a new row after which a stage is stopped.
 MAX_FRUITLESS_CRASHES = env.integer("MAX_FRUITLESS_CRASHES", 3, low=1, high=100)
-# One that crashes over and over though it did make progress each time is given up after so many tries in a row.
+# Number of consecutive crashes with new rows after which a stage is stopped.
 MAX_CRASHES = env.integer("MAX_CRASHES", 30, low=1, high=1000)

@@ -1,4 +1,4 @@
-"""What the record asks of apps that it does not know."""
+"""Signals to apps that this package does not import."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Final
 
 from django.dispatch import Signal
 
-#: Sent every few seconds while the system is up, and with ``iteration`` before its review ends: whoever knows how many
-#: pairs people have settled brings the waiting stages up to date. Saving an answer tells no run, so that people who
-#: work at once do not wait for each other at its row.
+#: Sent every few seconds, and with ``iteration`` before its review ends. Receivers update the counts of reviewed pairs
+#: in waiting stages. Saving an answer does not update the run, so that annotators do not wait for its row lock.
 review_counts_due: Final = Signal()

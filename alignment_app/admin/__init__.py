@@ -1,4 +1,4 @@
-"""Every record in Django's admin: to look at, to search, and to take out. What changes, changes by the services."""
+"""Read-only Django admin with search and export for all models. The services change the data."""
 
 from django.contrib import admin
 

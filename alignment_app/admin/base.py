@@ -1,4 +1,4 @@
-"""Lists that stay quick at a million rows, and the export actions."""
+"""Admin lists for millions of rows, and export actions."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from alignment_app.selectors.exports import Selection
 from alignment_app.services.errors import Refused
 from alignment_app.services.exports import export
 
-#: Rows of a narrowed list that are counted and can be paged to; beyond that, narrow it further.
+#: Maximum number of rows of a filtered list that are counted and paginated.
 MOST_COUNTED = 10_000
 _BY_NUMBER = ("-pk", "-id", "pk", "id")
 _TOKEN = re.compile(r"([a-z_]+):(\d{1,18})$")
 
 
 class QuickPaginator(Paginator):
-    """Pages without counting a whole table and without skipping over its rows.
+    """Pagination without counting or skipping rows of a whole table.
 
-    A whole table in order of its number is cut into ranges of numbers: where rows were removed, a page is shorter.
-    A narrowed list is counted up to a limit.
+    An unfiltered table is paginated by ranges of primary keys, so a page with deleted rows is shorter. A filtered list
+    is counted up to a limit.
     """
 
     object_list: QuerySet[Any]
 
     @property
     def _by_number(self) -> bool:
-        query = self.object_list.query  # the admin names the same order more than once
+        query = self.object_list.query  # the admin repeats the order field
         in_order = len(set(query.order_by)) == 1 and query.order_by[0] in _BY_NUMBER
         return not query.where and not query.distinct and in_order
 
@@ -60,7 +60,7 @@ class QuickPaginator(Paginator):
         return Page(self.object_list.filter(pk__gt=low, pk__lte=high), number, self)
 
     def _top(self) -> int:
-        """The greatest number in the table: what it would count if no row had been removed."""
+        """The largest primary key, which is the row count if no row was deleted."""
         if not hasattr(self, "_greatest"):
             model = self.object_list.model
             self._greatest: int = model._default_manager.order_by().aggregate(top=Max("pk"))["top"] or 0
@@ -68,7 +68,7 @@ class QuickPaginator(Paginator):
 
 
 class RecordAdmin(admin.ModelAdmin):
-    """A table to look at. Rows are made and changed by the services alone."""
+    """Read-only admin. Only the services create and change rows."""
 
     paginator = QuickPaginator
     show_full_result_count = False
@@ -77,14 +77,14 @@ class RecordAdmin(admin.ModelAdmin):
     ordering = ("-pk",)
     sortable_by = ("id",)
     search_fields = ("=id",)
-    #: {word: lookup}: what ``word:number`` in the search box narrows to, each by an index.
+    #: {word: lookup}: the indexed filter of ``word:number`` in the search box.
     numbers: dict[str, str] = {}
-    #: Lookups for other words; these read the table.
+    #: Lookups for other words; these scan the table.
     words: tuple[str, ...] = ()
 
     def get_search_help_text(self) -> str:
         examples = ", ".join(f"{name}:3" for name in self.numbers)
-        slow = " Other words are looked for in the text, which takes a moment in a large table." if self.words else ""
+        slow = " Other words search the text, which is slow in large tables." if self.words else ""
         return f"A number{f', or {examples}' if examples else ''}.{slow}"
 
     @property
@@ -123,7 +123,7 @@ Action = Callable[[Any, HttpRequest, QuerySet[Any]], "HttpResponseBase | None"]
 
 
 def export_actions(kind: str, narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None) -> list[Action]:
-    """An action for each format: the marked rows, or the rows of ``kind`` that ``narrow`` finds for them."""
+    """An export action per format: the selected rows, or the rows of ``kind`` that ``narrow`` returns for them."""
     return [_export_action(kind, file_format, narrow) for file_format in EXPORT_FORMATS]
 
 
@@ -145,6 +145,6 @@ def _export_action(kind: str, file_format: str, narrow: Callable[[QuerySet[Any]]
 
 
 def short(text: str, length: int = 100) -> str:
-    """One line of a text."""
+    """Shorten a text to one line."""
     plain = " ".join(text[: 2 * length].split())
     return plain if len(plain) <= length else f"{plain[: length - 1]}…"

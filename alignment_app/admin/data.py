@@ -41,7 +41,7 @@ class DatasetAdmin(RecordAdmin):
     ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Description and licence may be written down later."""
+        """Description and licence can be edited later."""
         return bool(request.user.is_superuser)
 
 

@@ -1,4 +1,4 @@
-"""Judges that people made, what remote teachers were asked, and the keys that pay for it."""
+"""Judge versions, judges, teacher calls and provider keys."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TeacherCallAdmin(RecordAdmin):
 
 @admin.register(ProviderKey)
 class ProviderKeyAdmin(RecordAdmin):
-    """Without the secret, encrypted as it is."""
+    """Without the encrypted secret."""
 
     list_display = ("id", "name", "provider", "base_url", "last_four", "made_by", "made_at", "test_passed")
     list_filter = ("provider",)

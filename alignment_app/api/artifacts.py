@@ -1,4 +1,4 @@
-"""What runs leave behind: checkpoints, evaluations, frozen sets; exports of rows; the published recipes."""
+"""API of checkpoints, evaluations, frozen training sets, exports, metrics and presets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MarginAnswer = inline_serializer(
 
 
 class CheckpointViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Checkpoint]):
-    """Models: M0 as it was found, and what training made of it, with files and hashes."""
+    """Checkpoints: the base model M0 and trained models, with files and hashes."""
 
     queryset = Checkpoint.objects.select_related("evaluation", "iteration").order_by("-id")
     serializer_class = CheckpointSerializer
@@ -49,23 +49,23 @@ class CheckpointViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     @action(detail=True, pagination_class=None, filter_backends=[])
     def metrics(self, request: Request, pk: str) -> HttpResponse:
-        """Every step of the training that made it as CSV; units are in docs/training.md."""
+        """The metrics of the checkpoint's training as CSV, one row per step; units are in docs/training.md."""
         checkpoint = self.get_object()
         if checkpoint.iteration is None:
-            raise exceptions.NotFound("This checkpoint was not trained by a run, so there are no steps.")
+            raise exceptions.NotFound("This checkpoint was not trained by a run and has no training steps.")
         lines = metrics.as_csv(checkpoint.run_id, iteration=checkpoint.iteration.number)
         return csv_file(lines, f"run-{checkpoint.run_id}-{checkpoint.name}-metrics.csv")
 
     @extend_schema(responses=MarginAnswer)
     @action(detail=True, pagination_class=None, filter_backends=[])
     def margins(self, request: Request, pk: str) -> Response:
-        """Each measured pair: log-ratios and margins in nats, score difference in points, and the part it is of."""
+        """Measured pairs: log-ratios and margins in nats, score difference in points, and the part of each pair."""
         rows = self.get_object().pair_margins.order_by("part", "id").values(*MARGIN_FIELDS)
         return Response({"results": list(rows)})
 
 
 class EvaluationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]):
-    """What was measured on checkpoints."""
+    """Evaluations of checkpoints."""
 
     queryset = Evaluation.objects.order_by("-id")
     serializer_class = EvaluationSerializer
@@ -88,7 +88,7 @@ class SnapshotViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
 
 
 class ExportRequest(serializers.Serializer[Any]):
-    """Which rows, and as what. Given filters all hold."""
+    """The rows to export and the format. Filters are combined with AND."""
 
     kind = serializers.ChoiceField(Export.Kind.choices)
     format = serializers.ChoiceField(format_choices(), default=DEFAULT_FORMAT)
@@ -97,11 +97,11 @@ class ExportRequest(serializers.Serializer[Any]):
     iteration = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1, help_text="Its id.")
     dataset = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     source = serializers.CharField(required=False, max_length=16, default="")  # type: ignore[assignment]
-    excluded = serializers.BooleanField(default=False, help_text="Also pairs that people excluded.")
+    excluded = serializers.BooleanField(default=False, help_text="Include pairs excluded in review.")
 
 
 class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
-    """Exports: begin one and receive its rows; later, who took what and its hash."""
+    """Exports: create one and receive its rows; list earlier ones with author and hash."""
 
     queryset = Export.objects.order_by("-id")
     serializer_class = ExportSerializer
@@ -112,7 +112,7 @@ class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, view
 
     @extend_schema(request=ExportRequest, responses={(200, "application/x-ndjson"): OpenApiTypes.BINARY})
     def create(self, request: Request) -> StreamingHttpResponse:
-        """The rows as a stream. ``Plumbline-Export`` in the answer is the number of the export's record."""
+        """Stream the rows. The response header ``Plumbline-Export`` is the number of the export."""
         asked = ExportRequest(data=request.data)
         asked.is_valid(raise_exception=True)
         data = dict(asked.validated_data)
@@ -122,23 +122,23 @@ class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     @extend_schema(responses=OpenApiTypes.OBJECT)
     @action(detail=True, pagination_class=None, filter_backends=[])
     def manifest(self, request: Request, pk: str) -> Response:
-        """Who, when, what, how many rows and the hash of their content."""
+        """The manifest: author, time, selection, row count and content hash."""
         return Response(manifest(self.get_object()))
 
 
 class MetricSerializer(serializers.Serializer[Metric]):
-    """What a figure is called, its unit, how it is written, and which way is better."""
+    """The name, unit, format and direction of a metric."""
 
-    key = serializers.CharField(help_text="The name of its value in evaluations, curves and CSV files.")
+    key = serializers.CharField(help_text="Field name in evaluations, curves and CSV files.")
     label = serializers.CharField()  # type: ignore[assignment]
     unit = serializers.CharField()
     format = serializers.CharField(help_text="number, percent (a share of one), places1, places2, p, duration, bytes.")
-    better = serializers.CharField(help_text="up, down, or empty where two models are not compared by it.")
+    better = serializers.CharField(help_text="up, down, or empty if models are not compared by the metric.")
     about = serializers.CharField()
 
 
 class MetricViewSet(Part, viewsets.ViewSet):
-    """Every metric of checkpoints and trainings, in reading order."""
+    """All metrics of checkpoints and training runs, in display order."""
 
     filter_backends: list[Any] = []
 
@@ -148,15 +148,13 @@ class MetricViewSet(Part, viewsets.ViewSet):
 
 
 class MeasureSerializer(serializers.Serializer[Measure]):
-    """What is measured on checkpoints and what that needs."""
+    """A measure of checkpoints and its requirements."""
 
     key = serializers.CharField()
     title = serializers.CharField()
-    datasets = serializers.ListField(
-        child=serializers.CharField(), help_text="Settings that name the data sets it reads."
-    )
-    needs_teacher = serializers.BooleanField(help_text="Without a teacher nothing of it is measured.")
-    needs_previous = serializers.BooleanField(help_text="The first checkpoint of a run has none of its metrics.")
+    datasets = serializers.ListField(child=serializers.CharField(), help_text="Config fields that name its data sets.")
+    needs_teacher = serializers.BooleanField(help_text="The measure needs a teacher.")
+    needs_previous = serializers.BooleanField(help_text="The measure needs a previous checkpoint.")
     metrics = serializers.SerializerMethodField()
 
     def get_metrics(self, measure: Measure) -> list[str]:
@@ -164,7 +162,7 @@ class MeasureSerializer(serializers.Serializer[Measure]):
 
 
 class MeasureViewSet(Part, viewsets.ViewSet):
-    """Every measure of checkpoints, in the order in which they run."""
+    """All measures of checkpoints, in order of execution."""
 
     filter_backends: list[Any] = []
 
@@ -181,7 +179,7 @@ PresetAnswer = inline_serializer(
 
 
 class PresetViewSet(Part, viewsets.ViewSet):
-    """The published recipes."""
+    """Presets: published recipes."""
 
     lookup_value_regex = r"[A-Za-z0-9._-]{1,80}"
     filter_backends: list[Any] = []

@@ -1,4 +1,4 @@
-"""A token for programs."""
+"""API tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NameAndPassword(serializers.Serializer[Any]):
 
 
 class TokenView(Part):
-    """Name and password for a token; ``Authorization: Token ...`` goes with every request. DELETE makes it invalid."""
+    """Exchange name and password for a token, sent as ``Authorization: Token ...``. DELETE invalidates it."""
 
     def get_permissions(self) -> list[Any]:
         return [AllowAny()] if self.request.method == "POST" else [IsAuthenticated()]
@@ -37,9 +37,9 @@ class TokenView(Part):
         asked.is_valid(raise_exception=True)
         user = authenticate(request._request, **asked.validated_data)
         if user is None:
-            raise exceptions.AuthenticationFailed("No active account has this name and password.")
+            raise exceptions.AuthenticationFailed("Unknown user name or wrong password, or the account is disabled.")
         if people.password_is_one_time(user):
-            raise PermissionDenied("Choose your own password first, at /accounts/password/.")
+            raise PermissionDenied("Change your one-time password first, at /accounts/password/.")
         token, _ = Token.objects.get_or_create(user=user)
         return Response({"token": token.key})
 

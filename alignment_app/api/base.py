@@ -1,4 +1,4 @@
-"""What every part of the API keeps to: who may, what may be asked for, how much may be sent."""
+"""Base classes of the API: permissions, filters and size limits."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _PAGING = {"page", "page_size", "cursor", "format"}
 
 
 class ByRole(permissions.IsAuthenticated):
-    """Reading needs ``may_read`` of the view (default: a role that reads); any other request its ``may_change``
-    (default: leads and admins)."""
+    """Read requests need ``may_read`` of the view (default: a role with read access); other requests need its
+    ``may_change`` (default: leads and admins)."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not super().has_permission(request, view):
             return False
         user = cast(User, request.user)
         if people.password_is_one_time(user):
-            raise PermissionDenied("Choose your own password first, at /accounts/password/.")
+            raise PermissionDenied("Change your one-time password first, at /accounts/password/.")
         if not getattr(view, "may_read", people.can_read)(user):
-            raise PermissionDenied("Your role does not read this. Ask an admin if you need it.")
+            raise PermissionDenied("Your role cannot read this. Ask an admin for access.")
         if request.method in permissions.SAFE_METHODS:
             return True
         if not getattr(view, "may_change", people.can_launch)(user):
-            raise PermissionDenied("Your role reads and does not change anything here. Ask an admin for the lead role.")
+            raise PermissionDenied("Your role cannot change this. Ask an admin for the lead role.")
         return True
 
 
 class NamedFilters(filters.BaseFilterBackend):
     """``filters`` of a view: {parameter: (lookup, type or choices)}; ``search_in``: lookups for ``?search=``.
 
-    A parameter that does not exist is an error: silently ignored, it would return everything.
+    An unknown parameter is an error: if it were ignored, the response would contain everything.
     """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
@@ -55,7 +55,7 @@ class NamedFilters(filters.BaseFilterBackend):
                 continue
             if name not in known:
                 there = ", ".join([*known, *(["search"] if search_in else [])]) or "none"
-                problems[name] = [f"there is no such filter here; there are: {there}"]
+                problems[name] = [f"unknown filter; choose one of: {there}"]
                 continue
             lookup, kind = known[name]
             try:
@@ -75,7 +75,7 @@ class NamedFilters(filters.BaseFilterBackend):
         return queryset
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """For the OpenAPI page."""
+        """Parameters for the OpenAPI document."""
         described = []
         for name, (_, kind) in getattr(view, "filters", {}).items():
             schema: dict[str, Any] = {"type": "integer" if kind is int else "boolean" if kind is bool else "string"}
@@ -88,7 +88,7 @@ class NamedFilters(filters.BaseFilterBackend):
 
 
 def read_filter(value: str, kind: Any) -> Any:
-    """A query parameter as what it stands for. Raises :class:`ValueError` with a sentence."""
+    """Convert a query parameter. Raises :class:`ValueError` with a message."""
     if kind is int:
         if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > LARGEST_NUMBER:
             raise ValueError("must be a whole number")
@@ -107,15 +107,15 @@ def read_filter(value: str, kind: Any) -> Any:
 
 
 class TooLarge(exceptions.APIException):
-    """More than the server takes in one request."""
+    """The request body exceeds the size limit."""
 
     status_code = 413
     default_code = "too-large"
-    default_detail = "The request is larger than this server takes. Import large files by the form or the command."
+    default_detail = "The request is too large. Import large files with the form or the command."
 
 
 def bounded(stream: IO[bytes]) -> bytes:
-    """The body, up to the limit of the settings."""
+    """Read the body up to the size limit of the settings."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body = stream.read(limit + 1)
     if len(body) > limit:
@@ -124,19 +124,19 @@ def bounded(stream: IO[bytes]) -> bytes:
 
 
 class PlainJSON(parsers.JSONParser):
-    """JSON within the size that the settings allow."""
+    """JSON parser with the size limit of the settings."""
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
         found = super().parse(io.BytesIO(bounded(stream)), media_type, parser_context)
         try:
             json.dumps(found, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise exceptions.ParseError("The JSON holds half of a Unicode character; send whole ones.") from None
+            raise exceptions.ParseError("The JSON contains half of a Unicode surrogate pair.") from None
         return found
 
 
 class YamlDocument(parsers.BaseParser):
-    """A YAML document as the whole body: ``{"yaml": text}``."""
+    """Parser for a YAML document as the whole body: ``{"yaml": text}``."""
 
     media_type = "application/yaml"
 
@@ -148,7 +148,7 @@ class YamlDocument(parsers.BaseParser):
 
 
 class Part(APIView):
-    """Base of every view of the API."""
+    """Base class of all API views."""
 
     permission_classes = [ByRole]
     parser_classes = [PlainJSON]

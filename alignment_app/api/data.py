@@ -1,4 +1,4 @@
-"""Data sets and their rows: look, bring in."""
+"""API of data sets and their rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS_AT_ONCE = 50_000
 
 
 class MappingField(serializers.JSONField):
-    """An object of texts, also as JSON inside a form field."""
+    """An object with text values, also accepted as JSON text in a form field."""
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         if isinstance(data, str):
@@ -40,34 +40,32 @@ class MappingField(serializers.JSONField):
             except (ValueError, RecursionError):
                 raise serializers.ValidationError('must be a JSON object such as {"prompt": "instruction"}') from None
         if not isinstance(data, dict) or not all(isinstance(item, str) for item in data.values()) or len(data) > 50:
-            raise serializers.ValidationError('must be an object of texts such as {"prompt": "instruction"}')
+            raise serializers.ValidationError('must be an object with text values such as {"prompt": "instruction"}')
         return data
 
 
 class ImportSerializer(serializers.Serializer[Any]):
-    """A file (multipart) or rows (JSON), how to read it, and what to do with bad lines."""
+    """A file (multipart) or rows (JSON), how to read them, and how to handle invalid lines."""
 
-    name = serializers.CharField(max_length=120, help_text="Name of the data set; made where there is none.")
+    name = serializers.CharField(max_length=120, help_text="Data set name; created if new.")
     file = serializers.FileField(required=False, help_text="JSON Lines, a JSON array, CSV or Parquet.")
     rows = serializers.ListField(
-        required=False, child=serializers.JSONField(), max_length=ROWS_AT_ONCE, help_text="Rows in place of a file."
+        required=False, child=serializers.JSONField(), max_length=ROWS_AT_ONCE, help_text="Rows instead of a file."
     )
-    kind = serializers.ChoiceField(DATASET_KINDS, required=False, help_text="Default: what the first row looks like.")
+    kind = serializers.ChoiceField(DATASET_KINDS, required=False, help_text="Default: derived from the first row.")
     mapping = MappingField(required=False, default=dict, help_text='{"prompt": "instruction"}')
     judges = MappingField(
-        required=False, default=dict, help_text='{"teacher": "gemini"}; -1 is unparsed, null missing.'
+        required=False, default=dict, help_text='{"teacher": "gemini"}; -1 means unparsed, null missing.'
     )
     source = serializers.ChoiceField(imports.PROMPT_SOURCES, default="imported")  # type: ignore[assignment]
-    keep_good = serializers.BooleanField(default=False, help_text="Store the good lines though others are bad.")
-    preview = serializers.BooleanField(default=False, help_text="Only say how it is read; store nothing.")
+    keep_good = serializers.BooleanField(default=False, help_text="Import the valid lines if others are invalid.")
+    preview = serializers.BooleanField(default=False, help_text="Return how the rows are read, without storing them.")
     description = serializers.CharField(required=False, allow_blank=True, max_length=2000, default="")
     licence = serializers.CharField(required=False, allow_blank=True, max_length=80, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("file" in attrs) == ("rows" in attrs):
-            raise serializers.ValidationError(
-                {"file": ["give a file (multipart) or rows (JSON), and only one of them"]}
-            )
+            raise serializers.ValidationError({"file": ["give either a file (multipart) or rows (JSON)"]})
         return attrs
 
 
@@ -82,7 +80,7 @@ ImportAnswer = inline_serializer(
         "dataset": serializers.IntegerField(allow_null=True),
         "kind": serializers.CharField(),
         "added": serializers.IntegerField(),
-        "repeated": serializers.IntegerField(help_text="There already, by content."),
+        "repeated": serializers.IntegerField(help_text="Rows whose content already exists."),
         "bad_count": serializers.IntegerField(),
         "bad": BadLineSerializer(many=True),
         "mapping": serializers.DictField(child=serializers.CharField()),
@@ -102,14 +100,14 @@ class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Answer:
-        """Remove a data set with its rows, where no run uses them."""
+        """Delete a data set with its rows, unless a run uses them."""
         datasets.remove(self.get_object(), user=request.user)
         return Answer(status=204)
 
     @extend_schema(responses=RowSerializer)
     @action(detail=True, pagination_class=Follow, filter_backends=[])
     def rows(self, request: Request, pk: str) -> Answer:
-        """The rows in their order: prompts with the responses and judgements that came with them."""
+        """Rows of a data set in order: prompts with their imported responses and judgements."""
         judged = Response.objects.filter(iteration=None).order_by("index").prefetch_related("judgements__judge")
         found: Any = Prompt.objects.filter(dataset=self.get_object()).prefetch_related(
             Prefetch("responses", queryset=judged)
@@ -127,7 +125,7 @@ class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
         pagination_class=None,
     )
     def import_rows(self, request: Request) -> Answer:
-        """Bring rows in, or with ``preview`` say how they would be read. The same rows twice add nothing."""
+        """Import rows, or with ``preview`` return how they would be read. Existing rows are skipped."""
         asked = ImportSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         data = asked.validated_data
@@ -169,7 +167,7 @@ class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, vie
 
 
 class _Named(Refused):
-    """Bad lines, each under its number in ``fields``."""
+    """Invalid lines, each by its number in ``fields``."""
 
     def __init__(self, error: imports.BadLines) -> None:
         super().__init__(error.code, error.message, status=error.status)
@@ -214,7 +212,7 @@ class _Rows(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
 
 
 class PromptViewSet(_Rows):
-    """Prompts of every data set; ``run`` and ``iteration`` narrow them to those that were used there."""
+    """Prompts of all data sets; ``run`` and ``iteration`` select the prompts used there."""
 
     queryset: QuerySet[Any] = Prompt.objects.all()
     serializer_class = PromptSerializer
@@ -228,13 +226,13 @@ class PromptViewSet(_Rows):
     search_in = ("text__icontains",)
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """A prompt that several iterations used is listed once."""
+        """List a prompt once, even if several iterations use it."""
         found = super().filter_queryset(queryset)
         return found.distinct() if {"run", "iteration"} & set(self.request.query_params) else found
 
 
 class ResponseViewSet(_Rows):
-    """Responses by students, teachers, people, or imported."""
+    """Responses by students, teachers and people, or imported."""
 
     queryset: QuerySet[Any] = Response.objects.all()
     serializer_class = ResponseSerializer
@@ -250,7 +248,7 @@ class ResponseViewSet(_Rows):
 
 
 class JudgementViewSet(_Rows):
-    """Judgements with every raw reply. ``unparsed=true``: those whose replies held no score."""
+    """Judgements with all raw replies. ``unparsed=true``: without a parsed score."""
 
     queryset: QuerySet[Any] = Judgement.objects.select_related("judge")
     serializer_class = JudgementSerializer

@@ -1,4 +1,4 @@
-"""One shape for every error of the API."""
+"""One error format for the whole API."""
 
 from __future__ import annotations
 
@@ -19,28 +19,26 @@ log = logging.getLogger(__name__)
 
 
 def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
-    """``{"error": {"code", "message", "fields": {field: [sentence, …]}}}`` for every refusal and failure."""
+    """Return ``{"error": {"code", "message", "fields": {field: [message, …]}}}`` for every error."""
     if isinstance(exc, ConfigError):
-        return _answer(400, "invalid-config", "The config cannot be used.", _by_field(exc.problems))
+        return _answer(400, "invalid-config", "The config is not valid.", _by_field(exc.problems))
     if isinstance(exc, Refused):
         return _answer(exc.status, exc.code, exc.message, getattr(exc, "fields", None))
     if isinstance(exc, RecursionError):
         return _answer(400, "invalid", "The request is nested too deep.")
     if isinstance(exc, ObjectDoesNotExist | Http404):
-        exc = exceptions.NotFound("There is nothing here by that number or name.")
+        exc = exceptions.NotFound("Not found.")
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied(*exc.args)
     if isinstance(exc, RequestDataTooBig):
-        return _answer(
-            413, "too-large", "The request is larger than this server takes. Import large files by the command."
-        )
+        return _answer(413, "too-large", "The request is too large. Import large files with the command.")
     if isinstance(exc, OperationalError):
-        log.exception("the database did not answer")
-        return _answer(503, "busy", "The database is busy or away. Try again in a moment.")
+        log.exception("the database did not respond")
+        return _answer(503, "busy", "The database is busy or not available. Try again later.")
     response = exception_handler(exc, context)
     if response is None:
         log.exception("an API request failed")
-        return _answer(500, "error", "Something went wrong on the server. Its log says what.")
+        return _answer(500, "error", "Internal server error. See the server log.")
     message, fields = _read(response.data)
     code = str(getattr(exc, "default_code", "error")).replace("_", "-")
     if isinstance(exc, exceptions.APIException) and not isinstance(exc, exceptions.ValidationError):
@@ -65,15 +63,15 @@ def _by_field(problems: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _read(detail: Any) -> tuple[str, dict[str, list[str]]]:
-    """The framework's detail as one message and the sentences of each field."""
+    """Split the framework's error detail into a message and messages by field."""
     if isinstance(detail, dict) and set(detail) == {"detail"}:
         return str(detail["detail"]), {}
     if not isinstance(detail, dict):
-        return "; ".join(_sentences(detail)) or "The request cannot be used.", {}
+        return "; ".join(_sentences(detail)) or "The request is not valid.", {}
     fields = {str(name): _sentences(texts) for name, texts in detail.items()}
     general = fields.pop("non_field_errors", [])
     message = "; ".join(general) or "; ".join(f"{name}: {texts[0]}" for name, texts in fields.items() if texts)
-    return message or "The request cannot be used.", fields
+    return message or "The request is not valid.", fields
 
 
 def _sentences(found: Any) -> list[str]:

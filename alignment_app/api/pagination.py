@@ -1,4 +1,4 @@
-"""Pages of the API."""
+"""Pagination of the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rest_framework.pagination import CursorPagination, PageNumberPagination
 
 
 class Pages(PageNumberPagination):
-    """``?page=2&page_size=100``; at most 500 a page."""
+    """``?page=2&page_size=100``; at most 500 per page."""
 
     page_size = 50
     page_size_query_param = "page_size"
@@ -15,10 +15,10 @@ class Pages(PageNumberPagination):
 
 
 class Follow(CursorPagination):
-    """For tables of millions of rows: follow ``next``. Nothing is counted, and any page is as quick as the first."""
+    """Cursor pagination for large tables: follow ``next``. Rows are not counted, and all pages are equally fast."""
 
     ordering = "id"
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 500
-    cursor_query_description = "Where to go on: part of the address in ``next`` of the page before."
+    cursor_query_description = "The cursor, part of ``next`` in the previous page."

@@ -1,4 +1,4 @@
-"""What the API of runs takes and answers."""
+"""Request and response serializers of the runs API."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from alignment_app.api.serializers import ConfigField, JudgedResponseSerializer,
 
 
 class LaunchSerializer(serializers.Serializer[Any]):
-    """One of config, yaml and preset, with changes on top. A body of type application/yaml is the document itself."""
+    """One of config, yaml and preset, plus changes. A body of type application/yaml is the YAML document."""
 
-    config = ConfigField(required=False, help_text="The whole config.")
+    config = ConfigField(required=False, help_text="The complete config.")
     yaml = serializers.CharField(required=False, trim_whitespace=False, help_text="The config as a YAML document.")
-    preset = serializers.CharField(required=False, max_length=80, help_text="Name of a published recipe.")
+    preset = serializers.CharField(required=False, max_length=80, help_text="Preset name.")
     overrides = serializers.DictField(
         required=False,
         help_text='Fields to change: {"training.beta": 0.2}.',
@@ -26,7 +26,7 @@ class LaunchSerializer(serializers.Serializer[Any]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         unknown = set(self.initial_data) - set(self.fields) if isinstance(self.initial_data, dict) else set()
         if unknown:
-            raise serializers.ValidationError({name: ["there is no such field"] for name in sorted(map(str, unknown))})
+            raise serializers.ValidationError({name: ["unknown field"] for name in sorted(map(str, unknown))})
         return attrs
 
 
@@ -36,7 +36,7 @@ class CloneSerializer(serializers.Serializer[Any]):
 
 
 class BudgetSerializer(serializers.Serializer[Any]):
-    """Limits to be set; one that is left out stays as it is."""
+    """New budget limits; omitted limits do not change."""
 
     tokens = serializers.IntegerField(required=False, min_value=1)
     usd = serializers.FloatField(required=False, min_value=0)
@@ -45,13 +45,13 @@ class BudgetSerializer(serializers.Serializer[Any]):
 CostsAnswer = inline_serializer(
     "Costs",
     {
-        "calls": serializers.IntegerField(help_text="Answers that used tokens."),
-        "lost": serializers.IntegerField(help_text="Of them, those that never came: counted at the most they can use."),
+        "calls": serializers.IntegerField(help_text="Calls that used tokens."),
+        "lost": serializers.IntegerField(help_text="Calls without a response, counted at their maximum usage."),
         "prompt": serializers.IntegerField(help_text="Tokens read."),
         "completion": serializers.IntegerField(help_text="Tokens written."),
         "tokens": serializers.IntegerField(),
         "usd": serializers.FloatField(),
-        "unpriced": serializers.IntegerField(help_text="Answers whose price the config does not state."),
+        "unpriced": serializers.IntegerField(help_text="Calls without a price in the config."),
         "budget_tokens": serializers.IntegerField(allow_null=True),
         "budget_usd": serializers.FloatField(allow_null=True),
     },
@@ -69,7 +69,7 @@ SampleAnswer = inline_serializer(
     {
         "prompt": PromptSerializer(),
         "iteration": serializers.IntegerField(),
-        "outcome": serializers.CharField(help_text="Why it made its pair, or none."),
+        "outcome": serializers.CharField(help_text="Why the prompt gave a pair or no pair."),
         "outcome_code": serializers.CharField(help_text="The same as a code, such as pair or same_score."),
         "responses": JudgedResponseSerializer(many=True),
         "pair": PairSerializer(allow_null=True),
@@ -93,6 +93,6 @@ EventAnswer = inline_serializer(
     "Events",
     {
         "events": serializers.ListField(child=serializers.DictField()),
-        "last_seq": serializers.IntegerField(help_text="Number of the run's newest event."),
+        "last_seq": serializers.IntegerField(help_text="Sequence number of the run's newest event."),
     },
 )

@@ -1,4 +1,4 @@
-"""Runs: launch, look, steer."""
+"""API of runs: launch, read, control."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ class RunViewSet(
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Remove a run with its rows and files. An active run must be cancelled first."""
+        """Delete a run with its rows and files. Cancel an active run first."""
         runs.remove(self.get_object(), user=request.user)
         return Response(status=204)
 
     @extend_schema(request=LaunchSerializer, responses=ConfigAnswer)
     @action(detail=False, methods=["post"], pagination_class=None, parser_classes=[PlainJSON, YamlDocument])
     def validate(self, request: Request) -> Response:
-        """Whether a config can be used, without launching it: the whole config, its hash and its YAML."""
+        """Validate a config without launching it: returns the complete config, its hash and its YAML."""
         config, _ = _asked(request)
         runs.check_names(config)
         return Response({"config": config.to_dict(), "config_hash": config.config_hash, "yaml": config.to_yaml()})
@@ -92,7 +92,7 @@ class RunViewSet(
     @extend_schema(request=LaunchSerializer, responses=EstimateAnswer)
     @action(detail=False, methods=["post"], pagination_class=None, parser_classes=[PlainJSON, YamlDocument])
     def estimate(self, request: Request) -> Response:
-        """What a config would take on this machine, and what may not be meant."""
+        """Estimate the resources of a config on this machine, and list probable mistakes."""
         config, _ = _asked(request)
         datasets = launching.dataset_choices()
         found = launching.estimate_of(config, datasets)
@@ -115,19 +115,19 @@ class RunViewSet(
     @extend_schema(request=None, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: str) -> Response:
-        """Stop at the next safe point; everything made so far is kept."""
+        """Pause at the next safe point. Saved rows are kept."""
         return Response(self._detail(runs.pause(self.get_object(), user=request.user)))
 
     @extend_schema(request=None, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Go on with the rows that are missing."""
+        """Resume; only missing rows are computed."""
         return Response(self._detail(runs.resume(self.get_object(), user=request.user)))
 
     @extend_schema(request=BudgetSerializer, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])
     def budget(self, request: Request, pk: str) -> Response:
-        """Set what the run may spend on its teacher. The config stays as it was asked for."""
+        """Set the run's teacher budget. The config does not change."""
         asked = BudgetSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         given = asked.validated_data
@@ -139,7 +139,7 @@ class RunViewSet(
     @extend_schema(request=None, responses=CostsAnswer)
     @action(detail=True)
     def costs(self, request: Request, pk: str) -> Response:
-        """What the teacher has cost so far, by the provider's own count, and the budget in force."""
+        """Teacher costs so far, as counted by the provider, and the current budget."""
         run = self.get_object()
         found, limits = spending.totals(run.pk), spending.allowance(run)
         named = {name: found[name] for name in ("calls", "lost", "prompt", "completion", "tokens", "usd", "unpriced")}
@@ -148,7 +148,7 @@ class RunViewSet(
     @extend_schema(request=None, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """End at the next safe point, by force after a grace period."""
+        """Cancel at the next safe point, or by force after a grace period."""
         return Response(self._detail(runs.cancel(self.get_object(), user=request.user)))
 
     @extend_schema(
@@ -157,7 +157,7 @@ class RunViewSet(
     )
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
-        """Let an iteration that waits for review train."""
+        """Approve the review of an iteration, so that it trains."""
         run = self.get_object()
         asked = request.data.get("iteration") if isinstance(request.data, dict) else None
         runs.approve_review(_iteration(run, asked), user=request.user)
@@ -166,7 +166,7 @@ class RunViewSet(
     @extend_schema(request=CloneSerializer, responses={201: RunDetailSerializer})
     @action(detail=True, methods=["post"])
     def clone(self, request: Request, pk: str) -> Response:
-        """Launch the same config again, with changes."""
+        """Launch the same config again, optionally with changes."""
         run = self.get_object()
         asked = CloneSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -182,13 +182,13 @@ class RunViewSet(
     @extend_schema(
         responses=EventAnswer,
         parameters=[
-            OpenApiParameter("after", int, description="Only events after this number; 0 is the beginning."),
+            OpenApiParameter("after", int, description="Only events after this sequence number; 0: all."),
             OpenApiParameter("limit", int, description=f"At most {events.PAGE}."),
         ],
     )
     @action(detail=True, pagination_class=None, filter_backends=[])
     def events(self, request: Request, pk: str) -> Response:
-        """The run's log after a cursor, in order and without gaps."""
+        """Events of the run after a cursor, in order and without gaps."""
         run = self.get_object()
         after = _number(request, "after", 0)
         limit = min(max(_number(request, "limit", events.PAGE), 1), events.PAGE)
@@ -197,16 +197,14 @@ class RunViewSet(
     @extend_schema(
         responses=SampleAnswer,
         parameters=[
-            OpenApiParameter(
-                "iteration", int, description="Number of the iteration; default: the newest with samples."
-            ),
+            OpenApiParameter("iteration", int, description="Iteration number; default: the newest with samples."),
             OpenApiParameter("page", int),
             OpenApiParameter("search", OpenApiTypes.STR),
         ],
     )
     @action(detail=True, pagination_class=None, filter_backends=[])
     def samples(self, request: Request, pk: str) -> Response:
-        """Prompts of an iteration with their responses, each judgement with its raw replies, and the pair they made."""
+        """Prompts of an iteration with responses, judgements with raw replies, and pairs."""
         run = self.get_object()
         given = request.query_params.get("iteration")
         iteration = _iteration(run, given) if given else _newest(run)
@@ -227,7 +225,7 @@ class RunViewSet(
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     @action(detail=True, pagination_class=None, filter_backends=[])
     def metrics(self, request: Request, pk: str) -> HttpResponse:
-        """Every step of the run's trainings as CSV, one row a step; units are in docs/training.md."""
+        """Training metrics of the run as CSV, one row per step; units are in docs/training.md."""
         run = self.get_object()
         return csv_file(metrics.as_csv(run.pk), f"run-{run.pk}-metrics.csv")
 
@@ -236,7 +234,7 @@ class RunViewSet(
         return dict(RunDetailSerializer(found).data)
 
     def get_parsers(self) -> list[Any]:
-        """A launch may also be a YAML document."""
+        """Accept a YAML document for launches too."""
         made = super().get_parsers()
         if self.request is not None and self.request.method == "POST" and not self.kwargs.get("pk"):
             made.append(YamlDocument())
@@ -260,7 +258,7 @@ def _with_stages() -> Prefetch[Any]:
 
 
 def _asked(request: Request) -> tuple[RunConfig, str]:
-    """The config that a request asks for, and the preset's name where it started from one."""
+    """Return the requested config, and the preset's name if it is based on one."""
     asked = LaunchSerializer(data=request.data)
     asked.is_valid(raise_exception=True)
     data = asked.validated_data
@@ -275,7 +273,7 @@ def _asked(request: Request) -> tuple[RunConfig, str]:
 
 
 def _overrides(data: dict[str, Any]) -> list[str]:
-    """``{"a.b": value}`` in the form that the command takes: JSON is YAML."""
+    """Convert ``{"a.b": value}`` to ``a.b=value``, since JSON is valid YAML."""
     return [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in data.get("overrides", {}).items()]
 
 
@@ -292,7 +290,7 @@ def _number(request: Request, name: str, default: int) -> int:
 def _iteration(run: Run, number: Any) -> Iteration:
     text = str(number) if isinstance(number, int | str) and not isinstance(number, bool) else ""
     if not (text.isascii() and text.isdigit()) or len(text) > 4:
-        raise exceptions.ValidationError({"iteration": ["give the number of an iteration"]})
+        raise exceptions.ValidationError({"iteration": ["must be the number of an iteration"]})
     found = run.iterations.filter(number=int(text)).first()
     if found is None:
         raise exceptions.NotFound(f"Run {run.pk} has no iteration {text}.")

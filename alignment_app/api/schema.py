@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page that shows it."""
+"""The OpenAPI document and its documentation page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.config import RunConfig
 
 
 def add_config(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """Every field of a run's config with its help and limits, from the one class that checks them."""
+    """Add the config fields with their help and limits, from the config class, to the OpenAPI document."""
     schemas = result.setdefault("components", {}).setdefault("schemas", {})
     config = RunConfig.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(config.pop("$defs", {}))
@@ -31,7 +31,7 @@ class DocsView(SpectacularSwaggerSplitView):
     url_name = "api-schema"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """A page for people: whoever is not logged in is asked to."""
+        """Redirect anonymous visitors to the login page."""
         if not request.user.is_authenticated and "HTTP_AUTHORIZATION" not in request.META:
             return redirect_to_login(request.get_full_path())
         return super().dispatch(request, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""The record as JSON."""
+"""Serializers of the database models."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class JudgedResponseSerializer(ResponseSerializer):
 
 
 class RowSerializer(PromptSerializer):
-    """A prompt of a data set with everything that was imported with it."""
+    """A prompt of a data set with its imported rows."""
 
     responses = JudgedResponseSerializer(many=True, read_only=True)
 

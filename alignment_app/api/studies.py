@@ -31,9 +31,9 @@ StudyAsked = inline_serializer(
     "StudyAsked",
     {
         "name": serializers.CharField(),
-        "preset": serializers.CharField(required=False, help_text="Start from a published recipe,"),
-        "config": serializers.JSONField(required=False, help_text="or from a whole config,"),
-        "run": serializers.IntegerField(required=False, help_text="or from the settings of a run."),
+        "preset": serializers.CharField(required=False, help_text="Start from a preset,"),
+        "config": serializers.JSONField(required=False, help_text="or from a complete config,"),
+        "run": serializers.IntegerField(required=False, help_text="or from the config of a run."),
         "set": serializers.DictField(required=False, help_text='Changes for all runs: {"training.epochs": 2}.'),
         "vary": serializers.DictField(help_text='One or two fields: {"training.lam": [0, 0.1, 0.3]}.'),
     },
@@ -45,7 +45,9 @@ StudyAnswer = inline_serializer(
         "name": serializers.CharField(),
         "axes": serializers.JSONField(),
         "config": serializers.JSONField(),
-        "runs": serializers.ListField(child=serializers.DictField(), help_text="Values, status and measures of each."),
+        "runs": serializers.ListField(
+            child=serializers.DictField(), help_text="Values, status and metrics of each run."
+        ),
     },
 )
 
@@ -61,39 +63,39 @@ class StudyViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, views
 
     @extend_schema(request=StudyAsked, responses={201: StudyAnswer})
     def create(self, request: Request) -> Response:
-        """Launch a run for each combination of the values."""
+        """Launch one run per combination of values."""
         study = studies.launch(studies.plan(request.data), user=request.user)
         return Response(_detail(study), status=201)
 
     @extend_schema(responses=StudyAnswer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        """A study with what each of its runs reached so far."""
+        """A study with the current results of its runs."""
         return Response(_detail(self.get_object()))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Remove a study with all its runs. Active runs must be cancelled first."""
+        """Delete a study with all its runs. Cancel active runs first."""
         studies.remove(self.get_object(), user=request.user)
         return Response(status=204)
 
     @extend_schema(request=None, responses=StudyAnswer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: str) -> Response:
-        """Pause every run that is queued or running."""
+        """Pause the queued and running runs."""
         studies.pause(self.get_object(), user=request.user)
         return Response(_detail(self.get_object()))
 
     @extend_schema(request=None, responses=StudyAnswer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Let every stopped run go on."""
+        """Resume the stopped runs."""
         studies.resume(self.get_object(), user=request.user)
         return Response(_detail(self.get_object()))
 
     @extend_schema(request=None, responses=StudyAnswer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Cancel every run that has not ended."""
+        """Cancel the unfinished runs."""
         studies.cancel(self.get_object(), user=request.user)
         return Response(_detail(self.get_object()))
 

@@ -1,4 +1,4 @@
-"""Addresses under ``/api/v1/``."""
+"""URLs under ``/api/v1/``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from alignment_app.api.schema import DocsView, SchemaView
 
 
 class NotHere(Part):
-    """Any other address under the API: an error in the API's own shape."""
+    """Any unknown URL of the API, answered in the API's error format."""
 
     permission_classes = [AllowAny]
     schema = None
 
     def dispatch_unknown(self, request: Request) -> Response:
-        raise exceptions.NotFound("There is no such address in the API; /api/v1/ lists them.")
+        raise exceptions.NotFound("Unknown API URL; see /api/v1/.")
 
     get = post = put = patch = delete = dispatch_unknown
 

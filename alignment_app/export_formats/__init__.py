@@ -1,6 +1,6 @@
-"""The formats in which rows are exported: one entry each, which everything else reads.
+"""Export formats, one entry each in :data:`_ENTRIES`.
 
-To add a format, write a module with its writer in this package and its entry in :data:`_ENTRIES`.
+To add a format, add a module with its writer to this package, and an entry to :data:`_ENTRIES`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from alignment_app.export_formats.parquet import Parquet
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """One format.
+    """An export format.
 
-    ``name`` is what a request says, ``label`` what a screen shows. A file ends in ``.extension``. ``rows_at_once`` rows
-    are given to the writer together; a file of them all is in memory at no time.
+    ``name`` is used in requests, ``label`` on pages. Files end in ``.extension``. The writer receives ``rows_at_once``
+    rows per call, so the file is never in memory as a whole.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ExportFormat:
 
 _ENTRIES = (
     ExportFormat("jsonl", "JSON Lines", "application/x-ndjson", "jsonl", JsonLines),
-    # A Parquet file keeps a description of each group of rows in memory until its end: few groups, then.
+    # A Parquet file keeps metadata of every row group in memory until its end, so write few groups.
     ExportFormat("parquet", "Parquet", "application/vnd.apache.parquet", "parquet", Parquet, rows_at_once=5000),
 )
 
@@ -41,10 +41,10 @@ DEFAULT_FORMAT: Final = "jsonl"
 
 
 def format_choices() -> list[tuple[str, str]]:
-    """The formats with their labels."""
+    """Return the formats with their labels."""
     return [(entry.name, entry.label) for entry in _ENTRIES]
 
 
 def format_of_suffix(suffix: str) -> str:
-    """The format of a file whose name ends in ``suffix``, such as ``.parquet``; the default one for any other."""
+    """Return the format for a file suffix such as ``.parquet``; the default format for unknown suffixes."""
     return next((entry.name for entry in _ENTRIES if f".{entry.extension}" == suffix), DEFAULT_FORMAT)

@@ -1,4 +1,4 @@
-"""What writes rows in a format."""
+"""Interface of export writers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 
 class Writer(Protocol):
-    """Rows as bytes, chunk by chunk."""
+    """Encodes rows as bytes, chunk by chunk."""
 
     def __init__(self, kind: str, about: Mapping[str, Any]) -> None:
-        """``kind`` of the rows (``pairs``, ``responses``, ``judgements``), and the export's manifest so far."""
+        """``kind`` of the rows: ``pairs``, ``responses`` or ``judgements``. ``about``: the export's manifest so far."""
 
     def encode(self, rows: list[dict[str, Any]]) -> bytes:
-        """The next part of the file."""
+        """Return the next part of the file."""
 
     def end(self, count: int, digest: str) -> bytes:
-        """The last part, after ``count`` rows; ``digest`` is the SHA-256 of them as JSON Lines."""
+        """Return the last part, after ``count`` rows; ``digest`` is the SHA-256 of the rows as JSON Lines."""

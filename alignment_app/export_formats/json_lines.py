@@ -1,4 +1,4 @@
-"""JSON Lines: a JSON object on each line."""
+"""JSON Lines: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def json_lines(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as JSON Lines in UTF-8: also what the hash of an export of any format is taken of."""
+    """Encode rows as JSON Lines in UTF-8. The content hash of every format is computed from this encoding."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 

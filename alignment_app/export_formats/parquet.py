@@ -1,4 +1,4 @@
-"""Parquet, compressed by zstd, with the manifest in the file's metadata."""
+"""Parquet with zstd compression, and the manifest in the file metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Parquet:
-    """Row groups written as they come. Implements :class:`alignment_app.export_formats.base.Writer`."""
+    """Write row groups as they arrive. Implements :class:`alignment_app.export_formats.base.Writer`."""
 
     def __init__(self, kind: str, about: Mapping[str, Any]) -> None:
         import pyarrow
@@ -38,7 +38,7 @@ class Parquet:
 
 
 class _Sink:
-    """A file that is nowhere: it keeps what was written until that is taken away."""
+    """An in-memory file that keeps written bytes until :meth:`drain` returns them."""
 
     closed = False
 
@@ -67,7 +67,7 @@ class _Sink:
 
 
 def _schema(kind: str) -> Any:
-    """Columns fixed beforehand, so that a chunk of empty cells has the same type as any other."""
+    """Fixed column types, so that a chunk of empty cells has the same type as any other."""
     import pyarrow as pa
 
     turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))

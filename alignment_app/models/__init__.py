@@ -1,4 +1,4 @@
-"""Every table of the record. Import models from here."""
+"""All database models. Import models from this package."""
 
 from alignment_app.models.artifacts import (
     Checkpoint,

@@ -1,4 +1,4 @@
-"""What a run leaves behind: frozen training sets, checkpoints and evaluations."""
+"""The outputs of a run: frozen training sets, checkpoints and evaluations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class DatasetSnapshot(models.Model):
-    """Exactly what a training attempt consumed: frozen, content-hashed, as a file and as rows."""
+    """The training set of one iteration: frozen, content-hashed, stored as a file and as rows."""
 
     class Kind(models.TextChoices):
         SFT = "sft", "Fine-tuning rows"
@@ -16,9 +16,9 @@ class DatasetSnapshot(models.Model):
     iteration = models.OneToOneField("alignment_app.Iteration", on_delete=models.CASCADE, related_name="snapshot")
     kind = models.CharField(max_length=12, choices=Kind)
     content_hash = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of the JSON Lines file.")
-    path = models.CharField(max_length=500, help_text="JSON Lines, relative to the data folder.")
+    path = models.CharField(max_length=500, help_text="Path of the JSON Lines file, relative to the data folder.")
     row_count = models.PositiveIntegerField()
-    stale_reason = models.TextField(blank=True, help_text="Set when an override came after the freeze.")
+    stale_reason = models.TextField(blank=True, help_text="Set when a score or a pair was changed after the freeze.")
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class DatasetSnapshot(models.Model):
 
 
 class SnapshotItem(models.Model):
-    """One row of a snapshot: a pair, a prompt's training target, or a person's score that trains the judge."""
+    """One row of a snapshot: a pair, a response used as a training target, or a human score that trains the judge."""
 
     snapshot = models.ForeignKey(DatasetSnapshot, on_delete=models.CASCADE, related_name="items")
     position = models.PositiveIntegerField()
@@ -43,7 +43,7 @@ class SnapshotItem(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="snapshot_items",
-        help_text="Empty, too, where the person has changed the score since; the file keeps what was trained on.",
+        help_text="Null also if the person has since changed the score; the file keeps the score used for training.",
     )
 
     class Meta:
@@ -54,7 +54,7 @@ class SnapshotItem(models.Model):
 
 
 class Checkpoint(models.Model):
-    """A model: M0 as it was found, or what a training stage made."""
+    """A model: the base model M0, or the output of a training stage."""
 
     class Kind(models.TextChoices):
         BASE = "base", "Base model"
@@ -65,7 +65,7 @@ class Checkpoint(models.Model):
     iteration = models.OneToOneField(
         "alignment_app.Iteration", null=True, blank=True, on_delete=models.CASCADE, related_name="checkpoint"
     )
-    number = models.PositiveSmallIntegerField(help_text="t of M_t: 0 is the base model.")
+    number = models.PositiveSmallIntegerField(help_text="The t in M_t; 0 is the base model.")
     kind = models.CharField(max_length=12, choices=Kind)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     reference = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -96,7 +96,7 @@ class Checkpoint(models.Model):
 
 
 class Evaluation(models.Model):
-    """Everything measured on one checkpoint, with the rows behind it."""
+    """The metrics of one checkpoint, with the rows they are computed from."""
 
     checkpoint = models.OneToOneField(Checkpoint, on_delete=models.CASCADE, related_name="evaluation")
     against = models.ForeignKey(Checkpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -106,15 +106,18 @@ class Evaluation(models.Model):
         blank=True,
         on_delete=models.RESTRICT,
         related_name="evaluations",
-        help_text="Who compares its answers with those of the checkpoint before; null: nobody.",
+        help_text="The judge of the head-to-head comparison with the previous checkpoint; null: no comparison.",
     )
     prompt_count = models.PositiveIntegerField()
-    metrics = models.JSONField(default=dict, help_text="Names and units in training.evaluation; null: not measured.")
+    metrics = models.JSONField(default=dict, help_text="Names and units: training.evaluation. Null: not measured.")
     created_at = models.DateTimeField(default=timezone.now)
 
 
 class Comparison(models.Model):
-    """One held-out prompt answered by two checkpoints, judged in both orders. ``outcome`` is the newer one's."""
+    """Two checkpoints' answers to one held-out prompt, judged in both orders.
+
+    ``outcome`` is from the newer checkpoint's point of view.
+    """
 
     class Outcome(models.TextChoices):
         WIN = "win", "Win"
@@ -125,10 +128,10 @@ class Comparison(models.Model):
     prompt = models.ForeignKey("alignment_app.Prompt", on_delete=models.PROTECT, related_name="+")
     response = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
     against = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
-    verdict_first = models.CharField(max_length=10, help_text="Newer one asked first: first, second, tie, unparsed.")
-    verdict_second = models.CharField(max_length=10, help_text="Asked with the newer one second.")
-    raw_first = models.TextField(blank=True, help_text="The judge's reply with the newer one first.")
-    raw_second = models.TextField(blank=True, help_text="Both are empty in rows of an earlier version.")
+    verdict_first = models.CharField(max_length=10, help_text="Newer answer shown first: first, second, tie, unparsed.")
+    verdict_second = models.CharField(max_length=10, help_text="Newer answer shown second.")
+    raw_first = models.TextField(blank=True, help_text="The judge's reply with the newer answer shown first.")
+    raw_second = models.TextField(blank=True, help_text="Both replies are empty in rows of version 0.1.")
     outcome = models.CharField(max_length=4, choices=Outcome)
 
     class Meta:
@@ -137,7 +140,7 @@ class Comparison(models.Model):
 
 
 class PairMargin(models.Model):
-    """A preference pair as a trained checkpoint weighs it: log π/π_ref of its two responses."""
+    """The margin of a preference pair under a trained checkpoint: log π/π_ref of both responses."""
 
     class Part(models.TextChoices):
         TRAINING = "training", "Trained on"
@@ -147,12 +150,12 @@ class PairMargin(models.Model):
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.CASCADE, related_name="pair_margins")
     pair = models.ForeignKey("alignment_app.PreferencePair", on_delete=models.PROTECT, related_name="margins")
     part = models.CharField(max_length=12, choices=Part)
-    chosen_log_ratio = models.FloatField(help_text="log π/π_ref of the chosen response, summed over its tokens, nats.")
-    rejected_log_ratio = models.FloatField(help_text="The same of the rejected response.")
-    margin = models.FloatField(help_text="Chosen minus rejected, nats: the marginal of 003 section 4.1.")
-    augmented_margin = models.FloatField(help_text="The same on p⊕x, nats.")
+    chosen_log_ratio = models.FloatField(help_text="log π/π_ref of the chosen response, summed over tokens, in nats.")
+    rejected_log_ratio = models.FloatField(help_text="The same for the rejected response.")
+    margin = models.FloatField(help_text="Chosen minus rejected, in nats: Yu et al. (2024), section 4.1.")
+    augmented_margin = models.FloatField(help_text="The margin given the refinement prompt p⊕x, in nats.")
     score_difference = models.FloatField(
-        null=True, blank=True, help_text="Chosen score minus rejected score when it was measured, points."
+        null=True, blank=True, help_text="Chosen score minus rejected score at the time of measurement, in points."
     )
 
     class Meta:

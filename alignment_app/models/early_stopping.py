@@ -1,4 +1,4 @@
-"""How checkpoints of one training were held against each other while it went on."""
+"""Comparisons between checkpoints of one training run, for early stopping."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from django.utils import timezone
 
 
 class StepCheck(models.Model):
-    """The model at a step against the one at the step before, over validation prompts, and what was decided."""
+    """The comparison of one training step with the previous checked step on validation prompts, and the decision."""
 
     class Decision(models.TextChoices):
-        FIRST = "first", "First"  # there is none before it
+        FIRST = "first", "First"  # no earlier step to compare with
         GO_ON = "go_on", "Goes on"
         UNDECIDED = "undecided", "Says nothing"
         STOP = "stop", "Stops"
@@ -22,7 +22,9 @@ class StepCheck(models.Model):
     wins = models.PositiveIntegerField(default=0)
     ties = models.PositiveIntegerField(default=0)
     losses = models.PositiveIntegerField(default=0)
-    unparsed = models.PositiveIntegerField(default=0, help_text="A reply held no verdict: no win, tie or loss.")
+    unparsed = models.PositiveIntegerField(
+        default=0, help_text="Prompts with an unparsed reply; not counted as win, tie or loss."
+    )
     decision = models.CharField(max_length=10, choices=Decision)
     reason = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -36,16 +38,19 @@ class StepCheck(models.Model):
 
 
 class StepComparison(models.Model):
-    """One validation prompt answered at two steps, judged in both orders. ``outcome`` is the newer step's."""
+    """Two steps' answers to one validation prompt, judged in both orders.
+
+    ``outcome`` is from the later step's point of view.
+    """
 
     iteration = models.ForeignKey("alignment_app.Iteration", on_delete=models.CASCADE, related_name="step_comparisons")
     step = models.PositiveIntegerField()
     prompt = models.ForeignKey("alignment_app.Prompt", on_delete=models.PROTECT, related_name="+")
     response = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
     against = models.ForeignKey("alignment_app.Response", on_delete=models.CASCADE, related_name="+")
-    verdict_first = models.CharField(max_length=10, help_text="Newer one asked first: first, second, tie, unparsed.")
-    verdict_second = models.CharField(max_length=10, help_text="Asked with the newer one second.")
-    raw_first = models.TextField(blank=True, help_text="The judge's reply with the newer one first.")
+    verdict_first = models.CharField(max_length=10, help_text="Newer answer shown first: first, second, tie, unparsed.")
+    verdict_second = models.CharField(max_length=10, help_text="Newer answer shown second.")
+    raw_first = models.TextField(blank=True, help_text="The judge's reply with the newer answer shown first.")
     raw_second = models.TextField(blank=True)
     outcome = models.CharField(max_length=4, choices=(("win", "Win"), ("tie", "Tie"), ("lose", "Lose")))
 

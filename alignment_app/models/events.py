@@ -1,4 +1,4 @@
-"""The log from which every live screen is drawn."""
+"""The event log of a run, the source of all live pages."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.utils import timezone
 
 
 class RunEvent(models.Model):
-    """Something that happened, in order. ``seq`` counts from 1 in each run without gaps.
+    """One event of a run. ``seq`` counts from 1 per run, without gaps.
 
-    :mod:`alignment_app.models.payloads` has the model of each kind's payload.
+    :mod:`alignment_app.models.payloads` defines the payload of each kind.
     """
 
     class Kind(models.TextChoices):

@@ -1,4 +1,4 @@
-"""What was taken out of the record, by whom and when."""
+"""The log of exports: what was exported, by whom and when."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from alignment_app.export_formats import EXPORT_FORMATS, format_choices
 
 
 class Export(models.Model):
-    """One export: its selection, and once it ran to its end the number of rows and the hash of its content."""
+    """One export: its selection and, once complete, its row count and content hash."""
 
     class Kind(models.TextChoices):
         PAIRS = "pairs", "Preference pairs"
@@ -19,12 +19,12 @@ class Export(models.Model):
 
     kind = models.CharField(max_length=12, choices=Kind)
     format = models.CharField(max_length=8, choices=format_choices)
-    selection = models.JSONField(default=dict, help_text="What was asked for, in words that the export command takes.")
+    selection = models.JSONField(default=dict, help_text="The selection, as options of the command export_data.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
-    author = models.CharField(max_length=150, help_text="Name of the account at that time, or the command line.")
-    row_count = models.PositiveIntegerField(null=True, blank=True, help_text="Null: the export did not run to its end.")
+    author = models.CharField(max_length=150, help_text="Account name at the time of the export, or the command line.")
+    row_count = models.PositiveIntegerField(null=True, blank=True, help_text="Null: the export did not complete.")
     content_hash = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 of the rows as JSON Lines, the same for every format."
+        max_length=64, blank=True, help_text="SHA-256 of the rows as JSON Lines, equal for all formats."
     )
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)

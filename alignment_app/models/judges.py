@@ -1,4 +1,4 @@
-"""Who judges, a row each, and the judges that people add: a prompt, a parser and a version each, as data."""
+"""Judges, and the versions of judges that people define as YAML: a prompt and a parser each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class JudgeVersion(models.Model):
-    """One version of a judge. It never changes: an edit makes the next one. Runs keep what they used themselves."""
+    """One version of a judge. Immutable: an edit creates the next version, and runs keep a copy of the version used."""
 
     class Kind(models.TextChoices):
         SCORE = "score", "Scores a response"
@@ -17,8 +17,8 @@ class JudgeVersion(models.Model):
     name = models.CharField(max_length=40)
     version = models.PositiveIntegerField()
     kind = models.CharField(max_length=12, choices=Kind)
-    document = models.TextField(help_text="YAML, as it was typed.")
-    content_hash = models.CharField(max_length=64, help_text="SHA-256 over kind, prompt and parser.")
+    document = models.TextField(help_text="The YAML text as entered.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of kind, prompt and parser.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -31,16 +31,16 @@ class JudgeVersion(models.Model):
 
 
 class Judge(models.Model):
-    """Who judged: a model of a run, a person, several people together, or a score column of a data set.
+    """A source of judgements: a model of a run, a person, a panel of people, or a score column of a data set.
 
-    A model's judge is that model with one prompt: the same checkpoint with another template, or asked for another
-    purpose, is another judge. Rows are made by :func:`alignment_app.services.judge_rows.judge_for`.
+    A model with another judge prompt, or used for another purpose, is another judge. Create rows with
+    :func:`alignment_app.services.judge_rows.judge_for`.
     """
 
     class Kind(models.TextChoices):
         MODEL = "model", "Model"
         PERSON = "person", "Person"
-        PANEL = "panel", "Several people"  # the median of their answers to one item
+        PANEL = "panel", "Several people"  # the median of their scores for one item
         IMPORTED = "imported", "Imported"
 
     #: Kinds that score on the annotation page.
@@ -48,7 +48,7 @@ class Judge(models.Model):
 
     class Purpose(models.TextChoices):
         SCORE = "score", "Scores responses"
-        RANKED = "ranked", "Scores ranked responses"  # sampled eft.k times, to measure its agreement with rankings
+        RANKED = "ranked", "Scores ranked responses"  # eft.k samples, to measure ranking agreement
         COMPARE = "compare", "Compares responses"
 
     kind = models.CharField(max_length=8, choices=Kind)
@@ -62,13 +62,13 @@ class Judge(models.Model):
         blank=True,
         on_delete=models.CASCADE,
         related_name="judge_rows",
-        help_text="Null for a teacher, and for a model that is no checkpoint of its run.",
+        help_text="Null for a teacher, and for a model that is not a checkpoint of its run.",
     )
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
-    name = models.CharField(max_length=200, help_text="Checkpoint, teacher's model, person or column.")
-    template = models.CharField(max_length=80, blank=True, help_text="Name of the judge's prompt.")
+    name = models.CharField(max_length=200, help_text="Name of the checkpoint, teacher model, person or column.")
+    template = models.CharField(max_length=80, blank=True, help_text="Name of the judge prompt.")
     template_version = models.CharField(max_length=20, blank=True)
-    label = models.CharField(max_length=240, help_text="The name with the run, for lists of several runs.")
+    label = models.CharField(max_length=240, help_text="The name with the run, for lists across runs.")
 
     class Meta:
         ordering = ("id",)
@@ -83,7 +83,7 @@ class Judge(models.Model):
                 condition=models.Q(kind="model", checkpoint__isnull=True),
                 name="judge_once_a_run",
             ),
-            # A deleted person's rows keep the name; another person may have it since.
+            # Rows of a deleted person keep the name, and another person may take the same name later.
             models.UniqueConstraint(
                 fields=("person", "name", "template", "template_version"),
                 condition=models.Q(kind="person", person__isnull=False),

@@ -1,7 +1,7 @@
-"""The ``payload`` of a :class:`~alignment_app.models.events.RunEvent`: one model for each kind of event.
+"""Payload models of :class:`~alignment_app.models.events.RunEvent`, one per event kind.
 
-Events are written with these models and with no other fields. Events of earlier versions may lack fields or have
-others; whoever reads stored payloads reads them as plain JSON.
+New events have exactly these fields. Events stored by earlier versions may have others: read stored payloads as plain
+JSON.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ Number = int | float
 
 
 class Payload(BaseModel):
-    """The base of all payloads; ``event`` is the kind of its event."""
+    """Base class of payloads. ``event`` is the kind of the event."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     event: ClassVar[str]
 
     def as_data(self) -> dict[str, Any]:
-        """Plain JSON types of the fields that were given."""
+        """The fields that were set, as plain JSON types."""
         return self.model_dump(exclude_unset=True)
 
 
 class RunPayload(Payload):
-    """The run's status, its label, and why in words."""
+    """A run's status, its label and its reason."""
 
     event: ClassVar[str] = "run"
 
@@ -35,11 +35,11 @@ class RunPayload(Payload):
 
 
 class StagePayload(Payload):
-    """A stage's state, counts, speed and figures."""
+    """A stage's status, counts, rate and metrics."""
 
     event: ClassVar[str] = "stage"
 
-    stage: int  #: its primary key
+    stage: int  #: primary key
     iteration: int
     kind: str
     label: str
@@ -50,33 +50,33 @@ class StagePayload(Payload):
     unit: str
     rate: float | None  #: units per second
     seconds_left: float | None
-    progress: dict[str, Any]  #: by the progress model of the stage's kind
-    result: dict[str, Any]  #: by the result model of the stage's kind
+    progress: dict[str, Any]  #: see the progress model of the stage's kind
+    result: dict[str, Any]  #: see the result model of the stage's kind
 
 
 class MetricsPayload(Payload):
-    """Points of a training's curves, one per step; see :data:`training.trainers.results.Report`."""
+    """Points of a training run's metric curves, one per step; see :data:`training.trainers.results.Report`."""
 
     event: ClassVar[str] = "metrics"
 
     iteration: int
     stage: str  #: kind
-    series: str = ""  #: which of several trainings of the stage
+    series: str = ""  #: name of the training run, if the stage has several
     points: list[dict[str, Number | None]]
 
 
 class SamplePayload(Payload):
-    """A prompt whose rows have just been saved."""
+    """A prompt whose rows were just saved."""
 
     event: ClassVar[str] = "sample"
 
     iteration: int
-    prompt: int  #: its primary key
+    prompt: int  #: primary key
     stage: str  #: kind
 
 
 class LogPayload(Payload):
-    """A line for people."""
+    """A log message."""
 
     event: ClassVar[str] = "log"
 
@@ -85,7 +85,7 @@ class LogPayload(Payload):
 
 
 class GPU(BaseModel):
-    """One GPU: bytes, and per cent (``None``: unknown)."""
+    """State of one GPU: memory in bytes, utilisation in per cent (``None``: unknown)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,7 +96,7 @@ class GPU(BaseModel):
 
 
 class MachinePayload(Payload):
-    """Metrics of the machine that the run works on: per cent, then bytes."""
+    """Metrics of the run's machine, in per cent and bytes."""
 
     event: ClassVar[str] = "gauge"
 

@@ -1,4 +1,4 @@
-"""What Django's own user table does not hold about people."""
+"""User data that Django's user model does not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class OneTimePassword(models.Model):
-    """While this row exists, the person's password was chosen by the system and must be replaced after login."""
+    """Marks a user whose system-generated password must be changed at the next login."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="one_time_password")
     made_by = models.ForeignKey(

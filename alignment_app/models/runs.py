@@ -1,4 +1,4 @@
-"""What was asked for, how far it has come, and who is at work on it."""
+"""Runs, iterations, stages and attempts: the configuration, the state and the workers of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.plan.spec import StageData
 
 
 class Run(models.Model):
-    """One alignment run: M0 → M1 → … by a config that never changes."""
+    """One alignment run: M0 → M1 → …, by a config that never changes."""
 
     class Status(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -29,27 +29,27 @@ class Run(models.Model):
         CRASHED = "crashed", "Crashed"
         FINISHED = "finished", "Finished"
 
-    #: A worker may be at work, or will be without anybody doing anything.
+    #: States in which a worker may be running, or will start without user action.
     ACTIVE = (Status.QUEUED, Status.RUNNING, Status.CANCELLING)
-    #: Goes on only when somebody says so.
+    #: States that only a user action ends.
     STOPPED = (Status.PAUSED, Status.CANCELLED, Status.FAILED, Status.CRASHED)
 
     name = models.CharField(max_length=120)
     config = models.JSONField(help_text="A training.config.RunConfig, every field present.")  # read by stored_config
     config_hash = models.CharField(max_length=64, db_index=True)
     judges = models.JSONField(
-        default=dict, blank=True, help_text="By config field: the judge as it was at the launch, with version and hash."
+        default=dict, blank=True, help_text="Judges by config field, as at launch, with version and hash."
     )
     preset = models.CharField(max_length=80, blank=True)
     paradigm = models.CharField(max_length=32, db_index=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED, db_index=True)
-    status_reason = models.TextField(blank=True, help_text="Why the run is in this state, in words.")
+    status_reason = models.TextField(blank=True, help_text="Why the run has this status, as text.")
     pause_requested = models.BooleanField(default=False, help_text="Pause at the next safe point.")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     budget_tokens = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="The teacher's budget since somebody changed it; null: the config's."
+        null=True, blank=True, help_text="The teacher budget, if changed after launch; null: the config's."
     )
-    budget_usd = models.FloatField(null=True, blank=True, help_text="The same in USD.")
+    budget_usd = models.FloatField(null=True, blank=True, help_text="The same, in USD.")
     cloned_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs"
@@ -67,17 +67,17 @@ class Run(models.Model):
 
     @cached_property
     def stored_config(self) -> StoredConfig:
-        """The config as it was stored, read by the present version: never an error, with notes on what does not fit."""
+        """The stored config, read by the current version. Never raises; problems are listed in the result's notes."""
         return read_stored(self.config)
 
     @property
     def typed_config(self) -> RunConfig:
-        """The config's values by field. What launches a run parses ``stored_config.data`` strictly instead."""
+        """The config's values by field. To launch a run, parse ``stored_config.data`` strictly instead."""
         return self.stored_config.config
 
 
 class Iteration(models.Model):
-    """One round. Number 0 makes M1 by fine-tuning M0; number t ≥ 1 trains M_t into M_t+1."""
+    """One iteration. Iteration 0 fine-tunes M0 into M1; iteration t ≥ 1 trains M_t into M_t+1."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="iterations")
     number = models.PositiveSmallIntegerField()
@@ -85,15 +85,14 @@ class Iteration(models.Model):
         "alignment_app.Checkpoint", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     score_rule = models.JSONField(
-        default=dict, help_text="A training.domain.score_rule.ScoreRule: which score of a response counts."
+        default=dict, help_text="A training.domain.score_rule.ScoreRule: which score of a response is used."
     )
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     ift_location = models.CharField(
         max_length=500,
         blank=True,
-        help_text="The model fine-tuned on instruction rows alone, which judges the ranked responses: a path relative "
-        "to the data folder.",
+        help_text="The model fine-tuned on instruction data only, which judges ranked responses; relative path.",
     )
 
     class Meta:
@@ -105,28 +104,28 @@ class Iteration(models.Model):
 
 
 def stage_kinds() -> list[tuple[str, str]]:
-    """The kinds of stages with their titles. A function, so that a new stage needs no migration."""
+    """The stage kinds with their titles. A callable, so that adding a stage needs no migration."""
     return [(spec.kind, spec.title) for spec in plan.LOOP]
 
 
 class Stage(models.Model):
-    """One step of an iteration. The database row, not the queue, says whether it is to be done."""
+    """One stage of an iteration. The database row, not the job queue, decides whether it has to run."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", "Pending"  # an earlier stage is not done
+        PENDING = "pending", "Pending"  # an earlier stage is not finished
         QUEUED = "queued", "Queued"  # may be claimed by a worker
         RUNNING = "running", "Running"
-        WAITING = "waiting", "Waiting"  # for people
-        STOPPED = "stopped", "Stopped"  # paused, cancelled, failed or crashed: the run says which
+        WAITING = "waiting", "Waiting"  # for human review
+        STOPPED = "stopped", "Stopped"  # paused, cancelled, failed or crashed: see the run's status
         DONE = "done", "Done"
         SKIPPED = "skipped", "Skipped"
 
     class Queue(models.TextChoices):
-        """A queue for each kind of work; a worker may serve several."""
+        """The queue of a stage. A worker can serve several queues."""
 
         LIGHT = "light", "Light"  # database work: prompts from a data set, pairs, freezing
         GENERATION = "generation", "Generation"  # needs an engine: responses, self-judgements, evaluation
-        TEACHER = "teacher", "Teacher"  # waits for a remote teacher
+        TEACHER = "teacher", "Teacher"  # calls a remote teacher
         TRAINING = "training", "Training"
 
     iteration = models.ForeignKey(Iteration, on_delete=models.CASCADE, related_name="stages")
@@ -138,18 +137,18 @@ class Stage(models.Model):
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
-    done = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) made so far.")
-    total = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) asked for; 0 until known.")
+    done = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) completed so far.")
+    total = models.PositiveIntegerField(default=0, help_text="Rows (or training steps) in total; 0 until known.")
     unit = models.CharField(max_length=24, default="rows")
-    rate = models.FloatField(null=True, blank=True, help_text="Units a second, of the attempt at work.")
+    rate = models.FloatField(null=True, blank=True, help_text="Units per second of the open attempt.")
     progress = models.JSONField(
-        default=dict, blank=True, help_text="Figures of the stage at work, by the progress model of its kind."
+        default=dict, blank=True, help_text="Metrics of the running stage; see the progress model of its kind."
     )
     result = models.JSONField(
-        default=dict, blank=True, help_text="What the finished stage gave, by the result model of its kind."
+        default=dict, blank=True, help_text="Result of the finished stage; see the result model of its kind."
     )
     forgiven = models.PositiveSmallIntegerField(
-        default=0, help_text="Crashes of attempts up to this number no longer count: somebody resumed the run since."
+        default=0, help_text="Crashes up to this attempt number are not counted, because the run was resumed since."
     )
 
     class Meta:
@@ -162,16 +161,16 @@ class Stage(models.Model):
 
     @property
     def spec(self) -> plan.StageSpec:
-        """The declaration of its kind."""
+        """The specification of the stage's kind."""
         return plan.spec_of(self.kind)
 
     def figures(self) -> StageData:
-        """The newest typed figures: the result where there is one, else those of the work so far."""
+        """The newest typed metrics: the result if there is one, else the progress."""
         return self.spec.result.read(self.result) if self.result else self.spec.progress.read(self.progress)
 
 
 class StageAttempt(models.Model):
-    """One worker's try at a stage. It may write only while its lease holds and its outcome is open."""
+    """One worker's attempt at a stage. It can write only while its lease is valid and its outcome is open."""
 
     class Outcome(models.TextChoices):
         OPEN = "open", "At work"
@@ -179,22 +178,22 @@ class StageAttempt(models.Model):
         PAUSED = "paused", "Paused"
         CANCELLED = "cancelled", "Cancelled"
         FAILED = "failed", "Failed"
-        CRASHED = "crashed", "Crashed"  # its lease ran out or its process died
+        CRASHED = "crashed", "Crashed"  # the lease expired or the process died
 
     class Reason(models.TextChoices):
-        """Why an attempt ended before its stage was done."""
+        """Why an attempt ended before the stage was finished."""
 
         DRIFT = "drift", "The judge drifts"
         PARSE_RATE = "parse_rate", "Too few replies hold a score"
         NO_PROMPT = "no_prompt", "No prompt passed the filters"
         BUDGET = "budget", "The budget is used up"
-        UNANSWERED = "unanswered", "The provider does not answer"
-        NOTHING_TO_DO = "nothing_to_do", "There is nothing to work with"
-        ENGINE = "engine", "An engine cannot be used"
-        TRAINING = "training", "The training cannot go on"
-        ERROR = "error", "An unforeseen error"
-        DATABASE = "database", "The database did not answer"
-        SILENT = "silent", "The lease ran out"
+        UNANSWERED = "unanswered", "The provider does not respond"
+        NOTHING_TO_DO = "nothing_to_do", "No input rows"
+        ENGINE = "engine", "Engine not available"
+        TRAINING = "training", "Training failed"
+        ERROR = "error", "Unexpected error"
+        DATABASE = "database", "The database did not respond"
+        SILENT = "silent", "The lease expired"
         DIED = "died", "The process died"
         WORKER_STOPPED = "worker_stopped", "The worker was stopped"
 
@@ -214,11 +213,11 @@ class StageAttempt(models.Model):
     traceback = models.TextField(blank=True)
     rows_written = models.PositiveIntegerField(default=0)
     held_prompt_tokens = models.PositiveBigIntegerField(
-        default=0, help_text="The most that requests to a paid teacher in flight can use. 0 once they are settled."
+        default=0, help_text="Reserved for teacher requests in flight; 0 once they are finalized."
     )
     held_completion_tokens = models.PositiveBigIntegerField(default=0)
     failed_requests = models.PositiveIntegerField(
-        default=0, help_text="Requests to a paid teacher that brought no answer and cost nothing."
+        default=0, help_text="Requests to a paid teacher that failed without cost."
     )
 
     class Meta:
@@ -234,5 +233,5 @@ class StageAttempt(models.Model):
         return f"attempt {self.number} at {self.stage}"
 
     def is_live(self, now: datetime | None = None) -> bool:
-        """Open, and its lease has not run out."""
+        """Return whether the attempt is open and its lease is valid."""
         return self.outcome == self.Outcome.OPEN and self.lease_expires_at > (now or timezone.now())

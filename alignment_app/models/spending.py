@@ -1,4 +1,4 @@
-"""What a paid teacher was asked and what that cost, and the keys that pay for it."""
+"""Calls to paid teachers, their cost, and provider keys."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from training.domain.engine_kinds import provider_choices
 
 
 class TeacherCall(models.Model):
-    """One try at one request to a remote teacher: what it used, and its text until the stage is done.
+    """One attempt at one request to a remote teacher: its token usage, and its text until the stage is finished.
 
-    A stage that goes on takes the texts that are here instead of paying for them again.
+    A resumed stage reuses the stored texts instead of paying again.
     """
 
     class Outcome(models.TextChoices):
         ANSWERED = "answered", "Answered"
         EMPTY = "empty", "Empty"
         BLOCKED = "blocked", "Blocked"
-        LOST = "lost", "Lost"  # sent, and nothing came back: counted at its worst case
+        LOST = "lost", "Lost"  # sent without a response: counted at its maximum cost
 
     run = models.ForeignKey("alignment_app.Run", on_delete=models.CASCADE, related_name="teacher_calls")
     attempt = models.ForeignKey("alignment_app.StageAttempt", on_delete=models.CASCADE, related_name="teacher_calls")
     model = models.CharField(max_length=200)
     outcome = models.CharField(max_length=12, choices=Outcome)
-    prompt_tokens = models.PositiveBigIntegerField(help_text="As the provider counted; of a lost call, the most.")
-    completion_tokens = models.PositiveBigIntegerField(help_text="Thoughts included, as they are billed.")
-    cost_usd = models.FloatField(null=True, blank=True, help_text="At the run's stated prices; null: none stated.")
-    request_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of all that the request says.")
+    prompt_tokens = models.PositiveBigIntegerField(
+        help_text="As counted by the provider; for a lost call, the maximum."
+    )
+    completion_tokens = models.PositiveBigIntegerField(help_text="Including billed reasoning tokens.")
+    cost_usd = models.FloatField(null=True, blank=True, help_text="At the prices of the run's config; null: no prices.")
+    request_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the request.")
     seed = models.BigIntegerField(null=True, blank=True)
-    text = models.TextField(blank=True, help_text="What came back, until the stage that asked is done.")
+    text = models.TextField(blank=True, help_text="The response, until the stage is finished.")
     token_count = models.PositiveIntegerField(default=0)
     finish_reason = models.CharField(max_length=12, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -41,12 +43,12 @@ class TeacherCall(models.Model):
 
 
 class ProviderKey(models.Model):
-    """A key of a provider, encrypted. It is sent to its own address alone and shown to nobody."""
+    """An encrypted API key of a provider. Sent only to its own address and never shown."""
 
-    name = models.CharField(max_length=60, unique=True, help_text="What a config calls it.")
-    provider = models.CharField(max_length=20, choices=provider_choices, help_text="The kind of engine that sends it.")
-    base_url = models.CharField(max_length=300, help_text="The one address that it may be sent to.")
-    secret = models.TextField(help_text="Encrypted by a key that follows from SECRET_KEY.")
+    name = models.CharField(max_length=60, unique=True, help_text="Name used in configs.")
+    provider = models.CharField(max_length=20, choices=provider_choices, help_text="Engine kind that uses the key.")
+    base_url = models.CharField(max_length=300, help_text="The only address the key may be sent to.")
+    secret = models.TextField(help_text="Encrypted with a key derived from SECRET_KEY.")
     last_four = models.CharField(max_length=4)
     made_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

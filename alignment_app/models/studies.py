@@ -1,4 +1,4 @@
-"""A grid of runs that were asked for as one thing."""
+"""Studies: a grid of runs launched together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.utils import timezone
 
 
 class Study(models.Model):
-    """One or two fields of a config with their values, and a run for each combination."""
+    """A study: one or two config fields with their values, and one run per combination."""
 
     name = models.CharField(max_length=120)
-    config = models.JSONField(help_text="The config that the fields vary on, every field present.")
+    config = models.JSONField(help_text="The common config, with every field.")
     preset = models.CharField(max_length=80, blank=True)
-    axes = models.JSONField(help_text='[{"field": "training.lam", "values": [0, 0.1]}]: the x axis first.')
+    axes = models.JSONField(help_text='[{"field": "training.lam", "values": [0, 0.1]}]: x axis first.')
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="studies"
     )
@@ -28,12 +28,12 @@ class Study(models.Model):
 
 
 class StudyRun(models.Model):
-    """A run's place in its study."""
+    """The position of a run in its study."""
 
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="places")
     run = models.OneToOneField("alignment_app.Run", on_delete=models.CASCADE, related_name="study_place")
     position = models.PositiveSmallIntegerField()
-    values = models.JSONField(help_text="In the order of the study's axes.")
+    values = models.JSONField(help_text="Values in the order of the study's axes.")
 
     class Meta:
         ordering = ("study", "position")

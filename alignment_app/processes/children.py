@@ -1,4 +1,4 @@
-"""A child process that is restarted when it dies, and that never outlives its parent."""
+"""A child process that is restarted when it dies and ends with its parent."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LAST_BACKOFF_SECONDS: Final = 15.0
-#: A child that ran this long starts over with the shortest back-off: one that ended by itself, and one that was killed
-#: from outside, which says little about the child.
+#: Seconds after which a child that ends restarts with the shortest back-off.
 STEADY_SECONDS: Final = 30.0
 STEADY_IF_KILLED_SECONDS: Final = 4.0
-LOG_BYTES: Final = 5_000_000  # a log larger than this is put aside at the next start
+LOG_BYTES: Final = 5_000_000  # a larger log is rotated at the next start
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Have the kernel kill this process when its parent ends (Linux; elsewhere nothing happens).
+    """Make the kernel kill this process when its parent ends (Linux only; no effect elsewhere).
 
-    Linux ties this to the parent's *thread*: fork from the main thread. ``parent``: the expected parent's pid.
+    Linux ties this to the parent's *thread*: fork from the main thread. ``parent``: pid of the expected parent.
     """
     if _libc is None:
         return
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
-        os._exit(1)  # it ended in between
+        os._exit(1)  # the parent ended before prctl
 
 
 class Child:
-    """One program under supervision. Its output goes to ``log``; it leads a session of its own, so that a Ctrl-C on
-    the terminal reaches the supervisor alone, which then ends its children in order."""
+    """A supervised program. Its output goes to ``log``. It leads its own session, so that Ctrl-C in the terminal
+    reaches only the supervisor, which then stops its children in order."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
-        """Start it, from the main thread."""
+        """Start the program. Call it from the main thread."""
         parent = os.getpid()
         with self._output() as output:
             self.process = subprocess.Popen(
@@ -92,7 +91,7 @@ class Child:
         self._start_again_at = None
 
     def keep_running(self) -> None:
-        """Start it again if it has died, after a back-off that doubles while it keeps dying. Call this often."""
+        """Restart the program if it died, with exponential back-off. Call this often."""
         if self.is_running() or self.process is None:
             return
         now = time.monotonic()
@@ -112,7 +111,7 @@ class Child:
             self.process.terminate()
 
     def stop(self) -> None:
-        """End it and all that it started: politely, then, after ``grace_seconds``, by force."""
+        """Stop the program and its descendants: SIGTERM first, SIGKILL after ``grace_seconds``."""
         if self.process is None:
             return
         family = _descendants(self.process.pid)
@@ -129,7 +128,7 @@ class Child:
         psutil.wait_procs(family, timeout=2)
 
     def tail(self, lines: int = 12) -> str:
-        """The end of its log."""
+        """Return the end of the log."""
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open("rb") as file:
@@ -143,7 +142,7 @@ class Child:
 
 
 class _Output:
-    """The log opened for appending; ``None`` (the parent's own output) where there is no log."""
+    """The log opened for appending; ``None`` (the parent's output) if there is no log."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = path.open("ab") if path else None

@@ -1,4 +1,4 @@
-"""What is missing on this machine and how to mend it: one finding a check, none of which loads torch."""
+"""Checks of this machine, each with a remedy. Does not load torch."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Level = Literal["ok", "warn", "fail"]
 GB: Final = 10**9
 LOW_DISK, NO_DISK = 5 * GB, GB // 2
 LOW_MEMORY: Final = 2 * GB
-SOCKET_PATH: Final = 103  # bytes that a Unix socket's path may have
+SOCKET_PATH: Final = 103  # bytes, the maximum length of a Unix socket path
 PORT: Final = 8000
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what was looked at, how it stands, and for a warning or failure what to do."""
+    """The result of one check: subject, status, and for a warning or failure what to do."""
 
     level: Level
     what: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Every check in order. One that breaks is itself a finding, so that the others are still said."""
+    """Run all checks in order. A check that raises is reported as a failure, and the others still run."""
     for check in CHECKS:
         try:
             yield from check()
@@ -94,24 +94,24 @@ def _accelerator() -> Iterator[Finding]:
     try:
         build = version("torch")
     except PackageNotFoundError:
-        return  # said by the packages
+        return  # reported by the packages check
     names = ", ".join(f"{gpu.name} ({gpu.memory_bytes / GB:.0f} GB)" for gpu in gpus)
     if gpus and "+cpu" in build:
         yield Finding(
             "warn",
             "GPU",
-            f"{names}, but torch {build} cannot use it",
+            f"{names}, but torch {build} cannot use the GPU",
             "Install the CUDA build: remove .venv and run 'PLUMBLINE_TORCH=cuda make install'.",
         )
     elif gpus:
         yield Finding("ok", "GPU", f"{names}, torch {build}")
     else:
-        yield Finding("ok", "GPU", f"none; torch {build} works on the CPU")
+        yield Finding("ok", "GPU", f"none; torch {build} uses the CPU")
 
 
 def _space() -> Iterator[Finding]:
     free = shutil.disk_usage(settings.HOME).free
-    remedy = f"Make room on the disk of {settings.HOME}, or set PLUMBLINE_HOME to a folder on a larger one."
+    remedy = f"Free disk space at {settings.HOME}, or set PLUMBLINE_HOME to a folder on a larger disk."
     level: Level = "fail" if free < NO_DISK else "warn" if free < LOW_DISK else "ok"
     yield Finding(level, "disk", f"{free / GB:.1f} GB free", remedy if level != "ok" else "")
     memory = psutil.virtual_memory().available
@@ -131,15 +131,15 @@ def _data_folder() -> Iterator[Finding]:
         yield Finding(
             "fail",
             "data folder",
-            f"{settings.HOME} cannot be written to ({error.strerror})",
-            "Make it yours (chown), or set PLUMBLINE_HOME to a folder that is.",
+            f"{settings.HOME} is not writable ({error.strerror})",
+            "Change its owner (chown), or set PLUMBLINE_HOME to a writable folder.",
         )
         return
     if not env.text("REDIS_URL") and len(str(settings.HOME / "valkey.sock").encode()) > SOCKET_PATH:
         yield Finding(
             "fail",
             "data folder",
-            f"{settings.HOME} has too long a path for the queue's socket",
+            f"the path {settings.HOME} is too long for the queue's socket",
             "Set PLUMBLINE_HOME to a folder with a shorter path.",
         )
         return
@@ -153,19 +153,21 @@ def _database() -> Iterator[Finding]:
         open_steps = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        yield Finding("fail", "database", first, "Check DATABASE_URL, and that the server runs and lets you in.")
+        yield Finding("fail", "database", first, "Check DATABASE_URL, and that the server runs and accepts the login.")
         return
     if open_steps:
         yield Finding(
             "warn",
             "database",
             f"{connection.vendor}, {len(open_steps)} migrations not applied",
-            "Run 'python manage.py migrate'; 'make up' does so too.",
+            "Run 'python manage.py migrate'; 'make up' does this too.",
         )
         return
     yield Finding("ok", "database", f"{connection.vendor}, all migrations applied")
     if not get_user_model().objects.filter(is_superuser=True, is_active=True).exists():
-        yield Finding("warn", "admin", "there is none", "Run 'python manage.py make_admin'; 'make up' does so too.")
+        yield Finding(
+            "warn", "admin", "no admin account", "Run 'python manage.py make_admin'; 'make up' does this too."
+        )
 
 
 def _queue() -> Iterator[Finding]:
@@ -176,26 +178,24 @@ def _queue() -> Iterator[Finding]:
         if env.text("REDIS_URL"):
             yield Finding("fail", "queue", str(error), "Check REDIS_URL, and that the Redis or Valkey server runs.")
         else:
-            yield Finding("warn", "queue", "the embedded Valkey is not running", "It runs while 'make up' does.")
+            yield Finding("warn", "queue", "the embedded Valkey is not running", "'make up' starts it.")
         return
-    yield Finding("ok", "queue", "answers" if env.text("REDIS_URL") else "the embedded Valkey answers")
+    yield Finding("ok", "queue", "responds" if env.text("REDIS_URL") else "the embedded Valkey responds")
     served = {name for worker in workers for name in worker.queue_names()}
     if not workers:
-        yield Finding(
-            "warn", "workers", "there is none", "Run 'make up', or 'python manage.py worker' beside the pages."
-        )
+        yield Finding("warn", "workers", "no worker is running", "Run 'make up', or 'python manage.py worker'.")
     else:
         yield Finding("ok", "workers", f"{len(workers)}, for {', '.join(sorted(served))}")
     try:
         waiting = set(Stage.objects.filter(status=Stage.Status.QUEUED).values_list("queue", flat=True)) - served
     except DatabaseError:
-        return  # said by the database
+        return  # reported by the database check
     if workers and waiting:
         names = ", ".join(sorted(waiting))
         yield Finding(
             "warn",
             "workers",
-            f"work waits that none takes: {names}",
+            f"no worker serves the queues with work: {names}",
             f"Run 'python manage.py worker --queues {names}'.",
         )
 
@@ -207,9 +207,9 @@ def _miniature() -> Iterator[Finding]:
     try:
         known = Dataset.objects.filter(name="miniature-prompts").exists()
     except DatabaseError:
-        return  # said by the database
+        return  # reported by the database check
     if known:
-        yield Finding("ok", "miniature", "built, its data sets are there")
+        yield Finding("ok", "miniature", "built, its data sets are imported")
     else:
         yield Finding("warn", "miniature", "built, its data sets are not imported", "Run 'make demo'.")
 
@@ -222,31 +222,29 @@ def _port() -> Iterator[Finding]:
     if running:
         yield Finding("ok", "pages", f"Plumbline runs at {running}")
     elif taken:
-        yield Finding("ok", "pages", f"port {PORT} is taken by another program; 'make up' takes the next free one")
+        yield Finding("ok", "pages", f"port {PORT} is in use by another program; 'make up' uses the next free port")
     else:
         yield Finding("ok", "pages", f"not running; port {PORT} is free")
 
 
 def _running_at() -> str:
-    """The address of the supervisor that holds this data folder, if its process lives."""
+    """Return the URL of the supervisor that locks this data folder, if it is running."""
     facts = holder(settings.HOME)
     return str(facts.get("url") or "") if facts and psutil.pid_exists(int(facts.get("pid") or 0)) else ""
 
 
 def _safety() -> Iterator[Finding]:
     if settings.DEBUG:
-        yield Finding("warn", "settings", "DEBUG is on", "Unset DEBUG where others can reach the pages.")
+        yield Finding("warn", "settings", "DEBUG is on", "Unset DEBUG if other people can reach the pages.")
     if "*" in settings.ALLOWED_HOSTS:
-        yield Finding("warn", "settings", "any host name is accepted", "Name the hosts in ALLOWED_HOSTS.")
+        yield Finding("warn", "settings", "any host name is accepted", "List the hosts in ALLOWED_HOSTS.")
     local = {"localhost", "127.0.0.1", "[::1]"}
     if set(settings.ALLOWED_HOSTS) - local and not settings.SECURE_COOKIES:
-        yield Finding(
-            "warn", "settings", "cookies are sent without encryption", "Serve by HTTPS and set SECURE_COOKIES=1."
-        )
+        yield Finding("warn", "settings", "cookies are sent without encryption", "Use HTTPS and set SECURE_COOKIES=1.")
     mode = _others_may_read(settings.HOME / "secret_key")
     if mode:
         path = settings.HOME / "secret_key"
-        yield Finding("warn", "settings", f"others may read {path}", f"Run 'chmod 600 {path}'.")
+        yield Finding("warn", "settings", f"other users can read {path}", f"Run 'chmod 600 {path}'.")
 
 
 def _others_may_read(path: Path) -> bool:

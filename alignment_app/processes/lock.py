@@ -1,4 +1,4 @@
-"""One supervisor for one data folder."""
+"""Lock that allows one supervisor per data folder."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor holds this data folder; ``holder`` says which: ``{"pid", "url", …}`` as far as known."""
+    """Another supervisor locks this data folder; ``holder`` is its ``{"pid", "url", …}`` as far as known."""
 
     def __init__(self, home: Path, holder: dict[str, Any]) -> None:
         where = f" at {holder['url']}" if holder.get("url") else ""
         process = f" (process {holder['pid']})" if holder.get("pid") else ""
         super().__init__(
             f"Plumbline is already running on {home}{where}{process}. "
-            "Stop that one first (Ctrl-C in its terminal), or set PLUMBLINE_HOME to another folder."
+            "Stop it first (Ctrl-C in its terminal), or set PLUMBLINE_HOME to another folder."
         )
         self.holder = holder
 
 
 class HomeLock:
-    """A lock file that the kernel frees when its process ends, however it ends."""
+    """A lock file that the kernel releases when the process ends."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -31,7 +31,7 @@ class HomeLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Raises :class:`AlreadyRunning`."""
+        """Acquire the lock. Raises :class:`AlreadyRunning`."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +41,7 @@ class HomeLock:
         self._descriptor = descriptor
 
     def describe(self, **facts: Any) -> None:
-        """Write down who holds it, for whoever is refused."""
+        """Write the holder's data, to be shown to a second supervisor."""
         if self._descriptor is None:
             return
         text = json.dumps({"pid": os.getpid(), **facts}).encode()
@@ -56,7 +56,7 @@ class HomeLock:
 
 
 def holder(home: Path) -> dict[str, Any]:
-    """What the last holder wrote: ``{"pid", "url", "children": [pid, …]}``, or nothing."""
+    """Return the last holder's data: ``{"pid", "url", "children": [pid, …]}``, or an empty dict."""
     try:
         facts = json.loads((home / "up.lock").read_text(encoding="utf-8") or "{}")
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How busy this machine is."""
+"""Metrics of this machine: CPU, memory, disk and GPUs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MEBIBYTE = 1024 * 1024
 
 
 def read(home: Path) -> dict[str, Any]:
-    """``{"cpu", "memory", "memory_total", "disk_free", "gpus"}``: per cent, then bytes.
+    """Return ``{"cpu", "memory", "memory_total", "disk_free", "gpus"}``: CPU in per cent, the others in bytes.
 
-    ``cpu`` is the mean since the last call. ``disk_free`` is that of the data folder. ``gpus`` is empty without one.
+    ``cpu`` is the mean since the last call. ``disk_free`` is of the data folder's disk. ``gpus`` is empty without GPU.
     """
     memory = psutil.virtual_memory()
     return {
@@ -28,7 +28,7 @@ def read(home: Path) -> dict[str, Any]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """``{"name", "memory", "memory_total", "utilisation"}`` of each NVIDIA GPU: bytes, per cent (``None``: unknown)."""
+    """Return ``{"name", "memory", "memory_total", "utilisation"}`` per NVIDIA GPU, in bytes and per cent."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

@@ -1,4 +1,4 @@
-"""Builds the miniature in a process of its own, so that the one that supervises or serves never loads torch."""
+"""Build the miniature in a separate process, so that the calling process never loads torch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from django.conf import settings
 from alignment_app.processes.children import die_with_parent
 
 LOOK_SECONDS: Final = 0.2
-#: Called with a step's name, how much of it is done, and its total (0: not known).
+#: Called with a step's name, its progress, and its total (0: unknown).
 Show = Callable[[str, int, int], None]
 
 
 class NotBuilt(Exception):
-    """The miniature could not be built; the message says why and what to do."""
+    """The miniature could not be built. The message has the cause and the remedy."""
 
 
 class Stopped(Exception):
-    """Somebody asked to stop while it was being built. Nothing half-built is kept."""
+    """The build was interrupted by a stop request. Partial files are deleted."""
 
 
 def build(home: Path, seed: int, show: Show, should_stop: Callable[[], bool] = lambda: False) -> Path:
-    """Build the miniature of a seed, or find the one that is there; returns its folder.
+    """Return the folder of the miniature of a seed, and build it if it does not exist.
 
-    ``should_stop`` is asked a few times a second. Raises :class:`NotBuilt` or :class:`Stopped`.
+    ``should_stop`` is called several times per second. Raises :class:`NotBuilt` or :class:`Stopped`.
     """
     log = home / "logs" / "miniature.log"
     log.parent.mkdir(exist_ok=True)
@@ -40,7 +40,7 @@ def build(home: Path, seed: int, show: Show, should_stop: Callable[[], bool] = l
         process = subprocess.Popen(
             [sys.executable, "-m", "training.miniature", str(home), "--seed", str(seed)],
             cwd=settings.BASE_DIR,
-            # Threads that wait actively starve, and are starved by, whatever else this machine does.
+            # Actively waiting threads slow down all processes of a small machine.
             env={"OMP_WAIT_POLICY": "passive", **os.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -60,13 +60,13 @@ def build(home: Path, seed: int, show: Show, should_stop: Callable[[], bool] = l
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-6:])
         raise NotBuilt(
             f"The miniature could not be built. Its log ({log}) ends:\n{end}\n"
-            "Mend that, or look with 'python manage.py doctor', and start again."
+            "Correct the problem, or run 'python manage.py doctor', then start again."
         )
     return directory
 
 
 def _follow(process: subprocess.Popen[bytes], show: Show, should_stop: Callable[[], bool]) -> Path | None:
-    """Pass on what the process says until it ends; the folder that it named."""
+    """Pass on the process's progress until it ends; return the folder that it reported."""
     directory: Path | None = None
     assert process.stdout is not None
     pending = b""
@@ -86,12 +86,12 @@ def _follow(process: subprocess.Popen[bytes], show: Show, should_stop: Callable[
                     directory = Path(said["directory"])
                 elif "step" in said:
                     show(said["step"], said["done"], said["total"])
-    process.wait()  # the pipe is closed: it is ending
+    process.wait()  # the pipe is closed, so the process is ending
     return directory
 
 
 def _read(line: bytes) -> dict[str, Any]:
-    """A line of the process as facts; anything else that it prints is passed over."""
+    """Parse a line of the process as JSON; ignore other output."""
     try:
         facts = json.loads(line)
     except ValueError:

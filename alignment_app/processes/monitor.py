@@ -1,4 +1,4 @@
-"""The monitor: ends dead attempts, enqueues due stages, kills overdue processes, reads the machine's metrics."""
+"""The monitor: ends dead attempts, enqueues due stages, kills overdue processes, reads machine metrics."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ METRICS_SECONDS: Final = 5.0
 
 
 class Monitor:
-    """One for each machine that has workers. Several do no harm: every step is a conditional update."""
+    """Runs on each machine with workers. Several on one machine are safe: every step is a conditional update."""
 
     def __init__(self) -> None:
         self.host = reaping.this_host()
         self._measured_at = -METRICS_SECONDS
 
     def tick(self) -> None:
-        """Every duty once. One that fails is logged, and the others follow."""
-        # The dead first: their process ids may belong to somebody else by now, whom nobody must kill.
-        self._do("could not look for dead processes", reaping.reap_dead, self.host)
+        """Perform every duty once. A failing duty is logged and the others still run."""
+        # Dead attempts first: their process ids may already belong to other processes, which must not be killed.
+        self._do("could not check for dead processes", reaping.reap_dead, self.host)
         self._do("could not kill overdue processes", reaping.kill_overdue, self.host)
-        self._do("could not look for expired leases", stages.reap_expired)
-        self._do("could not count what people reviewed", review_counts_due.send, Stage)
+        self._do("could not check for expired leases", stages.reap_expired)
+        self._do("could not update the review counts", review_counts_due.send, Stage)
         if queues.is_up():
             self._do("could not enqueue due stages", stages.enqueue_due)
-            self._do("could not tidy the list of workers", self._forget_dead_workers)
+            self._do("could not clean up the list of workers", self._forget_dead_workers)
         if time.monotonic() - self._measured_at >= METRICS_SECONDS:
             self._measured_at = time.monotonic()
             self._do("could not read the machine metrics", self._write_machine_metrics)
@@ -49,10 +49,10 @@ class Monitor:
         try:
             forget_dead_workers()
         except RedisError as error:
-            log.warning("could not tidy the list of workers: %s", error)
+            log.warning("could not clean up the list of workers: %s", error)
 
     def _write_machine_metrics(self) -> None:
-        """An event with the machine's metrics for each run that works on this machine."""
+        """Append an event with the machine metrics to each run that is active on this machine."""
         here = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, host=self.host)
         runs = Run.objects.filter(status=Run.Status.RUNNING, iterations__stages__attempts__in=here).distinct()
         at_work = list(runs.values_list("pk", flat=True))
@@ -72,7 +72,7 @@ class Monitor:
 
 
 def run_for_ever() -> None:
-    """Tick until the process is ended."""
+    """Call :meth:`Monitor.tick` until the process ends."""
     monitor = Monitor()
     while True:
         monitor.tick()

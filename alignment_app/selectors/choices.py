@@ -1,4 +1,4 @@
-"""How the weights of an iteration were chosen among those that its training made: by λ, or by early stopping."""
+"""Selection of an iteration's checkpoint among the weights of its training: by λ, or by early stopping."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ROWS_A_PAGE = 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What one iteration's training chose among, newest knowledge."""
+    """The candidates of one iteration's training, and the one selected so far."""
 
     iteration: Iteration
-    trials: tuple[LambdaTrial, ...] = ()  #: of λ, with their figures on the held-out pairs
-    chosen: float | None = None  #: the λ that was taken, when the training is done
-    checks: list[StepCheck] = field(default_factory=list)  #: of early stopping, a checkpoint each
-    comparing: StepComparing | None = None  #: the step that is looked at now, and how far that is
+    trials: tuple[LambdaTrial, ...] = ()  #: one per λ, with metrics on the held-out pairs
+    chosen: float | None = None  #: the selected λ, once training is finished
+    checks: list[StepCheck] = field(default_factory=list)  #: early stopping: one per checkpoint
+    comparing: StepComparing | None = None  #: the step being compared, and its progress
 
     @property
     def model(self) -> str:
@@ -30,19 +30,19 @@ class Choice:
 
     @property
     def published(self) -> int | None:
-        """The step whose weights are the model, where early stopping ended the training."""
+        """The step whose weights are the checkpoint, if early stopping ended the training."""
         last = self.checks[-1] if self.checks else None
         return last.against_step if last and last.decision == StepCheck.Decision.STOP else None
 
 
 def choices(run: Run) -> list[Choice]:
-    """The choices of a run whose iterations and stages are loaded, newest first."""
+    """Return the selections of a run with loaded iterations and stages, newest first."""
     found = [choice_of(iteration, list(iteration.stages.all())) for iteration in run.iterations.all()]
     return [choice for choice in reversed(found) if choice]
 
 
 def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
-    """What the training of an iteration chose among, as far as it is; ``None`` where there was no choice."""
+    """Return the candidates of an iteration's training so far; ``None`` if there is nothing to select from."""
     training = next((stage for stage in stages if stage.kind == TRAINING.kind), None)
     if training is None:
         return None
@@ -56,7 +56,7 @@ def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
 
 
 def step_comparisons(check: StepCheck, outcome: str, number: Any) -> Page[StepComparison]:
-    """The rows behind a decision, 20 a page; ``outcome`` is win, tie, lose, unparsed or nothing."""
+    """Return the rows behind a decision, 20 per page; ``outcome`` is win, tie, lose, unparsed or empty (all)."""
     rows = StepComparison.objects.filter(iteration=check.iteration_id, step=check.step)
     unparsed = rows.filter(verdict_first="unparsed") | rows.filter(verdict_second="unparsed")
     if outcome == "unparsed":

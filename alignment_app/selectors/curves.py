@@ -1,4 +1,4 @@
-"""Training curves, thinned out to what a screen can show."""
+"""Training curves, downsampled for display."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The lines of one training stage; each a list of (step, value)."""
+    """The curves of one training stage, each a list of (step, value)."""
 
     iteration: int
     stage: str
     lines: dict[str, list[Point]] = field(default_factory=dict)
-    steps: int | None = None  #: how many steps the training will have
-    series: str = ""  #: which of several trainings of the stage, such as one λ
-    limit: float | None = None  #: the gradient norm above which it is cut
+    steps: int | None = None  #: total training steps
+    series: str = ""  #: name of the training run, if the stage has several (one per λ)
+    limit: float | None = None  #: gradient clipping norm
     notes: list[CurveNote] = field(default_factory=list)
 
     @property
@@ -35,20 +35,20 @@ class Curve:
         return f"M{self.iteration + 1}" + (f", {self.series}" if self.series else "")
 
     def as_json(self) -> dict[str, Any]:
-        """What the page's script draws."""
+        """The data for the chart script."""
         return {name: getattr(self, name) for name in ("label", "steps", "lines")} | self.as_notes()
 
     def as_notes(self) -> dict[str, Any]:
-        """Which curve it is, and what it shows in words."""
+        """Title, series and description of the chart."""
         which = {name: getattr(self, name) for name in ("iteration", "stage", "series", "limit")}
         return which | {"notes": [asdict(note) for note in self.notes]}
 
 
 def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, most: int = MOST_POINTS) -> list[Curve]:
-    """The curves of a run with what they show, in order of iterations, at most ``most`` points a line.
+    """Return the curves of a run with their descriptions, by iteration, with at most ``most`` points each.
 
-    Of several trainings of one iteration the one that was taken comes last: it is the one that a page opens with.
-    ``up_to`` is the newest event to look at.
+    If an iteration has several training runs, the selected one comes last, because the page shows the last one first.
+    ``up_to``: sequence number of the newest event to read.
     """
     found = []
     for key, steps in metrics.steps_of(run.pk, up_to=up_to, iteration=iteration).items():
@@ -79,7 +79,7 @@ def curves(run: Run, *, up_to: int | None = None, iteration: int | None = None, 
 
 
 def setting_of(stored: StoredConfig, key: metrics.Key, steps: int | None) -> TrainingSettings | None:
-    """What a training's notes have to know of its run; ``None`` where the present rules refuse its config."""
+    """Return the training settings for the descriptions; ``None`` if the stored config is no longer valid."""
     if not stored.is_valid:
         return None
     parsed = stored.config
@@ -92,10 +92,10 @@ def setting_of(stored: StoredConfig, key: metrics.Key, steps: int | None) -> Tra
 
 
 def thin_out(line: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """At most ``most`` points that keep the shape of a line: largest triangle, three buckets (Steinarsson 2013).
+    """Downsample to at most ``most`` points by Largest-Triangle-Three-Buckets (Steinarsson, 2013).
 
-    The first and the last point stay. Of each bucket between them, the point stays that spans the largest triangle
-    with the point kept before it and the mean of the bucket after it.
+    The first and last points are kept. Each bucket between them keeps the point that spans the largest triangle with
+    the previously kept point and the mean of the next bucket.
     """
     if len(line) <= most or most < 3:
         return list(line)

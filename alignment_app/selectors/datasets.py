@@ -1,4 +1,4 @@
-"""Data sets, their rows and the exports, a page of each at a time."""
+"""Data sets, their rows and exports, paginated."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from alignment_app.selectors.samples import judgements_of
 
 PAGE: Final = 20
 SETS_A_PAGE: Final = 50
-MOST_FOUND: Final = 2_000  # rows that a search pages through
+MOST_FOUND: Final = 2_000  # maximum number of search results
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows of each kind a data set holds."""
+    """The number of rows of each kind in a data set."""
 
     prompts: int
     responses: int
@@ -29,7 +29,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """One judge's scores in a data set. ``mean`` is over those that parsed."""
+    """The scores of one judge in a data set. ``mean`` is over the parsed scores."""
 
     source: str
     judge: str
@@ -40,25 +40,25 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class JudgedResponse:
-    """An imported response with its scores, and its part in the pair that came with it."""
+    """An imported response with its scores, and its role in the imported pair."""
 
     response: Response
     judgements: list[Judgement]
     mark: str
-    rank: float | None = None  #: by people, 1 is best
+    rank: float | None = None  #: human rank, 1 is best
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A prompt of a data set with everything that came with it."""
+    """A prompt of a data set with its imported rows."""
 
     prompt: Prompt
-    before: list[dict[str, str]]  #: the turns before the last
+    before: list[dict[str, str]]  #: the turns before the last one
     responses: list[JudgedResponse]
 
 
 def datasets_page(query: str = "", kind: str = "", page: Any = 1) -> Page[Dataset]:
-    """Data sets by name, each with ``prompt_count``."""
+    """Return data sets by name, each with ``prompt_count``."""
     found = Dataset.objects.select_related("created_by", "run").annotate(prompt_count=_count_of(Prompt, "dataset"))
     if query.strip():
         found = found.filter(name__icontains=query.strip().replace("\x00", ""))
@@ -74,7 +74,7 @@ def _count_of(model: Any, field: str) -> Subquery:
 
 
 def counts(dataset: Dataset) -> Counts:
-    """Rows of a data set by kind."""
+    """Return the number of rows of a data set by kind."""
     return Counts(
         prompts=dataset.prompts.count(),
         responses=Response.objects.filter(prompt__dataset=dataset, iteration=None).count(),
@@ -84,7 +84,7 @@ def counts(dataset: Dataset) -> Counts:
 
 
 def judges(dataset: Dataset) -> list[Judge]:
-    """Whose scores came with a data set, and how many of them are unparsed."""
+    """Return the judges of a data set, each with its number of unparsed scores."""
     found = (
         Judgement.objects.filter(response__prompt__dataset=dataset, iteration=None)
         .order_by()
@@ -97,7 +97,7 @@ def judges(dataset: Dataset) -> list[Judge]:
 
 
 class _ByPosition(Paginator):
-    """Pages of a whole data set by ranges of the rows' positions: the last page is as quick as the first."""
+    """Paginate a whole data set by ranges of row positions: the last page is as fast as the first."""
 
     def __init__(self, prompts: QuerySet[Prompt], size: int) -> None:
         super().__init__(prompts, size)
@@ -117,7 +117,7 @@ class _ByPosition(Paginator):
 
 
 def rows_page(dataset: Dataset, query: str = "", page: Any = 1) -> Page[Row]:
-    """A page of a data set's rows in their order; ``query`` looks into the prompts."""
+    """Return a page of a data set's rows in order; ``query`` searches the prompts."""
     found = Prompt.objects.filter(dataset=dataset).order_by("position", "pk")
     words = query.strip().replace("\x00", "")[:200]
     paginator = Paginator(found.filter(text__icontains=words)[:MOST_FOUND], PAGE) if words else _ByPosition(found, PAGE)
@@ -127,7 +127,7 @@ def rows_page(dataset: Dataset, query: str = "", page: Any = 1) -> Page[Row]:
 
 
 def _rows(prompts: list[Prompt]) -> list[Row]:
-    """Prompts with their imported responses, in three queries however many they are."""
+    """Return prompts with their imported responses, in three queries."""
     numbers = [prompt.pk for prompt in prompts]
     marks: dict[int, str] = {}
     for chosen, rejected in PreferencePair.objects.filter(prompt__in=numbers, iteration=None).values_list(
@@ -158,5 +158,5 @@ def _rank(prompt: Prompt, response: Response) -> float | None:
 
 
 def exports_page(page: Any = 1) -> Page[Export]:
-    """Exports, newest first."""
+    """Return exports, newest first."""
     return Paginator(Export.objects.order_by("-pk"), SETS_A_PAGE).get_page(page)

@@ -1,4 +1,4 @@
-"""A run's log after a cursor."""
+"""Events of a run after a cursor."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from alignment_app.models import Run, RunEvent
 
-#: Events in one frame or answer at most; whoever has missed more asks again from the last.
+#: Maximum number of events per frame or API response; request the rest with the last ``seq`` as cursor.
 PAGE: Final = 500
 
 
 def after(run_id: int, cursor: int, limit: int = PAGE) -> list[dict[str, Any]]:
-    """Events with ``seq > cursor`` in order, ``limit`` at most: ``{"seq", "kind", "payload", "at"}``."""
+    """Return events with ``seq > cursor`` in order, at most ``limit``: ``{"seq", "kind", "payload", "at"}``."""
     rows = (
         RunEvent.objects.filter(run_id=run_id, seq__gt=cursor)
         .order_by("seq")
@@ -21,5 +21,5 @@ def after(run_id: int, cursor: int, limit: int = PAGE) -> list[dict[str, Any]]:
 
 
 def last_seq(run_id: int) -> int | None:
-    """The number of the run's newest event; ``None``: there is no such run."""
+    """Return the sequence number of the run's newest event; ``None`` if the run does not exist."""
     return Run.objects.filter(pk=run_id).values_list("last_seq", flat=True).first()

@@ -1,4 +1,4 @@
-"""Rows on their way out: pairs in TRL's preference format, responses as prompt and completion, judgements."""
+"""Export rows: pairs in TRL's preference format, responses as prompt and completion, judgements."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What to export. Given filters all hold; with none, everything of the kind."""
+    """The filters of an export, combined with AND. Without filters, all rows of the kind."""
 
     kind: str
     snapshot: int | None = None
     run: int | None = None
     iteration: int | None = None
     dataset: int | None = None
-    source: str = ""  # of responses or judgements
-    excluded: bool = False  # pairs that people excluded, too
+    source: str = ""  # source of responses or judgements
+    excluded: bool = False  # include pairs excluded in review
 
     def to_dict(self) -> dict[str, Any]:
-        """Only what was given."""
+        """Return the filters that are set."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
@@ -80,7 +80,7 @@ def judgements(selection: Selection) -> QuerySet[Judgement]:
     return found.filter(source=selection.source) if selection.source else found
 
 
-#: By kind: its query, and the sources that it may be narrowed to.
+#: By kind: the query, and the allowed sources.
 KINDS: Final[dict[str, tuple[Callable[[Selection], QuerySet[Any]], list[str]]]] = {
     "pairs": (pairs, PreferencePair.Origin.values),
     "responses": (responses, Response.Source.values),
@@ -89,9 +89,9 @@ KINDS: Final[dict[str, tuple[Callable[[Selection], QuerySet[Any]], list[str]]]] 
 
 
 def rows(kind: str, found: QuerySet[Any]) -> Iterator[dict[str, Any]]:
-    """Rows of a query in order of their number, never more than a chunk of them in memory.
+    """Yield the rows of a query by primary key, with at most one chunk in memory.
 
-    The numbers are found by one query and the rows fetched by number: a query a chunk would sort the whole anew.
+    One query reads the keys and chunks are fetched by key, because a query per chunk would sort the whole set anew.
     """
     related, to_row = _SHAPES[kind]
     wanted = found.model._default_manager.select_related(*related).order_by("pk")
@@ -101,7 +101,7 @@ def rows(kind: str, found: QuerySet[Any]) -> Iterator[dict[str, Any]]:
 
 
 def frozen_pairs(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:
-    """A frozen preference set exactly as it was trained on, also where people changed a pair afterwards."""
+    """Yield a frozen preference set exactly as used for training, even if pairs were changed since."""
     with (Path(settings.HOME) / snapshot.path).open(encoding="utf-8") as file:
         position = 0
         while lines := list(islice(file, CHUNK)):
@@ -116,21 +116,21 @@ def frozen_pairs(snapshot: DatasetSnapshot) -> Iterator[dict[str, Any]]:
 
 
 def rows_of(selection: Selection) -> Iterator[dict[str, Any]]:
-    """The rows of a selection of a known kind; a frozen preference set comes from its file."""
+    """Yield the rows of a selection; a frozen preference set is read from its file."""
     if snapshot := frozen_set(selection):
         return frozen_pairs(snapshot)
     return rows(selection.kind, KINDS[selection.kind][0](selection))
 
 
 def frozen_set(selection: Selection) -> DatasetSnapshot | None:
-    """The frozen preference set whose file holds the rows of the selection; ``None``: they are in the database."""
+    """Return the frozen preference set to read from file; ``None`` if the rows are in the database."""
     if selection.kind != "pairs" or not selection.snapshot:
         return None
     return DatasetSnapshot.objects.filter(pk=selection.snapshot, kind=DatasetSnapshot.Kind.PREFERENCE).first()
 
 
 def manifest(export: Export) -> dict[str, Any]:
-    """Who, when, what, how many and the hash: kept beside the file, so that the rows stay plain."""
+    """Return the metadata of an export, stored beside the file: author, time, selection, row count, hash."""
     return {
         "export": export.pk,
         "kind": export.kind,

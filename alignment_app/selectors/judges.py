@@ -1,4 +1,4 @@
-"""Judges for the screen and for runs: those that come with Plumbline and those that people added."""
+"""Built-in judges and judges defined by users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.domain.judges import Judge, JudgeError, judge_from_data, split_ref
 
 
 def find(reference: str) -> Judge:
-    """The judge of ``name`` (its newest version) or ``name@version``. Raises :class:`ValueError` with the remedy."""
+    """Return the judge ``name`` (newest version) or ``name@version``. Raises :class:`ValueError` if unknown."""
     name, version = split_reference(reference)
     if name in judges.builtin():
         judge = judges.get(name)
@@ -30,22 +30,22 @@ def find(reference: str) -> Judge:
 
 
 def read(row: JudgeVersion) -> Judge:
-    """A judge of the record. Raises :class:`ValueError` where an older release's document is no longer understood."""
+    """Return the judge of a database row. Raises :class:`ValueError` for a document the current version cannot read."""
     try:
         return judges.read_judge(row.document, version=row.version)
     except JudgeError as error:
-        raise ValueError(f"{row} cannot be read any more ({error}); edit it to make a new version") from None
+        raise ValueError(f"{row} cannot be read ({error}); edit it to create a new version") from None
 
 
 def names(kind: str = "") -> list[str]:
-    """Names of all judges (of a kind), those that come with Plumbline first."""
+    """Return the names of all judges (of a kind), built-in ones first."""
     rows = JudgeVersion.objects.filter(kind=kind) if kind else JudgeVersion.objects.all()
     own = [name for name, judge in judges.builtin().items() if kind in ("", judge.kind)]
     return own + sorted(set(rows.values_list("name", flat=True)))
 
 
 def choices(kind: str) -> list[tuple[str, str]]:
-    """(reference, label) of the judges that a field may name."""
+    """Return (reference, label) of the judges that a config field may name."""
     newest = dict(JudgeVersion.objects.filter(kind=kind).values_list("name").annotate(newest=Max("version")))
     found = []
     for name in names(kind):
@@ -55,7 +55,7 @@ def choices(kind: str) -> list[tuple[str, str]]:
 
 
 def in_run(run: Run, field: str) -> Judge:
-    """The judge as it was when the run was launched; of a run from before judges were recorded, the one it names."""
+    """Return the judge as stored with the run; for runs without stored judges, the one named in the config."""
     kept = run.judges.get(field)
     if kept:
         return judge_from_data(kept["judge"], version=kept["version"])
@@ -64,7 +64,7 @@ def in_run(run: Run, field: str) -> Judge:
 
 @dataclass(frozen=True, slots=True)
 class JudgeRow:
-    """A judge in the list."""
+    """A judge in the list of judges."""
 
     judge: Judge
     is_builtin: bool
@@ -74,7 +74,7 @@ class JudgeRow:
 
 
 def rows() -> list[JudgeRow]:
-    """Every judge in its newest version, with how many runs used any version of it."""
+    """Return every judge in its newest version, with the number of runs that used any version."""
     used: dict[str, int] = {}
     for kept in Run.objects.values_list("judges", flat=True):
         for name in {entry["judge"]["name"] for entry in kept.values()}:
@@ -95,7 +95,7 @@ def rows() -> list[JudgeRow]:
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A version of one judge, with the runs that used it."""
+    """A version of a judge, with the runs that used it."""
 
     version: int
     content_hash: str
@@ -104,7 +104,7 @@ class VersionRow:
 
 
 def versions(name: str) -> list[VersionRow]:
-    """The versions of a judge, newest first; empty where there is none of that name."""
+    """Return the versions of a judge, newest first; empty if the name is unknown."""
     runs: dict[int, list[Run]] = {}
     for run in Run.objects.exclude(judges={}).only("id", "name", "judges"):
         for version in {entry["version"] for entry in run.judges.values() if entry["judge"]["name"] == name}:
@@ -117,5 +117,5 @@ def versions(name: str) -> list[VersionRow]:
 
 
 def as_kept(judge: Judge) -> dict[str, Any]:
-    """What a run keeps of a judge."""
+    """Return the data of a judge that is stored with a run."""
     return {"judge": judge.as_data(), "version": judge.version, "hash": judge.content_hash}

@@ -1,4 +1,4 @@
-"""Every step of a run's trainings, as the trainers reported it."""
+"""Training metrics of a run by step, as reported by the trainers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS: Final = ("model", "stage", "series", "step", "total_steps", *(metric.ke
 
 
 class Key(NamedTuple):
-    """Which training: ``series`` is one of several of a stage, such as one λ."""
+    """Identifies a training run: ``series`` names one of several in a stage, such as one λ."""
 
     iteration: int
     stage: str
@@ -25,10 +25,9 @@ Steps = dict[int, dict[str, Any]]
 
 
 def steps_of(run_id: int, *, up_to: int | None = None, iteration: int | None = None) -> dict[Key, Steps]:
-    """The points of each training by step, in order of iterations and steps.
+    """Return the points of each training run, by iteration and step.
 
-    A step that was trained again after a crash counts once, as it was the last time. ``up_to`` is the newest event to
-    look at.
+    For a step repeated after a crash, the last report counts. ``up_to``: sequence number of the newest event to read.
     """
     events = RunEvent.objects.filter(run_id=run_id, kind=RunEvent.Kind.METRICS)
     if up_to is not None:
@@ -44,7 +43,7 @@ def steps_of(run_id: int, *, up_to: int | None = None, iteration: int | None = N
 
 
 def as_csv(run_id: int, *, iteration: int | None = None) -> Iterator[str]:
-    """The lines of a CSV file with a header, one a step; a curve that a training does not have is empty."""
+    """Yield the lines of a CSV file with a header, one line per step; missing curves are empty."""
     yield _line(COLUMNS)
     for key, steps in steps_of(run_id, iteration=iteration).items():
         about = {"model": f"M{key.iteration + 1}", "stage": key.stage, "series": key.series}

@@ -1,4 +1,4 @@
-"""The queues as the database knows them."""
+"""State of the stage queues, from the database."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from alignment_app.models import Stage
 
 
 def place_in_queue(stage: Stage) -> int:
-    """1 for the stage that a free worker of its queue takes next; 0 for a stage that is not queued.
+    """Return the position of a stage in its queue, from 1; 0 if it is not queued.
 
-    Read from the database, so it holds while the queue's server is away.
+    Read from the database, so it works without the queue server.
     """
     if stage.status != Stage.Status.QUEUED or stage.queued_at is None:
         return 0

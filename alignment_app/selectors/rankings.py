@@ -1,4 +1,4 @@
-"""Ranked responses that judges are held to: the part of a run's ranked prompts that none of its rows teaches."""
+"""Held-out ranked responses, on which a judge's ranking agreement is measured. None of them is used for training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ROWS_A_PAGE = 20
 
 
 def held_out(start: Iteration, config: RunConfig, *, most: int) -> QuerySet[Response]:
-    """The responses to the first ``most`` of the prompts that iteration 0 chose and the division holds out.
+    """Return the responses to the first ``most`` held-out ranked prompts of iteration 0.
 
-    Whether the model that built the rows agreed with people on them does not matter here: where only such prompts
-    counted, that model would be right by construction.
+    Prompts are included whether or not the model that built the judging rows agreed with the human ranking; otherwise
+    that model would be correct by construction.
     """
     used = iteration_prompts(start)
     hashes = dict(Prompt.objects.filter(pk__in=[row.id for row in used]).values_list("pk", "content_hash"))
@@ -33,7 +33,7 @@ def held_out(start: Iteration, config: RunConfig, *, most: int) -> QuerySet[Resp
 
 @dataclass(frozen=True, slots=True)
 class RankedResponse:
-    """A response with people's place for it and the judge's word on it."""
+    """A response with its human rank and the judge's score."""
 
     response: Response
     rank: float | None
@@ -42,7 +42,7 @@ class RankedResponse:
 
 @dataclass(frozen=True, slots=True)
 class RankedPrompt:
-    """A held-out prompt, its responses from people's best to their worst; ``right`` of ``pairs`` are in that order."""
+    """A held-out prompt, its responses by human rank; ``right`` of ``pairs`` are in the same order."""
 
     prompt: Prompt
     responses: list[RankedResponse]
@@ -51,14 +51,14 @@ class RankedPrompt:
 
 
 def judged_by(checkpoint: Checkpoint) -> QuerySet[Judgement]:
-    """A checkpoint's judgements of ranked responses."""
+    """Return a checkpoint's judgements of ranked responses."""
     return Judgement.objects.filter(
         judge__checkpoint=checkpoint, judge__purpose=Judge.Purpose.RANKED, source=Judgement.Source.SELF
     )
 
 
 def page(checkpoint: Checkpoint, only: str, number: str | int | None) -> Page[RankedPrompt]:
-    """What a checkpoint's judge was held to, by prompt; ``only``: "unparsed", or nothing."""
+    """Return a checkpoint's ranking agreement by prompt; ``only``: "unparsed" or empty (all)."""
     judged = judged_by(checkpoint)
     about = judged.filter(parsed_count__lt=F("sample_count")) if only == "unparsed" else judged
     prompts = Prompt.objects.filter(pk__in=about.values("response__prompt")).order_by("position", "pk")

@@ -1,4 +1,4 @@
-"""Runs with their stages: how far each is, and since when."""
+"""Runs with their stages, progress and elapsed time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.utils import timezone
 
 from alignment_app.models import Checkpoint, Iteration, Run, RunEvent, Stage
 
-#: When a run's state changed last.
+#: Time of the last status change of a run.
 CHANGED_AT: Final = Subquery(
     RunEvent.objects.filter(run=OuterRef("pk"), kind=RunEvent.Kind.RUN).order_by("-seq").values("created_at")[:1]
 )
 
 
 def load(run_id: int) -> Run:
-    """A run with everything its page draws. ``last_seq`` is read first: later events are applied on top."""
+    """Load a run for its page. ``last_seq`` is read first, so later events can be applied on top."""
     checkpoints = Checkpoint.objects.select_related("evaluation__against").order_by("number")
     return (
         Run.objects.annotate(changed_at=CHANGED_AT)
@@ -32,7 +32,7 @@ def load(run_id: int) -> Run:
 
 
 def stages_of(run: Run) -> list[Stage]:
-    """Every stage of a run in order, each with its iteration."""
+    """Return the stages of a run in order, each with its iteration."""
     found = []
     for iteration in run.iterations.all():
         for stage in iteration.stages.all():
@@ -42,28 +42,28 @@ def stages_of(run: Run) -> list[Stage]:
 
 
 def current_stage(stages: Iterable[Stage]) -> Stage | None:
-    """The first stage that is neither done nor left out."""
+    """Return the first stage that is neither done nor skipped."""
     over = (Stage.Status.DONE, Stage.Status.SKIPPED)
     return next((stage for stage in stages if stage.status not in over), None)
 
 
 def share_done(stage: Stage) -> float:
-    """How much of a stage is done, 0 to 1."""
+    """Return the completed share of a stage, 0 to 1."""
     if stage.status == Stage.Status.DONE:
         return 1.0
     return min(1.0, stage.done / stage.total) if stage.total else 0.0
 
 
 def progress(stages: Iterable[Stage]) -> float:
-    """Share of the run's work that is done, every stage counted the same, 0 to 1."""
+    """Return the completed share of a run, 0 to 1, with equal weight per stage."""
     counted = [share_done(stage) for stage in stages if stage.status != Stage.Status.SKIPPED]
     return sum(counted) / len(counted) if counted else 0.0
 
 
 def elapsed(run: Run) -> float | None:
-    """Seconds from the first stage's start to the end, to now while it is active, or to when it stopped.
+    """Return the seconds from the start of the first stage to the end, to the last stop, or to now if active.
 
-    Takes a run that is annotated with :data:`CHANGED_AT` as ``changed_at``.
+    The run must be annotated with :data:`CHANGED_AT` as ``changed_at``.
     """
     if run.started_at is None:
         return None

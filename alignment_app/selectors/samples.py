@@ -1,4 +1,4 @@
-"""What the loop made of its prompts: candidates, every judge's scores with the raw replies, the pair and why."""
+"""Sample rows of an iteration: candidates, scores with raw replies, and pairs with the reason."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ Mark = Literal["chosen", "rejected", ""]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A response with its judgements and its part in the pair."""
+    """A response with its judgements and its role in the pair."""
 
     response: Response
     mark: Mark
     judgements: list[Judgement]
-    rank: float | None = None  #: among the responses to its prompt by people, 1 the best
+    rank: float | None = None  #: human rank among the responses to the prompt, 1 is best
 
     @property
     def author(self) -> str:
-        """Who wrote it, where it was not the student."""
+        """The author, if not the student."""
         if self.response.source == Response.Source.STUDENT:
             return ""
         return self.response.author or self.response.get_source_display().lower()
@@ -50,19 +50,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PromptSample:
-    """A prompt of an iteration with all that became of it so far."""
+    """A prompt of an iteration with its rows so far."""
 
     prompt: Prompt
     iteration: Iteration
     candidates: list[Candidate]
     pair: PreferencePair | None
-    outcome: str  #: why it made its pair, or none; empty until that is known
-    outcome_code: str  #: the same as a code, of :class:`training.domain.rows.PromptOutcome`
+    outcome: str  #: why the prompt gave a pair or no pair; empty until known
+    outcome_code: str  #: the same as a :class:`training.domain.rows.PromptOutcome`
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSample:
-    """A held-out prompt answered by two checkpoints."""
+    """Two checkpoints' answers to one held-out prompt."""
 
     comparison: Comparison
     newer: list[Judgement]
@@ -70,7 +70,7 @@ class ComparisonSample:
 
 
 def latest(run: Run) -> PromptSample | None:
-    """The prompt of the newest iteration that is furthest: just paired, else just judged, else just answered."""
+    """Return the newest iteration's most advanced prompt: last paired, else last judged, else last answered."""
     for iteration in run.iterations.order_by("-number"):
         pairs = PreferencePair.objects.filter(iteration=iteration)
         used = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN)
@@ -89,14 +89,14 @@ _IN_PAIRS = (Response.Purpose.CANDIDATE, Response.Purpose.DEMONSTRATION)
 
 
 def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[PromptSample]:
-    """The prompts in the order given, in five queries however many they are."""
+    """Return the prompts in the given order, in five queries."""
     prompts = Prompt.objects.in_bulk(prompt_ids)
     pairs: dict[int, PreferencePair] = {}
     for pair in PreferencePair.objects.filter(iteration=iteration, prompt__in=prompt_ids).order_by("-pk"):
         pairs[pair.prompt_id] = pair
     paired = [response for pair in pairs.values() for response in (pair.chosen_id, pair.rejected_id)]
     responses: dict[int, list[Response]] = defaultdict(list)
-    # Where a data set brought the responses along, they belong to no iteration.
+    # Candidate responses of a data set belong to no iteration.
     recorded = iteration.number == 0 or iteration.run.typed_config.uses_recorded_responses
     its_own = Q(iteration__isnull=True) if recorded else Q(iteration=iteration)
     found = Response.objects.filter(Q(its_own, prompt__in=prompt_ids, purpose__in=_IN_PAIRS) | Q(pk__in=paired))
@@ -127,7 +127,7 @@ def prompt_samples(iteration: Iteration, prompt_ids: Sequence[int]) -> list[Prom
 
 
 def _rank(response: Response, prompt: Prompt, iteration: Iteration) -> float | None:
-    """Shown where rankings are what judges are held to: in the making of M1."""
+    """Human ranks are shown only in iteration 0, where ranking agreement is measured."""
     ranks = prompt.meta.get("ranks", []) if iteration.number == 0 else []
     return ranks[response.index] if response.index < len(ranks) else None
 
@@ -141,10 +141,9 @@ def _mark(response: Response, pair: PreferencePair | None) -> Mark:
 
 
 def judgements_of(response_ids: Iterable[int], run_id: int | None = None) -> dict[int, list[Judgement]]:
-    """The judgements of each response: self, teacher, person, outside reference.
+    """Return the judgements of each response: self, teacher, human, reference.
 
-    Responses of a data set are shared by runs: of models' judgements only those count that came with the set, and
-    those of the run.
+    Data set responses are shared by runs, so judgements by models are limited to imported ones and those of the run.
     """
     order = [Judgement.Source.SELF, Judgement.Source.TEACHER, Judgement.Source.HUMAN, Judgement.Source.REFERENCE]
     found: dict[int, list[Judgement]] = defaultdict(list)
@@ -161,7 +160,7 @@ def judgements_of(response_ids: Iterable[int], run_id: int | None = None) -> dic
 
 
 def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: Any = 1) -> Page[PromptSample]:
-    """A page of an iteration's prompts with what became of them, in their order."""
+    """Return a page of an iteration's prompts with their rows, in order."""
     uses = IterationPrompt.objects.filter(iteration=iteration, role=IterationPrompt.Role.TRAIN)
     found: QuerySet[Prompt]
     if uses.exists():
@@ -194,7 +193,7 @@ def prompts_page(iteration: Iteration, query: str = "", show: str = "", page: An
 
 
 def _by_scores(prompts: QuerySet[Prompt], judgements: QuerySet[Judgement], show: str) -> QuerySet[Prompt]:
-    """The prompts all of whose responses have one score, or else whose longest response has the highest."""
+    """Filter prompts whose responses all have one score, or whose longest response has the highest score."""
     judgements = judgements.annotate(length=Length("response__text"))
     prompts = prompts.annotate(
         top=Subquery(judgements.order_by("-score").values("score")[:1]),
@@ -207,7 +206,7 @@ def _by_scores(prompts: QuerySet[Prompt], judgements: QuerySet[Judgement], show:
 
 
 def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page: Any = 1) -> Page[ComparisonSample]:
-    """A page of the head-to-head comparisons of the model that an iteration made."""
+    """Return a page of head-to-head comparisons of an iteration's checkpoint."""
     found = Comparison.objects.filter(evaluation__checkpoint__iteration=iteration).select_related(
         "prompt", "response", "against", "evaluation__checkpoint", "evaluation__against"
     )
@@ -228,7 +227,7 @@ def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page
 
 
 def answers_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[PromptSample]:
-    """A page of evaluation answers that were compared with no other model's: those of the first one measured."""
+    """Return a page of evaluation answers without a comparison, as for the first evaluated checkpoint."""
     found = Response.objects.filter(iteration=iteration, purpose=Response.Purpose.EVALUATION).select_related("prompt")
     if query.strip():
         found = found.filter(prompt__text__icontains=query.strip())
@@ -242,7 +241,7 @@ def answers_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[P
 
 
 def snapshot_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[SnapshotItem]:
-    """A page of the rows that the iteration's training consumed."""
+    """Return a page of the rows of an iteration's training set."""
     found = SnapshotItem.objects.filter(snapshot__iteration=iteration).select_related(
         "pair__prompt", "pair__chosen", "pair__rejected", "response__prompt", "snapshot"
     )
@@ -254,7 +253,7 @@ def snapshot_page(iteration: Iteration, query: str = "", page: Any = 1) -> Page[
 
 @dataclass(frozen=True, slots=True)
 class RemovedExample:
-    """A candidate that a filter removed, and how often it was written. ``why``: the word or the known prompt."""
+    """A candidate removed by a filter, with its frequency. ``why``: the matched word or similar prompt."""
 
     text: str
     times: int
@@ -264,7 +263,7 @@ class RemovedExample:
 
 @dataclass(frozen=True, slots=True)
 class FilterView:
-    """What one of self-instruct's filters removed."""
+    """The prompts removed by one self-instruct filter."""
 
     reason: str
     count: int
@@ -275,7 +274,7 @@ REMOVED_EXAMPLES: Final = 3
 
 
 def removed_prompts(iteration: Iteration) -> list[FilterView]:
-    """Each filter with how many candidates it removed, most first, and the first few different ones of them."""
+    """Return each filter with the number of removed candidates, largest first, and some distinct examples."""
     counts = iteration.rejected_prompts.values_list("reason").annotate(count=Count("pk")).order_by("-count", "reason")
     return [
         FilterView(reason, count, _removed_by(iteration.rejected_prompts.filter(reason=reason)))
@@ -294,7 +293,7 @@ def _removed_by(rows: QuerySet[RejectedPrompt]) -> list[RemovedExample]:
 
 
 def stages_with_samples(iteration: Iteration) -> list[Stage]:
-    """The stages of an iteration that have rows to show, in order."""
+    """Return the stages of an iteration that have sample rows, in order."""
     return [
         stage
         for stage in iteration.stages.exclude(status=Stage.Status.SKIPPED).order_by("position")

@@ -1,4 +1,4 @@
-"""The score in force of an iteration's responses, by the rule that is stored with the iteration."""
+"""Effective scores of an iteration's responses, by the score rule stored with the iteration."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from training.domain.score_rule import GivenScore, ScoreRule, in_force
 
 
 def rule_of(iteration: Iteration) -> ScoreRule:
-    """The rule by which an iteration's responses are scored."""
+    """Return the score rule of an iteration."""
     return ScoreRule.from_data(iteration.score_rule)
 
 
 def by_judge(rule: ScoreRule) -> Q:
-    """The judgements by the rule's judge."""
+    """Filter for judgements by the rule's judge."""
     judge = Q(iteration__isnull=True) if rule.judge is None else Q(judge=rule.judge)
     return Q(source=rule.source) & judge
 
 
 def judgements(responses: QuerySet[Response], rule: ScoreRule) -> QuerySet[Judgement]:
-    """The judgements of these responses by the rule's judge."""
+    """Return the judgements of these responses by the rule's judge."""
     return Judgement.objects.filter(by_judge(rule), response__in=responses.values("pk"))
 
 
@@ -34,10 +34,9 @@ def scored(
     with_people: bool = True,
     supposed: Mapping[int, float | None] | None = None,
 ) -> list[ScoredResponse]:
-    """Responses with the score in force, in order of prompt and index.
+    """Return responses with their effective score, by prompt and index.
 
-    ``with_people`` false: as if people had scored none of them. ``supposed``: by response, a score that stands in for
-    people's.
+    ``with_people`` false: ignore human scores. ``supposed``: hypothetical human scores by response.
     """
     supposed = supposed or {}
     found = Judgement.objects.filter(

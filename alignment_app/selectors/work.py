@@ -1,4 +1,4 @@
-"""What a stage still has to do: the rows that do not exist yet. Everything is read as frozen rows of the domain."""
+"""Remaining work of a stage: the rows that do not exist yet. All results are frozen domain rows."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ from training.domain.seeds import derive_seed
 
 
 def prompt_row(prompt: Prompt) -> PromptRow:
-    """A prompt of the record as a frozen row."""
+    """Return a prompt as a frozen row."""
     return PromptRow(prompt.pk, tuple(prompt.messages))
 
 
 def iteration_prompts(iteration: Iteration, role: str = IterationPrompt.Role.TRAIN) -> list[PromptRow]:
-    """The prompts that an iteration uses, in order."""
+    """Return the prompts of an iteration, in order."""
     uses = iteration.iteration_prompts.filter(role=role).select_related("prompt")
     return [prompt_row(use.prompt) for use in uses]
 
 
 def choose_prompts(iteration: Iteration, dataset: Dataset, count: int, seed: int) -> list[int]:
-    """``count`` prompts of a data set in an order drawn from the run's seed, fresh ones first.
+    """Choose ``count`` prompts of a data set in random order by the run's seed, unused ones first.
 
-    Those that the fewest earlier iterations of the run have used come first, so a small set is used again only when
-    it is exhausted.
+    Prompts used in fewer earlier iterations of the run come first, so prompts repeat only when the set is exhausted.
     """
     prompts = dataset.prompts.exclude(messages=[]).values_list("pk", "content_hash")
     used: dict[int, int] = {}
@@ -53,18 +52,18 @@ def choose_prompts(iteration: Iteration, dataset: Dataset, count: int, seed: int
 
 
 def first_prompts(dataset: Dataset, count: int) -> list[int]:
-    """The first ``count`` prompts of a data set: every checkpoint of every run answers the same ones."""
+    """Return the first ``count`` prompts of a data set, so that all checkpoints of all runs answer the same ones."""
     return list(dataset.prompts.exclude(messages=[]).order_by("position", "pk").values_list("pk", flat=True)[:count])
 
 
 def generated_prompts(iteration: Iteration) -> list[tuple[str, int]]:
-    """The prompts that self-instruct wrote for an iteration, in order, each with its round."""
+    """Return the self-instruct prompts of an iteration, in order, each with its round."""
     uses = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).select_related("prompt")
     return [(use.prompt.text, int(use.prompt.meta.get("round", 0))) for use in uses]
 
 
 def earlier_generated_prompts(iteration: Iteration) -> list[str]:
-    """What self-instruct wrote for the run's earlier iterations, which new prompts have to differ from."""
+    """Return the self-instruct prompts of the run's earlier iterations; new prompts must differ from them."""
     earlier = IterationPrompt.objects.filter(
         iteration__run=iteration.run_id, iteration__number__lt=iteration.number, role=IterationPrompt.Role.TRAIN
     )
@@ -74,7 +73,7 @@ def earlier_generated_prompts(iteration: Iteration) -> list[str]:
 def missing_responses(
     iteration: Iteration, prompts: Sequence[PromptRow], *, purpose: str, source: str, n: int
 ) -> list[tuple[PromptRow, int]]:
-    """(prompt, index) of every response that is not there yet."""
+    """Return (prompt, index) of every missing response."""
     made = set(
         Response.objects.filter(iteration=iteration, purpose=purpose, source=source).values_list("prompt_id", "index")
     )
@@ -82,7 +81,7 @@ def missing_responses(
 
 
 def candidates(iteration: Iteration, *, recorded: bool) -> QuerySet[Response]:
-    """The candidate responses of an iteration: its own, or those that a data set brought along."""
+    """Return the candidate responses of an iteration: its own, or those of a data set if ``recorded``."""
     responses = Response.objects.filter(purpose=Response.Purpose.CANDIDATE)
     if recorded:
         uses = IterationPrompt.objects.filter(iteration=iteration, role=IterationPrompt.Role.TRAIN)
@@ -91,22 +90,22 @@ def candidates(iteration: Iteration, *, recorded: bool) -> QuerySet[Response]:
 
 
 def response_rows(responses: QuerySet[Response]) -> list[ResponseRow]:
-    """Responses as frozen rows, in order of prompt and index."""
+    """Return responses as frozen rows, by prompt and index."""
     found = responses.order_by("prompt_id", "index").values_list("pk", "prompt_id", "index", "text")
     return [ResponseRow(*row) for row in found]
 
 
 def unjudged(responses: QuerySet[Response], *, source: str, judge: Judge) -> list[tuple[ResponseRow, PromptRow]]:
-    """The responses that this judge has not judged yet, each with its prompt."""
+    """Return the responses without a judgement by this judge, each with its prompt."""
     judged = Judgement.objects.filter(response=OuterRef("pk"), source=source, judge=judge)
     rows = responses.exclude(Exists(judged)).select_related("prompt").order_by("prompt_id", "index")
     return [(ResponseRow(row.pk, row.prompt_id, row.index, row.text), prompt_row(row.prompt)) for row in rows]
 
 
 def imported_pairs(iteration: Iteration, dataset: Dataset, count: int, seed: int) -> list[PairDraft]:
-    """``count`` ready pairs of a data set in an order drawn from the run's seed, fresh ones first.
+    """Choose ``count`` imported pairs of a data set in random order by the run's seed, unused ones first.
 
-    The order follows from what the pairs say, so that it is the same in every database.
+    The order depends on the content only, so it is the same in every database.
     """
     pairs = PreferencePair.objects.filter(
         prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
@@ -135,13 +134,13 @@ def imported_pairs(iteration: Iteration, dataset: Dataset, count: int, seed: int
 
 
 def ranked_prompts(dataset: Dataset) -> list[Prompt]:
-    """The prompts of a data set that people ranked two or more responses of, in order."""
+    """Return the prompts of a data set with two or more human-ranked responses, in order."""
     found = dataset.prompts.exclude(messages=[]).filter(meta__has_key="ranks").order_by("position", "pk")
     return [prompt for prompt in found if len({rank for rank in prompt.meta["ranks"] if rank is not None}) >= 2]
 
 
 def ranked_responses(iteration: Iteration) -> QuerySet[Response]:
-    """The imported responses to the prompts that an iteration uses."""
+    """Return the imported responses to an iteration's prompts."""
     uses = IterationPrompt.objects.filter(iteration=iteration, role=IterationPrompt.Role.TRAIN)
     return Response.objects.filter(
         iteration__isnull=True, purpose=Response.Purpose.CANDIDATE, prompt__in=uses.values("prompt")
@@ -149,20 +148,20 @@ def ranked_responses(iteration: Iteration) -> QuerySet[Response]:
 
 
 def rank_of(response: Response) -> float | None:
-    """Where people put this response among those to its prompt (1 = best); ``None``: they did not rank it."""
+    """Return the human rank of a response among those to its prompt (1 = best); ``None`` if not ranked."""
     ranks = response.prompt.meta.get("ranks", [])
     return ranks[response.index] if response.index < len(ranks) else None
 
 
 def trained_prompts(names: Sequence[str]) -> list[str]:
-    """The last user turns of the named data sets."""
+    """Return the last user turns of the named data sets."""
     return list(Prompt.objects.filter(dataset__name__in=names).exclude(messages=[]).values_list("text", flat=True))
 
 
 def sft_rows(names: Sequence[str], limit: int | None) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-    """Training rows of the named data sets in the trainer's format, each with the response it came from.
+    """Yield training rows of the named data sets in the trainer's format, each with its response.
 
-    With a limit, every data set gives the same share of its rows.
+    With a limit, every data set contributes the same share of its rows.
     """
     targets = Response.objects.filter(
         prompt__dataset__name__in=names, purpose=Response.Purpose.TARGET, iteration__isnull=True
@@ -184,16 +183,16 @@ def sft_rows(names: Sequence[str], limit: int | None) -> Iterator[tuple[dict[str
 
 
 def pair_contents(iteration: Iteration) -> list[PairContent]:
-    """What the trainable pairs of an iteration say."""
+    """Return the content of the trainable pairs of an iteration."""
     pairs = iteration.pairs.filter(state__in=PreferencePair.TRAINABLE)
     found = pairs.values_list("pk", "prompt__content_hash", "chosen__text", "rejected__text")
     return [PairContent(*row) for row in found]
 
 
 def training_pairs(run_id: int, number: int, *, mix_previous: bool) -> QuerySet[PreferencePair]:
-    """The pairs to train an iteration on as they stand now: its own, or those of all so far.
+    """Return the current training pairs of an iteration: its own, or with ``mix_previous`` those of all so far.
 
-    A prompt whose pair is held out in any of the run's iterations has none among them.
+    Prompts with a held-out pair in any iteration of the run are excluded.
     """
     numbers = range(1, number + 1) if mix_previous else [number]
     held_out = PreferencePair.objects.filter(iteration__run=run_id, part=PreferencePair.Part.HELD_OUT)
@@ -206,14 +205,14 @@ def training_pairs(run_id: int, number: int, *, mix_previous: bool) -> QuerySet[
 
 
 def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator[tuple[dict[str, Any], dict[str, int]]]:
-    """The ``training_pairs`` of an iteration in TRL's format, each with its pair."""
+    """Yield the ``training_pairs`` of an iteration in TRL's format, each with its pair."""
     pairs = training_pairs(run_id, number, mix_previous=mix_previous)
     for pair in pairs.select_related("prompt", "chosen", "rejected").order_by("iteration__number", "prompt_id", "pk"):
         yield _preference_row(pair), {"pair_id": pair.pk}
 
 
 def evaluation_pairs(dataset: Dataset, count: int) -> list[tuple[int, dict[str, Any]]]:
-    """The first ``count`` ready pairs of a data set, (id, row in TRL's format): the same for every checkpoint."""
+    """Return the first ``count`` imported pairs of a data set, (id, row in TRL's format), equal for all checkpoints."""
     pairs = PreferencePair.objects.filter(
         prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
     ).select_related("prompt", "chosen", "rejected")
@@ -221,12 +220,12 @@ def evaluation_pairs(dataset: Dataset, count: int) -> list[tuple[int, dict[str, 
 
 
 def pair_parts(iteration: Iteration) -> dict[str, int]:
-    """How many pairs of an iteration are trained on, held out and left out."""
+    """Return the numbers of trained, held-out and unused pairs of an iteration."""
     return dict(Counter(iteration.pairs.filter(state__in=PreferencePair.TRAINABLE).values_list("part", flat=True)))
 
 
 def held_out_pairs(iteration: Iteration) -> list[tuple[int, dict[str, Any]]]:
-    """The pairs that an iteration set aside, as they stand now: (id, row in TRL's format)."""
+    """Return the current held-out pairs of an iteration: (id, row in TRL's format)."""
     pairs = iteration.pairs.filter(part=PreferencePair.Part.HELD_OUT, state__in=PreferencePair.TRAINABLE)
     found = pairs.select_related("prompt", "chosen", "rejected").order_by("prompt_id", "pk")
     return [(pair.pk, _preference_row(pair)) for pair in found]
@@ -243,5 +242,5 @@ def _preference_row(pair: PreferencePair) -> dict[str, Any]:
 
 
 def checkpoint(run_id: int, number: int) -> Checkpoint:
-    """M_number of a run."""
+    """Return checkpoint M_number of a run."""
     return Checkpoint.objects.get(run=run_id, number=number)

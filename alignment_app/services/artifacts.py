@@ -1,4 +1,4 @@
-"""Frozen training sets and checkpoints: files in the data folder, and the rows that describe them."""
+"""Frozen training sets and checkpoints: files in the data folder and their database rows."""
 
 from __future__ import annotations
 
@@ -38,33 +38,34 @@ from training.domain.margins import MeasuredPair, margin_figures
 
 
 class EmptyTrainingSet(ValueError):
-    """There was no row to freeze. Nothing is kept, so that a later try can freeze what is there by then."""
+    """There are no rows to freeze. No snapshot is stored, so a later attempt can still freeze one."""
 
 
 def resolve(location: str) -> str:
-    """A checkpoint's location as the libraries want it: a path, or a hub's model name left as it is."""
+    """Return the absolute path of a checkpoint's location; hub model names are returned unchanged."""
     inside = settings.HOME / location
     return str(inside) if not Path(location).is_absolute() and inside.exists() else os.path.expanduser(location)
 
 
 def run_folder(run_id: int) -> Path:
-    """Where a run keeps its files."""
+    """Return the folder of a run's files."""
     return Path(settings.HOME) / "runs" / str(run_id)
 
 
 def reference_store() -> Path:
-    """Where reference log-probabilities are kept for whoever asks for the same; it may be removed at any time."""
+    """Return the folder of cached reference log-probabilities. It can be deleted at any time."""
     return Path(settings.HOME) / "reference-logps"
 
 
 def freeze(
     attempt: StageAttempt, iteration: Iteration, kind: str, rows: Iterable[tuple[dict[str, Any], dict[str, int]]]
 ) -> DatasetSnapshot:
-    """Write the training set once, under the hash of its content, and record what is in it.
+    """Write an iteration's training set to a file named by its content hash, and record its rows.
 
-    ``rows`` are (JSON row, {"pair_id", "response_id" or "judgement_id": id}). An iteration that has its snapshot keeps
-    it.
-    Raises :class:`EmptyTrainingSet` where there is no row.
+    If the iteration already has a snapshot, return that one.
+
+    ``rows`` are tuples of a JSON row and {"pair_id", "response_id" or "judgement_id": id}.
+    Raises :class:`EmptyTrainingSet` when there are no rows.
     """
     existing = DatasetSnapshot.objects.filter(iteration=iteration).first()
     if existing:
@@ -102,10 +103,10 @@ def freeze(
 
 
 def read_snapshot(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
-    """The frozen rows. Raises :class:`ValueError` where the file is gone or is not what was frozen."""
+    """Return the frozen rows. Raises :class:`ValueError` when the file is missing or was changed."""
     path = Path(settings.HOME) / snapshot.path
     if not path.is_file():
-        raise ValueError(f"The training set {path} is gone. Restore it, or clone the run and start again.")
+        raise ValueError(f"The training set {path} is missing. Restore it, or clone the run and start again.")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != snapshot.content_hash:
         raise ValueError(f"The training set {path} was changed after it was frozen. Clone the run and start again.")
@@ -113,7 +114,7 @@ def read_snapshot(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
 
 
 def file_list(folder: Path) -> list[dict[str, Any]]:
-    """Name, size in bytes and SHA-256 of every file of a saved model."""
+    """Return name, size in bytes and SHA-256 of every file of a saved model."""
     listed = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
@@ -123,7 +124,7 @@ def file_list(folder: Path) -> list[dict[str, Any]]:
 
 
 def keep_ift_model(attempt: StageAttempt, iteration: Iteration, folder: Path) -> None:
-    """Record where the model fine-tuned on instruction rows alone is. It is no checkpoint of the loop."""
+    """Record the location of the model fine-tuned on instruction data only, which is not a checkpoint."""
     with leased(attempt):
         iteration.ift_location = str(folder.relative_to(settings.HOME))
         iteration.save(update_fields=["ift_location"])
@@ -140,7 +141,7 @@ def register_checkpoint(
     seconds: float,
     metrics: dict[str, Any],
 ) -> Checkpoint:
-    """Record the model that a training stage saved into ``folder``."""
+    """Record the model that a training stage saved in ``folder``."""
     files = file_list(folder)
     run = iteration.run
     with leased(attempt):
@@ -167,7 +168,7 @@ def register_checkpoint(
 def save_margins(
     attempt: StageAttempt, checkpoint: Checkpoint, measured: Mapping[str, Sequence[tuple[int, MeasuredPair]]]
 ) -> None:
-    """Keep how a checkpoint weighs pairs, (pair id, measured) by part, and the figures over each part."""
+    """Save a checkpoint's pair margins, (pair id, margin) by part, and the metrics of each part."""
     rows = [
         PairMargin(
             checkpoint=checkpoint,
@@ -191,9 +192,9 @@ def save_margins(
 
 
 def delete_run_rows(run: Run) -> None:
-    """Delete a run, from the leaves up since rows protect what they were made from; its files go after the commit.
+    """Delete a run's rows, dependent rows first, and its files after the commit.
 
-    Raises :class:`Refused` where another run uses the prompts that this one wrote.
+    Raises :class:`Refused` when another run uses prompts generated by this run.
     """
     folder = run_folder(run.pk)
     snapshots = list(DatasetSnapshot.objects.filter(iteration__run=run).values_list("path", "content_hash"))
@@ -211,7 +212,7 @@ def delete_run_rows(run: Run) -> None:
     try:
         run.delete()
     except ProtectedError:
-        raise Refused("in_use", "Another run uses prompts that this one wrote. Remove that run first.") from None
+        raise Refused("in_use", "Another run uses prompts generated by this run. Remove that run first.") from None
     still_used = set(
         DatasetSnapshot.objects.filter(content_hash__in=[digest for _, digest in snapshots]).values_list(
             "path", flat=True

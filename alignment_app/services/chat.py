@@ -1,7 +1,7 @@
-"""Talking to a checkpoint outside any run: questions and answers on the queue's server, nothing in the database.
+"""Chat with a checkpoint outside of runs. Questions and answers are kept in Valkey, not in the database.
 
-A question is pushed on a list, and a job is enqueued on the queue ``interactive``. The job takes questions until the
-list is empty, so weights stay loaded between the turns of a conversation. Answers are kept for an hour.
+A question is pushed on a list and a job is enqueued on the queue ``interactive``. The job answers questions until the
+list is empty, so model weights stay loaded between turns. Answers are kept for an hour.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from training.domain.rows import Message
 ENTRY_POINT: Final = "training.interactive.answer_questions"
 QUESTIONS: Final = "plumbline:chat:questions"
 KEEP_SECONDS: Final = 3600
-#: After this long without an answer, whoever was to give it is taken to be gone.
+#: Seconds without an answer after which a question counts as failed.
 PATIENCE_SECONDS: Final = 600
-#: A worker that is at an answer and silent for so long has died over it.
+#: Seconds without a pulse after which the worker at an answer counts as dead.
 PULSE_SECONDS: Final = 15
 
 State = Literal["waiting", "loading", "writing", "done", "failed"]
@@ -33,7 +33,7 @@ State = Literal["waiting", "loading", "writing", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation that ends with a user turn, for one checkpoint, or for the teacher of the checkpoint's run."""
+    """A conversation that ends with a user turn, for a checkpoint or for the teacher of the checkpoint's run."""
 
     id: str
     checkpoint: int
@@ -42,12 +42,12 @@ class Question:
     max_new_tokens: int
     seed: int
     of_teacher: bool = False
-    judge: str = ""  # the YAML of the judge whose prompt this is, for a teacher that is a program
+    judge: str = ""  # YAML of the judge of this prompt, for a rule-based teacher
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How far an answer has come. ``reason`` says why it failed, or what it waits for, with the remedy."""
+    """The state of an answer. ``reason`` says why it failed or what it waits for, and what to do."""
 
     state: State
     text: str = ""
@@ -71,7 +71,7 @@ def ask(
     of_teacher: bool = False,
     judge: str = "",
 ) -> str:
-    """Enqueue a question. Returns its id. Raises :class:`Refused` where the queue's server is away."""
+    """Enqueue a question and return its id. Raises :class:`Refused` when the queue server is not available."""
     question = Question(
         secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed, of_teacher, judge
     )
@@ -81,27 +81,27 @@ def ask(
         client.set(_key(question.id), json.dumps(waiting), ex=PATIENCE_SECONDS)
         client.rpush(QUESTIONS, json.dumps(asdict(question)))
         queue = Queue(queues.INTERACTIVE, connection=client)
-        if ENTRY_POINT not in _waiting(queue):  # a job that waits runs after this question was put
+        if ENTRY_POINT not in _waiting(queue):  # a waiting job will also take this question
             queue.enqueue_call(ENTRY_POINT, description="chat", timeout=-1, result_ttl=0, failure_ttl=3600)
     except (RedisError, OSError):
         raise Refused(
             "queue-away",
-            "The queue's server does not answer, so nothing can be asked. See the page System.",
+            "The queue server does not respond. See the page System.",
             status=503,
         ) from None
     return question.id
 
 
 def _waiting(queue: Queue) -> set[str]:
-    """The entry points of the jobs that wait in the chat's queue. There are never many."""
+    """The entry points of the waiting jobs in the chat queue; there are always few."""
     return {job.func_name or "" for job in queue.get_jobs(0, 20)}
 
 
 def take(wait_seconds: float) -> Question | None:
-    """The oldest question, waiting for one up to ``wait_seconds``; ``None`` where none came. For the worker.
+    """Return the oldest question, waiting up to ``wait_seconds``; ``None`` if there is none. Called by the worker.
 
-    The wait ends where the queue holds other work, such as the test of a key: its worker is this one.
-    One that nobody took for ten minutes is dropped: whoever asked has been told so.
+    The wait ends early if the queue has another job, such as a key test, which the same worker must run.
+    Questions older than ten minutes are dropped: their authors have already been shown a failure.
     """
     client = queues.connection()
     queue = Queue(queues.INTERACTIVE, connection=client)
@@ -111,7 +111,7 @@ def take(wait_seconds: float) -> Question | None:
         if raw is None:
             if time.monotonic() >= deadline or _waiting(queue) - {ENTRY_POINT}:
                 return None
-            found = client.blpop([QUESTIONS], timeout=1)  # in steps shorter than the client's own patience
+            found = client.blpop([QUESTIONS], timeout=1)  # shorter than the client's socket timeout
             raw = found[1] if found else None
         if raw is not None:
             data: dict[str, Any] = json.loads(cast(bytes, raw))
@@ -120,22 +120,22 @@ def take(wait_seconds: float) -> Question | None:
 
 
 def tell(question: Question, answer: Answer) -> None:
-    """Say how far the answer has come. For the worker."""
+    """Store the state of an answer. Called by the worker."""
     said = asdict(answer) | {"said_at": time.time()}
     queues.connection().set(_key(question.id), json.dumps(said), ex=KEEP_SECONDS)
 
 
 def beat(question: Question) -> None:
-    """Say that somebody is at this answer. For the worker, every few seconds."""
+    """Signal that a worker is at work on this answer. Called by the worker every few seconds."""
     queues.connection().set(_pulse_key(question.id), 1, ex=PULSE_SECONDS)
 
 
 def answer_to(question_id: str) -> Answer:
-    """How far the answer to a question has come. Never raises: what stands in the way is said in ``reason``."""
+    """Return the state of the answer to a question. Never raises: ``reason`` holds the error."""
     try:
         raw, pulse = queues.connection().mget(_key(question_id), _pulse_key(question_id))
     except (RedisError, OSError):
-        return Answer("waiting", reason="The queue's server does not answer. See the page System.")
+        return Answer("waiting", reason="The queue server does not respond. See the page System.")
     if raw is None:
         return Answer("failed", reason=LOST)
     data: dict[str, Any] = json.loads(cast(bytes, raw))
@@ -152,18 +152,16 @@ def answer_to(question_id: str) -> Answer:
     return answer
 
 
-LOST: Final = (
-    "No answer came within ten minutes, or the queue's server was started anew. See the page System; ask again."
-)
-DIED: Final = "The worker that was at this answer has died. It is started again by itself; ask again."
+LOST: Final = "No answer within ten minutes, or the queue server was restarted. See the page System, then ask again."
+DIED: Final = "The worker died while answering. It restarts automatically; ask again."
 NOBODY: Final = (
-    "No worker answers questions at the moment. Start one with python manage.py worker --queues interactive; "
-    "a question is kept for ten minutes and answered then."
+    "No worker serves the chat queue. Start one with python manage.py worker --queues interactive; "
+    "the question is kept for ten minutes."
 )
 
 
 def is_served() -> bool:
-    """Whether a worker listens to the queue for questions."""
+    """Return whether a worker serves the chat queue."""
     try:
         workers = Worker.all(connection=queues.connection())
         return any(queues.INTERACTIVE in worker.queue_names() for worker in workers)

@@ -1,4 +1,4 @@
-"""A config as people give it (a preset, a YAML document, JSON) made into the one ``RunConfig``, alike at every door."""
+"""Build a :class:`RunConfig` from a preset, a YAML document or JSON; shared by all entry points."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def build_config(
     overrides: Sequence[str] = (),
     name: str = "",
 ) -> RunConfig:
-    """One of ``data`` (decoded JSON), ``yaml`` and ``preset``, with ``section.field=value`` overrides on top.
+    """Build a config from one of ``data`` (decoded JSON), ``yaml`` and ``preset``, plus overrides.
 
-    Raises :class:`ConfigError` with every problem, each on its field.
+    Overrides have the form ``section.field=value``. Raises :class:`ConfigError` with all problems by field.
     """
     given = [
         kind for kind, value in (("config", data), ("yaml", yaml), ("preset", preset or None)) if value is not None
     ]
     if len(given) != 1:
         what = "only one of them" if given else "one of them"
-        raise ConfigError([("", f"a run starts from a config, a YAML document or a preset; give {what}")])
+        raise ConfigError([("", f"give {what}: a config, a YAML document or a preset")])
     if yaml is not None:
         data = _yaml(yaml)
     elif preset:
@@ -44,10 +44,10 @@ def build_config(
         raise ConfigError([("", "the config must be a mapping of fields; see any preset for an example")])
     _check_plain(data, "", MAX_DEPTH)
     if len(overrides) > MAX_OVERRIDES:
-        raise ConfigError([("", f"{len(overrides)} overrides are too many; write a YAML document")])
+        raise ConfigError([("", f"{len(overrides)} overrides are too many; use a YAML document")])
     for override in overrides:
         if len(override) > MAX_OVERRIDE:
-            raise ConfigError([("", f"the override {override[:40]!r} is too long; write a YAML document")])
+            raise ConfigError([("", f"the override {override[:40]!r} is too long; use a YAML document")])
         _refuse_aliases(override.partition("=")[2], override.partition("=")[0])
     if overrides:
         data = with_overrides(dict(data), list(overrides))
@@ -59,7 +59,7 @@ def build_config(
 
 def _yaml(text: str) -> Any:
     if len(text) > MAX_YAML:
-        raise ConfigError([("", f"a config has at most {MAX_YAML // 1024} KiB; this is not one")])
+        raise ConfigError([("", f"the document is too large; at most {MAX_YAML // 1024} KiB are allowed")])
     if not text.strip():
         raise ConfigError([("", "the document is empty; see any preset for an example")])
     _refuse_aliases(text, "")
@@ -67,36 +67,36 @@ def _yaml(text: str) -> Any:
 
 
 def _refuse_aliases(text: str, field: str) -> None:
-    """A config repeats nothing, and a few nested aliases can stand for gigabytes."""
+    """Raise :class:`ConfigError` for YAML aliases: a few nested aliases can expand to gigabytes."""
     if "*" not in text:
         return
     try:
         aliased = any(isinstance(token, AliasToken) for token in scan(text))
     except (YAMLError, RecursionError):
-        return  # read_yaml says where
+        return  # read_yaml reports the position
     if aliased:
-        raise ConfigError([(field, "holds a YAML alias (*name); write the value out")])
+        raise ConfigError([(field, "contains a YAML alias (*name); write out the value")])
 
 
 def _check_plain(value: Any, field: str, depth: int) -> None:
-    """Raise :class:`ConfigError` for what JSON has no word for: dates, infinities, odd keys, endless nesting."""
+    """Raise :class:`ConfigError` for values that JSON cannot represent, or that are nested too deep."""
     if depth < 0:
-        raise ConfigError([(field, "is nested too deep for a config")])
+        raise ConfigError([(field, "is nested too deep")])
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise ConfigError([(field, f"the field name {str(key)[:40]!r} is not text; quote it")])
+                raise ConfigError([(field, f"the field name {str(key)[:40]!r} is not text; put it in quotation marks")])
             _check_plain(item, f"{field}.{key[:80]}" if field else key[:80], depth - 1)
     elif isinstance(value, list | tuple):
         if len(value) > 1000:
-            raise ConfigError([(field, f"has {len(value)} entries; at most 1000 are read")])
+            raise ConfigError([(field, f"has {len(value)} entries; at most 1000 are allowed")])
         for number, item in enumerate(value):
             _check_plain(item, f"{field}.{number}", depth - 1)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError([(field, "must be a finite number")])
     elif isinstance(value, str):
         if "\x00" in value:
-            raise ConfigError([(field, "holds a NUL character; remove it")])
+            raise ConfigError([(field, "contains a NUL character; remove it")])
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a first start brings: an admin, the miniature's data sets, the demo run. Each is made once."""
+"""First-start data: an admin account, the miniature's data sets and the demo run. Each is created once."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ DEMO_PRESET: Final = "miniature-teacher-reward"
 SEED: Final = 0
 DataKind = Literal["demonstrations", "prompts", "scored"]
 
-#: Data set name: (file of the built miniature, kind, where its prompts come from, what it is).
+#: Data set name: (file of the miniature, kind, prompt source, description).
 DATASETS: Final[dict[str, tuple[str, DataKind, str, str]]] = {
-    "miniature-ift": ("ift.jsonl", "demonstrations", "imported", "Instructions of the miniature with answers."),
-    "miniature-eft": ("eft.jsonl", "demonstrations", "imported", "Judge prompts of the miniature with judgements."),
-    "miniature-replay": ("replay.jsonl", "demonstrations", "imported", "Raw documents of the miniature's world."),
-    "miniature-prompts": ("prompts.jsonl", "prompts", "imported", "Prompts to train with."),
-    "miniature-validation": ("prompts_validation.jsonl", "prompts", "evaluation", "Prompts to tune settings on."),
+    "miniature-ift": ("ift.jsonl", "demonstrations", "imported", "Instructions with answers."),
+    "miniature-eft": ("eft.jsonl", "demonstrations", "imported", "Judge prompts with judgements."),
+    "miniature-replay": ("replay.jsonl", "demonstrations", "imported", "Raw documents of the miniature world."),
+    "miniature-prompts": ("prompts.jsonl", "prompts", "imported", "Training prompts."),
+    "miniature-validation": ("prompts_validation.jsonl", "prompts", "evaluation", "Prompts for tuning settings."),
     "miniature-test": (
         "prompts_test.jsonl",
         "prompts",
         "evaluation",
-        "Held-out prompts, worded as nowhere else.",
+        "Held-out prompts with wording not used elsewhere.",
     ),
-    "miniature-ranked": ("ranked.jsonl", "scored", "imported", "Responses in their order, to build judging rows from."),
+    "miniature-ranked": ("ranked.jsonl", "scored", "imported", "Ranked responses, the source of judging rows."),
 }
 
 
 def ensure_admin() -> str | None:
-    """Make the first admin and return the password, to be shown once; ``None`` where an active admin exists."""
+    """Create the first admin and return its password; return ``None`` if there is an active admin."""
     if get_user_model().objects.filter(is_superuser=True, is_active=True).exists():
         return None
     return make_admin(ADMIN)
 
 
 def import_miniature(directory: Path) -> list[Dataset]:
-    """The data sets of a built miniature; those that are there already, from the same files, stay as they are.
+    """Import the data sets of a built miniature. Data sets already imported from the same files are kept.
 
-    One of an older build keeps its rows under another name, so that runs made with it stay explained.
+    A data set of an older build is renamed, so that earlier runs keep their data.
     """
     return [_import_one(name, directory) for name in DATASETS]
 
@@ -68,7 +68,7 @@ def _import_one(name: str, directory: Path) -> Dataset:
 
 
 def ensure_demo_run() -> tuple[Run, bool]:
-    """The newest run of the demo preset and ``False``, or one just launched and ``True``."""
+    """Return the newest run of the demo preset and ``False``, or launch one and return it and ``True``."""
     there = Run.objects.filter(preset=DEMO_PRESET).first()
     if there is not None:
         return there, False

@@ -1,4 +1,4 @@
-"""The rows that teach judging, as data sets of the run that built them: one to train on, one held out."""
+"""Judging rows (EFT data) of a run, stored as two data sets: training and held out."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from training.domain.importing import content_hash
 from training.domain.rows import Message, PromptOutcome, storable
 
 _ABOUT = {
-    "train": "Judgements that agree with people's rankings; M1 is trained on them.",
-    "eval": "Judgements that agree with people's rankings, held out to measure judging on.",
+    "train": "Judgements that agree with human rankings, used to train M1.",
+    "eval": "Judgements that agree with human rankings, held out to measure the judge.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EFTRow:
-    """A judge's prompt and a reply, with the response that was judged."""
+    """A judge prompt and a reply, with the judged response."""
 
     prompt: str
     reply: str
@@ -29,7 +29,7 @@ class EFTRow:
 
 
 def name_of(run_id: int, part: Part) -> str:
-    """The name of a run's data set of judging rows."""
+    """Return the name of a run's data set of judging rows."""
     return f"run {run_id}: EFT, {part}"
 
 
@@ -39,7 +39,7 @@ def save(
     rows: Mapping[Part, Sequence[EFTRow]],
     outcomes: Mapping[int, PromptOutcome],
 ) -> None:
-    """Keep the rows, and of every prompt (by id) what became of it. A run that has its rows keeps them."""
+    """Save the judging rows and the outcome of each prompt (by id). Existing rows are kept."""
     with leased(attempt):
         for part, found in rows.items():
             dataset, is_new = Dataset.objects.get_or_create(
@@ -66,7 +66,7 @@ def _fill(dataset: Dataset, rows: Sequence[EFTRow]) -> None:
         messages: list[Message] = [{"role": "user", "content": storable(row.prompt)}]
         key = content_hash(messages)
         if key in prompts:
-            continue  # two responses that are the same text make one row
+            continue  # two responses with the same text give one row
         prompts[key] = Prompt(
             dataset=dataset,
             source=Prompt.Source.GENERATED,

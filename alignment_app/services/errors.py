@@ -1,10 +1,10 @@
-"""What a service says when it will not do something."""
+"""Exceptions of the service layer."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """A request that the present state does not allow. ``message`` says what to do instead."""
+    """The request is not allowed in the current state. ``message`` says what to do instead."""
 
     def __init__(self, code: str, message: str, *, status: int = 409) -> None:
         super().__init__(message)
@@ -14,4 +14,4 @@ class Refused(Exception):
 
 
 class LeaseLost(Exception):
-    """This attempt may write nothing more: its lease ran out, or its run was taken from it."""
+    """The attempt may not write any more: its lease expired, or its run was taken over."""

@@ -1,4 +1,4 @@
-"""Appends to a run's log and tells whoever follows it, after the commit."""
+"""Append events to a run's log and notify followers after the commit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from alignment_app.services import publish
 
 
 def append(run_id: int, payload: Payload) -> int:
-    """Add one event and return its sequence number. Followers hear of it only once it is committed."""
-    with transaction.atomic(savepoint=False):  # an event that cannot be written takes the change it tells of with it
-        # The update takes the run's row lock, so numbers come without gaps and in the order of commits.
+    """Append an event and return its sequence number. Followers are notified after the commit."""
+    with transaction.atomic(savepoint=False):  # if the event cannot be written, its change is rolled back too
+        # The update locks the run's row, so numbers have no gaps and follow the order of commits.
         Run.objects.filter(pk=run_id).update(last_seq=F("last_seq") + 1)
         seq = Run.objects.values_list("last_seq", flat=True).get(pk=run_id)
         RunEvent.objects.create(run_id=run_id, seq=seq, kind=payload.event, payload=payload.as_data())
@@ -24,17 +24,17 @@ def append(run_id: int, payload: Payload) -> int:
 
 
 def log(run_id: int, text: str, level: Literal["info", "warning", "error"] = "info") -> int:
-    """A line for people, in the run's log."""
+    """Append a message to the run's log."""
     return append(run_id, LogPayload(level=level, text=text))
 
 
 def run_changed(run: Run) -> int:
-    """The run's status and why."""
+    """Append the run's status and reason."""
     return append(run.pk, RunPayload(status=run.status, label=run.get_status_display(), reason=run.status_reason))
 
 
 def stage_changed(stage: Stage) -> int:
-    """The stage's status, counts and speed."""
+    """Append the stage's status, counts and rate."""
     left = (stage.total - stage.done) / stage.rate if stage.rate and stage.total > stage.done else None
     return append(
         stage.iteration.run_id,

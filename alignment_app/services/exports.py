@@ -1,4 +1,4 @@
-"""Exports as streams, each recorded with its count of rows and content hash."""
+"""Streamed exports, each recorded with its row count and content hash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMAND_LINE = "the command line"
 
 
 class Stream:
-    """An export under way: iterate over it for the bytes of the file. Its record is complete once it is exhausted."""
+    """An export as an iterator of bytes. The :class:`Export` row is completed when it is exhausted."""
 
     def __init__(self, export: Export, rows: Iterable[dict[str, Any]]) -> None:
         self.export = export
@@ -47,7 +47,7 @@ class Stream:
         self.export.save(update_fields=["row_count", "content_hash", "finished_at"])
 
     async def in_pieces(self) -> AsyncIterator[bytes]:
-        """The same for an asynchronous server, which would gather a plain iterator in memory before sending it."""
+        """Iterate asynchronously: an ASGI server would read a synchronous iterator into memory before sending it."""
         pieces = iter(self)
         while (piece := await sync_to_async(lambda: next(pieces, None))()) is not None:
             yield piece
@@ -61,15 +61,15 @@ def export(
     found: models.QuerySet[Any] | None = None,
     marked: dict[str, Any] | None = None,
 ) -> Stream:
-    """Begin an export. ``found`` takes the place of the selection's own query: rows ``marked`` by hand.
+    """Start an export. ``found`` replaces the selection's own query, for rows ``marked`` by hand.
 
-    Raises :class:`Refused` for an unknown kind, format, run, iteration, snapshot or data set, and for who may not.
+    Raises :class:`Refused` for an unknown kind, format, run, iteration, snapshot or data set, or without permission.
     """
     if user is not None and not can_export(user):
-        raise Refused("not-allowed", "Only an admin takes rows out in bulk. Ask one.", status=403)
+        raise Refused("not-allowed", "Only admins can export rows.", status=403)
     if file_format not in EXPORT_FORMATS:
         known = ", ".join(EXPORT_FORMATS)
-        raise Refused("unknown-format", f"There is no format {file_format!r}. Choose one of {known}.", status=400)
+        raise Refused("unknown-format", f"Unknown format {file_format!r}. Choose one of {known}.", status=400)
     _check_exists(selection)
     if found is None:
         rows = selectors.rows_of(selection)
@@ -88,11 +88,11 @@ def export(
 def _check_exists(selection: Selection) -> None:
     if selection.kind not in selectors.KINDS:
         known = ", ".join(selectors.KINDS)
-        raise Refused("unknown-kind", f"There is no kind {selection.kind!r}. Choose one of {known}.", status=400)
+        raise Refused("unknown-kind", f"Unknown kind {selection.kind!r}. Choose one of {known}.", status=400)
     _, sources = selectors.KINDS[selection.kind]
     if selection.source and selection.source not in sources:
         known = ", ".join(sources)
-        raise Refused("unknown-source", f"There is no source {selection.source!r}. Choose one of {known}.", status=400)
+        raise Refused("unknown-source", f"Unknown source {selection.source!r}. Choose one of {known}.", status=400)
     wanted: tuple[tuple[str, int | None, type[models.Model]], ...] = (
         ("run", selection.run, Run),
         ("iteration", selection.iteration, Iteration),
@@ -104,4 +104,4 @@ def _check_exists(selection: Selection) -> None:
             raise Refused("not-found", f"There is no {name} {number}.", status=404)
     frozen = selectors.frozen_set(selection)
     if frozen and not (path := Path(settings.HOME) / frozen.path).is_file():
-        raise Refused("file-gone", f"The frozen file {path} is gone. Export the pairs of the iteration instead.")
+        raise Refused("file-gone", f"The frozen file {path} is missing. Export the iteration's pairs instead.")

@@ -1,4 +1,4 @@
-"""The heartbeat of an attempt: renews its lease while its process works, and hears what people ask of the run."""
+"""Attempt heartbeat: renews the lease of a running attempt and reads pause and cancel requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """People asked this run to stop; raised at a safe point."""
+    """A pause or cancel was requested. Raised at a safe point."""
 
     def __init__(self, command: stages.Command) -> None:
         super().__init__(command)
@@ -24,7 +24,7 @@ class Interrupted(Exception):
 
 
 class AttemptHeartbeat:
-    """Renews the lease of ``attempt`` in a thread while the caller works.
+    """Renew the lease of ``attempt`` in a background thread.
 
     ``check()`` is the safe point: it raises :class:`Interrupted` or :class:`LeaseLost`.
     """
@@ -53,17 +53,17 @@ class AttemptHeartbeat:
                 self.lost = True
                 break
             except Error as error:
-                # A busy or restarting database: the lease says how long there is to try again, by a new connection.
-                log.warning("heartbeat of attempt %s will be tried again: %s", self.attempt.pk, error)
+                # The database may be busy or restarting: retry with a new connection until the lease expires.
+                log.warning("heartbeat of attempt %s failed, retrying: %s", self.attempt.pk, error)
                 connection.close()
         connection.close()
 
     def should_stop(self) -> bool:
-        """Whether the work is to end at its next safe point."""
+        """Whether the work must stop at the next safe point."""
         return self.lost or self.command != "go on"
 
     def check(self) -> None:
-        """Raise where the work is to end here."""
+        """Raise :class:`Interrupted` or :class:`LeaseLost` if the work must stop here."""
         if self.lost:
             raise LeaseLost(f"attempt {self.attempt.pk} lost its lease")
         if self.command != "go on":

@@ -1,7 +1,7 @@
-"""Files of rows: JSON Lines, a JSON array, CSV and Parquet, read one record at a time in bounded memory.
+"""Readers for JSON Lines, JSON arrays, CSV and Parquet, one record at a time in bounded memory.
 
-Every reader yields ``(line, record)``: the number that a person finds the row by (line of the file; row of a Parquet
-file or of an array, from 1) and the decoded record, or a :class:`BadLine` in its place.
+Every reader yields ``(line, record)``. ``line`` is the line of the file, or the row of a Parquet file or array, from 1.
+``record`` is the decoded record, or a :class:`BadLine`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zX
 
 
 class ImportRefused(Refused):
-    """A file or an import as a whole that cannot be used."""
+    """The file or the whole import cannot be used."""
 
     def __init__(self, message: str) -> None:
         super().__init__("import-refused", f"{message[0].upper()}{message[1:]}.", status=400)
@@ -38,7 +38,7 @@ class ImportRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no record, and why."""
+    """A line that is not a record, with the reason."""
 
     reason: str
 
@@ -47,20 +47,20 @@ Record = tuple[int, "dict[str, Any] | BadLine"]
 
 
 def detect_format(file: IO[bytes], name: str = "") -> str:
-    """jsonl, json, csv or parquet, by the name's suffix and the first bytes. The file is left at its beginning."""
+    """Return jsonl, json, csv or parquet, by suffix and first bytes. The file is rewound."""
     file.seek(0)
     start = file.read(4096)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if size > MAX_FILE:
-        raise ImportRefused(f"the file has {size / 1024**3:.1f} GiB; split it into parts of at most 4 GiB")
+        raise ImportRefused(f"the file is {size / 1024**3:.1f} GiB; split it into parts of at most 4 GiB")
     if start.startswith(b"PAR1"):
         return "parquet"
     for mark, packer in _PACKED.items():
         if start.startswith(mark):
-            raise ImportRefused(f"the file is packed with {packer}; unpack it first")
+            raise ImportRefused(f"the file is compressed with {packer}; decompress it first")
     if _SUFFIXES.get(Path(name).suffix.lower()) == "parquet":
-        raise ImportRefused("the file is named Parquet and is not; export it again, or name it for what it is")
+        raise ImportRefused("the file has a Parquet suffix but is not Parquet; export it again, or rename it")
     text = _as_utf8(start).lstrip()
     if not text:
         raise ImportRefused("the file is empty")
@@ -72,14 +72,14 @@ def detect_format(file: IO[bytes], name: str = "") -> str:
     if text.startswith("{") or suffix == "jsonl":
         return "jsonl"
     if "\x00" in text:
-        raise ImportRefused("the file is binary; give JSON Lines, a JSON array, CSV or Parquet")
+        raise ImportRefused("the file is binary; use JSON Lines, a JSON array, CSV or Parquet")
     if "," in text.splitlines()[0] and suffix is None:
         return "csv"
-    raise ImportRefused("the file is none of JSON Lines, a JSON array, CSV and Parquet")
+    raise ImportRefused("unknown file format; use JSON Lines, a JSON array, CSV or Parquet")
 
 
 def read_records(file: IO[bytes], name: str = "") -> Iterator[Record]:
-    """The records of a file in any known format. Raises :class:`ImportRefused` where it cannot be read at all."""
+    """Yield the records of a file in any known format. Raises :class:`ImportRefused` when it cannot be read."""
     kind = detect_format(file, name)
     return {"jsonl": _json_lines, "json": _json_array, "csv": _table, "parquet": _parquet}[kind](file)
 
@@ -91,9 +91,9 @@ def _as_utf8(start: bytes) -> str:
 
 
 def _text(file: IO[bytes]) -> io.TextIOWrapper:
-    """The file as text: UTF-8 with or without a mark, or UTF-16 with one.
+    """Open the file as text: UTF-8 with or without a byte order mark, or UTF-16 with one.
 
-    Bytes that are not UTF-8 become lone surrogates, so that only the rows that hold them are refused.
+    Bytes that are not UTF-8 become lone surrogates, so that only the rows with them are refused.
     """
     file.seek(0)
     mark = file.read(2)
@@ -103,7 +103,7 @@ def _text(file: IO[bytes]) -> io.TextIOWrapper:
 
 
 class _KeptOpen(io.RawIOBase):
-    """The same file, which closing the wrapper does not close: the caller reads it again."""
+    """A wrapper whose ``close`` leaves the file open, because the caller reads it again."""
 
     name = ""
 
@@ -134,11 +134,11 @@ def _json_lines(file: IO[bytes]) -> Iterator[Record]:
 
 
 def _json_array(file: IO[bytes]) -> Iterator[Record]:
-    """The items of one array, without holding more than one of them."""
+    """Yield the items of one array, with only one in memory at a time."""
     text = _text(file)
     decoder = json.JSONDecoder(parse_constant=_no_constant)
     buffer = text.read(_CHUNK).lstrip().removeprefix("[")
-    place, number, ended = 0, 0, False  # place: what is before it in the buffer has been read
+    place, number, ended = 0, 0, False  # place: position in the buffer of the next unread character
     while True:
         place = _skipped(buffer, place)
         if number and buffer.startswith(",", place):
@@ -149,15 +149,15 @@ def _json_array(file: IO[bytes]) -> Iterator[Record]:
             item, end = decoder.raw_decode(buffer, place) if place < len(buffer) else (None, -1)
         except (ValueError, RecursionError) as error:
             if ended or isinstance(error, RecursionError) or len(buffer) - place > MAX_ROW:
-                yield number + 1, BadLine("is not valid JSON; what follows it in the array was not read")
+                yield number + 1, BadLine("is not valid JSON; the rest of the array was not read")
                 return
             end = -1
-        # A number at the end of what was read may go on, and a closing mark may still come.
+        # A number at the end of the buffer may be incomplete, and a closing bracket may follow.
         if end < 0 or (end == len(buffer) and not ended):
             more = text.read(_CHUNK)
             ended = not more
             if ended and place >= len(buffer):
-                yield number + 1, BadLine("the array is not closed; the file seems to be cut off")
+                yield number + 1, BadLine("the array is not closed; the file may be truncated")
                 return
             buffer, place = buffer[place:] + more, 0
             continue
@@ -167,7 +167,7 @@ def _json_array(file: IO[bytes]) -> Iterator[Record]:
 
 
 def _skipped(text: str, place: int) -> int:
-    """The first place from there on that holds no white space."""
+    """Return the position of the next character that is not white space."""
     found = _NOT_SPACE.search(text, place)
     return found.start() if found else len(text)
 
@@ -178,24 +178,24 @@ def _table(file: IO[bytes]) -> Iterator[Record]:
     try:
         header = [name.strip() for name in next(reader)]
     except (StopIteration, csv.Error):
-        raise ImportRefused("the table has no header line; the first line must name the columns") from None
+        raise ImportRefused("the table has no header line with column names") from None
     if len(header) > MAX_COLUMNS:
-        raise ImportRefused(f"the table has {len(header)} columns; at most {MAX_COLUMNS} are read")
+        raise ImportRefused(f"the table has {len(header)} columns; at most {MAX_COLUMNS} are allowed")
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise ImportRefused(f"the column {twice!r} stands in the header twice; rename one")
+        raise ImportRefused(f"the column {twice!r} is twice in the header; rename one")
     while True:
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, BadLine(f"cannot be read as CSV ({error}); check its quotation marks")
+            yield reader.line_num, BadLine(f"cannot be read as CSV ({error}); check the quotation marks")
             return
         if not cells:
             continue
         if len(cells) != len(header):
-            yield reader.line_num, BadLine(f"has {len(cells)} cells where the header has {len(header)}")
+            yield reader.line_num, BadLine(f"has {len(cells)} cells, but the header has {len(header)}")
             continue
         yield reader.line_num, {name: cell for name, cell in zip(header, cells, strict=True) if cell != ""}
 
@@ -216,27 +216,27 @@ def _parquet(file: IO[bytes]) -> Iterator[Record]:
 
 
 class _NoJSON(ValueError):
-    """A constant that Python reads and JSON does not have."""
+    """A constant that Python reads but JSON does not have."""
 
 
 def _parsed(line: str) -> dict[str, Any] | BadLine:
     try:
         return checked(json.loads(line, parse_constant=_no_constant))
     except RecursionError:
-        return BadLine(f"is nested more than {MAX_DEPTH} deep")
+        return BadLine(f"is nested more than {MAX_DEPTH} levels deep")
     except json.JSONDecodeError as error:
         return BadLine(f"is not valid JSON at column {error.colno} ({error.msg[:1].lower()}{error.msg[1:]})")
     except _NoJSON as error:
         return BadLine(str(error))
-    except ValueError:  # Python's limit on the digits of a whole number
-        return BadLine("holds a number with too many digits")
+    except ValueError:  # Python limits the digits of an integer
+        return BadLine("contains a number with too many digits")
 
 
 def checked(item: Any) -> dict[str, Any] | BadLine:
-    """A decoded record, or why it is none."""
+    """Return a decoded record, or the reason why the item is not a record."""
     if not isinstance(item, dict):
         return BadLine("is not an object with named fields")
-    return BadLine(f"is nested more than {MAX_DEPTH} deep") if _depth_over(item, MAX_DEPTH) else item
+    return BadLine(f"is nested more than {MAX_DEPTH} levels deep") if _depth_over(item, MAX_DEPTH) else item
 
 
 def _depth_over(item: Any, limit: int) -> bool:
@@ -254,4 +254,4 @@ def _depth_over(item: Any, limit: int) -> bool:
 
 
 def _no_constant(name: str) -> float:
-    raise _NoJSON(f"holds {name}, which is not JSON; write null")
+    raise _NoJSON(f"contains {name}, which is not JSON; use null")

@@ -1,4 +1,4 @@
-"""Writing imported rows in bulk: what is there already is found by content and left alone."""
+"""Bulk writer of imported rows. Rows with existing content are left unchanged."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from alignment_app.services.judge_rows import imported_judge
 from training.domain.importing import ImportedResponse, ImportedRow
 
 BATCH = 1000
-_NEEDED = ("id", "content_hash")  # of a prompt that is there already
+_NEEDED = ("id", "content_hash")  # fields of an existing prompt
 
 
 class Writer:
-    """Adds chunks of rows to one data set, inside the caller's transaction."""
+    """Add chunks of rows to one data set, inside the caller's transaction."""
 
     def __init__(self, dataset: Dataset, judges: dict[str, str], source: Prompt.Source) -> None:
         self.dataset = dataset
@@ -28,7 +28,7 @@ class Writer:
         self.purpose = Response.Purpose.TARGET if demonstrations else Response.Purpose.CANDIDATE
 
     def write(self, chunk: Sequence[tuple[ImportedRow, int]]) -> int:
-        """Store what is new. Returns how many of the rows added anything."""
+        """Store new rows. Returns the number of rows that added something."""
         rows = [row for row, _ in chunk]
         hashes = [row.content_hash for row in rows]
         prompts, fresh = self._prompts(rows, hashes)
@@ -70,7 +70,7 @@ class Writer:
     def _responses(
         self, rows: Sequence[ImportedRow], hashes: list[str], prompts: dict[str, Prompt], fresh: set[str]
     ) -> tuple[dict[tuple[int, str], Response], list[bool]]:
-        """Responses by (prompt, text), and for each row whether it brought a new one."""
+        """Return the responses by (prompt, text), and for each row whether it added one."""
         known: dict[tuple[int, str], Response] = {}
         next_index: dict[int, int] = {}
         old = [prompts[key].pk for key in set(hashes) - fresh]
@@ -170,7 +170,7 @@ class Writer:
 
 
 def _judgement(response: Response, source: Judgement.Source, judge: Judge, score: float | None) -> Judgement:
-    """An imported score: one sample. Without a score it is unparsed, which is a value and never a number."""
+    """Build an imported judgement with one sample. Without a score it is unparsed."""
     parsed = score is not None
     return Judgement(
         response=response,

@@ -1,4 +1,4 @@
-"""Bringing prompts, demonstrations, scored responses and preference pairs into the record, once each."""
+"""Import of prompts, demonstrations, scored responses and preference pairs, without duplicates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from training.domain.importing import (
 )
 
 CHUNK = 500
-MAX_NAMED = 200  # bad lines that a report names one by one
+MAX_NAMED = 200  # bad lines listed in a report
 JUDGE_SOURCES = ("self", "teacher", "reference", "human")
 PROMPT_SOURCES = ("imported", "seed", "evaluation")
 Source = str | os.PathLike[str] | IO[bytes] | Iterable[Mapping[str, Any]]
@@ -36,7 +36,7 @@ Source = str | os.PathLike[str] | IO[bytes] | Iterable[Mapping[str, Any]]
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did. ``bad`` names the first lines that could not be used: (line, reason)."""
+    """The result of an import. ``bad`` lists the first unusable lines: (line, reason)."""
 
     added: int = 0
     repeated: int = 0
@@ -50,7 +50,7 @@ class ImportReport:
             self.bad.append((line, reason))
 
     def sentence(self) -> str:
-        """For a message or a terminal: what was added, what was there already, what could not be used."""
+        """Return a summary: rows added, repeated and refused."""
         parts = [f"{self.added:,} {_rows(self.added)} added"]
         if self.repeated:
             parts.append(f"{self.repeated:,} there already")
@@ -60,20 +60,20 @@ class ImportReport:
 
 
 class BadLines(ImportRefused):
-    """Lines that cannot be used, where all or nothing was asked. ``report`` names them."""
+    """Some lines cannot be used and ``keep_good`` is off. ``report`` lists them."""
 
     def __init__(self, report: ImportReport) -> None:
         line, reason = report.bad[0]
         more = f" and {report.bad_count - 1:,} more" if report.bad_count > 1 else ""
         super().__init__(
-            f"nothing was imported: line {line} {reason}{more}; mend the file, or ask for the good lines to be kept"
+            f"nothing was imported: line {line} {reason}{more}; correct the file, or import only the good lines"
         )
         self.report = report
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """How a file would be read, before anything is stored."""
+    """How a file will be read, before anything is stored."""
 
     kind: DatasetKind
     mapping: dict[str, str]
@@ -97,13 +97,14 @@ def import_rows(
     licence: str = "",
     user: Any = None,
 ) -> ImportReport:
-    """Add rows to a data set, which is made where there is none of that name, in one transaction.
+    """Add rows to a data set in one transaction. Creates the data set if the name is new.
 
     ``rows_or_file``: a path, a binary file, or mappings. ``mapping``: {meaning: field}. ``judges``: {source: column},
-    source one of self, teacher, reference, human; a score of -1 is stored as unparsed, null as no judgement.
-    Rows that are there already (by content) are counted as repeated. Raises :class:`BadLines` where a row cannot be
-    used and ``keep_good`` is off, :class:`ImportRefused` where the whole cannot: nothing is stored then.
-    Until it ends, other writers of a SQLite database wait: about a second for 7,000 rows. PostgreSQL's do not.
+    with source one of self, teacher, reference, human. A score of -1 is stored as unparsed; null adds no judgement.
+    Rows with existing content are counted as repeated.
+    Raises :class:`BadLines` when a row cannot be used and ``keep_good`` is off, and :class:`ImportRefused` when the
+    whole import cannot; nothing is stored then.
+    With SQLite, other writers wait until the import ends: about one second per 7,000 rows.
     """
     mapping, judges = dict(mapping or {}), dict(judges or {})
     _check(kind, mapping, judges, source)
@@ -122,7 +123,7 @@ def import_rows(
             raise BadLines(report)
         if not report.added and not report.repeated:
             if report.bad_count:
-                raise ImportRefused(f"no line could be used; line {report.bad[0][0]} {report.bad[0][1]}")
+                raise ImportRefused(f"no usable line; line {report.bad[0][0]} {report.bad[0][1]}")
             raise ImportRefused("there are no rows to import")
         if isinstance(rows_or_file, str | os.PathLike) or hasattr(rows_or_file, "read"):
             dataset.source_hash = file_hash(cast("str | os.PathLike[str] | IO[bytes]", rows_or_file))
@@ -141,10 +142,10 @@ def preview(
     at_most: int | None = None,
     ask_whose: bool = True,
 ) -> Preview:
-    """Read everything (or the first ``at_most`` records) and store nothing: the first rows, the counts, the problems.
+    """Read all rows, or the first ``at_most``, without storing: the first rows, the counts and the problems.
 
-    Without a kind, the one that the first record looks like. Raises :class:`ImportRefused` like the import itself;
-    without ``ask_whose`` not for scores that no judge was named for.
+    Without ``kind``, it is derived from the first record. Raises :class:`ImportRefused` like the import; with
+    ``ask_whose`` false, a score column without a judge is not an error.
     """
     mapping, judges = dict(mapping or {}), dict(judges or {})
     rows: list[ImportedRow] = []
@@ -172,17 +173,17 @@ def preview(
 
 
 def clean_name(name: str) -> str:
-    """A data set's name: 1 to 120 printable characters on one line."""
+    """Return a valid data set name: 1 to 120 printable characters on one line."""
     name = (name or "").strip()
     if not name:
         raise ImportRefused("give the data set a name")
     if len(name) > 120 or not name.isprintable():
-        raise ImportRefused("the name of a data set is one line of at most 120 printable characters")
+        raise ImportRefused("a data set name has at most 120 printable characters on one line")
     return name
 
 
 def file_hash(source: str | os.PathLike[str] | IO[bytes]) -> str:
-    """SHA-256 of the file's bytes."""
+    """Return the SHA-256 of the file."""
     with _opened(source) as (file, _):
         file.seek(0)
         digest = hashlib.sha256()
@@ -197,14 +198,14 @@ def _check(kind: str, mapping: dict[str, str], judges: dict[str, str], source: s
     except BadRow as error:
         raise ImportRefused(str(error)) from None
     if source not in PROMPT_SOURCES:
-        raise ImportRefused(f"there is no prompt source {source!r}; choose one of {', '.join(PROMPT_SOURCES)}")
+        raise ImportRefused(f"unknown prompt source {source!r}; choose one of {', '.join(PROMPT_SOURCES)}")
     if judges and kind != "scored":
-        raise ImportRefused(f"judges belong to the kind scored, not to {kind}")
+        raise ImportRefused(f"judges are only for the kind scored, not for {kind}")
     for who, column in judges.items():
         if who not in JUDGE_SOURCES:
-            raise ImportRefused(f"there is no judge source {who!r}; choose one of {', '.join(JUDGE_SOURCES)}")
+            raise ImportRefused(f"unknown judge source {who!r}; choose one of {', '.join(JUDGE_SOURCES)}")
         if not column.strip() or len(column) > 200:
-            raise ImportRefused(f"name the column that holds the scores of {who}, for example {who}=gemini")
+            raise ImportRefused(f"name the column with the scores of {who}, for example {who}=gemini")
 
 
 def _rows_of(
@@ -216,7 +217,7 @@ def _rows_of(
     *,
     ask_whose: bool = True,
 ) -> Iterator[tuple[ImportedRow, int]]:
-    """The usable rows with their line numbers; the others are noted in the report."""
+    """Yield the usable rows with their line numbers, and note the others in the report."""
     seen_columns: set[str] = set()
     unnamed: list[str] = []
     any_good = False
@@ -235,7 +236,7 @@ def _rows_of(
                 unnamed = unnamed or score_columns(record, mapping)
             elif ask_whose and (found := score_columns(record, mapping)):
                 raise ImportRefused(
-                    f"say whose scores these are, for example teacher={found[0]} (the file has {', '.join(found)})"
+                    f"name the judge of the scores, for example teacher={found[0]} (the file has {', '.join(found)})"
                 )
         any_good = True
         yield row, line
@@ -268,7 +269,7 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> Iterator[tuple[IO[byt
         path = Path(source)
         try:
             if path.is_dir():
-                raise ImportRefused(f"{path} is a folder; name a file")
+                raise ImportRefused(f"{path} is a folder; give a file")
             with path.open("rb") as file:
                 yield file, path.name
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The row of who judges, made where it does not exist yet."""
+"""Get or create the row of a judge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from alignment_app.models import Checkpoint, Judge, Run, StageAttempt
 from alignment_app.services.stages import leased
 from training.domain.judges import Judge as JudgePrompt
 
-#: What people fill in, in place of a judge's prompt.
+#: The template name of judges who use the annotation page instead of a prompt.
 PEOPLE = "people"
 
 
@@ -23,7 +23,7 @@ def judge_for(
     template: str = "",
     template_version: str = "",
 ) -> Judge:
-    """The judge with exactly these fields, which are its identity; equal calls give the same row."""
+    """Get or create the judge with exactly these fields, which together are its identity."""
     fields = {
         "kind": kind,
         "name": name,
@@ -34,7 +34,7 @@ def judge_for(
         "template": template,
         "template_version": template_version,
     }
-    # Several rows may have the name of people who were deleted; the first one stands for them.
+    # Deleted people can share a name: use the oldest row.
     found = Judge.objects.filter(**{k: v for k, v in fields.items() if v is not None})
     found = found.filter(**{f"{k}__isnull": True for k, v in fields.items() if v is None})
     judge = found.order_by("pk").first()
@@ -47,7 +47,7 @@ def judge_for(
 def _label(name: str, purpose: str, run: Run | None, checkpoint: Checkpoint | None) -> str:
     if run is None:
         return name
-    # A checkpoint judges candidates too; only its judging of ranked responses says so.
+    # A checkpoint is also a judge of candidates, so only the purpose "ranked" is named.
     what = " on rankings" if purpose == Judge.Purpose.RANKED and checkpoint else ""
     return f"{name}{what} of run {run.pk}"
 
@@ -61,7 +61,7 @@ def model_judge(
     checkpoint: Checkpoint | None,
     purpose: str = Judge.Purpose.SCORE,
 ) -> Judge:
-    """A checkpoint, or without one another model of a run, with the prompt that it judges with.
+    """Get or create the judge of a checkpoint, or of another model of the run, with its prompt.
 
     Raises :class:`alignment_app.services.errors.LeaseLost`.
     """
@@ -78,15 +78,15 @@ def model_judge(
 
 
 def person_judge(name: str, person_id: int | None) -> Judge:
-    """A person by the name that they had when they scored; ``person_id`` is ``None`` once they are deleted."""
+    """Get or create a person's judge, by their name at the time; ``person_id`` is ``None`` for a deleted person."""
     return judge_for(Judge.Kind.PERSON, name[:200], person_id=person_id, template=PEOPLE)
 
 
 def panel_judge(name: str) -> Judge:
-    """Several people whose answers to one item are taken together."""
+    """Get or create the judge for the combined answers of several people."""
     return judge_for(Judge.Kind.PANEL, name[:200], template=PEOPLE)
 
 
 def imported_judge(column: str) -> Judge:
-    """Whoever gave the scores in a column of imported data."""
+    """Get or create the judge for a score column of imported data."""
     return judge_for(Judge.Kind.IMPORTED, column)

@@ -1,4 +1,4 @@
-"""What admins do to judges: add one, and make the next version of one."""
+"""Create judges and new versions of judges."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from training.domain.judges import JUDGE_KINDS, Judge, JudgeError
 
 
 def check(document: str, *, name: str = "") -> Judge:
-    """The judge that a document would make: a new one, or with ``name`` the next version of that one.
+    """Return the judge that a document defines: a new one, or with ``name`` the next version of that judge.
 
-    Raises :class:`JudgeError` with every problem, each on its field.
+    Raises :class:`JudgeError` with all problems by field.
     """
     judge = judges.read_judge(document)
     if name and judge.name != name:
-        raise JudgeError([("name", f"must stay {name}; a judge of another name is made with New judge")])
+        raise JudgeError([("name", f"must stay {name}; use New judge for another name")])
     if judge.name in judges.builtin():
-        raise JudgeError([("name", f"{judge.name} comes with Plumbline and stays as it is; choose another name")])
+        raise JudgeError([("name", f"{judge.name} is built in and cannot be changed; choose another name")])
     newest = JudgeVersion.objects.filter(name=judge.name).order_by("-version").first()
     if newest and not name:
-        raise JudgeError([("name", f"there is a judge {judge.name} already; edit that one, or choose another name")])
+        raise JudgeError([("name", f"the judge {judge.name} exists; edit it, or choose another name")])
     if newest and newest.kind != judge.kind:
-        raise JudgeError([("kind", f"must stay {newest.kind}: runs name this judge for what it does")])
+        raise JudgeError([("kind", f"must stay {newest.kind}: runs refer to this judge by its kind")])
     return judge
 
 
 def save(document: str, *, name: str = "", user: Any = None) -> JudgeVersion:
-    """Keep a new judge, or the next version of ``name``. Runs that used an earlier version keep to it.
+    """Save a new judge, or the next version of ``name``. Earlier runs keep their version.
 
-    A document that changes nothing makes no version. Raises :class:`JudgeError`, or :class:`Refused` where somebody
-    else saved a version at the same moment.
+    An unchanged document creates no version. Raises :class:`JudgeError`, or :class:`Refused` when another
+    person saved a version at the same time.
     """
     judge = check(document, name=name)
     newest = JudgeVersion.objects.filter(name=judge.name).order_by("-version").first()
@@ -53,15 +53,13 @@ def save(document: str, *, name: str = "", user: Any = None) -> JudgeVersion:
                 created_by=user,
             )
     except IntegrityError:
-        raise Refused(
-            "taken", "Somebody saved a version of this judge at the same moment. Look at it, then save again."
-        ) from None
+        raise Refused("taken", "Another person saved a version at the same time. Check it, then save again.") from None
 
 
 def kept_for(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """The judges that a config names, as a run keeps them: later versions change nothing in it.
+    """Return copies of the judges that a config names, to be stored with the run.
 
-    Raises :class:`ConfigError` for one that is not there or does other work.
+    Raises :class:`ConfigError` for a judge that does not exist or has the wrong kind.
     """
     kept, problems = {}, []
     for field, reference in config.judges().items():

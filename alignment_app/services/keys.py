@@ -1,4 +1,4 @@
-"""Keys of providers: stored encrypted, tested by a worker, and handed out for the one address that each is bound to."""
+"""Provider keys: stored encrypted, tested by a worker, and each bound to one address."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ LEAST_LENGTH: Final = 8
 
 @transaction.atomic
 def store(name: str, provider: str, base_url: str, secret: str, *, by: User) -> ProviderKey:
-    """Keep a new key. Raises :class:`Refused` where the name is taken, something is unusable, or ``by`` is no admin."""
+    """Store a new key. Raises :class:`Refused` for a taken name, an invalid value, or if ``by`` is not an admin."""
     _admins_only(by)
     name, secret = name.strip(), secret.strip()
     if not re.fullmatch(r"[\w.-]{1,60}", name):
-        raise Refused("bad-name", "A name has letters, digits and . _ - only, 60 at most.", status=400)
+        raise Refused("bad-name", "A name has up to 60 letters, digits and . _ - only.", status=400)
     if provider not in PROVIDERS:
         raise Refused("unknown-provider", f"Choose a provider: {' or '.join(PROVIDERS)}.", status=400)
     address = _address(base_url or PROVIDERS[provider].address)
@@ -54,12 +54,12 @@ def store(name: str, provider: str, base_url: str, secret: str, *, by: User) -> 
                 made_by=by,
             )
     except IntegrityError:
-        raise Refused("name-taken", f"There is a key named {name}. Replace it, or choose another name.") from None
+        raise Refused("name-taken", f"The key {name} exists. Replace it, or choose another name.") from None
 
 
 @transaction.atomic
 def replace(key: ProviderKey, secret: str, *, by: User) -> None:
-    """Put another key in its place, for the same address; runs that name it use the new one from their next stage."""
+    """Replace the key's secret, for the same address. Runs use the new one from their next stage."""
     _admins_only(by)
     secret = secret.strip()
     _check_secret(secret)
@@ -72,13 +72,13 @@ def replace(key: ProviderKey, secret: str, *, by: User) -> None:
 
 @transaction.atomic
 def remove(key: ProviderKey, *, by: User) -> None:
-    """Delete a key. A run that names it fails at its next stage and says so."""
+    """Delete a key. Runs that use it fail at their next stage."""
     _admins_only(by)
     key.delete()
 
 
 def ask_for_test(key: ProviderKey, *, by: User) -> None:
-    """Have a worker ask the provider for its list of models with this key, which costs nothing."""
+    """Ask a worker to test the key by listing the provider's models, which is free."""
     _admins_only(by)
     key.test_asked_at, key.test_passed, key.test_result = timezone.now(), None, ""
     key.save(update_fields=["test_asked_at", "test_passed", "test_result"])
@@ -87,45 +87,47 @@ def ask_for_test(key: ProviderKey, *, by: User) -> None:
             TEST_ENTRY_POINT, args=(key.pk,), description="key test", timeout=TEST_SECONDS, result_ttl=0, failure_ttl=60
         )
     except (RedisError, OSError):
-        say_tested(key.pk, False, "The queue's server does not answer. See the page System.")
+        say_tested(key.pk, False, "The queue server does not respond. See the page System.")
 
 
 def say_tested(pk: int, passed: bool, result: str) -> None:
-    """Write what a test found."""
+    """Store the result of a key test."""
     ProviderKey.objects.filter(pk=pk).update(
         tested_at=timezone.now(), test_passed=passed, test_result=logs.hide(result)
     )
 
 
 def problem(provider: str, name: str, base_url: str) -> str:
-    """Why a config may not name this key for this address, or nothing."""
+    """Return why a config cannot use this key for this address, or an empty string."""
     if not name:
         return ""
     found = ProviderKey.objects.filter(name=name).first()
     if found is None:
-        return f"there is no stored key named {name!r}; an admin adds it under Keys"
+        return f"there is no key named {name!r}; an admin can add it on the page Keys"
     if found.provider != provider:
-        return f"the key {name!r} is of another provider ({found.get_provider_display()})"
+        return f"the key {name!r} belongs to another provider ({found.get_provider_display()})"
     if not _is_at(base_url or PROVIDERS[provider].address, found.base_url):
-        return f"the key {name!r} may be sent to {found.base_url} alone; give that address, or have an admin add a key"
+        return f"the key {name!r} may be sent to {found.base_url} only; use that address or another key"
     return ""
 
 
 def config_problems(config: RunConfig) -> list[tuple[str, str]]:
-    """(dotted field, sentence) for every key that a config names and may not use as it does."""
+    """Return (dotted field, message) for every key in a config that cannot be used."""
     found = []
     for field, section in (("teacher.key", config.teacher), ("engine.key", config.engine)):
         if section.key and section.kind not in PROVIDERS:
-            found.append((field, f"a key is for {' or '.join(name for name, _ in provider_choices())}; leave it empty"))
+            found.append(
+                (field, f"keys are only for {' or '.join(name for name, _ in provider_choices())}; leave it empty")
+            )
         elif section.key and (text := problem(section.kind, section.key, section.base_url)):
             found.append((field, text))
     return found
 
 
 def open_key(provider: str, name: str, base_url: str) -> Secret | None:
-    """The key for a provider at an address: the named one, else the environment's where it is bound to that address.
+    """Return the key for a provider at an address: the named key, or the environment's if it is bound to that address.
 
-    Raises :class:`Refused` with the remedy where a named key cannot be used.
+    Raises :class:`Refused` when a named key cannot be used.
     """
     secret = _stored(provider, name, base_url) if name else _from_environment(provider, base_url)
     if secret is not None:
@@ -140,13 +142,13 @@ def _stored(provider: str, name: str, base_url: str) -> Secret:
 
 
 def decrypt(key: ProviderKey) -> str:
-    """The key itself. Raises :class:`Refused` where SECRET_KEY is another than when it was stored."""
+    """Decrypt a key. Raises :class:`Refused` when SECRET_KEY has changed since the key was stored."""
     try:
         return _cipher(settings.SECRET_KEY).decrypt(key.secret.encode()).decode()
     except InvalidToken:
         raise Refused(
             "unreadable-key",
-            f"The key {key.name!r} was stored under another SECRET_KEY. An admin replaces it under Keys.",
+            f"The key {key.name!r} was encrypted with another SECRET_KEY. An admin must replace it on the page Keys.",
         ) from None
 
 
@@ -160,12 +162,12 @@ def _from_environment(provider: str, base_url: str) -> Secret | None:
 
 
 def has_environment_key(provider: str) -> bool:
-    """Whether this process has a key of the provider in its environment. The workers' may differ."""
+    """Return whether this process has a key in its environment. Workers may have a different environment."""
     return any(os.environ.get(name) for name in PROVIDERS[provider].key_variables)
 
 
 def _is_at(base_url: str, bound: str) -> bool:
-    """Whether an address is the bound one or below it: same scheme, host and port, the same beginning of the path."""
+    """Return whether an address is at or below the bound one: same scheme, host and port, and path prefix."""
     try:
         one, other = urlsplit(base_url), urlsplit(bound)
         ports = [parts.port or {"https": 443, "http": 80}.get(parts.scheme) for parts in (one, other)]
@@ -182,7 +184,7 @@ def _address(text: str) -> str:
     text = text.strip()
     if not _is_plain_address(text):
         raise Refused(
-            "bad-address", "Give an address like https://api.example.org/v1, without name or password.", status=400
+            "bad-address", "Use an address like https://api.example.org/v1, without user name or password.", status=400
         )
     return text.rstrip("/")
 
@@ -199,7 +201,7 @@ def _is_plain_address(text: str) -> bool:
 def _check_secret(secret: str) -> None:
     if not LEAST_LENGTH <= len(secret) <= 4096 or not secret.isprintable() or not secret.isascii() or " " in secret:
         raise Refused(
-            "bad-key", f"A key has {LEAST_LENGTH} characters or more, none of them a space. Paste it whole.", status=400
+            "bad-key", f"A key has at least {LEAST_LENGTH} characters and no spaces. Paste the whole key.", status=400
         )
 
 
@@ -211,4 +213,4 @@ def _cipher(secret_key: str) -> Fernet:
 
 def _admins_only(user: User) -> None:
     if not people.can_manage_keys(user):
-        raise Refused("not-allowed", "Only an admin looks after keys. Ask one.", status=403)
+        raise Refused("not-allowed", "Only admins can manage keys.", status=403)

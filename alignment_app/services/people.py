@@ -1,4 +1,4 @@
-"""Accounts: roles as Django groups, what each role may do, and every change to an account."""
+"""Accounts: roles as Django groups, permissions of each role, and changes to accounts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from alignment_app.services.errors import Refused
 
 Role = Literal["admin", "lead", "annotator", "viewer"]
 ROLES: Final[dict[Role, str]] = {
-    "admin": "Everything, people and exports included.",
-    "lead": "Launches, pauses and cancels runs, imports data, lets reviewed runs train.",
-    "annotator": "Works through review queues and sees nothing else.",
-    "viewer": "Reads every page and changes nothing.",
+    "admin": "All actions, including accounts and exports.",
+    "lead": "Launches, pauses and cancels runs, imports data, approves reviews.",
+    "annotator": "Works on review queues only.",
+    "viewer": "Reads all pages, changes nothing.",
 }
 AnyUser = AbstractBaseUser | AnonymousUser
 PASSWORD_BYTES = 12  # 96 bits: 16 characters to type
 
 
 def role_of(user: AnyUser) -> Role | None:
-    """The role in force: of several groups the one that may most; a superuser is an admin; ``None``: no role.
+    """Return the effective role, or ``None``: the most powerful of the user's groups; a superuser is an admin.
 
-    Read once a request and kept on the user object.
+    Cached on the user object, so read once per request.
     """
     if not user.is_authenticated or not user.is_active:
         return None
@@ -40,7 +40,7 @@ def role_of(user: AnyUser) -> Role | None:
 
 
 def role_of_groups(user: User) -> Role | None:
-    """The role that an account would have, disabled or not. Uses prefetched groups where there are some."""
+    """Return the role of an account, active or not. Uses prefetched groups if present."""
     if user.is_superuser:
         return "admin"
     held = {group.name for group in user.groups.all()}
@@ -49,55 +49,55 @@ def role_of_groups(user: User) -> Role | None:
 
 
 def can_read(user: AnyUser) -> bool:
-    """Runs, checkpoints, data and the system page. Annotators see their queues alone."""
+    """View runs, checkpoints, data and the system page. Annotators see only their queues."""
     return role_of(user) in ("admin", "lead", "viewer")
 
 
 def can_launch(user: AnyUser) -> bool:
-    """Launch, clone, pause, resume, cancel and remove runs; let a reviewed run train."""
+    """Launch, clone, pause, resume, cancel and remove runs; approve reviews."""
     return role_of(user) in ("admin", "lead")
 
 
 def can_import(user: AnyUser) -> bool:
-    """Bring data sets in."""
+    """Import data sets."""
     return role_of(user) in ("admin", "lead")
 
 
 def can_chat(user: AnyUser) -> bool:
-    """Have a worker generate text outside a run."""
+    """Generate text with a worker outside of a run."""
     return role_of(user) in ("admin", "lead", "viewer")
 
 
 def can_export(user: AnyUser) -> bool:
-    """Take rows out in bulk."""
+    """Export rows."""
     return role_of(user) == "admin"
 
 
 def can_edit_judges(user: AnyUser) -> bool:
-    """Add judges and make new versions of them."""
+    """Add judges and new versions of judges."""
     return role_of(user) == "admin"
 
 
 def can_manage_people(user: AnyUser) -> bool:
-    """Invite, change roles, disable."""
+    """Invite people, change roles, disable accounts."""
     return role_of(user) == "admin"
 
 
 def can_manage_keys(user: AnyUser) -> bool:
-    """Store, test, replace and delete keys of providers."""
+    """Store, test, replace and delete provider keys."""
     return role_of(user) == "admin"
 
 
 def new_password() -> str:
-    """A random password of 16 URL-safe characters."""
+    """Return a random password of 16 URL-safe characters."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 @transaction.atomic
 def make_admin(username: str) -> str:
-    """Make the account, or mend it where it exists, as an active admin with a new random password, and return that.
+    """Create an active admin, or reset an existing account to one, and return its new random password.
 
-    The password stays valid until it is changed: this is for whoever starts the system, who reads it off the terminal.
+    The password is not one-time: it is for the operator, who reads it in the terminal.
     """
     _check_username(username)
     user, _ = get_user_model().objects.get_or_create(username=username)
@@ -112,9 +112,9 @@ def make_admin(username: str) -> str:
 
 @transaction.atomic
 def invite(username: str, role: str, *, by: User) -> tuple[User, str]:
-    """Make an account with a one-time password, returned to be shown once.
+    """Create an account and return it with its one-time password, to be shown once.
 
-    Raises :class:`Refused` where the name is taken or unusable, the role unknown, or ``by`` no admin.
+    Raises :class:`Refused` when the name is taken or invalid, the role is unknown, or ``by`` is not an admin.
     """
     _admins_only(by)
     known = _known_role(role)
@@ -122,7 +122,7 @@ def invite(username: str, role: str, *, by: User) -> tuple[User, str]:
     _check_username(username)
     users = get_user_model().objects
     if users.filter(username__iexact=username).exists():
-        raise Refused("name-taken", f"There is already an account named {username}. Choose another name.")
+        raise Refused("name-taken", f"The account {username} exists. Choose another name.")
     password = new_password()
     user = users.create_user(username=username, password=password)
     OneTimePassword.objects.create(user=user, made_by=by)
@@ -132,9 +132,9 @@ def invite(username: str, role: str, *, by: User) -> tuple[User, str]:
 
 @transaction.atomic
 def renew_password(user: User, *, by: User) -> str:
-    """A fresh one-time password for somebody who lost theirs, returned to be shown once.
+    """Set and return a new one-time password, to be shown once.
 
-    It ends their sessions and makes their API token invalid.
+    Ends the user's sessions and invalidates their API token.
     """
     _admins_only(by)
     if user == by:
@@ -149,17 +149,17 @@ def renew_password(user: User, *, by: User) -> str:
 
 @transaction.atomic
 def set_role(user: User, role: str, *, by: User) -> None:
-    """Give a person one role in place of any other. An admin cannot take away their own."""
+    """Replace a user's role. Admins cannot remove their own admin role."""
     _admins_only(by)
     known = _known_role(role)
     if user == by and known != "admin":
-        raise Refused("own-account", "You cannot take the admin role from yourself. Ask another admin.")
+        raise Refused("own-account", "You cannot remove your own admin role. Ask another admin.")
     _give_role(user, known)
 
 
 @transaction.atomic
 def set_active(user: User, active: bool, *, by: User) -> None:
-    """Let a person log in, or shut them out; what they made stays."""
+    """Enable or disable an account. Its data is kept."""
     _admins_only(by)
     if user == by and not active:
         raise Refused("own-account", "You cannot disable your own account. Ask another admin.")
@@ -168,7 +168,7 @@ def set_active(user: User, active: bool, *, by: User) -> None:
 
 
 def password_was_changed(user: User) -> None:
-    """The person chose their own password: the one-time one is spent."""
+    """Remove the one-time mark after the user has chosen a password."""
     OneTimePassword.objects.filter(user=user).delete()
 
 
@@ -188,7 +188,7 @@ def _give_role(user: User, role: Role) -> None:
 
 def _known_role(role: str) -> Role:
     if role not in ROLES:
-        raise Refused("unknown-role", f"There is no role {role!r}. Choose one of {', '.join(ROLES)}.", status=400)
+        raise Refused("unknown-role", f"Unknown role {role!r}. Choose one of {', '.join(ROLES)}.", status=400)
     return role
 
 
@@ -196,13 +196,11 @@ def _check_username(username: str) -> None:
     try:
         UnicodeUsernameValidator()(username)
     except ValidationError:
-        raise Refused(
-            "bad-name", "A user name holds letters, digits and @ . + - _ only. Choose another name.", status=400
-        ) from None
+        raise Refused("bad-name", "A user name has letters, digits and @ . + - _ only.", status=400) from None
     if len(username) > 150:
-        raise Refused("bad-name", "A user name has at most 150 characters. Choose a shorter one.", status=400)
+        raise Refused("bad-name", "A user name has at most 150 characters.", status=400)
 
 
 def _admins_only(user: User) -> None:
     if not can_manage_people(user):
-        raise Refused("not-allowed", "Only an admin manages people. Ask one.", status=403)
+        raise Refused("not-allowed", "Only admins can manage accounts.", status=403)

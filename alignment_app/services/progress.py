@@ -1,4 +1,4 @@
-"""The progress of a stage: saves rows in batches, counts them, and publishes the counts and a trainer's metrics."""
+"""Progress of a stage: saves rows in batches and publishes counts and training metrics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Draft = TypeVar("Draft")
 
 SAVE_SECONDS = 0.4
 SAMPLE_SECONDS = 0.6
-POINTS_AN_EVENT = 500  #: a resumed training reports all steps before it at once
+POINTS_AN_EVENT = 500  #: a resumed training run reports all earlier steps at once
 
 
 class Progress:
-    """Counts what a stage has made, and publishes the counts a few times a second.
+    """Count the rows of a stage and publish the counts several times per second.
 
-    The counts are those of the attempt's own stage, or of ``overlapping_stage``, a later stage it works on beside it.
+    The counts are those of the attempt's own stage, or of ``overlapping_stage``, a later stage it works on in parallel.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class Progress:
         self.heartbeat, self.attempt = heartbeat, heartbeat.attempt
         self.overlapping_stage = overlapping_stage
         self.done, self.total = done, total
-        #: Fields of the stage's progress model that this progress counts.
+        #: Fields of the stage's progress model that are counted here.
         self.figures: dict[str, Any] = {}
-        #: Figures of this moment, which are published with the counts: tokens a second, requests in flight.
+        #: Current metrics published with the counts: tokens per second, requests in flight.
         self.live: Callable[[], dict[str, Any]] = dict
         self._save_rest: Callable[[], None] = lambda: None
         self._silent = 0.0
@@ -44,12 +44,12 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """Units a second since this attempt began."""
+        """Units per second since the attempt started."""
         seconds = time.monotonic() - self._began
         return (self.done - self._began_at) / seconds if seconds > 0.2 and self.done > self._began_at else None
 
     def publish(self) -> None:
-        """Write the counts and publish them."""
+        """Save the counts and publish them."""
         stages.progress(
             self.attempt,
             done=self.done,
@@ -68,9 +68,9 @@ class Progress:
         prompt_of: Callable[[Draft], int] | None = None,
         units_of: Callable[[Draft], int] = lambda _: 1,
     ) -> None:
-        """Save drafts in batches, each with its count and its event in one transaction; stop at safe points.
+        """Save drafts in batches, each with its count and event in one transaction; stop at safe points.
 
-        What was yielded before an interruption or a failure is saved before it is obeyed, so nothing made is lost.
+        Drafts yielded before an interruption or an error are saved first, so none are lost.
         """
         buffer: list[Draft] = []
         flushed = time.monotonic()
@@ -83,7 +83,7 @@ class Progress:
                 break
             except Exception:
                 flush()
-                self.heartbeat.check()  # an engine that was told to stop says that it could not end its work
+                self.heartbeat.check()  # an engine that was interrupted raises its own error
                 raise
             buffer.append(draft)
             if time.monotonic() - flushed >= SAVE_SECONDS or self.heartbeat.should_stop():
@@ -94,9 +94,9 @@ class Progress:
         self.heartbeat.check()
 
     def on_idle(self) -> None:
-        """Save the drafts that wait to fill a batch: the source says that no draft follows for a while.
+        """Save the drafts of an incomplete batch, because the source will yield nothing for a while.
 
-        Called from within the source. Calls within ``SAVE_SECONDS`` of the last one do nothing.
+        Called by the source. Has no effect within ``SAVE_SECONDS`` of the last call.
         """
         if time.monotonic() - self._silent >= SAVE_SECONDS:
             self._silent = time.monotonic()
@@ -124,10 +124,10 @@ class Progress:
         self.after_save()
 
     def saved(self, drafts: list[Any]) -> None:
-        """A hook for stages that count something in what was just saved, before the counts are published."""
+        """Hook: count saved drafts before the counts are published."""
 
     def after_save(self) -> None:
-        """A hook for stages that look at what has been saved so far."""
+        """Hook: check the rows saved so far."""
 
     def _sample(self, prompt_id: int) -> None:
         stage = self.overlapping_stage or self.attempt.stage
@@ -136,9 +136,9 @@ class Progress:
 
 
 class TrainingMetricsLog:
-    """Collects a trainer's reports, one a step, and writes them as events, at most two a second.
+    """Collect a trainer's reports, one per step, and write them as events, at most two per second.
 
-    ``series`` tells several trainings of one stage apart.
+    ``series`` names the training run if a stage has several.
     """
 
     def __init__(self, heartbeat: AttemptHeartbeat, series: str = "") -> None:
@@ -148,13 +148,13 @@ class TrainingMetricsLog:
         self._began: tuple[float, int] | None = None
 
     def report(self, point: dict[str, Any]) -> None:
-        """One step's figures; ``step`` and ``total_steps`` also move the bar."""
+        """Add the metrics of one step; ``step`` and ``total_steps`` also update the progress."""
         self._points.append(point)
         if time.monotonic() - self._flushed > 0.5:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been collected."""
+        """Write the collected reports."""
         if not self._points:
             return
         attempt = self.heartbeat.attempt
@@ -174,7 +174,7 @@ class TrainingMetricsLog:
         self._flushed = time.monotonic()
 
     def _rate(self, points: list[dict[str, Any]]) -> float | None:
-        """Steps a second by the trainer's own clock: what it reports again after a resume took no time now."""
+        """Steps per second by the trainer's clock, without steps reported again after a resume."""
         now = (float(points[-1].get("seconds", 0)), int(points[-1].get("step", 0)))
         self._began = self._began or (float(points[0].get("seconds", 0)), int(points[0].get("step", 0)))
         seconds, steps = now[0] - self._began[0], now[1] - self._began[1]

@@ -1,8 +1,8 @@
-"""Tells the pages that a run has news. Fast, and never a reason for a write to fail.
+"""Notify pages of new run events. Fast, and never makes a write fail.
 
-Each process keeps one thread with one event loop for the channel layer: a loop for every message would open a
-connection for every message. Only the newest number of a run is sent; a page reads what it has missed from the table.
-What is lost here (the server away, a process killed) is found by the pages' own safety poll.
+Each process has one thread with one event loop for the channel layer, because a loop per message would open a
+connection per message. Only the newest sequence number of a run is sent; pages read the events from the database.
+Lost messages (server not available, process killed) are recovered by the pages' polling.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from channels.layers import get_channel_layer
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS: Final = 2.0
-COMPLAINT_SECONDS: Final = 60.0  # at most one line about a server that is away in this time
+COMPLAINT_SECONDS: Final = 60.0  # log at most one connection failure in this period
 
 
 def group_of(run_id: int) -> str:
-    """The channel group of everybody who follows a run."""
+    """Return the channel group of a run's followers."""
     return f"run.{run_id}"
 
 
 def run_event(run_id: int, seq: int) -> None:
-    """Tell the followers of a run that its events reach up to ``seq``. Returns at once and never raises."""
+    """Notify the followers of a run that events up to ``seq`` exist. Returns immediately and never raises."""
     _publisher().send(run_id, seq)
 
 
 def flush(timeout: float = 0.5) -> None:
-    """Wait until what was handed over has been sent (s at most): for a process that is about to end."""
+    """Wait up to ``timeout`` seconds until all messages are sent. Call it before the process exits."""
     if _current is not None and _current.pid == os.getpid():
         _current.idle.wait(timeout)
 
 
 class _Publisher:
-    """One thread, one loop, the newest sequence number of each run that has news."""
+    """One thread with one event loop, and the newest sequence number per run to send."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -83,10 +83,10 @@ class _Publisher:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await layer.group_send(group_of(run_id), message)
-        except Exception as error:  # whatever went wrong, the event is in the table and the page will find it
+        except Exception as error:  # the event is in the database, so pages find it by polling
             if time.monotonic() - self._complained_at > COMPLAINT_SECONDS:
                 self._complained_at = time.monotonic()
-                log.warning("could not publish (%s: %s); pages follow by polling", type(error).__name__, error)
+                log.warning("publishing failed (%s: %s); pages fall back to polling", type(error).__name__, error)
 
 
 _current: _Publisher | None = None
@@ -94,7 +94,7 @@ _creation = threading.Lock()
 
 
 def _publisher() -> _Publisher:
-    """This process's publisher. A forked child makes its own: threads do not cross a fork."""
+    """Return this process's publisher. A forked child creates its own, because threads do not survive a fork."""
     global _current
     if _current is None or _current.pid != os.getpid():
         with _creation:

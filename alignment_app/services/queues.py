@@ -1,7 +1,7 @@
-"""The queues of the workers: enqueues a job that has a worker look for the work of a run.
+"""Job queues of the workers: enqueue a job that makes a worker look for work of a run.
 
-A job names a run and a queue; the worker reads from the database what is to be done. So a job may be enqueued twice
-without harm, and the monitor enqueues again what was lost with the queue's server.
+A job names a run and a queue; the worker reads the work from the database. A job can therefore be enqueued twice
+safely, and the monitor enqueues jobs again that were lost with the queue server.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from alignment_app.models import Stage
 
 log = logging.getLogger(__name__)
 
-#: In the order in which a worker that serves several of them empties them.
+#: In the order of priority for a worker that serves several.
 QUEUES: Final[tuple[str, ...]] = tuple(Stage.Queue.values)
-#: Questions of people to a checkpoint: no stage of a run, and a worker of its own, so that no run keeps it waiting.
+#: Chat questions: not a stage of a run, and served by a separate worker, so that runs do not delay them.
 INTERACTIVE: Final = "interactive"
-#: The job's entry point, by name: nothing on this side of the queue imports it.
+#: Entry point of the job, by name, so that the web process does not import it.
 ENTRY_POINT: Final = "training.jobs.work"
-#: A caller waits no longer than this for the queue's server (s).
+#: Timeout for the queue server (s).
 PATIENCE_SECONDS: Final = 2.0
 
 _pool: ConnectionPool | None = None
 
 
 def connection() -> Redis:
-    """A client of the queue's server on this process's one pool (safe across forks). It connects when first used."""
+    """Return a client on this process's connection pool (fork-safe). It connects on first use."""
     global _pool
     if _pool is None:
         _pool = new_pool(socket_timeout=PATIENCE_SECONDS)
@@ -45,7 +45,7 @@ def connection() -> Redis:
 
 
 def new_pool(*, socket_timeout: float | None) -> ConnectionPool:
-    """A pool for ``REDIS_URL``. It tries a broken connection anew once and then raises."""
+    """Return a connection pool for ``REDIS_URL``. It retries a broken connection once and then raises."""
     return ConnectionPool.from_url(
         settings.REDIS_URL,
         socket_timeout=socket_timeout,
@@ -55,10 +55,10 @@ def new_pool(*, socket_timeout: float | None) -> ConnectionPool:
 
 
 def enqueue(run_id: int, queue: str) -> None:
-    """Enqueue a job for the run on ``queue``, once the transaction (if any) is committed.
+    """Enqueue a job for the run on ``queue`` after the commit of the current transaction, if any.
 
-    Does nothing where a job for the same run waits on the queue. Never raises: without the queue's server the stage
-    stays queued in the database and the monitor enqueues it again.
+    Does nothing if a job for the run already waits in the queue. Never raises: if the queue server is not available,
+    the monitor enqueues the stage later.
     """
     transaction.on_commit(partial(_enqueue_now, run_id, queue))
 
@@ -67,7 +67,7 @@ def _enqueue_now(run_id: int, queue: str) -> None:
     try:
         if is_enqueued(run_id, queue):
             return
-        # A new id each time: a job of the same name that runs at this moment must stay as it is.
+        # A new id per job: a running job with the same name must not be replaced.
         Queue(queue, connection=connection()).enqueue_call(
             ENTRY_POINT,
             args=(run_id, queue),
@@ -78,11 +78,11 @@ def _enqueue_now(run_id: int, queue: str) -> None:
             failure_ttl=3600,
         )
     except (RedisError, OSError) as error:
-        log.warning("could not enqueue run %s on %s (%s); the monitor tries again", run_id, queue, error)
+        log.warning("could not enqueue run %s on %s (%s); the monitor will retry", run_id, queue, error)
 
 
 def is_enqueued(run_id: int, queue: str) -> bool:
-    """Whether a job for this run waits on this queue. Raises ``RedisError`` where the server is away."""
+    """Return whether a job for this run waits in this queue. Raises ``RedisError`` when the server is not available."""
     prefix = _prefix(run_id, queue)
     return any(job_id.startswith(prefix) for job_id in Queue(queue, connection=connection()).job_ids)
 
@@ -92,7 +92,7 @@ def _prefix(run_id: int, queue: str) -> str:
 
 
 def is_up() -> bool:
-    """Whether the queue's server answers."""
+    """Return whether the queue server responds."""
     try:
         return bool(connection().ping())
     except (RedisError, OSError):

@@ -1,4 +1,4 @@
-"""Ends attempts whose process is known to be gone, without waiting for the lease; and cancels by force."""
+"""End attempts of dead processes without waiting for the lease; force cancellation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from django.utils import timezone
 from alignment_app.models import Run, StageAttempt
 from alignment_app.services import stages
 
-#: The inode of Linux's first namespace of process ids; a container has another.
+#: Inode of the initial Linux PID namespace; a container has another.
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
 @cache
 def this_host() -> str:
-    """Where a process id means something: the machine's name and, inside a container, its process namespace."""
+    """Return the scope of a process id: the host name and, in a container, its PID namespace."""
     name = socket.gethostname()
     try:
         namespace = os.readlink("/proc/self/ns/pid")
@@ -31,7 +31,7 @@ def this_host() -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this host runs (a zombie does not)."""
+    """Return whether a process of this host is running (zombies are not)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
@@ -50,12 +50,12 @@ def is_alive(pid: int) -> bool:
 
 
 def reap_dead(host: str, alive: Callable[[int], bool] = is_alive, *, stopped: bool = False) -> int:
-    """End every open attempt of ``host`` whose process is gone (``stopped``: by intent). Returns how many."""
+    """End every open attempt of ``host`` whose process is dead (``stopped``: deliberately). Returns the number."""
     attempts = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, host=host)
     return sum(
         stages.crash(
             attempt,
-            "The worker was stopped." if stopped else f"The process at work (pid {attempt.pid}) died.",
+            "The worker was stopped." if stopped else f"The job process (pid {attempt.pid}) died.",
             StageAttempt.Reason.WORKER_STOPPED if stopped else StageAttempt.Reason.DIED,
         )
         for attempt in attempts
@@ -64,9 +64,9 @@ def reap_dead(host: str, alive: Callable[[int], bool] = is_alive, *, stopped: bo
 
 
 def kill_overdue(host: str) -> int:
-    """Kill the processes on ``host`` that did not stop within the grace period after a cancel. Returns how many.
+    """Kill processes on ``host`` that did not stop within the grace period after a cancel. Returns the number.
 
-    Each leads a process group of its own, so whatever it started goes with it.
+    Each process leads its own process group, so its child processes are killed too.
     """
     late = timezone.now() - timedelta(seconds=settings.CANCEL_GRACE_SECONDS)
     attempts = StageAttempt.objects.filter(

@@ -1,4 +1,4 @@
-"""Saves what a stage made: each call one transaction, fenced by the attempt's lease, idempotent by unique names."""
+"""Save the rows of a stage: one transaction per call, under the attempt's lease, idempotent by unique constraints."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _count(attempt: StageAttempt, rows: int) -> None:
 def use_prompts(
     attempt: StageAttempt, iteration: Iteration, prompt_ids: Sequence[int], role: str = IterationPrompt.Role.TRAIN
 ) -> None:
-    """Record which prompts an iteration uses, in this order. Those it uses already stay as they are."""
+    """Record the prompts of an iteration in this order. Existing uses are kept."""
     with leased(attempt):
         used = set(iteration.iteration_prompts.filter(role=role).values_list("prompt_id", flat=True))
         new = [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in used]
@@ -68,7 +68,7 @@ def use_prompts(
 
 
 def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[PromptDraft]) -> None:
-    """Keep prompts that self-instruct wrote, in the run's own data set, and use them in this iteration."""
+    """Save self-instruct prompts in the run's own data set and use them in the iteration."""
     with leased(attempt):
         dataset, _ = Dataset.objects.get_or_create(
             name=f"run {iteration.run_id}: generated prompts",
@@ -97,7 +97,7 @@ def save_generated_prompts(attempt: StageAttempt, iteration: Iteration, drafts: 
 
 
 def save_rejected_prompts(attempt: StageAttempt, iteration: Iteration, drafts: Sequence[RejectedDraft]) -> None:
-    """Keep what self-instruct's filters removed. One that exists already is left as it is."""
+    """Save prompts removed by self-instruct's filters. Existing rows are kept."""
     with leased(attempt):
         RejectedPrompt.objects.bulk_create(
             (
@@ -128,7 +128,7 @@ def save_responses(
     author: str = "",
     sampling: dict[str, Any],
 ) -> None:
-    """Keep generated responses. One that exists already is left as it is."""
+    """Save generated responses. Existing rows are kept."""
     with leased(attempt):
         Response.objects.bulk_create(
             (
@@ -163,7 +163,7 @@ def save_judgements(
     source: str,
     judge: Judge,
 ) -> None:
-    """Keep judgements with every raw reply. One that exists already is left as it is."""
+    """Save judgements with all raw replies. Existing rows are kept."""
     with leased(attempt):
         Judgement.objects.bulk_create(
             (
@@ -188,7 +188,7 @@ def save_judgements(
 
 
 def set_judge(attempt: StageAttempt, iteration: Iteration, judge: Judge, *, source: str) -> None:
-    """From now on the scores of this judge count in the iteration."""
+    """Use the scores of this judge in the iteration from now on."""
     rule = replace(ScoreRule.from_data(iteration.score_rule), source=str(source), judge=judge.pk)
     with leased(attempt):
         iteration.score_rule = rule.as_data()
@@ -198,10 +198,9 @@ def set_judge(attempt: StageAttempt, iteration: Iteration, judge: Judge, *, sour
 def save_pairs(
     attempt: StageAttempt, iteration: Iteration, outcomes: Iterable[PairDraft | NoPair], *, origin: str
 ) -> int:
-    """Keep the pairs and, for every prompt, why it made one or none. Returns how many pairs the iteration has.
+    """Save pairs, and the outcome of every prompt. Returns the number of pairs of the iteration.
 
-    Pairs are a pure function of judgements that no longer change, so making them twice changes nothing; what people
-    have decided on a pair is kept.
+    Pairs are a pure function of fixed judgements, so saving them again changes nothing; review decisions are kept.
     """
     outcomes = list(outcomes)
     with leased(attempt):
@@ -234,7 +233,7 @@ def save_pairs(
 
 
 def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: PairSplit) -> None:
-    """Record which of an iteration's pairs are trained on, held out and left out."""
+    """Record which pairs of an iteration are trained on, held out or left out."""
     parts = PreferencePair.Part
     with leased(attempt):
         for part, ids in ((parts.HELD_OUT, division.held_out), (parts.LEFT_OUT, division.left_out)):
@@ -249,7 +248,7 @@ def divide_pairs(attempt: StageAttempt, iteration: Iteration, division: PairSpli
 def start_evaluation(
     attempt: StageAttempt, checkpoint: Checkpoint, *, against: Checkpoint | None, judge: Judge | None, prompt_count: int
 ) -> Evaluation:
-    """The checkpoint's evaluation, made where it does not exist yet."""
+    """Get or create the evaluation of a checkpoint."""
     with leased(attempt):
         evaluation, _ = Evaluation.objects.get_or_create(
             checkpoint=checkpoint, defaults={"against": against, "judge": judge, "prompt_count": prompt_count}
@@ -258,7 +257,7 @@ def start_evaluation(
 
 
 def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequence[ComparisonDraft]) -> None:
-    """Keep head-to-head verdicts with the judge's replies in both orders, one row per prompt."""
+    """Save head-to-head verdicts with the judge's replies in both orders, one row per prompt."""
     with leased(attempt):
         Comparison.objects.bulk_create(
             (
@@ -282,7 +281,7 @@ def save_comparisons(attempt: StageAttempt, evaluation: Evaluation, drafts: Sequ
 
 
 def save_metrics(attempt: StageAttempt, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
-    """What the evaluation found. Every figure follows from the saved rows."""
+    """Save the metrics of an evaluation. All of them can be recomputed from the saved rows."""
     with leased(attempt):
         evaluation.metrics = metrics
         evaluation.save(update_fields=["metrics"])

@@ -1,4 +1,4 @@
-"""What people may ask of a run: launch, pause, resume, cancel, let it train, remove."""
+"""User actions on runs: launch, pause, resume, cancel, approve a review, remove."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from training.plan import EVALUATION, REVIEW, plan_iteration
 
 @transaction.atomic
 def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from: Run | None = None) -> Run:
-    """Record a run with all its iterations and stages, and queue its first stage.
+    """Create a run with its iterations and stages, and queue the first stage.
 
-    Raises :class:`training.config.ConfigError` where the config names something that does not exist.
+    Raises :class:`training.config.ConfigError` when the config names something that does not exist.
     """
     check_names(config)
     run = Run.objects.create(
@@ -62,7 +62,7 @@ def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from
 
 
 def _base_is_m1(run: Run, base: Checkpoint) -> None:
-    """Without fine-tuning, M1 is the base model's own weights."""
+    """Register M1 with the base model's weights, for runs without fine-tuning."""
     Checkpoint.objects.create(
         run=run,
         iteration=run.iterations.get(number=0),
@@ -75,7 +75,7 @@ def _base_is_m1(run: Run, base: Checkpoint) -> None:
 
 
 def check_names(config: RunConfig) -> None:
-    """Raise :class:`ConfigError` for each data set, folder and key that the config names and that is not there."""
+    """Raise :class:`ConfigError` for each data set, folder and key in the config that does not exist."""
     problems = _dataset_problems(config)
     try:
         judges.kept_for(config)
@@ -88,7 +88,7 @@ def check_names(config: RunConfig) -> None:
 
 
 def _dataset_problems(config: RunConfig) -> list[tuple[str, str]]:
-    """(dotted field, sentence) for each data set that the config needs and that is missing or of another kind."""
+    """Return (dotted field, message) for each required data set that is missing or of the wrong kind."""
     found = dict(Dataset.objects.filter(name__in=dataset_names(config)).values_list("name", "kind"))
     problems = []
     for reference in datasets(config):
@@ -112,14 +112,14 @@ def _models_of(config: RunConfig) -> list[tuple[str, str]]:
 
 
 def _local_model(field: str, model: str) -> tuple[str, str] | None:
-    """A problem where ``model`` is a path on this machine without a model in it; hub names are tried on loading."""
+    """Return a problem if ``model`` is a local path without a model. Hub names are checked on loading."""
     if not (model.startswith(("/", "./", "../", "~")) or "\\" in model):
         return None
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        return field, f"there is no folder {model}; give a folder with a model in it, or a hub name like org/name"
+        return field, f"there is no folder {model}; give a model folder, or a hub name like org/name"
     if not (folder / "config.json").is_file():
-        return field, f"{model} holds no config.json; give the folder that the model was saved into"
+        return field, f"{model} has no config.json; give the folder of a saved model"
     return None
 
 
@@ -144,13 +144,13 @@ def _stop_queued_stages(run: Run) -> None:
 
 @transaction.atomic
 def pause(run: Run, *, user: Any = None) -> Run:
-    """Stop at the next safe point and keep everything made so far."""
+    """Pause the run at the next safe point. All saved rows are kept."""
     run = _locked(run)
     if run.status not in (Run.Status.QUEUED, Run.Status.RUNNING):
-        raise Refused("not_running", f"Only a queued or running run can be paused; this one is {run.status}.")
+        raise Refused("not_running", f"Only a queued or running run can be paused; this run is {run.status}.")
     run.pause_requested = True
     if open_attempt(run):
-        _set(run, run.status, f"Pausing at the next safe point, asked by {user or 'the command line'}.")
+        _set(run, run.status, f"Pausing at the next safe point, requested by {user or 'the command line'}.")
     else:
         _stop_queued_stages(run)
         _set(run, Run.Status.PAUSED, f"Paused by {user or 'the command line'}.")
@@ -159,17 +159,17 @@ def pause(run: Run, *, user: Any = None) -> Run:
 
 @transaction.atomic
 def resume(run: Run, *, user: Any = None) -> Run:
-    """Go on from where the run stopped, with the rows that are missing."""
+    """Resume a stopped run; only missing rows are computed."""
     run = _locked(run)
     if run.status in (Run.Status.QUEUED, Run.Status.RUNNING) and run.pause_requested:
         run.pause_requested = False
-        _set(run, run.status, f"Pause taken back by {user or 'the command line'}.")
+        _set(run, run.status, f"Pause cancelled by {user or 'the command line'}.")
         return run
     if run.status not in Run.STOPPED:
         state = run.get_status_display().lower()
-        raise Refused("not_stopped", f"Only a stopped run can be resumed; this one is {state}.")
+        raise Refused("not_stopped", f"Only a stopped run can be resumed; this run is {state}.")
     if open_attempt(run):
-        raise Refused("still_at_work", "A worker is still at work on this run. Try again in a moment.")
+        raise Refused("still_at_work", "A worker is still working on this run. Try again in a few seconds.")
     run.pause_requested, run.cancel_requested_at, run.finished_at = False, None, None
     _set(run, Run.Status.QUEUED, f"Resumed by {user or 'the command line'}; waiting for a worker.")
     stage = Stage.objects.select_related("iteration").filter(iteration__run=run, status=Stage.Status.STOPPED).first()
@@ -184,26 +184,28 @@ def resume(run: Run, *, user: Any = None) -> Run:
 
 @transaction.atomic
 def measure_again(run: Run, *, user: Any = None) -> Run:
-    """Open the last evaluation of a finished run again, for the rows that are missing by now."""
+    """Reopen the last evaluation of a finished run to compute missing rows."""
     run = _locked(run)
     if run.status != Run.Status.FINISHED:
         state = run.get_status_display().lower()
-        raise Refused("not_finished", f"This run is {state}: the evaluation of its next model does that by itself.")
+        raise Refused(
+            "not_finished", f"This run is {state}: the next evaluation computes the missing rows automatically."
+        )
     done = Stage.objects.select_related("iteration").filter(
         iteration__run=run, kind=EVALUATION.kind, status=Stage.Status.DONE
     )
     stage = done.order_by("-iteration__number").first()
     if stage is None:
-        raise Refused("not_evaluated", "This run evaluates no model. Clone it with evaluation turned on.")
+        raise Refused("not_evaluated", "This run has no evaluation. Clone it with evaluation enabled.")
     run.finished_at = None
-    _set(run, Run.Status.QUEUED, f"Measured again, asked by {user or 'the command line'}; waiting for a worker.")
+    _set(run, Run.Status.QUEUED, f"Evaluation reopened by {user or 'the command line'}; waiting for a worker.")
     queue_stage(stage)
     return run
 
 
 @transaction.atomic
 def cancel(run: Run, *, user: Any = None) -> Run:
-    """End at the next safe point and keep what was made; by force after a grace period."""
+    """Stop the run at the next safe point, or by force after a grace period. Saved rows are kept."""
     run = _locked(run)
     if run.status == Run.Status.CANCELLING:
         return run
@@ -212,7 +214,7 @@ def cancel(run: Run, *, user: Any = None) -> Run:
     who = user or "the command line"
     run.cancel_requested_at = timezone.now()
     if open_attempt(run):
-        _set(run, Run.Status.CANCELLING, f"Cancelled by {who}; ends at the next safe point.")
+        _set(run, Run.Status.CANCELLING, f"Cancelled by {who}; stops at the next safe point.")
     else:
         _stop_queued_stages(run)
         run.finished_at = timezone.now()
@@ -222,14 +224,14 @@ def cancel(run: Run, *, user: Any = None) -> Run:
 
 @transaction.atomic
 def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
-    """Let a run that waits for review train on the pairs as they stand."""
+    """Let a run that waits for review train on its current pairs."""
     review_counts_due.send(sender=Stage, iteration=iteration)
     run = _locked(iteration.run)
     stage = iteration.stages.select_related("iteration").filter(kind=REVIEW.kind).first()
     if stage is None or stage.status != Stage.Status.WAITING or run.status != Run.Status.WAITING:
         raise Refused("not_waiting", "This iteration is not waiting for review.")
     stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
-    stage.reason = f"Let through by {user or 'the command line'}."
+    stage.reason = f"Review approved by {user or 'the command line'}."
     stage.save(update_fields=["status", "finished_at", "reason"])
     events.stage_changed(stage)
     _set(run, Run.Status.QUEUED, "Reviewed; waiting for a worker.")
@@ -239,7 +241,7 @@ def approve_review(iteration: Iteration, *, user: Any = None) -> Iteration:
 
 @transaction.atomic
 def remove(run: Run, *, user: Any = None) -> None:
-    """Delete a run with its rows. Its files are removed by :mod:`alignment_app.services.artifacts` after the commit."""
+    """Delete a run with its rows. :mod:`alignment_app.services.artifacts` deletes its files after the commit."""
     from alignment_app.services import artifacts
 
     run = _locked(run)
@@ -247,5 +249,5 @@ def remove(run: Run, *, user: Any = None) -> None:
         raise Refused("active", "This run is active. Cancel it first.")
     borrowed = Checkpoint.objects.filter(parent__run=run).exclude(run=run).exists()
     if borrowed:
-        raise Refused("in_use", "Another run started from a checkpoint of this one. Remove that run first.")
+        raise Refused("in_use", "Another run uses a checkpoint of this run. Remove that run first.")
     artifacts.delete_run_rows(run)

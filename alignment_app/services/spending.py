@@ -1,7 +1,7 @@
-"""The account of a run with its paid teacher: what was used, what is set aside, and when to stop.
+"""Spending of a run on its paid teacher: usage, reservations and the budget.
 
-What a request may cost at most is written down before it is sent, and given back when the provider's own count is
-saved. So whatever dies in between, the sum in the record is never below what was spent.
+The maximum cost of a request is stored as a reservation before it is sent, and replaced by the actual usage when the
+response is saved. So the stored sum is never below the real one, even after a crash.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH: Final = 400
 
 
 def allowance(run: Run, config: RunConfig | None = None) -> Budget:
-    """The budget in force: what somebody set since, else the config's."""
+    """Return the budget in force: the changed one if any, else the config's."""
     teacher = (config or run.typed_config).teacher
     return Budget(
         run.budget_tokens if run.budget_tokens is not None else teacher.budget_tokens,
@@ -37,15 +37,15 @@ def allowance(run: Run, config: RunConfig | None = None) -> Budget:
 
 
 def price_of(config: RunConfig) -> Price:
-    """The prices that the config states."""
+    """Return the prices in the config."""
     return Price(config.teacher.prompt_price, config.teacher.completion_price)
 
 
 @transaction.atomic
 def set_budget(run: Run, *, tokens: int | None, usd: float | None, user: Any = None) -> Run:
-    """Change what the run may spend on its teacher; ``None`` leaves a limit as it is. Written into the run's log.
+    """Change the teacher budget of a run; ``None`` keeps a limit. The change is logged; the config is not changed.
 
-    The config stays what was asked for. Raises :class:`Refused` for a limit that is already passed or means nothing.
+    Raises :class:`Refused` for a limit that is already exceeded, or a USD limit without prices.
     """
     run = Run.objects.select_for_update().get(pk=run.pk)
     config = run.typed_config
@@ -58,9 +58,7 @@ def set_budget(run: Run, *, tokens: int | None, usd: float | None, user: Any = N
         changes.append(f"{before.tokens or 0:,} to {tokens:,} tokens" if before.tokens else f"{tokens:,} tokens")
     if usd is not None:
         if None in (config.teacher.prompt_price, config.teacher.completion_price):
-            raise Refused(
-                "no-prices", "This run's config states no prices, so money cannot be counted. Set tokens.", status=400
-            )
+            raise Refused("no-prices", "The run's config has no prices. Set a token budget instead.", status=400)
         if not spent["usd"] < usd < 1e9:
             raise Refused("budget-passed", f"{spent['usd']:.4f} USD are spent; give a larger budget.", status=400)
         run.budget_usd = usd
@@ -75,7 +73,7 @@ def set_budget(run: Run, *, tokens: int | None, usd: float | None, user: Any = N
 
 
 def totals(run_id: int) -> dict[str, Any]:
-    """Calls, tokens and USD of a run; ``held`` is what is set aside for requests in flight."""
+    """Return calls, tokens and USD of a run; ``held`` is reserved for requests in flight."""
     calls = TeacherCall.objects.filter(run=run_id).aggregate(
         calls=Count("pk"),
         lost=Count("pk", filter=Q(outcome=TeacherCall.Outcome.LOST)),
@@ -95,15 +93,15 @@ def totals(run_id: int) -> dict[str, Any]:
 
 
 def request_hash(model: str, messages: Sequence[Message], seed: int, sampling: dict[str, Any]) -> str:
-    """SHA-256 of everything that decides an answer."""
+    """Return the SHA-256 of everything that determines a response."""
     said = json.dumps([model, [dict(message) for message in messages], seed, sampling], sort_keys=True)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Account:
-    """One attempt's dealings with the teacher. Every write is fenced by the attempt's lease.
+    """The spending of one attempt. Every write requires the attempt's lease.
 
-    Only one attempt of a run is at work at a time, so what others spent does not change meanwhile.
+    A run has only one open attempt at a time, so the spending of earlier attempts is constant.
     """
 
     def __init__(self, attempt: StageAttempt, run: Run, config: RunConfig, model: str) -> None:
@@ -121,7 +119,7 @@ class Account:
         self._saved_at = time.monotonic()
 
     def _settle_what_others_left(self) -> None:
-        """What a dead attempt had set aside counts as used: nobody knows what became of it."""
+        """Count the reservations of dead attempts as used, because their outcome is unknown."""
         with leased(self.attempt):
             others = StageAttempt.objects.filter(stage__iteration__run=self.run_id).exclude(pk=self.attempt.pk)
             for other in others.filter(Q(held_prompt_tokens__gt=0) | Q(held_completion_tokens__gt=0)):
@@ -130,14 +128,14 @@ class Account:
                 others.filter(pk=other.pk).update(held_prompt_tokens=0, held_completion_tokens=0)
 
     def may_spend(self, worst: Usage) -> bool:
-        """Whether one more request fits, even if it and all in flight cost the most they can."""
+        """Return whether one more request fits the budget, at the maximum cost of all requests in flight."""
         expected = self.spent + self.in_flight + worst
         flying = self.price.cost(self.in_flight + worst)
         usd = None if self.spent_usd is None or flying is None else self.spent_usd + flying
         return self.budget.allows(expected, usd)
 
     def reserve(self, worst: Usage) -> bool:
-        """Set ``worst`` aside, in the record too, before a request is sent. False: the budget does not allow it."""
+        """Reserve ``worst``, also in the database, before a request is sent. Returns false if over budget."""
         if not self.may_spend(worst):
             return False
         self.in_flight += worst
@@ -145,7 +143,7 @@ class Account:
         for call in self._unsaved:
             needed += Usage(call.prompt_tokens, call.completion_tokens)
         if needed.prompt_tokens > self._held.prompt_tokens or needed.completion_tokens > self._held.completion_tokens:
-            self._hold(needed * 2)  # twice, so that not every request writes
+            self._hold(needed * 2)  # reserve twice the need, so that not every request writes
         return True
 
     def finalize(
@@ -160,7 +158,7 @@ class Account:
         token_count: int = 0,
         finish_reason: FinishReason | str = "",
     ) -> None:
-        """Give back what was set aside for a try and count what it used."""
+        """Release the reservation of a request and count its actual usage."""
         self.in_flight -= worst
         if outcome == "failed":
             self._failed += 1
@@ -188,7 +186,7 @@ class Account:
         )
 
     def save(self) -> None:
-        """Write what has been settled; what stays set aside is what is in flight."""
+        """Save the finalized calls; only requests in flight stay reserved."""
         self._saved_at = time.monotonic()
         if not self._unsaved and not self._failed and self._held == self.in_flight:
             return
@@ -209,7 +207,7 @@ class Account:
         self._held = usage
 
     def kept(self, digests: Sequence[str]) -> dict[str, TeacherCall]:
-        """Answers that came earlier and whose rows are not whole yet, by the hash of their requests."""
+        """Return earlier responses, whose rows are incomplete, by request hash."""
         found: dict[str, TeacherCall] = {}
         calls = TeacherCall.objects.filter(
             attempt__stage__iteration=self.attempt.stage.iteration_id,
@@ -222,7 +220,7 @@ class Account:
         return found
 
     def spent_reason(self) -> str:
-        """Why the run waits, and how it goes on."""
+        """Return why the run is paused and what to do."""
         budget, spent = self.budget, self.spent
         said = []
         if budget.tokens is not None:
@@ -230,15 +228,15 @@ class Account:
         if budget.usd is not None:
             said.append(f"{self.spent_usd or 0:.4f} of {budget.usd:g} USD")
         return (
-            f"The teacher's budget is used up: {' and '.join(said)} are spent, and the next request might pass it. "
-            "Everything that came back is kept. Raise the budget on this page, then resume."
+            f"The teacher budget is used up: {' and '.join(said)} are spent, and the next request could exceed it. "
+            "All responses are kept. Raise the budget on this page, then resume."
         )
 
 
 def forget_texts(attempt: StageAttempt) -> None:
-    """The stage is done and its rows hold what came back: the account keeps the figures alone.
+    """Delete the stored texts of a finished stage; its rows hold them. Usage figures are kept.
 
-    What came while the student wrote was asked for a later stage, and stays until that one is done.
+    Responses requested for a later stage are kept until that stage is finished.
     """
     if attempt.stage.spec.overlaps_teacher:
         return

@@ -1,6 +1,6 @@
-"""The life of a stage: queued, claimed under a lease, kept alive, finished or stopped. The database is the truth.
+"""Life cycle of a stage: queued, claimed with a lease, renewed, finished or stopped. The database is authoritative.
 
-Every write of a worker happens inside :func:`held`, so an attempt that lost its lease can write nothing more.
+Workers write only inside :func:`leased`, so an attempt that lost its lease cannot write.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Command = Literal["go on", "pause", "cancel"]
 
 
 def open_attempt(run: Run) -> StageAttempt | None:
-    """The attempt that is at work on this run, if any (its lease may have run out: the monitor will end it then)."""
+    """Return the open attempt of a run, if any. Its lease may have expired before the monitor ended it."""
     return StageAttempt.objects.filter(stage__iteration__run=run, outcome=StageAttempt.Outcome.OPEN).first()
 
 
 def queue_stage(stage: Stage) -> None:
-    """Offer a stage to the workers of its queue."""
+    """Make a stage available to the workers of its queue."""
     stage.status, stage.queued_at, stage.reason = Stage.Status.QUEUED, timezone.now(), ""
     stage.save(update_fields=["status", "queued_at", "reason"])
     events.stage_changed(stage)
@@ -38,11 +38,11 @@ def queue_stage(stage: Stage) -> None:
 
 
 def start_next_stage(run: Run) -> None:
-    """Queue the first stage that is not done; without one, the run is finished."""
+    """Queue the first unfinished stage, or mark the run as finished."""
     settled = (Stage.Status.DONE, Stage.Status.SKIPPED)
     stage = Stage.objects.select_related("iteration").filter(iteration__run=run).exclude(status__in=settled).first()
     if stage is None:
-        run.status, run.finished_at, run.status_reason = Run.Status.FINISHED, timezone.now(), "Every stage is done."
+        run.status, run.finished_at, run.status_reason = Run.Status.FINISHED, timezone.now(), "All stages are finished."
         run.save(update_fields=["status", "finished_at", "status_reason"])
         Iteration.objects.filter(run=run, finished_at__isnull=True).update(finished_at=timezone.now())
         events.run_changed(run)
@@ -67,14 +67,14 @@ def _wait_for_review(run: Run, stage: Stage) -> None:
     stage.save(update_fields=["status", "started_at", "total"])
     events.stage_changed(stage)
     run.status = Run.Status.WAITING
-    run.status_reason = f"{stage.total} pairs wait for people. Let the run train when they are reviewed."
+    run.status_reason = f"{stage.total} pairs wait for review. Approve the review to start training."
     run.save(update_fields=["status", "status_reason"])
     events.run_changed(run)
 
 
 @transaction.atomic
 def claim(run_id: int, queue: str, *, worker: str, host: str, pid: int) -> StageAttempt | None:
-    """Take the run's queued stage of this queue, or ``None`` where it has none: a job may be enqueued twice."""
+    """Claim the run's queued stage of this queue; ``None`` if there is none, since a job can be enqueued twice."""
     run = Run.objects.select_for_update().filter(pk=run_id, status__in=[Run.Status.QUEUED, Run.Status.RUNNING]).first()
     if run is None:
         return None
@@ -107,15 +107,15 @@ def claim(run_id: int, queue: str, *, worker: str, host: str, pid: int) -> Stage
 
 
 def last_iteration(run: Run) -> int:
-    """The number of the run's last iteration."""
+    """Return the number of the run's last iteration."""
     return run.typed_config.iterations
 
 
 @contextmanager
 def leased(attempt: StageAttempt) -> Iterator[None]:
-    """A transaction in which this attempt may write. Raises :class:`LeaseLost` where its lease does not hold.
+    """Transaction in which this attempt may write. Raises :class:`LeaseLost` when its lease is not valid.
 
-    The conditional update renews the lease and locks the attempt's row, so whoever would take the stage away waits.
+    The update renews the lease and locks the attempt's row, so that the stage cannot be taken over meanwhile.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -123,12 +123,12 @@ def leased(attempt: StageAttempt) -> Iterator[None]:
             pk=attempt.pk, outcome=StageAttempt.Outcome.OPEN, lease_expires_at__gt=now
         ).update(heartbeat_at=now, lease_expires_at=now + timedelta(seconds=settings.LEASE_SECONDS))
         if renewed != 1:
-            raise LeaseLost(f"attempt {attempt.pk} lost its lease; what it had not saved is made again by another")
+            raise LeaseLost(f"attempt {attempt.pk} lost its lease; another attempt repeats its unsaved work")
         yield
 
 
 def heartbeat(attempt: StageAttempt) -> Command:
-    """Say that the worker is alive, and hear what people ask of the run. Raises :class:`LeaseLost`."""
+    """Renew the lease and return the requested command, if any. Raises :class:`LeaseLost`."""
     with leased(attempt):
         run = Run.objects.only("pause_requested", "cancel_requested_at").get(iterations__stages__pk=attempt.stage_id)
     if run.cancel_requested_at:
@@ -145,15 +145,15 @@ def progress(
     overlapping_stage: Stage | None = None,
     **figures: Any,
 ) -> None:
-    """Write how far the stage is, and publish it.
+    """Save and publish the progress of a stage.
 
     Args:
-        attempt: the attempt at work.
-        done: rows (or steps) made so far, of ``total``.
-        total: rows (or steps) asked for; 0 until known.
+        attempt: the open attempt.
+        done: completed rows (or steps) of ``total``.
+        total: rows (or steps) in total; 0 until known.
         rate: units per second; ``None`` until known.
-        overlapping_stage: a later stage that the attempt works on beside its own.
-        **figures: fields of the stage's progress model that changed.
+        overlapping_stage: a later stage that the attempt works on in parallel.
+        **figures: changed fields of the stage's progress model.
     """
     with leased(attempt):
         stage = Stage.objects.select_related("iteration").get(
@@ -178,7 +178,7 @@ def _clear_rate(stage: Stage) -> None:
 
 
 def note(attempt: StageAttempt, **figures: Any) -> None:
-    """Change fields of the stage's progress model, and publish them."""
+    """Change and publish fields of the stage's progress model."""
     with leased(attempt):
         stage = Stage.objects.select_related("iteration").get(pk=attempt.stage_id)
         stage.progress = _changed(stage, figures)
@@ -187,34 +187,34 @@ def note(attempt: StageAttempt, **figures: Any) -> None:
 
 
 def _changed(stage: Stage, figures: dict[str, Any]) -> dict[str, Any]:
-    """The stage's progress with changed fields. Raises :class:`pydantic.ValidationError` for an undeclared field."""
+    """Return the changed progress. Raises :class:`pydantic.ValidationError` for an undeclared field."""
     return stage.spec.progress.read(stage.progress).changed(figures).as_data()
 
 
 def _locked_run(attempt: StageAttempt) -> Run:
-    """The attempt's run as it is now, held against what people ask until the transaction ends."""
+    """Return the attempt's run, locked until the transaction ends."""
     return Run.objects.select_for_update().get(iterations__stages__pk=attempt.stage_id)
 
 
 def _close(attempt: StageAttempt, outcome: str, reason: str = "", *, code: str = "", traceback: str = "") -> Stage:
-    """End an open attempt, once. Raises :class:`LeaseLost` where somebody else has ended it."""
+    """Close an open attempt. Raises :class:`LeaseLost` when it was already closed."""
     closed = StageAttempt.objects.filter(pk=attempt.pk, outcome=StageAttempt.Outcome.OPEN).update(
         outcome=outcome, reason=reason, reason_code=code, traceback=traceback, finished_at=timezone.now()
     )
     if closed != 1:
-        raise LeaseLost(f"attempt {attempt.pk} has been ended already")
+        raise LeaseLost(f"attempt {attempt.pk} is already closed")
     return Stage.objects.select_related("iteration__run").get(pk=attempt.stage_id)
 
 
 def finish(attempt: StageAttempt, result: StageData | None = None) -> None:
-    """Store the stage's result; then queue the next stage, or obey a pause or a cancel that was asked for.
+    """Store the stage's result, then queue the next stage or apply a requested pause or cancel.
 
-    Raises :class:`TypeError` where the result is not of the stage's result model. ``None``: one without figures.
+    Raises :class:`TypeError` when the result is not of the declared result model. ``None`` is a result without fields.
     """
     expected = attempt.stage.spec.result
     result = expected() if result is None else result
     if type(result) is not expected:
-        raise TypeError(f"{attempt.stage} gave {type(result).__name__}; declared is {expected.__name__}")
+        raise TypeError(f"{attempt.stage} returned {type(result).__name__}, but declares {expected.__name__}")
     with leased(attempt):
         stage = _close(attempt, StageAttempt.Outcome.FINISHED)
         stage.status, stage.finished_at = Stage.Status.DONE, timezone.now()
@@ -223,46 +223,46 @@ def finish(attempt: StageAttempt, result: StageData | None = None) -> None:
         events.stage_changed(stage)
         run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)
         if run.cancel_requested_at:
-            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+            _end(run, Run.Status.CANCELLED, "Cancelled; all saved rows are kept.")
         elif run.pause_requested:
-            _end(run, Run.Status.PAUSED, "Paused; resume to go on.")
+            _end(run, Run.Status.PAUSED, "Paused; resume to continue.")
         else:
             start_next_stage(run)
 
 
 def stop(attempt: StageAttempt, command: Command) -> None:
-    """The attempt stopped at a safe point because people asked for it."""
+    """Stop the attempt at a safe point, as requested."""
     with leased(attempt):
         run = _locked_run(attempt)
-        # A cancel that came after the pause was heard wins over it.
+        # A cancel requested after the pause takes precedence.
         cancelled = command == "cancel" or run.cancel_requested_at is not None
         outcome = StageAttempt.Outcome.CANCELLED if cancelled else StageAttempt.Outcome.PAUSED
         _stop_stage(_close(attempt, outcome), "")
         if cancelled:
-            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+            _end(run, Run.Status.CANCELLED, "Cancelled; all saved rows are kept.")
         else:
-            _end(run, Run.Status.PAUSED, "Paused; resume to go on.")
+            _end(run, Run.Status.PAUSED, "Paused; resume to continue.")
 
 
 def pause_with_reason(attempt: StageAttempt, reason: str, code: str) -> None:
-    """The stage cannot usefully go on until somebody has looked: the run waits with the reason."""
+    """Pause the run with a reason, because the stage needs attention before it can continue."""
     with leased(attempt):
         run = _locked_run(attempt)
         _stop_stage(_close(attempt, StageAttempt.Outcome.PAUSED, reason, code=code), reason)
         events.log(run.pk, reason, "warning")
         if run.cancel_requested_at:
-            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+            _end(run, Run.Status.CANCELLED, "Cancelled; all saved rows are kept.")
         else:
             _end(run, Run.Status.PAUSED, reason)
 
 
 def fail(attempt: StageAttempt, reason: str, code: str, traceback: str = "") -> None:
-    """The attempt cannot go on; ``reason`` names the cause and the next step to take, ``code`` is the cause's."""
+    """Fail the attempt. ``reason`` names the cause and what to do; ``code`` is a :class:`StageAttempt.Reason`."""
     with leased(attempt):
         run = _locked_run(attempt)
         _stop_stage(_close(attempt, StageAttempt.Outcome.FAILED, reason, code=code, traceback=traceback), reason)
         if run.cancel_requested_at:
-            _end(run, Run.Status.CANCELLED, "Cancelled; what was made is kept.")
+            _end(run, Run.Status.CANCELLED, "Cancelled; all saved rows are kept.")
         else:
             _end(run, Run.Status.FAILED, reason)
             events.log(run.pk, reason, "error")
@@ -270,11 +270,10 @@ def fail(attempt: StageAttempt, reason: str, code: str, traceback: str = "") -> 
 
 @transaction.atomic
 def crash(attempt: StageAttempt, reason: str, code: str) -> bool:
-    """The attempt's worker is gone. Queue the stage again, or give up after too many fruitless tries.
+    """Close the attempt of a dead worker, and queue the stage again or stop after too many crashes.
 
-    With the code ``worker_stopped`` somebody stopped the worker, which says nothing about the stage: it is not counted
-    as a try.
-    Returns whether this call ended the attempt (false: somebody else was first).
+    With the code ``worker_stopped`` the worker was stopped deliberately, and the attempt is not counted as a crash.
+    Returns whether this call closed the attempt.
     """
     try:
         stopped = code == StageAttempt.Reason.WORKER_STOPPED
@@ -285,9 +284,9 @@ def crash(attempt: StageAttempt, reason: str, code: str) -> bool:
     run = Run.objects.select_for_update().get(pk=stage.iteration.run_id)
     _stop_stage(stage, reason)
     if run.cancel_requested_at:
-        _end(run, Run.Status.CANCELLED, "Cancelled; its worker was ended. What was saved is kept.")
+        _end(run, Run.Status.CANCELLED, "Cancelled; the worker was stopped. All saved rows are kept.")
     elif run.pause_requested:
-        _end(run, Run.Status.PAUSED, "Paused; its worker was ended. Resume to go on.")
+        _end(run, Run.Status.PAUSED, "Paused; the worker was stopped. Resume to continue.")
     elif tries := _too_many_crashes(stage):
         _end(
             run,
@@ -296,7 +295,7 @@ def crash(attempt: StageAttempt, reason: str, code: str) -> bool:
             "memory, then resume.",
         )
     else:
-        run.status, run.status_reason = Run.Status.QUEUED, f"{reason} It goes on with what is missing."
+        run.status, run.status_reason = Run.Status.QUEUED, f"{reason} The stage continues with the missing rows."
         run.save(update_fields=["status", "status_reason"])
         events.run_changed(run)
         events.log(run.pk, run.status_reason, "warning")
@@ -305,9 +304,9 @@ def crash(attempt: StageAttempt, reason: str, code: str) -> bool:
 
 
 def _too_many_crashes(stage: Stage) -> int:
-    """How many crashes in a row, since somebody last resumed the run, are too many; 0 where it may be tried again.
+    """Return the number of consecutive crashes since the last resume if it is too high, else 0.
 
-    Few are enough when not a row was written; more are allowed while each try gets somewhere.
+    The limit is lower for attempts that wrote no rows.
     """
     attempts = stage.attempts.filter(number__gt=stage.forgiven).order_by("-number")
     in_a_row = list(
@@ -342,12 +341,12 @@ def _end(run: Run, status: str, reason: str) -> None:
 
 
 def reap_expired() -> int:
-    """End every attempt whose lease has run out. Returns how many. Cheap, and safe to call from anywhere."""
+    """End every attempt whose lease has expired. Returns the number. Cheap, and safe to call anywhere."""
     expired = StageAttempt.objects.filter(outcome=StageAttempt.Outcome.OPEN, lease_expires_at__lte=timezone.now())
     return sum(
         crash(
             attempt,
-            f"The worker has been silent for {settings.LEASE_SECONDS} seconds: its process or machine died.",
+            f"No heartbeat for {settings.LEASE_SECONDS} seconds: the worker process or its machine died.",
             StageAttempt.Reason.SILENT,
         )
         for attempt in expired
@@ -355,7 +354,7 @@ def reap_expired() -> int:
 
 
 def enqueue_due() -> None:
-    """Enqueue every stage that may be claimed: jobs are lost with the queue's server."""
+    """Enqueue every stage that can be claimed, because jobs can be lost with the queue server."""
     due = Stage.objects.filter(
         status=Stage.Status.QUEUED, iteration__run__status__in=[Run.Status.QUEUED, Run.Status.RUNNING]
     )

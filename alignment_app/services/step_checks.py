@@ -1,4 +1,4 @@
-"""Saves what early stopping asked and decided: fenced by the attempt's lease, idempotent by unique names."""
+"""Save early-stopping comparisons and decisions, under the attempt's lease, idempotent by unique constraints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.domain.rows import ComparisonDraft, storable
 
 
 def save_comparisons(attempt: StageAttempt, iteration: Iteration, step: int, drafts: Sequence[ComparisonDraft]) -> None:
-    """Keep verdicts on the answers of a step, one a prompt."""
+    """Save the verdicts on a step's answers, one per prompt."""
     with leased(attempt):
         StepComparison.objects.bulk_create(
             (
@@ -45,7 +45,7 @@ def decide(
     judge: Judge,
     finding: CheckpointComparison,
 ) -> StepCheck:
-    """Keep what was decided on a step, once, and say it in the log."""
+    """Save the decision for a step once, and log it."""
     with leased(attempt):
         check, is_new = StepCheck.objects.get_or_create(
             iteration=iteration,
@@ -69,10 +69,10 @@ def decide(
 
 def _sentence(step: int, against: int | None, finding: CheckpointComparison) -> str:
     if against is None:
-        return f"Step {step} is the first checkpoint; the next one is held against it."
+        return f"Step {step} is the first checkpoint; the next checkpoint is compared with it."
     text = f"Step {step} won {finding.wins} and lost {finding.losses} validation prompts against step {against}"
     if finding.decision == "stop":
-        return f"{text}: it no longer wins, so the training stops and step {against} is the model."
+        return f"{text}: the step no longer wins, so training stops with the model of step {against}."
     if finding.decision == "undecided":
-        return f"{text}: too few to say anything. The training goes on."
-    return f"{text}: the training goes on."
+        return f"{text}: too few for a decision. Training continues."
+    return f"{text}: training continues."

@@ -1,4 +1,4 @@
-"""Studies: a grid of runs launched, paused, resumed, cancelled and removed as one thing."""
+"""Studies: launch, pause, resume, cancel and remove a grid of runs together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = ("name", "preset", "config", "run", "set", "vary")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A study as it would be launched."""
+    """A study before its launch."""
 
     name: str
     preset: str
@@ -30,20 +30,20 @@ class Plan:
 
 
 def plan(asked: Any) -> Plan:
-    """A study as every door gives it, made into its runs' configs.
+    """Build the plan of a study from user input.
 
-    ``asked`` is a mapping: ``name``; one of ``preset``, ``config`` (a whole one) and ``run`` (a run's number) to start
-    from; ``set``, {field: value} for all runs; ``vary``, {field: values}, the x axis first, the values as a list or as
-    text with commas. Raises :class:`ConfigError` with every problem on its field.
+    ``asked`` is a mapping: ``name``; one of ``preset``, ``config`` (complete) and ``run`` (a run's number) as the base;
+    ``set``, {field: value} for all runs; ``vary``, {field: values}, x axis first, with values as a list or as
+    comma-separated text. Raises :class:`ConfigError` with all problems by field.
     """
     if not isinstance(asked, Mapping):
         raise ConfigError([("", f"a study is a mapping with the fields {', '.join(FIELDS)}")])
     unknown = [str(name) for name in asked if name not in FIELDS]
     if unknown:
-        raise ConfigError([(name, f"there is no such field; a study has {', '.join(FIELDS)}") for name in unknown])
+        raise ConfigError([(name, f"unknown field; a study has {', '.join(FIELDS)}") for name in unknown])
     problems: list[tuple[str, str]] = []
     parts: list[Any] = []
-    for part in (_base, _axes, _name):  # each is looked at, so that all that is missing is said at once
+    for part in (_base, _axes, _name):  # check all parts, to report all problems at once
         try:
             parts.append(part(asked))
         except ConfigError as error:
@@ -68,21 +68,21 @@ def _name(asked: Mapping[str, Any]) -> str:
 
 
 def _base(asked: Mapping[str, Any]) -> tuple[str, RunConfig]:
-    """The preset's name, "" without one, and the config that all runs have in common."""
+    """Return the preset's name ("" if none) and the config shared by all runs."""
     preset, data = start_of(asked)
     changes = asked.get("set") or {}
     if not isinstance(changes, Mapping):
         raise ConfigError([("set", "must be a mapping of fields, for example {training.epochs: 2}")])
     overrides = [f"{field}={json.dumps(value, ensure_ascii=False)}" for field, value in changes.items()]
     start = {"preset": preset} if data is None else {"data": data}
-    name = _name(asked) if _is_name(asked.get("name")) else "study"  # what is wrong with it is said elsewhere
+    name = _name(asked) if _is_name(asked.get("name")) else "study"  # _name reports the problem
     return preset, build_config(**start, overrides=overrides, name=name)
 
 
 def start_of(asked: Mapping[str, Any]) -> tuple[str, Any]:
-    """The preset's name and the config to start from; the latter is None where the preset is it.
+    """Return the preset's name and the base config, which is ``None`` for a preset.
 
-    Raises :class:`ConfigError` where not one of them is named, or one that does not exist.
+    Raises :class:`ConfigError` unless exactly one existing base is named.
     """
     given = [name for name in ("preset", "config", "run") if asked.get(name)]
     if len(given) != 1:
@@ -130,7 +130,7 @@ def _axes(asked: Mapping[str, Any]) -> tuple[Axis, ...]:
 
 @transaction.atomic
 def launch(asked: Plan, *, user: Any = None) -> Study:
-    """Launch every run of the grid. Raises :class:`ConfigError` where a config names what does not exist."""
+    """Launch every run of the grid. Raises :class:`ConfigError` when a config names something that does not exist."""
     study = Study.objects.create(
         name=asked.name,
         config=asked.base.to_dict(),
@@ -145,24 +145,24 @@ def launch(asked: Plan, *, user: Any = None) -> Study:
 
 
 def pause(study: Study, *, user: Any = None) -> int:
-    """Pause what is queued or running. Returns how many runs that were."""
-    return _each(study, (Run.Status.QUEUED, Run.Status.RUNNING), runs.pause, user, "No run of this study is at work.")
+    """Pause the queued and running runs. Returns their number."""
+    return _each(study, (Run.Status.QUEUED, Run.Status.RUNNING), runs.pause, user, "No run of this study is active.")
 
 
 def resume(study: Study, *, user: Any = None) -> int:
-    """Let every stopped run go on. Returns how many that were."""
+    """Resume the stopped runs. Returns their number."""
     return _each(study, Run.STOPPED, runs.resume, user, "No run of this study is stopped.")
 
 
 def cancel(study: Study, *, user: Any = None) -> int:
-    """Cancel every run that has not ended. Returns how many that were."""
+    """Cancel the unfinished runs. Returns their number."""
     over = (Run.Status.FINISHED, Run.Status.CANCELLED, Run.Status.CANCELLING)
     unfinished = [status for status in Run.Status.values if status not in over]
     return _each(study, unfinished, runs.cancel, user, "Every run of this study has ended.")
 
 
 def _each(study: Study, states: Sequence[str], do: Callable[..., Run], user: Any, refusal: str) -> int:
-    """Do it to each run of the study in one of these states; one that refuses because it moved on is passed over."""
+    """Apply an action to each run in one of these states, skipping runs whose state changed meanwhile."""
     done = 0
     for place in study.places.select_related("run").filter(run__status__in=states):
         try:
@@ -177,7 +177,7 @@ def _each(study: Study, states: Sequence[str], do: Callable[..., Run], user: Any
 
 @transaction.atomic
 def remove(study: Study, *, user: Any = None) -> None:
-    """Delete a study with its runs, their rows and files. Raises :class:`Refused` while one of them is active."""
+    """Delete a study with its runs, their rows and files. Raises :class:`Refused` while a run is active."""
     places = list(study.places.select_related("run"))
     if any(place.run.status in Run.ACTIVE for place in places):
         raise Refused("active", "Runs of this study are active. Cancel them first.")

@@ -1,4 +1,4 @@
-"""Files that wait between their preview and their import: in the data folder, for their owner, a day at most."""
+"""Uploaded files between preview and import: in the data folder, readable by their owner, for at most a day."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[^\w.-]+")
 
 
 def keep(file: Any, user: Any) -> str:
-    """Store an uploaded file. Returns the key under which its owner finds it. Raises :class:`Refused`."""
+    """Store an uploaded file and return its key. Raises :class:`Refused`."""
     check_size(file)
     folder = _folder()
     sweep(folder)
@@ -36,12 +36,12 @@ def keep(file: Any, user: Any) -> str:
 
 
 def check_size(file: Any) -> None:
-    """Raises :class:`Refused` for a file that is empty, or too large for a request to read."""
+    """Raise :class:`Refused` for an empty or too large file."""
     if (file.size or 0) > LARGEST:
         raise Refused(
             "too-large",
-            f"The file has {file.size / 1024**2:,.0f} MiB. A request takes {LARGEST // 1024**2} MiB; "
-            "python manage.py import_data takes any size.",
+            f"The file is {file.size / 1024**2:,.0f} MiB; the limit is {LARGEST // 1024**2} MiB. "
+            "Use python manage.py import_data for larger files.",
             status=413,
         )
     if not file.size:
@@ -49,15 +49,15 @@ def check_size(file: Any) -> None:
 
 
 def find(key: str, user: Any) -> Path:
-    """The file of that key. Raises :class:`Refused` where it is not this person's or is gone."""
+    """Return the file of a key. Raises :class:`Refused` when it belongs to another user or no longer exists."""
     if re.fullmatch(r"[\w-]{16}", key):
         for path in _folder().glob(f"{user.pk}-{key}-*"):
             return path
-    raise Refused("gone", "This upload is no longer here. Choose the file again.", status=404)
+    raise Refused("gone", "This upload has expired. Choose the file again.", status=404)
 
 
 def name_of(path: Path, key: str) -> str:
-    """The file's own name."""
+    """Return the original name of the file."""
     return path.name.partition(f"{key}-")[2]
 
 
@@ -66,14 +66,14 @@ def discard(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what nobody came back for."""
+    """Delete expired uploads."""
     limit = time.time() - KEPT_SECONDS
     for path in folder.iterdir():
         try:
             if path.stat().st_mtime < limit:
                 path.unlink()
         except FileNotFoundError:
-            continue  # another request was quicker
+            continue  # another request deleted it first
 
 
 def _folder() -> Path:

@@ -207,8 +207,8 @@ def test_a_weak_new_password_is_refused_with_the_reason(as_role: AsRole) -> None
 @pytest.mark.parametrize(
     ("username", "role", "sentence"),
     [
-        ("root", "viewer", "already an account"),
-        ("ROOT", "viewer", "already an account"),
+        ("root", "viewer", "exists"),
+        ("ROOT", "viewer", "exists"),
         ("with space", "viewer", "letters, digits"),
         ("", "viewer", "letters, digits"),
         ("<b>bold</b>", "viewer", "letters, digits"),

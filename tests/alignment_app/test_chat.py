@@ -152,7 +152,7 @@ def test_page_warns_while_the_queue_server_is_offline(
     monkeypatch.setattr(queues, "_pool", None)
     client = as_role("viewer")
     talk(client, two[1])
-    assert "does not answer" in send(client).content.decode()
+    assert "does not respond" in send(client).content.decode()
 
 
 def test_another_choice_and_the_button_begin_a_new_conversation(as_role: AsRole, valkey: Any, two: Any) -> None:

@@ -50,7 +50,7 @@ def test_a_run_is_launched_listed_paused_resumed_and_cancelled(config_file: Path
     assert "queued" in said("resume", str(run.pk))
     assert "cancelled" in said("cancel", str(run.pk))
     assert json.loads(said("runs", "--json"))["status"] == "cancelled"
-    assert said("runs", "--status", "finished").startswith("There are no runs")
+    assert said("runs", "--status", "finished").startswith("No runs")
 
 
 def test_a_yaml_with_changes_gives_the_config_that_the_form_would(config_file: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_yaml_with_changes_gives_the_config_that_the_form_would(config_file: P
 
 
 def test_a_config_is_checked_without_starting_anything(config_file: Path) -> None:
-    assert "can be used" in said("launch", str(config_file), "--check")
+    assert "is valid" in said("launch", str(config_file), "--check")
     assert not Run.objects.exists()
 
 
@@ -131,7 +131,7 @@ def test_an_export_never_leaves_half_a_file_and_writes_over_nothing(tmp_path: Pa
     out = tmp_path / "out.parquet"
     said("export_data", "pairs", "--output", str(out))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "out.parquet.manifest.json"]
-    with pytest.raises(Error, match="is there already"):
+    with pytest.raises(Error, match="exists"):
         said("export_data", "pairs", "--output", str(out))
     said("export_data", "pairs", "--output", str(out), "--force")
 

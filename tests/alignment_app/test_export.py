@@ -157,7 +157,7 @@ def test_a_snapshot_comes_out_as_it_was_frozen_though_a_pair_was_turned_round(pa
 
 def test_only_an_admin_exports() -> None:
     user = get_user_model().objects.create_user("eve")
-    with pytest.raises(Refused, match="Only an admin"):
+    with pytest.raises(Refused, match="Only admins"):
         export(Selection("pairs"), user=user)
     assert not Export.objects.exists()
 

@@ -76,7 +76,7 @@ def test_an_admin_adds_a_judge_and_an_edit_makes_the_next_version(as_role: AsRol
     [
         (MINE.replace("<RESPONSE_HERE>", "the response"), "must contain &lt;RESPONSE_HERE&gt;"),
         (MINE.replace("reads: 82", "reads: 81", 1), "expected 81"),
-        (MINE.replace("name: mine", "name: additive_5", 1), "comes with Plumbline"),
+        (MINE.replace("name: mine", "name: additive_5", 1), "is built in"),
         ("name: [", "not valid YAML at line 1"),
         (MINE.replace("title: A hundred points", "title: <script>alert(1)</script>\nfoo: <b>", 1), "unknown field"),
     ],
@@ -95,7 +95,7 @@ def test_errors_of_a_judge_are_shown_and_the_text_is_kept(as_role: AsRole, docum
 def test_a_name_that_is_taken_is_refused_and_a_judge_keeps_its_name_and_kind(as_role: AsRole) -> None:
     services.save(MINE)
     client = as_role("admin")
-    assert "there is a judge mine already" in client.post(reverse("judge-new"), {"document": MINE}).content.decode()
+    assert "the judge mine exists" in client.post(reverse("judge-new"), {"document": MINE}).content.decode()
     other = MINE.replace("name: mine", "name: other", 1)
     edit = reverse("judge-edit", args=["mine"])
     assert "must stay mine" in client.post(edit, {"document": other}).content.decode()

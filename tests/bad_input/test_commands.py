@@ -34,8 +34,8 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "import a mapping twice": (["import_data", "x.jsonl", "--map", "a=b", "--map", "a=c"], "twice"),
     "import with a NUL": (["import_data", "a\x00b"], "cannot be read|no file"),
     "export to nowhere": (["export_data", "pairs", "--output", "/nowhere/at/all/x.jsonl"], "no folder"),
-    "export a data set of nobody": (["export_data", "pairs", "--dataset", "nowhere"], "no data set"),
-    "export by nobody": (["export_data", "judgements", "--source", "nobody"], "no source"),
+    "export a data set of nobody": (["export_data", "pairs", "--dataset", "nowhere"], "unknown data set"),
+    "export by nobody": (["export_data", "judgements", "--source", "nobody"], "Unknown source"),
 }
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 ENVIRONMENT: dict[str, tuple[str, str, str]] = {
-    "a switch that is neither": ("DEBUG", "perhaps", "neither yes nor no"),
+    "a switch that is neither": ("DEBUG", "perhaps", "not a boolean"),
     "a short key": ("SECRET_KEY", "short", "shorter than 32"),
     "a folder nobody can make": ("PLUMBLINE_HOME", "/proc/nowhere", "PLUMBLINE_HOME"),
     "an unknown database": ("DATABASE_URL", "oracle://x", "not supported"),

@@ -73,7 +73,7 @@ def test_a_duty_that_fails_keeps_none_of_the_others_from_its_turn(
     run = queued_run()
     Monitor().tick()
     assert queues.is_enqueued(run.pk, "light")
-    assert "could not look for dead processes" in caplog.text
+    assert "could not check for dead processes" in caplog.text
 
 
 def test_the_gpus_are_read_from_the_drivers_own_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

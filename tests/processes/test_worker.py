@@ -128,7 +128,10 @@ def test_stopping_workers_again_and_again_never_gives_a_run_up(valkey: Any, sett
     attempt.refresh_from_db()
     assert attempt.outcome == StageAttempt.Outcome.PAUSED
     run = attempt.stage.iteration.run
-    assert (run.status, run.status_reason) == ("queued", "The worker was stopped. It goes on with what is missing.")
+    assert (run.status, run.status_reason) == (
+        "queued",
+        "The worker was stopped. The stage continues with the missing rows.",
+    )
     stages.claim(run.pk, "light", worker="w", host=reaping.this_host(), pid=4_000_000)
     assert reaping.reap_dead(reaping.this_host()) == 1
     run.refresh_from_db()

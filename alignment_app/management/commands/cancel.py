@@ -11,7 +11,7 @@ from alignment_app.services import runs
 
 
 class Command(PlainCommand):
-    help = "Cancel a run at its next safe point, by force after a grace period; what was made is kept."
+    help = "Cancel a run at its next safe point, or by force after a grace period. Saved rows are kept."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", type=int, help="Number of the run.")

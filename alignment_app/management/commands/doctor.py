@@ -1,4 +1,4 @@
-"""``python manage.py doctor``: what is missing here, and how to mend it."""
+"""``python manage.py doctor``: checks of this machine, with remedies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alignment_app.processes.doctor import findings
 
 
 class Command(BaseCommand):
-    help = "Look at this machine and say what is missing and how to mend it. Exit code 1 where something fails."
+    help = "Check this machine and print problems with their remedies. Exit code 1 if a check fails."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -24,8 +24,8 @@ class Command(BaseCommand):
             if finding.remedy:
                 self.stdout.write(f"{'':19}{finding.remedy}")
         if failed or warned:
-            self.stdout.write(f"\n{failed} to mend, {warned} to look at.")
+            self.stdout.write(f"\n{failed} failed, {warned} warnings.")
         else:
-            self.stdout.write("\nAll is well.")
+            self.stdout.write("\nAll checks passed.")
         if failed:
             sys.exit(1)

@@ -1,4 +1,4 @@
-"""``python manage.py export_data pairs --run 3 --output pairs.jsonl``: take rows out."""
+"""``python manage.py export_data pairs --run 3 --output pairs.jsonl``: export rows."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from alignment_app.services import exports
 
 class Command(PlainCommand):
     help = (
-        "Export pairs (TRL's preference format), responses or judgements, with a manifest beside the file: who, when, "
-        "how many rows and the hash of their content."
+        "Export pairs (TRL's preference format), responses or judgements. A manifest with author, time, row count and "
+        "content hash is written beside the file."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kind", choices=Export.Kind.values)
-        parser.add_argument("--output", type=Path, help="File to write; left out: standard output.")
+        parser.add_argument("--output", type=Path, help="File to write; default: standard output.")
         parser.add_argument(
             "--format", choices=list(EXPORT_FORMATS), help=f"Default: by the suffix, else {DEFAULT_FORMAT}."
         )
         for name in ("snapshot", "run", "iteration"):
             parser.add_argument(f"--{name}", type=int, help=f"Number of the {name}.")
-        parser.add_argument("--dataset", default="", help="Name of the data set.")
-        parser.add_argument("--source", default="", help="Of responses or judgements; the origin of pairs.")
-        parser.add_argument("--excluded", action="store_true", help="Also pairs that people excluded.")
-        parser.add_argument("--force", action="store_true", help="Write over a file that is there.")
+        parser.add_argument("--dataset", default="", help="Data set name.")
+        parser.add_argument("--source", default="", help="Source of responses or judgements; origin of pairs.")
+        parser.add_argument("--excluded", action="store_true", help="Include pairs excluded in review.")
+        parser.add_argument("--force", action="store_true", help="Overwrite an existing file.")
         add_user_option(parser)
 
     def work(self, **options: Any) -> None:
         path: Path | None = options["output"]
         if path and path.exists() and not (options["force"] and path.is_file()):
-            raise Error(f"{path} is there already; name another file or say --force", returncode=WRONG_USE)
+            raise Error(f"{path} exists; choose another file or use --force", returncode=WRONG_USE)
         if path and not path.parent.is_dir():
             raise Error(f"there is no folder {path.parent}", returncode=WRONG_USE)
         by_suffix = format_of_suffix(path.suffix if path else "")
@@ -56,7 +56,7 @@ class Command(PlainCommand):
         self.stderr.write(f"{record.row_count:,} rows to {where}, SHA-256 of the rows {record.content_hash}")
 
     def _write(self, stream: exports.Stream, path: Path) -> None:
-        """Under another name until it is whole."""
+        """Write to a temporary name until the file is complete."""
         part = path.with_name(f"{path.name}.part")
         try:
             with part.open("wb") as file:
@@ -76,7 +76,7 @@ def _selection(options: dict[str, Any]) -> Selection:
     if options["dataset"]:
         found = Dataset.objects.filter(name=options["dataset"]).first()
         if found is None:
-            raise Error(f"there is no data set {options['dataset']!r}")
+            raise Error(f"unknown data set {options['dataset']!r}")
         dataset = found.pk
     return Selection(
         options["kind"],

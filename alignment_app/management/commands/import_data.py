@@ -1,4 +1,4 @@
-"""``python manage.py import_data FILE --name NAME``: bring a data set in."""
+"""``python manage.py import_data FILE --name NAME``: import a data set."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ NAMED = 20
 class Command(PlainCommand):
     help = (
         "Import prompts, prompt-response pairs, scored responses or preference pairs from JSON Lines, JSON, CSV "
-        "or Parquet. The same rows twice add nothing."
+        "or Parquet. Existing rows are skipped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--name", default="", help="Name of the data set. Default: the file's name.")
-        parser.add_argument("--kind", choices=DATASET_KINDS, default="", help="Default: what the first row looks like.")
+        parser.add_argument("--kind", choices=DATASET_KINDS, default="", help="Default: derived from the first row.")
         parser.add_argument(
             "--map", action="append", default=[], metavar="MEANING=FIELD", help="For example prompt=instruction."
         )
@@ -40,11 +40,11 @@ class Command(PlainCommand):
             action="append",
             default=[],
             metavar="SOURCE=COLUMN",
-            help=f"Whose scores a column holds: {', '.join(JUDGE_SOURCES)}. -1 is unparsed, null missing.",
+            help=f"Judge of a score column: {', '.join(JUDGE_SOURCES)}. -1 means unparsed, null missing.",
         )
-        parser.add_argument("--source", choices=PROMPT_SOURCES, default="imported", help="What the prompts are.")
-        parser.add_argument("--keep-good", action="store_true", help="Store the good lines though others are bad.")
-        parser.add_argument("--preview", action="store_true", help="Show how the file is read; store nothing.")
+        parser.add_argument("--source", choices=PROMPT_SOURCES, default="imported", help="Kind of prompts.")
+        parser.add_argument("--keep-good", action="store_true", help="Import the valid lines if others are invalid.")
+        parser.add_argument("--preview", action="store_true", help="Show how the file is read, without storing it.")
         parser.add_argument("--description", default="")
         parser.add_argument("--licence", default="")
         add_user_option(parser)

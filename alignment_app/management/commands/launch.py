@@ -1,4 +1,4 @@
-"""``python manage.py launch CONFIG.yaml`` or ``--preset NAME``: start a run, and wait for it if asked."""
+"""``python manage.py launch CONFIG.yaml`` or ``--preset NAME``: launch a run, optionally wait for it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from alignment_app.services.configs import MAX_YAML, build_config
 from training.config import preset_names
 
 LOOK_SECONDS = 1.0
-#: Nothing more happens by itself.
+#: States that need a user action.
 ENDED = (*Run.STOPPED, Run.Status.FINISHED, Run.Status.WAITING)
 
 
 class Command(PlainCommand):
-    help = "Launch a run from a YAML file or a preset. With --wait, the exit code is 0 only where it finished."
+    help = "Launch a run from a YAML file or a preset. With --wait, the exit code is 0 only if the run finished."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("config", nargs="?", type=Path, help="A YAML file.")
@@ -37,8 +37,8 @@ class Command(PlainCommand):
             "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="Change a field; may be repeated."
         )
         parser.add_argument("--name", default="", help="Name of the run.")
-        parser.add_argument("--check", action="store_true", help="Say whether the config can be used; start nothing.")
-        parser.add_argument("--wait", action="store_true", help="Show progress until the run ends or waits for people.")
+        parser.add_argument("--check", action="store_true", help="Check the config without launching.")
+        parser.add_argument("--wait", action="store_true", help="Show progress until the run ends or waits for review.")
         add_user_option(parser)
 
     def work(self, **options: Any) -> None:
@@ -48,7 +48,7 @@ class Command(PlainCommand):
         )
         if options["check"]:
             runs.check_names(config)
-            self.say(f"The config can be used; its hash is {config.config_hash[:12]}.")
+            self.say(f"The config is valid; its hash is {config.config_hash[:12]}.")
             return
         run = runs.launch(config, user=user_of(options["user"]), preset=options["preset"])
         self.say(f"Run {run.pk} is queued: {run.name}")
@@ -64,7 +64,8 @@ class Command(PlainCommand):
         except KeyboardInterrupt:
             self._end_line()
             raise Error(
-                f"no longer waiting; run {run.pk} goes on (python manage.py cancel {run.pk} ends it)", returncode=130
+                f"stopped waiting; run {run.pk} continues (cancel it with python manage.py cancel {run.pk})",
+                returncode=130,
             ) from None
         self._end_line()
         self.say(f"Run {run.pk}: {run.get_status_display().lower()}. {run.status_reason}".rstrip())
@@ -72,7 +73,7 @@ class Command(PlainCommand):
             raise Error(f"run {run.pk} did not finish", returncode=NOT_DONE)
 
     def _show(self, line: str) -> None:
-        """On a terminal one line that changes; elsewhere a line for each change."""
+        """On a terminal, update one line; elsewhere print a line per change."""
         if self.stdout.isatty():
             self.stdout.write(f"\r\x1b[K{line}", ending="")
             self.stdout.flush()
@@ -87,7 +88,7 @@ class Command(PlainCommand):
 
 
 def progress_line(run: Run) -> str:
-    """``iteration 1 responses 120/1000 responses``, or the run's own reason where no stage is at work."""
+    """Return ``iteration 1 responses 120/1000 responses``, or the run's reason if no stage is running."""
     stage = (
         Stage.objects.select_related("iteration")
         .filter(iteration__run=run, status__in=[Stage.Status.RUNNING, Stage.Status.QUEUED])
@@ -101,10 +102,10 @@ def progress_line(run: Run) -> str:
 
 
 def read_config(path: Path) -> str:
-    """The text of a YAML file, or one sentence about why it cannot be read."""
+    """Return the text of a YAML file. Raises :class:`Error` when it cannot be read."""
     try:
         if path.is_dir():
-            raise Error(f"{path} is a folder; name a YAML file", returncode=WRONG_USE)
+            raise Error(f"{path} is a folder; give a YAML file", returncode=WRONG_USE)
         if path.stat().st_size > 4 * MAX_YAML:
             raise Error(f"{path} is too large for a config", returncode=WRONG_USE)
         return path.read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""``python manage.py make_admin NAME``: an admin with a fresh password, for a first start or a lost one."""
+"""``python manage.py make_admin NAME``: create an admin, or reset the password of one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alignment_app.services.people import make_admin
 
 
 class Command(BaseCommand):
-    help = "Make an admin, or give one a new random password. It is shown once."
+    help = "Create an admin, or give one a new random password, which is shown once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", default=ADMIN, help=f"user name (default: {ADMIN})")

@@ -1,4 +1,4 @@
-"""``python manage.py monitor``: supervises the attempts of this machine's workers."""
+"""``python manage.py monitor``: monitor the attempts of this machine's workers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from alignment_app.processes.monitor import run_for_ever
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()  # start soon; the pages are another process
-    help = "End attempts whose worker died, enqueue due stages, kill what ignores a cancel, read the machine's metrics."
+    requires_system_checks = ()  # for a fast start; the web process runs them
+    help = "End attempts whose worker died, enqueue due stages, kill overdue processes, read machine metrics."
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

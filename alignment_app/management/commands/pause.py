@@ -11,7 +11,7 @@ from alignment_app.services import runs
 
 
 class Command(PlainCommand):
-    help = "Pause a run at its next safe point; everything made so far is kept."
+    help = "Pause a run at its next safe point. Saved rows are kept."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", type=int, help="Number of the run.")

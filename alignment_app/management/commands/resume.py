@@ -11,12 +11,12 @@ from alignment_app.services import runs, spending
 
 
 class Command(PlainCommand):
-    help = "Go on with a paused, cancelled, failed or crashed run, with the rows that are missing."
+    help = "Resume a paused, cancelled, failed or crashed run; only missing rows are computed."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", type=int, help="Number of the run.")
-        parser.add_argument("--budget-tokens", type=int, help="Set the teacher's budget first: tokens in all.")
-        parser.add_argument("--budget-usd", type=float, help="Set the teacher's budget first: USD in all.")
+        parser.add_argument("--budget-tokens", type=int, help="Set the teacher budget first: total tokens.")
+        parser.add_argument("--budget-usd", type=float, help="Set the teacher budget first: total USD.")
         add_user_option(parser)
 
     def work(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""``python manage.py runs``: the newest runs with their states."""
+"""``python manage.py runs``: list the newest runs with their status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Command(PlainCommand):
         parser.add_argument("--status", choices=Run.Status.values, default="")
         parser.add_argument("--search", default="", help="Part of the name.")
         parser.add_argument("--limit", type=int, default=20)
-        parser.add_argument("--json", action="store_true", help="One JSON object a line.")
+        parser.add_argument("--json", action="store_true", help="One JSON object per line.")
 
     def work(self, **options: Any) -> None:
         if not 1 <= options["limit"] <= 100_000:
@@ -34,7 +34,7 @@ class Command(PlainCommand):
                 self.say(json.dumps(_plain(run), ensure_ascii=False))
             return
         if not rows:
-            self.say("There are no runs. python manage.py launch --preset NAME starts one.")
+            self.say("No runs yet. Start one with python manage.py launch --preset NAME.")
         for run in rows:
             reason = run.status_reason.splitlines()[0] if run.status_reason else ""
             self.say(

@@ -23,21 +23,25 @@ ENDED = (*Run.STOPPED, Run.Status.FINISHED, Run.Status.WAITING)
 
 
 class Command(PlainCommand):
-    help = "Launch a study: a run for each combination of values of one or two fields."
+    help = "Launch a study: one run per combination of values of one or two fields."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("study", nargs="?", type=Path, help="A YAML file, as the page of a new study gives it.")
-        parser.add_argument("--preset", default="", metavar="NAME", help="Start from a published recipe.")
-        parser.add_argument("--run", default="", metavar="NUMBER", help="Start from the settings of a run.")
+        parser.add_argument("study", nargs="?", type=Path, help="A YAML file, as shown on the page New study.")
+        parser.add_argument("--preset", default="", metavar="NAME", help="Start from a preset.")
+        parser.add_argument("--run", default="", metavar="NUMBER", help="Start from the config of a run.")
         parser.add_argument("--name", default="", help="Name of the study.")
         parser.add_argument(
-            "--vary", action="append", default=[], metavar="FIELD=A,B,C", help="A field and its values; once or twice."
+            "--vary",
+            action="append",
+            default=[],
+            metavar="FIELD=A,B,C",
+            help="A field and its values; use it once or twice.",
         )
         parser.add_argument(
             "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="Change a field for all runs."
         )
-        parser.add_argument("--check", action="store_true", help="List the runs and what they take; start nothing.")
-        parser.add_argument("--wait", action="store_true", help="Wait for all runs, then print the outcomes as CSV.")
+        parser.add_argument("--check", action="store_true", help="List the runs and their estimates without launching.")
+        parser.add_argument("--wait", action="store_true", help="Wait for all runs, then print the results as CSV.")
         add_user_option(parser)
 
     def work(self, **options: Any) -> None:
@@ -63,7 +67,7 @@ class Command(PlainCommand):
             while study.places.exclude(run__status__in=ENDED).exists():
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
-            raise Error(f"no longer waiting; study {study.pk} goes on", returncode=130) from None
+            raise Error(f"stopped waiting; study {study.pk} continues", returncode=130) from None
         finally:
             connection.close()
         shown = selectors.view(selectors.load(study.pk))
@@ -74,7 +78,7 @@ class Command(PlainCommand):
 
 
 def _asked(options: dict[str, Any]) -> Any:
-    """What the options, or the file with the options on top, ask for."""
+    """Return the study from the file and the options; options take precedence."""
     asked: Any = read_yaml(read_config(options["study"])) if options["study"] else {}
     if not isinstance(asked, dict):
         raise Error("the file must be a mapping with name, preset or config, and vary", returncode=WRONG_USE)

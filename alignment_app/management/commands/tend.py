@@ -1,4 +1,4 @@
-"""``python manage.py tend``: the former name of ``monitor``, for machines that are set up with it."""
+"""``python manage.py tend``: alias of ``monitor``, for existing deployments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python manage.py up``: everything on one machine."""
+"""``python manage.py up``: run Plumbline on one machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PORTS_TRIED: Final = 50
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()  # the web process makes them
+    requires_system_checks = ()  # the web process runs them
     help = "Run Plumbline on this machine: queue, web pages, worker, monitor. Ctrl-C stops all of it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["workers"] < 1:
-            raise CommandError("--workers must be 1 or more. Without a worker nothing would be done.")
+            raise CommandError("--workers must be 1 or more.")
         port = options["port"]
         if port is None:
             port = first_free_port(options["host"], FIRST_PORT)
@@ -66,17 +66,17 @@ class Command(BaseCommand):
             raise CommandError(f"The demo run cannot be launched: {error}") from None
 
     def _welcome(self, supervisor: Supervisor, *, taken: bool) -> None:
-        """The address, and the first admin's password: the one time that it is shown."""
+        """Print the address, and the first admin's password, which is shown only here."""
         if taken:
-            self._say(f"Port {FIRST_PORT} is taken by another program; {supervisor.port} is used instead.")
+            self._say(f"Port {FIRST_PORT} is in use by another program; using {supervisor.port} instead.")
         self._say(f"\nPlumbline is at {supervisor.url}  (Ctrl-C stops it)")
         password = demo.ensure_admin()
         if password is not None:
             self._say(f"\n  user      {demo.ADMIN}\n  password  {password}\n")
-            self._say("The password is shown this once. Another: python manage.py make_admin\n")
+            self._say("The password is shown only once. To reset it: python manage.py make_admin\n")
 
     def _prepare_demo(self, supervisor: Supervisor) -> None:
-        """Build what is missing, while the pages are up already, and launch the run unless there is one."""
+        """Build missing data while the pages are already served, and launch the demo run if there is none."""
         show = ProgressLine(self.stdout)  # type: ignore[arg-type]
         try:
             folder = miniature.build(settings.HOME, demo.SEED, show, supervisor.keep_running)
@@ -86,7 +86,7 @@ class Command(BaseCommand):
             show.end()
         demo.import_miniature(folder)
         run, launched = demo.ensure_demo_run()
-        state = "is launched" if launched else f"is there already: {run.get_status_display().lower()}"
+        state = "was launched" if launched else f"already exists: {run.get_status_display().lower()}"
         self._say(f"The demo run {state}. Watch it at {supervisor.url}runs/{run.pk}/")
 
     def _say(self, line: str) -> None:
@@ -95,7 +95,7 @@ class Command(BaseCommand):
 
 
 def first_free_port(host: str, first: int) -> int:
-    """The first port from ``first`` that nothing listens on; ``first`` itself where all that were tried are taken."""
+    """Return the first free port from ``first``; ``first`` itself if all tried ports are in use."""
     for port in range(first, first + PORTS_TRIED):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

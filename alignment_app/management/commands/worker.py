@@ -1,4 +1,4 @@
-"""``python manage.py worker``: does the work of the runs."""
+"""``python manage.py worker``: process the jobs of runs."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from alignment_app.services.queues import INTERACTIVE, QUEUES
 
 
 class Command(BaseCommand):
-    requires_system_checks = ()  # start soon; the pages are another process
-    help = "Work on the runs: one job at a time, each in a process of its own. SIGTERM or Ctrl-C stops it."
+    requires_system_checks = ()  # for a fast start; the web process runs them
+    help = "Process jobs one at a time, each in a separate process. Stop with SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--queues",
             default=",".join(QUEUES),
-            help=f"the kinds of work to take, most urgent first, separated by commas (default: {','.join(QUEUES)}; "
-            f"a worker of its own takes {INTERACTIVE}: the chat)",
+            help=f"queues to serve, in order of priority, separated by commas (default: {','.join(QUEUES)}; "
+            f"use a separate worker for {INTERACTIVE}, the chat)",
         )
-        parser.add_argument("--no-preload", action="store_true", help="load the libraries in each job instead of once")
+        parser.add_argument(
+            "--no-preload", action="store_true", help="load the libraries in each job instead of once per worker"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = [name.strip() for name in options["queues"].split(",") if name.strip()]
         unknown = sorted(set(names) - {*QUEUES, INTERACTIVE})
         if unknown or not names:
             raise CommandError(
-                f"--queues: {', '.join(unknown) or 'nothing'} is no queue. Use {', '.join([*QUEUES, INTERACTIVE])}."
+                f"--queues: {', '.join(unknown) or 'nothing'} is not a queue. Use {', '.join([*QUEUES, INTERACTIVE])}."
             )
         if "OMP_WAIT_POLICY" not in os.environ:
-            # Read by libraries when they are loaded, and some are loaded by now.
+            # These variables are read by libraries at import, and some are already imported.
             preload.settle_environment()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-        # Who only waits for somebody to chat holds no memory until then.
+        # A chat worker uses no memory for libraries until somebody chats.
         if not options["no_preload"] and names != [INTERACTIVE]:
             preload.preload()
         from alignment_app.processes.worker import QueueWorker
