@@ -53,7 +53,7 @@ def test_a_run_shows_its_state_stage_and_time_left(lead: Client) -> None:
 def test_a_queued_run_shows_its_place_in_the_queue(lead: Client) -> None:
     for name in ("first", "second"):
         Story.launch(name=name).state(Run.Status.QUEUED, "Waiting for a worker.")
-    text = page(lead)
+    text = " ".join(page(lead).split())
     assert "next in the queue" in text
     assert "position 2 in the queue" in text
 
