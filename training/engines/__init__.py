@@ -101,10 +101,10 @@ def _require_package(entry: EngineEntry) -> None:
     if not entry.package:
         return
     try:
-        found = find_spec(entry.package) is not None
+        is_installed = find_spec(entry.package) is not None
     except ModuleNotFoundError:
-        found = False
-    if not found:
+        is_installed = False
+    if not is_installed:
         raise EngineError(
             f"The engine {entry.name} needs the package {entry.package}, which is not installed. Run: {entry.remedy}"
         )

@@ -172,10 +172,10 @@ def _usage(reported: Any) -> Usage | None:
 def _retry_after(error: Any) -> float | None:
     """Return the requested wait in seconds, from the header or the RetryInfo detail ("12s")."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked = retry_after_seconds(headers.get("retry-after"))
-    if asked is None and isinstance(error.details, dict):
+    seconds = retry_after_seconds(headers.get("retry-after"))
+    if seconds is None and isinstance(error.details, dict):
         inner = error.details.get("error", {})
         for detail in inner.get("details", []) if isinstance(inner, dict) else []:
             stated = detail.get("retryDelay") if isinstance(detail, dict) else None
-            asked = asked if asked is not None else retry_after_seconds(stated)
-    return asked
+            seconds = seconds if seconds is not None else retry_after_seconds(stated)
+    return seconds

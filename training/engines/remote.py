@@ -200,16 +200,16 @@ class _Flight:
         """Accept new requests once all others are sent. Returns the stored completions among them."""
         if self.fresh or self.inflow is None:
             return []
-        came = self.inflow()
-        if came is None:
+        arrived = self.inflow()
+        if arrived is None:
             self.inflow = None
             return []
-        known = self.engine.meter.known(came, self.sampling) if self.engine.meter else []
+        known = self.engine.meter.known(arrived, self.sampling) if self.engine.meter else []
         answered = {completion.key for completion in known}
         limit = self.sampling.max_new_tokens
         self.fresh.extend(
             _Try(request, worst_case(self.engine.messages(request), limit))
-            for request in came
+            for request in arrived
             if request.key not in answered
         )
         return known

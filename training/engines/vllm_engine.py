@@ -115,13 +115,13 @@ class VLLMEngine:
         try:
             while True:
                 try:
-                    came = finished.get(timeout=_SILENT_SECONDS)
+                    item = finished.get(timeout=_SILENT_SECONDS)
                 except queue.Empty:
                     self.on_idle()
                     continue
-                if came is None:
+                if item is None:
                     break
-                number, output = came
+                number, output = item
                 yield self._completion(requests[number], output)
             self._raise(loop)
         finally:
@@ -243,10 +243,11 @@ def _adapter_of(model: str) -> tuple[str, str, int]:
     config = Path(model) / "adapter_config.json"
     if not config.is_file():
         return model, "", 0
-    told = json.loads(config.read_text(encoding="utf-8"))
+    adapter = json.loads(config.read_text(encoding="utf-8"))
     # vLLM supports a fixed list of ranks: use the smallest sufficient one.
-    rank = next((size for size in (1, 8, 16, 32, 64, 128, 256, 320, 512) if size >= int(told["r"])), int(told["r"]))
-    return str(told["base_model_name_or_path"]), model, rank
+    own_rank = int(adapter["r"])
+    rank = next((size for size in (1, 8, 16, 32, 64, 128, 256, 320, 512) if size >= own_rank), own_rank)
+    return str(adapter["base_model_name_or_path"]), model, rank
 
 
 def _context(model: str, trust_remote_code: bool) -> int | None:

@@ -49,7 +49,7 @@ class Answers(Measure):
         given = {one.response_id: one.score for one in context.judgements(responses, "teacher")}
         scores = [score for one in answers if (score := given.get(one.id)) is not None]
         low, high = mean_interval(scores)
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "mean_score": context.mean_score(responses, "teacher"),
             "score_low": low,
             "score_high": high,
@@ -58,8 +58,8 @@ class Answers(Measure):
             "response_tokens_mean": mean([one.tokens for one in answers if one.tokens is not None]),
         }
         if ENGINES[context.config.teacher.kind].knows_answers:
-            found["right_answers"] = sum(score >= 5 for score in scores)
-        return found
+            figures["right_answers"] = sum(score >= 5 for score in scores)
+        return figures
 
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
         section, k = config.evaluation, config.judging.k

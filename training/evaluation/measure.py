@@ -207,14 +207,14 @@ class Measure(ABC):
 
     def unmet(self, config: RunConfig, *, has_previous: bool) -> tuple[Unmet, ...]:
         """Return the unmet requirements; empty if the measure runs."""
-        found: list[Unmet] = []
+        unmet: list[Unmet] = []
         if not (config.evaluation.enabled and self.is_enabled(config)):
-            found.append("off")
+            unmet.append("off")
         if self.needs_teacher and not config.teacher.exists:
-            found.append("no-teacher")
+            unmet.append("no-teacher")
         if self.needs_previous and not has_previous:
-            found.append("no-previous")
-        return tuple(found)
+            unmet.append("no-previous")
+        return tuple(unmet)
 
     @abstractmethod
     def rows(self, context: EvaluationContext) -> Rows:

@@ -63,12 +63,12 @@ class RankingAgreement(Measure):
             return {}
         common = [prompt for prompt in after if prompt in before]
         gain = accuracy_change([before[prompt] for prompt in common], [after[prompt] for prompt in common])
-        found = ranking_agreement(after.values()).as_data() | {
+        agreement = ranking_agreement(after.values()).as_data() | {
             "gain": gain.value,
             "gain_low": gain.low,
             "gain_high": gain.high,
         }
-        return {f"{PREFIX}{name}": value for name, value in found.items()}
+        return {f"{PREFIX}{name}": value for name, value in agreement.items()}
 
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
         prompt = sizes.judge_prompt + sizes.response(config.evaluation.max_new_tokens)

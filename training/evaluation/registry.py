@@ -28,11 +28,11 @@ def metrics(place: Place | None = None) -> list[Metric]:
     Raises:
         ValueError: if two metrics have the same key.
     """
-    found = [*evaluation_metrics(), *TRAINING_METRICS, *PAIR_METRICS]
-    keys = [metric.key for metric in found]
+    all_metrics = [*evaluation_metrics(), *TRAINING_METRICS, *PAIR_METRICS]
+    keys = [metric.key for metric in all_metrics]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise ValueError(f"metrics with the same key: {', '.join(twice)}")
-    return [metric for metric in found if place is None or place in metric.places]
+    return [metric for metric in all_metrics if place is None or place in metric.places]
 
 
 def metric(key: str) -> Metric:

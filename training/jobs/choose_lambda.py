@@ -37,8 +37,8 @@ def train_with_best_lambda(
         if any(trial.lam == lam for trial in trials):
             continue
         result = train(job.config.training.model_copy(update={"lam": lam}), _folder(folder, lam), f"λ {lam:g}")
-        found = measure(result.model_dir)
-        if found.accuracy is None or found.margin is None:
+        figures = measure(result.model_dir)
+        if figures.accuracy is None or figures.margin is None:
             raise CannotGoOn(
                 "No held-out pair is left to choose λ on: all are excluded, or none fits into "
                 "student.max_length. Restore one, or clone the run with a fixed λ."
@@ -51,20 +51,21 @@ def train_with_best_lambda(
             tokens=result.tokens,
             notes=result.notes,
             last=result.last,
-            pairs=found.pairs,
-            accuracy=found.accuracy,
-            margin=found.margin,
+            pairs=figures.pairs,
+            accuracy=figures.accuracy,
+            margin=figures.margin,
         )
         trials = (*trials, trial)
         stages.note(job.attempt, trials=trials)
         events.log(
             job.run.pk,
-            f"λ {lam:g}: {found.accuracy:.1%} of {found.pairs} held-out pairs in order, margin {found.margin:.3f}.",
+            f"λ {lam:g}: {figures.accuracy:.1%} of {figures.pairs} held-out pairs in order, "
+            f"margin {figures.margin:.3f}.",
         )
         _keep_only(folder, best_trial(trials).lam)
     best = best_trial(trials)
-    asked = ", ".join(f"{trial.lam:g}" for trial in trials)
-    events.log(job.run.pk, f"λ {best.lam:g} was chosen among {asked}.")
+    tried = ", ".join(f"{trial.lam:g}" for trial in trials)
+    events.log(job.run.pk, f"λ {best.lam:g} was chosen among {tried}.")
     return _publish(folder, best), {"lam": best.lam, "trials": [trial.as_data() for trial in trials]}
 
 

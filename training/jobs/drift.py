@@ -25,8 +25,8 @@ def stop_on_drift(job: StageWork) -> None:
     drift = human_feedback.provider().drift(job.run)
     if drift is None or not drift.certain:
         return
-    told = job.stage.attempts.filter(reason_code=StageAttempt.Reason.DRIFT).exists()
-    if told:
+    has_halted = job.stage.attempts.filter(reason_code=StageAttempt.Reason.DRIFT).exists()
+    if has_halted:
         events.log(job.run.pk, "The judge drifts; the run continues because it was resumed.", "warning")
         return
     raise Halt(StageAttempt.Reason.DRIFT, f"The judge drifts. {drift.sentence} {REMEDY}")

@@ -101,10 +101,10 @@ class _Checker:
         if not job.iteration.iteration_prompts.filter(role=ROLE).exists():
             dataset = Dataset.objects.get(name=name)
             rows.use_prompts(job.attempt, job.iteration, selectors.first_prompts(dataset, self.stopping.count), ROLE)
-        found = selectors.iteration_prompts(job.iteration, ROLE)
-        if not found:
+        prompts = selectors.iteration_prompts(job.iteration, ROLE)
+        if not prompts:
             raise CannotGoOn(f"The data set {name!r} holds no validation prompts. Import some, then resume.")
-        return found
+        return prompts
 
     def check(self, result: TrainResult, last: StepCheck | None) -> None:
         """Generate this step's answers, compare them with the previous step's, and save the decision."""
@@ -114,8 +114,8 @@ class _Checker:
         finding = FIRST_CHECKPOINT
         if before is not None:
             self._compare(step, before)
-            asked = job.iteration.step_comparisons.filter(step=step)
-            verdicts = asked.values_list("verdict_first", "verdict_second")
+            comparisons = job.iteration.step_comparisons.filter(step=step)
+            verdicts = comparisons.values_list("verdict_first", "verdict_second")
             pairs = cast(list[tuple[Verdict, Verdict]], list(verdicts))
             finding = compare_checkpoints(pairs, min_decided=self.stopping.min_decided)
         job.engines.close_all()  # training needs the memory
@@ -123,11 +123,11 @@ class _Checker:
 
     def _answer(self, step: int, model: Path) -> None:
         job = self.job
-        there = set(self._answers(step))
-        missing = [prompt for prompt in self.prompts if prompt.id not in there]
+        answered = set(self._answers(step))
+        missing = [prompt for prompt in self.prompts if prompt.id not in answered]
         if not missing:
             return
-        progress = _ValidationProgress(job, step, done=len(there), total=len(self.prompts))
+        progress = _ValidationProgress(job, step, done=len(answered), total=len(self.prompts))
         section = job.config.evaluation
         sampling = job.sampling(section)
         requests = [ResponseRequest(prompt, step, job.seed("validation", prompt.words)) for prompt in missing]
@@ -149,8 +149,8 @@ class _Checker:
 
     def _answers(self, step: int) -> dict[int, ResponseRow]:
         """Return the answers of a step's model, by prompt id."""
-        found = self.job.iteration.responses.filter(purpose=PURPOSE, index=step)
-        return {row.prompt_id: ResponseRow(row.pk, row.prompt_id, row.index, row.text) for row in found}
+        responses = self.job.iteration.responses.filter(purpose=PURPOSE, index=step)
+        return {row.prompt_id: ResponseRow(row.pk, row.prompt_id, row.index, row.text) for row in responses}
 
     def _compare(self, step: int, before: int) -> None:
         job = self.job

@@ -92,7 +92,7 @@ def build_rows(job: StageWork) -> EFTResult:
         response__in=selectors.ranked_responses(job.iteration).values("pk"),
     ).select_related("response__prompt")
     replies: list[tuple[Response, dict[str, Any]]] = []
-    found: list[RankedJudgement] = []
+    candidates: list[RankedJudgement] = []
     for judgement in judged.order_by("response__prompt__position", "response__prompt_id", "response__index"):
         response = judgement.response
         rank = selectors.rank_of(response)
@@ -100,14 +100,14 @@ def build_rows(job: StageWork) -> EFTResult:
             continue
         seeds = rankings.seeds(job, selectors.prompt_row(response.prompt).words, response.index)
         for sample in judgement.samples:
-            found.append(
+            candidates.append(
                 RankedJudgement(
                     response.prompt.content_hash, rank, sample["score"], seeds.index(sample["seed"]), len(replies)
                 )
             )
             replies.append((response, sample))
     chosen = select_eft(
-        found, run_seed=job.config.seed, eval_share=config.eval_share, most_common_share=config.most_common_share
+        candidates, run_seed=job.config.seed, eval_share=config.eval_share, most_common_share=config.most_common_share
     )
     selection = EFTSelection(
         asked=chosen.asked,

@@ -84,12 +84,12 @@ class DatabaseContext:
         return self.job.run.checkpoints.get(number=judge.checkpoint)
 
     def answers(self, responses: Responses) -> Sequence[Answer]:
-        found = _rows(responses).order_by("prompt_id", "index")
-        return [Answer(row.pk, row.prompt_id, row.text, row.token_count) for row in found]
+        saved = _rows(responses).order_by("prompt_id", "index")
+        return [Answer(row.pk, row.prompt_id, row.text, row.token_count) for row in saved]
 
     def judgements(self, responses: Responses, source: Literal["teacher", "self"]) -> Sequence[Judged]:
-        found = self._judgements(responses, source).values_list("response_id", "score", "samples")
-        return [Judged(pk, score, [sample["score"] for sample in samples]) for pk, score, samples in found]
+        saved = self._judgements(responses, source).values_list("response_id", "score", "samples")
+        return [Judged(pk, score, [sample["score"] for sample in samples]) for pk, score, samples in saved]
 
     def mean_score(self, responses: Responses, source: Literal["teacher", "self"]) -> float | None:
         return cast("float | None", self._judgements(responses, source).aggregate(mean=Avg("score"))["mean"])
@@ -122,10 +122,10 @@ class DatabaseContext:
         )
 
     def compared(self) -> Sequence[Compared]:
-        found = self.evaluation.comparisons.values_list("verdict_first", "verdict_second", "outcome")
+        saved = self.evaluation.comparisons.values_list("verdict_first", "verdict_second", "outcome")
         return [
             Compared(cast(Verdict, first), cast(Verdict, second), cast(ComparisonOutcome, outcome))
-            for first, second, outcome in found
+            for first, second, outcome in saved
         ]
 
     def compared_prompts(self) -> set[int]:

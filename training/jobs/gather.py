@@ -55,8 +55,8 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
     generated = selectors.generated_prompts(job.iteration)
     # The newest round may be incomplete, so it is repeated; its saved prompts stay unchanged.
     newest = max((number for _, number in generated), default=0)
-    settled = sum(number < newest for _, number in generated)
-    progress = _WritingProgress(job, done=settled, total=config.count)
+    earlier = sum(number < newest for _, number in generated)
+    progress = _WritingProgress(job, done=earlier, total=config.count)
     tasks = list(seeds.prompts.exclude(messages=[]).values_list("text", flat=True))
     if (long := len(tasks) - len(usable_demonstrations(tasks))) and not generated and config.template == "few_shot":
         events.log(
@@ -121,13 +121,13 @@ def _removed(job: StageWork) -> dict[str, int]:
 def collect_responses(job: StageWork) -> ResponsesResult:
     """Generate ``n`` candidates per prompt with the student, or use those of the data set."""
     prompts = selectors.iteration_prompts(job.iteration)
-    found = job.candidates().count()
+    existing = job.candidates().count()
     if job.recorded:
-        stages.progress(job.attempt, done=found, total=found, rate=None)
+        stages.progress(job.attempt, done=existing, total=existing, rate=None)
         return ResponsesResult(dataset=job.config.candidates.from_dataset)
     n = job.config.candidates.n
-    progress = Progress(job.heartbeat, done=found, total=len(prompts) * n)
-    with TeacherOverlap(job) if found < progress.total else nullcontext():
+    progress = Progress(job.heartbeat, done=existing, total=len(prompts) * n)
+    with TeacherOverlap(job) if existing < progress.total else nullcontext():
         job.generate(
             prompts,
             purpose=Response.Purpose.CANDIDATE,
@@ -153,9 +153,9 @@ def judge_candidates(job: StageWork) -> JudgementsResult:
     responses = job.candidates()
     total = responses.count()
     if job.config.judging.recorded_scores:
-        found = scores.judgements(responses, job.score_rule)
-        stages.progress(job.attempt, done=found.count(), total=total, rate=None)
-        return JudgementsResult(**_judgement_figures(found))
+        recorded = scores.judgements(responses, job.score_rule)
+        stages.progress(job.attempt, done=recorded.count(), total=total, rate=None)
+        return JudgementsResult(**_judgement_figures(recorded))
     judge = job.judge_of_pairs()
     made = scores.judgements(responses, job.score_rule)
     progress = _judging_progress(job, made, total)
@@ -183,8 +183,8 @@ def _judging_progress(
 
 
 def _parsed(judgements: QuerySet[Judgement]) -> tuple[int, int]:
-    found = judgements.aggregate(replies=Sum("sample_count"), parsed=Sum("parsed_count"))
-    return found["replies"] or 0, found["parsed"] or 0
+    totals = judgements.aggregate(replies=Sum("sample_count"), parsed=Sum("parsed_count"))
+    return totals["replies"] or 0, totals["parsed"] or 0
 
 
 def _judgement_figures(judgements: QuerySet[Judgement]) -> dict[str, Any]:
@@ -224,9 +224,9 @@ def _pair_outcomes(job: StageWork) -> tuple[list[PairDraft | NoPair], str]:
     if config.demonstrates:
         shown = selectors.response_rows(job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION))
         return demonstration_pairs(shown, selectors.response_rows(job.candidates())), origins.DEMONSTRATION
-    found = scores.scored(job.candidates(), job.score_rule)
+    candidates = scores.scored(job.candidates(), job.score_rule)
     if config.pairs.rule == "random":
-        drawn = random_pairs(found, run_seed=job.seed("random pairs"), min_margin=config.pairs.min_margin)
+        drawn = random_pairs(candidates, run_seed=job.seed("random pairs"), min_margin=config.pairs.min_margin)
         return drawn, origins.RANDOM
     origin = origins.SELF if job.score_rule.source == Judgement.Source.SELF else origins.TEACHER
-    return max_min_pairs(found, min_margin=config.pairs.min_margin), origin
+    return max_min_pairs(candidates, min_margin=config.pairs.min_margin), origin

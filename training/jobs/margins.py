@@ -32,12 +32,12 @@ def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoin
         **job.student_limits,
     )
     results = iter(measured)
-    found: dict[str, list[tuple[int, MeasuredPair]]] = {}
+    pairs_by_part: dict[str, list[tuple[int, MeasuredPair]]] = {}
     for part, pairs in parts.items():
         results_of_part = [(pair_id, next(results)) for pair_id, _ in pairs]
-        found[part] = [(pair_id, pair) for pair_id, pair in results_of_part if pair is not None]
-    artifacts.save_margins(job.attempt, checkpoint, found)
-    for part, kept in found.items():
+        pairs_by_part[part] = [(pair_id, pair) for pair_id, pair in results_of_part if pair is not None]
+    artifacts.save_margins(job.attempt, checkpoint, pairs_by_part)
+    for part, kept in pairs_by_part.items():
         if kept:
             events.log(job.run.pk, _sentence(checkpoint, part, [pair for _, pair in kept]))
 

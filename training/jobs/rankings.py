@@ -43,8 +43,8 @@ def judge_ranked(
     items = [JudgeItem(response, prompt, seeds(job, prompt.words, response.index)) for response, prompt in todo]
     prompt_of = {response.id: prompt.id for response, prompt in todo}
 
-    def ask(asked: list[JudgeItem]) -> None:
-        drafts = judge_responses(asked, WatchedEngine(engine, progress), form, job.sampling(job.config.judging))
+    def ask(batch: list[JudgeItem]) -> None:
+        drafts = judge_responses(batch, WatchedEngine(engine, progress), form, job.sampling(job.config.judging))
         job.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
 
     try:
@@ -89,9 +89,9 @@ def figures_before(job: StageWork) -> dict[str, Any]:
 def ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:
     """Return the judge's scores and people's ranks of the judged responses, by prompt id."""
     judged = Judgement.objects.filter(response__in=responses.values("pk"), source=Judgement.Source.SELF, judge=judge)
-    found: dict[int, list[tuple[float | None, float]]] = defaultdict(list)
+    scores_and_ranks: dict[int, list[tuple[float | None, float]]] = defaultdict(list)
     for judgement in judged.select_related("response__prompt").order_by("response__prompt_id", "response__index"):
         rank = work.rank_of(judgement.response)
         if rank is not None:
-            found[judgement.response.prompt_id].append((judgement.score, rank))
-    return dict(found)
+            scores_and_ranks[judgement.response.prompt_id].append((judgement.score, rank))
+    return dict(scores_and_ranks)

@@ -223,15 +223,15 @@ class StageWork:
         teacher = self.teacher()
         assert isinstance(teacher, PaidEngine)
         prompt_of: dict[int, int] = {}
-        seen, record_health = 0, 0.0
+        last_id, next_query_at = 0, 0.0
 
         def arrivals() -> list[JudgeItem]:
-            nonlocal seen, record_health
-            if time.monotonic() < record_health:
+            nonlocal last_id, next_query_at
+            if time.monotonic() < next_query_at:
                 return []
-            todo = selectors.unjudged(responses.filter(pk__gt=seen), source=source, judge=judge)
-            seen = max((response.id for response, _ in todo), default=seen)
-            record_health = time.monotonic() + LOOK_SECONDS
+            todo = selectors.unjudged(responses.filter(pk__gt=last_id), source=source, judge=judge)
+            last_id = max((response.id for response, _ in todo), default=last_id)
+            next_query_at = time.monotonic() + LOOK_SECONDS
             prompt_of.update((response.id, prompt.id) for response, prompt in todo)
             return self._judge_items(todo, source)
 

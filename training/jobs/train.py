@@ -148,11 +148,11 @@ class _Training:
 
 def chosen_rows(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return fine-tuning rows of the chosen responses, without duplicates."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    rows_by_text: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in pairs:
         text = pair["chosen"][-1]["content"]
-        found.setdefault((str(pair["prompt"]), text), {"messages": pair["prompt"], "completion": text})
-    return list(found.values())
+        rows_by_text.setdefault((str(pair["prompt"]), text), {"messages": pair["prompt"], "completion": text})
+    return list(rows_by_text.values())
 
 
 def as_fine_tuning(config: PreferenceConfig) -> SFTConfig:
@@ -162,7 +162,7 @@ def as_fine_tuning(config: PreferenceConfig) -> SFTConfig:
 
 
 def _register(
-    job: StageWork, result: TrainResult, found: dict[str, Any], *, kind: str, reference: Checkpoint | None
+    job: StageWork, result: TrainResult, metrics: dict[str, Any], *, kind: str, reference: Checkpoint | None
 ) -> Checkpoint:
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
@@ -176,7 +176,7 @@ def _register(
         seconds=result.seconds,
         metrics={
             **result.last,
-            **found,
+            **metrics,
             "tokens": result.tokens,
             "tokens_per_second": result.tokens / result.seconds if result.seconds else None,
             "resumed_from": result.resumed_from,

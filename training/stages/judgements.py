@@ -96,13 +96,14 @@ class _Judging:
 
 def _judgement(item: JudgeItem, received: list[Completion], judge: Judge) -> JudgementDraft | None:
     order = {seed: place for place, seed in enumerate(item.seeds)}
-    came = sorted((reply for reply in received if reply.finish_reason != "error"), key=lambda reply: order[reply.seed])
-    if not came:
+    replies = [reply for reply in received if reply.finish_reason != "error"]
+    replies.sort(key=lambda reply: order[reply.seed])
+    if not replies:
         return None
-    samples = tuple(_sample(reply, judge) for reply in came)
+    samples = tuple(_sample(reply, judge) for reply in replies)
     mean, spread = average(samples)
-    told = next((sample.raw for sample in samples if sample.score is not None), samples[0].raw)
-    return JudgementDraft(item.response.id, samples, mean, spread, judge.rationale(told))
+    text = next((sample.raw for sample in samples if sample.score is not None), samples[0].raw)
+    return JudgementDraft(item.response.id, samples, mean, spread, judge.rationale(text))
 
 
 def _sample(reply: Completion, judge: Judge) -> JudgementSample:

@@ -58,13 +58,13 @@ def write_prompts(
         for text, shown, finished in _replies(shown_seeds, list(known), current, engine, sampling, seed, template):
             texts = read_instructions(text, continues=template == "few_shot")
             for candidate in texts if finished else texts[:-1]:
-                found = keep.admit(candidate, shown)
-                if isinstance(found, RejectedDraft):
-                    yield replace(found, round=current, place=place)
+                draft = keep.admit(candidate, shown)
+                if isinstance(draft, RejectedDraft):
+                    yield replace(draft, round=current, place=place)
                 elif made < count:
                     made += 1
-                    known.append(found.text)
-                    yield PromptDraft(found.text, {**found.meta, "round": current})
+                    known.append(draft.text)
+                    yield PromptDraft(draft.text, {**draft.meta, "round": current})
                 place += 1
         fruitless = 0 if made > before else fruitless + 1
         current += 1
@@ -84,8 +84,8 @@ def _replies(
     demonstrations: list[list[str]] = []
     for number in range(current * ROUND, (current + 1) * ROUND):
         shown = choose_demonstrations(seeds, known, run_seed=seed, index=number) if template == "few_shot" else []
-        asked = render_self_instruct(shown) if shown else SINGLE_INSTRUCTION_TEXT
-        message: Message = {"role": "user", "content": asked}
+        text = render_self_instruct(shown) if shown else SINGLE_INSTRUCTION_TEXT
+        message: Message = {"role": "user", "content": text}
         demonstrations.append(shown)
         requests.append(Request(str(number), (message,), derive_seed(seed, "write", number)))
     # In request order, not in order of completion: the admitted prompts must not depend on timing.

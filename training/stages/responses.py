@@ -28,15 +28,15 @@ def generate_responses(
     Refused requests yield nothing. If some requests were not answered, raises
     :class:`training.engines.base.Unanswered` after the last draft, so that a later attempt repeats them.
     """
-    asked = {str(number): request for number, request in enumerate(requests)}
+    requests_by_key = {str(number): request for number, request in enumerate(requests)}
     frame = with_short_answer if short_answers else tuple
-    calls = [Request(key, frame(request.prompt.messages), request.seed) for key, request in asked.items()]
+    calls = [Request(key, frame(request.prompt.messages), request.seed) for key, request in requests_by_key.items()]
     lost: list[Completion] = []
     for completion in engine.generate(calls, sampling):
         if completion.finish_reason == "error":
             lost += [] if completion.refused else [completion]
             continue
-        request = asked[completion.key]
+        request = requests_by_key[completion.key]
         yield ResponseDraft(
             prompt_id=request.prompt.id,
             index=request.index,

@@ -40,14 +40,14 @@ def is_whole(checkpoint: Path, key: str) -> bool:
 
 def latest(output_dir: Path, key: str) -> tuple[Path, int] | None:
     """Return the newest complete checkpoint of this training and its step; remove all others."""
-    found: list[tuple[int, Path]] = []
+    complete: list[tuple[int, Path]] = []
     for path in (output_dir / RESUME).glob("checkpoint-*"):
         step = path.name.removeprefix("checkpoint-")
         if step.isdigit() and is_whole(path, key):
-            found.append((int(step), path))
+            complete.append((int(step), path))
         else:
             shutil.rmtree(path, ignore_errors=True)
-    return (max(found)[1], max(found)[0]) if found else None
+    return (max(complete)[1], max(complete)[0]) if complete else None
 
 
 def step_folder(output_dir: Path, step: int) -> Path:

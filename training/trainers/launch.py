@@ -160,11 +160,11 @@ def _terminate_processes(folder: Path, launcher: subprocess.Popen[bytes] | None 
     if launcher is not None:
         launcher.kill()
         launcher.wait()
-    there = [process for process in left if process is not None]
-    for process in there:
+    remaining = [process for process in left if process is not None]
+    for process in remaining:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(there, timeout=10)
+    psutil.wait_procs(remaining, timeout=10)
 
 
 class _MessageWriter:

@@ -41,8 +41,8 @@ def measure_pairs(
         return [None] * len(pairs)
 
     def logps(which: str, where: Path | None) -> tuple[torch.Tensor, torch.Tensor]:
-        asked = LogpsModel(which, dtype, tokenizer.pad_token_id, batch_size, trust_remote_code)
-        sums = pair_logps(asked, kept, augment=True, store=where, should_stop=should_stop)
+        settings = LogpsModel(which, dtype, tokenizer.pad_token_id, batch_size, trust_remote_code)
+        sums = pair_logps(settings, kept, augment=True, store=where, should_stop=should_stop)
         plain, augmented = (torch.tensor(column, dtype=torch.float64) for column in sums)
         return plain, augmented
 
@@ -50,14 +50,14 @@ def measure_pairs(
     ratios = (policy - before).tolist()
     augmented = (augmented_policy - augmented_before).tolist()
     measured = iter(zip(ratios, augmented, strict=True))
-    found: list[MeasuredPair | None] = []
+    results: list[MeasuredPair | None] = []
     for pair, tokens in zip(pairs, encoded, strict=True):
         if tokens is None:
-            found.append(None)
+            results.append(None)
             continue
         (chosen, rejected), (augmented_chosen, augmented_rejected) = next(measured)
-        found.append(MeasuredPair(chosen, rejected, augmented_chosen - augmented_rejected, _difference(pair)))
-    return found
+        results.append(MeasuredPair(chosen, rejected, augmented_chosen - augmented_rejected, _difference(pair)))
+    return results
 
 
 def _encode(tokenizer: Any, pair: Mapping[str, Any], max_length: int) -> PairTokens | None:

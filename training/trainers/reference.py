@@ -86,23 +86,23 @@ def pair_logps(
         folder = _weights_folder(settings.model)
     kept = ReferenceStore(store, _identity(settings, folder)) if store is not None and folder is not None else None
     main = processes.state().is_main_process
-    found = processes.agreed(kept.load() if kept and main else {})
-    there = sum(plain in found and (not augment or refined in found) for plain, refined in keys)
+    known = processes.agreed(kept.load() if kept and main else {})
+    stored = sum(plain in known and (not augment or refined in known) for plain, refined in keys)
     if kept:
-        missing = len(pairs) - there
-        say(f"Reference log-probabilities: {there:,} of {len(pairs):,} pairs found, {missing:,} to compute.")
-    if there < len(pairs):
-        missing_logps = _MissingLogps(settings, pairs, found, kept, should_stop)
+        missing = len(pairs) - stored
+        say(f"Reference log-probabilities: {stored:,} of {len(pairs):,} pairs found, {missing:,} to compute.")
+    if stored < len(pairs):
+        missing_logps = _MissingLogps(settings, pairs, known, kept, should_stop)
         model = model or _load(settings)
         # Use the policy's number format: otherwise a policy equal to its reference would have a margin.
         with torch.autocast("cuda", torch.bfloat16, enabled=loading.computes_in_bfloat16(settings.dtype)):
             computed = missing_logps(model, augmented=False) | (missing_logps(model, augmented=True) if augment else {})
-        found |= processes.joined(computed)
+        known |= processes.joined(computed)
         if kept and main:
             kept.tidy()
     del model
     gc.collect()
-    return [found[plain] for plain, _ in keys], [found[refined] for _, refined in keys] if augment else []
+    return [known[plain] for plain, _ in keys], [known[refined] for _, refined in keys] if augment else []
 
 
 def _key(pair: PairTokens, prompt: Sequence[int]) -> str:
@@ -153,11 +153,11 @@ class _MissingLogps:
         self,
         settings: LogpsModel,
         pairs: Sequence[PairTokens],
-        found: Mapping[str, Sums],
+        known: Mapping[str, Sums],
         store: ReferenceStore | None,
         should_stop: ShouldStop,
     ) -> None:
-        self.settings, self.pairs, self.found = settings, pairs, found
+        self.settings, self.pairs, self.known = settings, pairs, known
         self.store, self.should_stop = store, should_stop
         self._layout: Callable[..., dict[str, torch.Tensor]] | None = None
 
@@ -180,13 +180,13 @@ class _MissingLogps:
                 raise Stopped(0)
             prompts = [pair.augmented_ids if augmented else pair.prompt_ids for pair in batch]
             keys = [_key(pair, prompt) for pair, prompt in zip(batch, prompts, strict=True)]
-            if all(key in self.found for key in keys):
+            if all(key in self.known for key in keys):
                 continue
             chosen, rejected = [pair.chosen_ids for pair in batch], [pair.rejected_ids for pair in batch]
             tensors = self._layout(prompts, chosen, rejected, self.settings.pad_token_id)
             sums = summed_logps(model, {name: tensor.to(model.device) for name, tensor in tensors.items()})
             for key, one, other in zip(keys, *(column.tolist() for column in sums), strict=True):
-                if key not in self.found:
+                if key not in self.known:
                     computed[key] = unwritten[key] = one, other
             if time.monotonic() - written > KEEP_SECONDS:
                 self._write(unwritten)

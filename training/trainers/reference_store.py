@@ -58,7 +58,7 @@ class ReferenceStore:
 
     def load(self) -> dict[str, Sums]:
         """Return all entries. Files whose content does not match their name are removed."""
-        found: dict[str, Sums] = {}
+        entries: dict[str, Sums] = {}
         for path in sorted(self.folder.glob("*.json")):
             try:
                 content = path.read_bytes()
@@ -67,10 +67,10 @@ class ReferenceStore:
             if hashlib.sha256(content).hexdigest() != path.stem:
                 path.unlink(missing_ok=True)
                 continue
-            found |= {key: (chosen, rejected) for key, (chosen, rejected) in json.loads(content).items()}
+            entries |= {key: (chosen, rejected) for key, (chosen, rejected) in json.loads(content).items()}
         with contextlib.suppress(OSError):
             os.utime(self.folder)  # mark as recently used
-        return found
+        return entries
 
     def add(self, entries: Mapping[str, Sums]) -> None:
         """Write these entries atomically as one file."""

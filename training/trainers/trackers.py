@@ -141,10 +141,10 @@ class MLflow:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "plumbline"
         experiment = self._client.get_experiment_by_name(name)
         number = experiment.experiment_id if experiment else self._client.create_experiment(name)
-        there = self._client.search_runs([number], f"tags.`{self.TAG}` = '{training.key}'", ViewType.ACTIVE_ONLY)
+        matches = self._client.search_runs([number], f"tags.`{self.TAG}` = '{training.key}'", ViewType.ACTIVE_ONLY)
         self._known = 0
-        if there:
-            self._run = there[0].info.run_id
+        if matches:
+            self._run = matches[0].info.run_id
             history = self._client.get_metric_history(self._run, "loss")
             self._known = max((metric.step for metric in history), default=0)
             self._client.update_run(self._run, status="RUNNING")
@@ -182,13 +182,13 @@ class MLflow:
 
 def configured(environment: Mapping[str, str] = os.environ) -> list[Callable[[Training], Tracker]]:
     """Return the trackers that the environment enables; TensorBoard is always enabled."""
-    found: list[Callable[[Training], Tracker]] = [TensorBoard]
+    kinds: list[Callable[[Training], Tracker]] = [TensorBoard]
     mode = environment.get("WANDB_MODE", "")
     if mode != "disabled" and (environment.get("WANDB_API_KEY") or mode in ("online", "offline")):
-        found.append(WeightsAndBiases)
+        kinds.append(WeightsAndBiases)
     if environment.get("MLFLOW_TRACKING_URI"):
-        found.append(MLflow)
-    return found
+        kinds.append(MLflow)
+    return kinds
 
 
 class Trackers:
