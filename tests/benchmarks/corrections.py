@@ -1,12 +1,12 @@
-"""What people's corrections do to a judge that drifts: 50, 100 and 200 of them, on the miniature.
+"""Effect of 50, 100 and 200 human corrections on a drifting judge, on the miniature.
 
     python -m tests.benchmarks.corrections [--seeds 1 2 3] [--counts 50 100 200] [--home FOLDER] [--json FILE]
 
-Each seed: a self-reward run to M3, through the real services. The oracle stands in for people: it answers a held-out
-score queue of M3's own answers (100 prompts x 4), and a second queue of M3's other answers by impact. After each count
-of usable corrections a new run starts from M3: it is fine-tuned on 400 evaluation rows, with the corrections (three
-times each) or without, and makes one more iterate by self-reward. Every judge then judges the held-out answers.
-Settings were chosen on seed 11, which is not in the table. ``--home`` keeps built miniatures.
+Per seed, a self-reward run goes to M3 through the real services. The oracle plays the annotators: it answers a held-out
+score queue of M3's answers (100 prompts x 4) and, ordered by impact, a second queue of M3's other answers. After each
+number of usable corrections a new run starts from M3: it is fine-tuned on 400 evaluation rows, with the corrections
+(three times each) or without, and runs one more self-reward iteration. Every judge then scores the held-out answers.
+The settings were chosen on seed 11, which is not in the table. ``--home`` keeps built miniatures.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--counts", type=int, nargs="+", default=[50, 100, 200])
-    parser.add_argument("--home", type=Path, help="keep built miniatures here; else from nothing")
-    parser.add_argument("--json", type=Path, help="write every figure here too")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="settings over those of every run")
+    parser.add_argument("--home", type=Path, help="folder that keeps built miniatures; by default all are built anew")
+    parser.add_argument("--json", type=Path, help="also write all figures to this file")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="FIELD=VALUE", help="settings that override those of every run"
+    )
     parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -52,7 +54,7 @@ def main() -> None:
 
 
 def _apart(seed: int, counts: list[int], kept: Path, changes: list[str]) -> dict[str, Any]:
-    """One seed in a process and a data folder of its own."""
+    """Run one seed in a separate process and data folder."""
     words = ["--one", str(seed), "--home", str(kept), "--counts", *map(str, counts), "--set", *changes]
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         environment = os.environ | {"PLUMBLINE_HOME": folder, "LOG_LEVEL": "ERROR", "TOKENIZERS_PARALLELISM": "false"}
@@ -64,7 +66,7 @@ def _apart(seed: int, counts: list[int], kept: Path, changes: list[str]) -> dict
 
 
 def measure(seed: int, counts: list[int], kept: Path, changes: list[str]) -> dict[str, Any]:
-    """Everything of one seed, as plain rows."""
+    """Measure one seed. Returns plain rows."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alignment_app.settings")
     import django
 
@@ -104,7 +106,7 @@ def _people() -> dict[str, Any]:
 
 
 def _drive(run: Any) -> None:
-    """What the workers of all queues would do, one after the other."""
+    """Perform the jobs of all queues one after another."""
     from alignment_app.models import Stage
     from training.jobs import work
 
@@ -114,7 +116,7 @@ def _drive(run: Any) -> None:
 
 
 def _base_run(seed: int, m0: str, lead: Any, more: list[str]) -> Any:
-    """Self-reward to M3; then the third iteration's answers, which are M3's, wait for people."""
+    """Run self-reward to M3, until the answers of the third iteration wait for people."""
     from alignment_app.services import runs
     from training.config import RunConfig, preset_data, with_overrides
 
@@ -144,7 +146,7 @@ def _queues(run: Any, lead: Any) -> tuple[Any, Any]:
 
 
 def _answer(queue: Any, person: Any, until: int | None = None) -> int:
-    """The oracle answers in the person's name, all items or until so many corrections are usable; returns how many."""
+    """Answer items with the oracle, all or up to a number of usable corrections. Returns that number."""
     from labeling.selectors.corrections import scores_of, usable
     from labeling.services import leases, reviews
     from labeling.services.answers import Answer
@@ -163,7 +165,7 @@ def _answer(queue: Any, person: Any, until: int | None = None) -> int:
 
 
 def _arm(seed: int, base: Any, count: int, lead: Any, home: Path, changes: list[str]) -> dict[str, Any]:
-    """A run from M3 on, with the corrections so far or without, and one more iterate."""
+    """Run one more iteration from M3, with or without the corrections so far."""
     from alignment_app.services import runs
     from training.config import RunConfig, preset_data, with_overrides
 
@@ -181,7 +183,7 @@ def _arm(seed: int, base: Any, count: int, lead: Any, home: Path, changes: list[
 
 
 def _figures(run: Any, name: str) -> dict[str, Any]:
-    """(judge, people) on the held-out answers by prompt, and which held-out questions were answered right."""
+    """Return (judge, people) scores of held-out answers by prompt, and the rightly answered held-out questions."""
     from alignment_app.models import Judgement, Response
     from labeling.models import Queue
     from labeling.selectors.calibration import blind_scores
@@ -205,7 +207,7 @@ def _figures(run: Any, name: str) -> dict[str, Any]:
 
 
 def table(found: list[dict[str, Any]]) -> str:
-    """Each judge on the held-out answers, and what the next iterate answers right, seed by seed and pooled."""
+    """Return the table of each judge and of the next iteration's right answers, per seed and pooled."""
     from training.domain.calibration import calibrate, mean_change, measure_change
 
     head: tuple[str, ...] = (

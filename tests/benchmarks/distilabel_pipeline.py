@@ -1,8 +1,8 @@
-"""distilabel's side of ``generation --distilabel``: run by a Python that has it, which need not have Plumbline.
+"""distilabel's side of ``generation --distilabel``, for a Python with distilabel installed (Plumbline is not needed).
 
     PYTHON distilabel_pipeline.py BASE_URL MODEL    (a JSON object on standard input)
 
-Reads ``{"prompts", "n", "sampling", "batch"}``, runs one pipeline of TextGeneration, and prints a line of JSON:
+Reads ``{"prompts", "n", "sampling", "batch"}``, runs one TextGeneration pipeline, and prints a line of JSON:
 seconds from ``Pipeline.run`` to its Distiset, and the texts.
 """
 
@@ -25,7 +25,7 @@ def main() -> int:
     from distilabel.steps.tasks import TextGeneration
 
     for name in ("httpx", "httpx2"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # it would write a line a request
+        logging.getLogger(name).setLevel(logging.WARNING)  # it logs a line per request
     asked = json.load(sys.stdin)
     batch = asked["batch"]
     with Pipeline(name="responses") as pipeline:

@@ -1,12 +1,12 @@
-"""What the record costs a generation: the stage with rows and events, beside bare ``LLM.chat`` on the same requests.
+"""Cost of saving rows and events during generation, compared with bare ``LLM.chat`` on the same requests.
 
     make bench-generation [OPTIONS="--prompts 500 --n 4 --rounds 5 --model FOLDER --data PROMPTS.jsonl"]
 
-One process, one vLLM, one model: the stage *responses* of a real run (claimed, its rows saved in SQLite, its events
-told through Valkey) and bare ``LLM.chat`` on the same conversations, seeds and decoding take turns, each with an empty
-prefix cache, and their texts are compared. Then the model judges its responses, in turns as well: once with k = 3 and,
-as three runs, with k = 1. Then the same stage through the transformers engine. Without ``--model`` the miniature's M0
-is built and used. The device is what torch finds: on a GPU vLLM takes it, and the transformers engine after it.
+In one process with one vLLM and one model, the stage *responses* of a real run (rows saved in SQLite, events published
+through Valkey) alternates with bare ``LLM.chat`` on the same conversations, seeds and decoding parameters, each with an
+empty prefix cache; their texts are compared. Then the model judges its responses with k = 3 and, as three runs, with
+k = 1, alternating too. Finally the stage runs with the transformers engine. Without ``--model``, the miniature's M0 is
+built and used. A GPU is used if torch finds one, first by vLLM, then by the transformers engine.
 
 ``--distilabel PYTHON`` compares with distilabel instead (``tests.benchmarks.generation_beside``).
 """
@@ -26,20 +26,18 @@ from tests.benchmarks.stage_runs import Clock, Found, add_prompts, config_of, re
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="folder of a checkpoint; without it the miniature's M0")
-    parser.add_argument("--data", type=Path, help="JSON lines with a prompt each; without it the miniature's")
+    parser.add_argument("--model", help="folder of a checkpoint; default: the miniature's M0")
+    parser.add_argument("--data", type=Path, help="JSON lines with one prompt each; default: the miniature's")
     parser.add_argument("--prompts", type=int, default=500)
-    parser.add_argument("--n", type=int, default=4, help="responses a prompt")
+    parser.add_argument("--n", type=int, default=4, help="responses per prompt")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--max-length", type=int, default=1024, help="tokens of prompt and completion")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the stage and LLM.chat take turns")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the stage and LLM.chat")
     parser.add_argument("--judged", type=int, default=100, help="prompts whose responses are judged")
     parser.add_argument("--judge-tokens", type=int, default=48)
-    parser.add_argument(
-        "--judge-rounds", type=int, default=3, help="how often k = 3 and three runs of k = 1 take turns"
-    )
+    parser.add_argument("--judge-rounds", type=int, default=3, help="rounds of k = 3 and three runs of k = 1")
     parser.add_argument("--without-transformers", action="store_true")
-    parser.add_argument("--distilabel", metavar="PYTHON", help="a Python that has distilabel: compare with it alone")
+    parser.add_argument("--distilabel", metavar="PYTHON", help="a Python with distilabel: compare with distilabel only")
     options = parser.parse_args()
     with record() as home:
         measure(options, home)
@@ -95,7 +93,7 @@ def through_transformers(config: dict[str, Any]) -> None:
 
 
 def warm_up(engine: Any, options: argparse.Namespace) -> None:
-    """The first steps compile and import; nobody's clock shows them."""
+    """Run the first steps, which compile and import, without timing them."""
     from training.engines.base import Request, Sampling
 
     asked = [Request(str(n), ({"role": "user", "content": f"Warm {n}"},), n) for n in range(64)]
@@ -104,7 +102,7 @@ def warm_up(engine: Any, options: argparse.Namespace) -> None:
 
 
 def run_bare(config: dict[str, Any], engine: Any) -> Found:
-    """The same requests through ``LLM.chat``, with nothing kept."""
+    """Send the same requests through ``LLM.chat`` without saving anything."""
     from vllm import SamplingParams
 
     from alignment_app.models import Prompt, Response
@@ -117,7 +115,7 @@ def run_bare(config: dict[str, Any], engine: Any) -> Found:
             temperature=section["temperature"],
             top_p=section["top_p"],
             max_tokens=section["max_new_tokens"],
-            seed=derive_seed(config["seed"], Response.Purpose.CANDIDATE, 1, prompt.text, index),  # the record's own
+            seed=derive_seed(config["seed"], Response.Purpose.CANDIDATE, 1, prompt.text, index),  # as in the database
         )
         for prompt, index in asked
     ]
@@ -149,9 +147,9 @@ def compare(config: dict[str, Any], engines: Any, engine: Any, rounds: int) -> N
 
 
 def judge(config: dict[str, Any], engines: Any, engine: Any, options: argparse.Namespace) -> None:
-    """The model judges the same responses with k = 3 and, as three runs would, with k = 1; each warm, in turns."""
+    """Judge the same responses with k = 3 and, as three runs, with k = 1; warmed up and alternating."""
     small = config | {"prompts": {"dataset": "prompts", "count": options.judged}}
-    judge_once(small, 1, engines, engine)  # nobody's clock shows the first
+    judge_once(small, 1, engines, engine)  # warm-up
     ratios: list[float] = []
     for number in range(options.judge_rounds):
         found = {3: [0.0, 0, 0], 1: [0.0, 0, 0]}
@@ -166,7 +164,7 @@ def judge(config: dict[str, Any], engines: Any, engine: Any, options: argparse.N
 
 
 def judge_once(config: dict[str, Any], k: int, engines: Any, engine: Any) -> tuple[float, int, int]:
-    """Seconds of the stage *judgements*, prompt tokens, and how many of them were computed."""
+    """Return the seconds of the stage *judgements*, its prompt tokens, and how many of them were computed."""
     from training.jobs.gather import judge_candidates
 
     with stage_of(config | {"judging": config["judging"] | {"k": k}}, "judgements", engines) as job:

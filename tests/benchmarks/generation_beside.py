@@ -1,12 +1,12 @@
-"""The stage *responses* beside a pipeline of distilabel: both ask the same vLLM server for the same work, in turns.
+"""The stage *responses* compared with a distilabel pipeline, alternating on the same vLLM server.
 
     make bench-generation OPTIONS="--distilabel PYTHON --model FOLDER --data PROMPTS.jsonl"
 
-The server is vLLM's own, a process of its own on this machine, its prefix cache emptied before each pass. Ours is the
-stage of a real run through the engine ``openai_compatible``, rows saved and events told; each sample is a request with
-the seed of its row. Theirs is ``TextGeneration`` with ``OpenAILLM`` up to its Distiset, which knows no seeds: a request
-for the n samples of a prompt in batches of 50 prompts, its default, and in one batch of all; and, as ours asks, a
-request for each sample. What their processes take to start is timed with one prompt and told apart.
+vLLM's server runs in a separate process on this machine; its prefix cache is emptied before each pass. Plumbline runs
+the stage of a real run with the engine ``openai_compatible``, saving rows and publishing events, with one seeded
+request per sample. distilabel runs ``TextGeneration`` with ``OpenAILLM`` up to its Distiset, without seeds: one request
+for the n samples of a prompt, in batches of 50 prompts (its default) and in a single batch; and one request per sample.
+The start-up time of its processes is measured with one prompt and reported separately.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.benchmarks.stage_runs import Found, run_stage
 
 PATIENCE_SECONDS = 600.0
 THEIR_BATCH = 50
-OURS_AT_ONCE = 200  # as many as theirs: 50 prompts x 4
+OURS_AT_ONCE = 200  # as many as distilabel: 50 prompts x 4
 OURS = "stage"
 
 
@@ -49,7 +49,7 @@ def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace,
         def theirs(prompts: list[str], batch: int, n: int = options.n) -> Found:
             return run_distilabel(options.distilabel, address, config, prompts, batch, n, tokenizer)
 
-        theirs(texts[:64], 64)  # warms the server
+        theirs(texts[:64], 64)  # warm-up
         empty = statistics.median(theirs(texts[:1], 1).seconds for _ in range(3))
         repeated = [text for text in texts for _ in range(options.n)]
         print(f"distilabel with one prompt, mostly the start of its processes: {empty:.1f} s", flush=True)
@@ -80,7 +80,7 @@ def compare_with_distilabel(config: dict[str, Any], options: argparse.Namespace,
 def run_distilabel(
     python: str, address: str, config: dict[str, Any], prompts: list[str], batch: int, n: int, tokenizer: Any
 ) -> Found:
-    """One pipeline in a process of its own; its seconds are its own figure. CPU time is that of all its processes."""
+    """Run one pipeline in a separate process. Seconds are reported by it; CPU time is that of all its processes."""
     section = config["candidates"]
     sampling = {name: section[name] for name in ("temperature", "top_p", "max_new_tokens")}
     before = os.times()
@@ -95,7 +95,7 @@ def run_distilabel(
     if len(told["texts"]) != len(prompts) * n or None in told["texts"]:
         raise SystemExit(f"distilabel brought {len(told['texts'])} texts of {len(prompts) * n}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    # Counted as ours are, the end token included: its statistics give each row the sum of its request.
+    # Counted like ours, including the end token: its statistics give each row the sum of its request.
     limit = section["max_new_tokens"]
     tokens = sum(min(len(ids) + 1, limit) for ids in tokenizer(told["texts"], add_special_tokens=False)["input_ids"])
     return Found(told["seconds"], cpu, tokens)
@@ -103,7 +103,7 @@ def run_distilabel(
 
 @contextmanager
 def server(model: str, max_length: int, home: Path) -> Iterator[str]:
-    """vLLM's server with the model, set up as the engine in the worker is. Yields its address."""
+    """Start vLLM's server with the settings of the worker's engine. Yields its address."""
     import torch
 
     from alignment_app.processes.supervisor import listen
@@ -118,7 +118,7 @@ def server(model: str, max_length: int, home: Path) -> Iterator[str]:
     settings: dict[str, Any] = {"dtype": "auto" if on_gpu else "float32", "max_model_len": max_length, "port": port}
     settings |= {} if on_gpu else _cpu_arguments(max_length, 1)
     arguments = [part for name, value in settings.items() for part in _argument(name, value)]
-    environment = os.environ | {"VLLM_SERVER_DEV_MODE": "1"}  # which lets its prefix cache be emptied
+    environment = os.environ | {"VLLM_SERVER_DEV_MODE": "1"}  # allows emptying the prefix cache
     log = home / "vllm-server.log"
     with log.open("w") as written:
         child = subprocess.Popen(

@@ -1,16 +1,16 @@
-"""How early the wrong pairs come in a queue by impact, beside a random order and beside what any order could reach.
+"""How early wrong pairs appear in a queue ordered by impact, compared with a random and with the best order.
 
     python -m tests.benchmarks.impact [--data ../shared/data]
 
-A *wrong pair* is one that the judge in force made and whose order the person has strictly the other way round. Equal
-scores by the person are counted apart (``or equal``), because a person may call those a tie as well as confirm them.
-The queue is made as the product makes it: one pair a prompt, highest against lowest score of the judge in force, the
-lowest index among equals. The other judge's scores are known; the person's are used for nothing but the counting.
+A *wrong pair* is a pair of the current judge that the person orders strictly the other way. Equal scores by the person
+are counted separately (``or equal``), because a person may either call them a tie or confirm the pair. The queue is
+made as in the product: one pair per prompt, highest against lowest score of the current judge, lowest index on ties.
+The scores of the other judge are known; the person's scores are used for counting only.
 
-Columns: pairs; wrong ones; the share of the wrong ones in the first 10, 20 and 50 % of the queue by impact, in random
-order (mean of 20 shuffles), at most (all wrong ones first), and in hindsight: by the share of wrong ones among the
-pairs with the same two margins, that is the best that any order could do that reads these two margins, fitted to the
-very answers it is measured on. Equal impacts stand in the order of the file.
+Columns: number of pairs; number of wrong pairs; and the share of the wrong pairs in the first 10, 20 and 50 % of the
+queue, ordered by impact, at random (mean of 20 shuffles), ideally (all wrong pairs first), and in hindsight: by the
+share of wrong pairs among those with the same two margins, the best possible order that depends on the margins only,
+fitted to the same answers that it is measured on. Equal impacts keep the order of the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHUFFLES = 20
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A response with the scores of the judge in force, of another judge and of the person."""
+    """A response with the scores of the current judge, of another judge and of the person."""
 
     text: str
     force: float | None
@@ -46,7 +46,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A pair as it stands in the queue. ``gap``: by how much the person has the chosen one ahead."""
+    """A pair in the queue. ``gap`` is the person's score difference, chosen minus rejected."""
 
     impact: float
     margins: tuple[float | None, float | None]
@@ -54,7 +54,7 @@ class Queued:
 
 
 def queue_of(prompts: Sequence[Sequence[Candidate]]) -> list[Queued]:
-    """The pairs of these prompts that the person scored, in the order of the file."""
+    """Return the pairs that the person scored, in the order of the file."""
     groups = [[JudgedResponse(row.force, None, row.other) for row in prompt] for prompt in prompts]
     variances = estimate_variances(groups)
     queue = []
@@ -80,7 +80,7 @@ def _gap(one: float | None, other: float | None) -> float | None:
 
 
 def found(order: Sequence[int], wrong: Sequence[bool]) -> list[float]:
-    """Share of the wrong ones in the first part of an order, for each of :data:`SHARES`."""
+    """Return the share of wrong pairs in the first part of an order, per entry of :data:`SHARES`."""
     return [sum(wrong[place] for place in order[: round(share * len(order))]) / sum(wrong) for share in SHARES]
 
 
@@ -91,7 +91,7 @@ def at_random(wrong: Sequence[bool]) -> list[float]:
 
 
 def in_hindsight(queue: Sequence[Queued], wrong: Sequence[bool]) -> list[float]:
-    """By the share of wrong ones among pairs with the same margins: no order that reads the margins alone is better."""
+    """Order by the share of wrong pairs among those with equal margins, the best order by margins alone."""
     cells: dict[Any, list[bool]] = defaultdict(list)
     for item, is_wrong in zip(queue, wrong, strict=True):
         cells[item.margins].append(is_wrong)
@@ -115,7 +115,7 @@ def _parsed(score: float | None) -> float | None:
 
 
 def prometheus(folder: Path) -> list[list[Candidate]]:
-    """GPT-4 scored three times: one time in force, one as the other judge, one as the person, in all six ways."""
+    """GPT-4 scored three times: as current judge, other judge and person, in all six permutations."""
     rows = _lines(folder / "prometheus_vicuna_80.jsonl")
     return [
         [Candidate(one["text"], *(one["scores_3"][place] for place in turn)) for one in row["responses"]]
@@ -126,7 +126,7 @@ def prometheus(folder: Path) -> list[list[Candidate]]:
 
 
 def llmbar(folder: Path) -> list[list[Candidate]]:
-    """ChatGPT's verdict in one order is in force, in the other order the second judge; people's label decides."""
+    """ChatGPT's verdict in one order is the current judge, in the other order the other judge; labels by people."""
     points = {"1": (1.0, 0.0), "2": (0.0, 1.0), "None": (None, None)}
     return [
         [
@@ -139,7 +139,7 @@ def llmbar(folder: Path) -> list[list[Candidate]]:
 
 
 def pandalm(folder: Path) -> list[list[Candidate]]:
-    """Three people judged each pair: the first is in force, the second the other judge, the third the person."""
+    """Three people judged each pair: first the current judge, second the other judge, third the person."""
     points = {1: (1.0, 0.0), 2: (0.0, 1.0), 0: (0.5, 0.5)}
     return [
         [Candidate(name, *(points[label][place] for label in row["annotators"])) for place, name in enumerate("ab")]

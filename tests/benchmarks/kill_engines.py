@@ -1,15 +1,14 @@
-"""kill -9 in the middle of generating and of judging, with each engine: the same rows as when nobody killed?
+"""kill -9 during generation and judging with each engine: are the rows the same as in an undisturbed run?
 
     python -m tests.benchmarks.kill_engines [--engines transformers vllm openai_compatible gemini checkpoint oracle]
         [--times 10] [--model FOLDER] [--prompts 60] [--n 4] [--new-tokens 64] [--k 2] [--batch-size 8]
 
-For each engine one run goes through its responses and judgements undisturbed; then the same run is launched again and
-the process at work is killed ``--times`` times, half of them while responses are made and half while they are judged,
-each time when a share of the rows drawn at random is there. Where a remote teacher judges while responses are made,
-kills at both take turns. The process is forked from one that has imported
-everything, as a worker's is, and works through ``training.jobs.work``; what the monitor does after a death is done here
-by the same function. At the end every prompt, response and judgement, raw replies included, is compared. The engines
-behind a network ask a server of this benchmark, whose answers follow from the request alone.
+Per engine, one run makes its responses and judgements undisturbed. Then the same run is launched again and its process
+is killed ``--times`` times, half of them during responses and half during judgements, each time after a random share of
+the rows is saved. If a remote teacher judges while responses are made, kills alternate between both. The process is
+forked from one that has imported everything, like a worker's, and runs ``training.jobs.work``; the function that the
+monitor calls after a death is called here too. At the end all prompts, responses and judgements are compared, including
+raw replies. Remote engines use a local server whose answers depend on the request only.
 """
 
 from __future__ import annotations
@@ -38,14 +37,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
-    parser.add_argument("--model", help="folder of the student; without it a small untrained one is made")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments of the kills")
+    parser.add_argument("--model", help="folder of the student; default: a small untrained model")
     parser.add_argument("--prompts", type=int, default=60)
-    parser.add_argument("--n", type=int, default=4, help="responses a prompt")
-    parser.add_argument("--new-tokens", type=int, default=64, help="of a response")
-    parser.add_argument("--k", type=int, default=2, help="replies a judgement")
-    parser.add_argument("--judge-tokens", type=int, default=48, help="of a judge's reply")
-    parser.add_argument("--batch-size", type=int, default=8, help="of the student; requests in flight to a server")
+    parser.add_argument("--n", type=int, default=4, help="responses per prompt")
+    parser.add_argument("--new-tokens", type=int, default=64, help="maximum tokens of a response")
+    parser.add_argument("--k", type=int, default=2, help="replies per judgement")
+    parser.add_argument("--judge-tokens", type=int, default=48, help="maximum tokens of a judge's reply")
+    parser.add_argument(
+        "--batch-size", type=int, default=8, help="batch size of the student; requests in flight to a server"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder, server() as address:
         os.environ.update(
@@ -72,7 +73,7 @@ def main() -> int:
 
 
 def preload(engines: list[str]) -> None:
-    """Import what the killed processes need, once."""
+    """Import once what the killed processes need."""
     import training.engines.pool
     import training.jobs
 
@@ -91,7 +92,7 @@ def preload(engines: list[str]) -> None:
 
 
 def config_of(kind: str, student: str, address: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Responses by the engine and judgements by it, where it can do both; the others judge what transformers wrote."""
+    """Return a config where the engine generates and judges, or only judges if it cannot generate."""
     remote = {"model": "m", "base_url": f"{address}/v1" if kind == "openai_compatible" else address, "concurrency": 8}
     made: dict[str, Any] = {
         "name": f"killed: {kind}",
@@ -128,7 +129,7 @@ def config_of(kind: str, student: str, address: str, options: argparse.Namespace
 
 
 def server() -> AbstractContextManager[str]:
-    """A provider in a process of its own; what it says follows from the text and the seed alone."""
+    """Run a provider in a separate process; its answers depend on text and seed only."""
     from tests.support.providers import Answer, candidate, chat, serving_apart
 
     def answer(text: str, number: int, body: dict[str, Any]) -> Answer:
@@ -142,7 +143,7 @@ def server() -> AbstractContextManager[str]:
 
 
 def measure(kind: str, config: dict[str, Any], options: argparse.Namespace) -> int:
-    """0 where the killed run ended with the rows of the undisturbed one."""
+    """Return 0 if the killed run has the rows of the undisturbed one."""
     from alignment_app.services import runs
     from training.config import RunConfig
     from training.domain.engine_kinds import ENGINES as ENTRIES
@@ -177,7 +178,7 @@ def what_was_made(run_id: int) -> dict[str, list[Any]]:
 
 
 def work_until_judged(run_id: int, moments: list[tuple[str, float]]) -> list[str]:
-    """Have the run worked on until its judgements are there, killing the process at each moment of ``moments``."""
+    """Work on the run up to its judgements, killing the process at each moment of ``moments``."""
     from alignment_app.models import Judgement, Stage
     from alignment_app.services import reaping
 
@@ -195,7 +196,7 @@ def work_until_judged(run_id: int, moments: list[tuple[str, float]]) -> list[str
                 moments.pop(0)  # too late for this one
                 continue
             stage = stages.get(kind=kind)
-            if stage.status not in ("running", "pending") or not stage.total:  # pending: its teacher is ahead
+            if stage.status not in ("running", "pending") or not stage.total:  # pending: the teacher works in overlap
                 continue
             made = Judgement.objects.filter(iteration=stage.iteration_id).count()
             made = made if kind == "judgements" else stage.iteration.responses.count()
@@ -214,7 +215,7 @@ def work_until_judged(run_id: int, moments: list[tuple[str, float]]) -> list[str
 
 
 def fork_worker(run_id: int) -> int:
-    """A process that works on the run's stages up to the judgements, as a worker's job process does."""
+    """Fork a process that performs the run's stages up to the judgements, like a worker's job process."""
     from django.db import connections
 
     connections.close_all()

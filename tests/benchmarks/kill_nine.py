@@ -1,14 +1,14 @@
-"""kill -9 at random moments: does a run's state stay true, does it go on, and does it end with the same rows?
+"""kill -9 at random moments: does a run's state stay correct, does it continue, and are its rows the same?
 
     python -m tests.benchmarks.kill_nine --target job|worker|web|valkey|up|stale [--times 10]
 
-Starts everything with ``manage.py up`` on a data folder of its own, lets one run finish undisturbed, then launches
-the same run again and kills the target while it works, until it was killed ``--times`` times (over as many runs as
-that takes). After each kill it measures how long the state that the web process serves was untrue (it names a process
-that is dead, or differs from the record, or is not served at all) and how long until the work went on. At the end
-every row of each disturbed run is compared with the undisturbed one, the weights' hashes included. The target
-``stale`` is not killed but stopped until its lease has run out and somebody else does its work, then let go on.
-The student is an untrained model of some ten thousand parameters; the oracle is its teacher.
+Starts everything with ``manage.py up`` on a separate data folder, lets one run finish undisturbed, then launches the
+same run again and kills the target while it works, ``--times`` times in total, over as many runs as necessary. After
+each kill it measures how long the web process served a wrong state (a dead process, a difference to the database, or
+no answer), and how long until work continued. At the end all rows of each disturbed run, including the hashes of the
+weights, are compared with the undisturbed run. The target ``stale`` is stopped instead of killed, until its lease has
+expired and another process does its work, and is then continued. The student is an untrained model with about ten
+thousand parameters; the oracle is its teacher.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ STOPPED = ("failed", "crashed", "paused", "cancelled")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--target", choices=TARGETS, nargs="+", required=True, help="several take turns")
+    parser.add_argument("--target", choices=TARGETS, nargs="+", required=True, help="several targets alternate")
     parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments of the kills")
     parser.add_argument("--every", type=float, default=12.0, help="mean time between kills (s)")
-    parser.add_argument("--small", action="store_true", help="a run of seconds, for a test")
+    parser.add_argument("--small", action="store_true", help="a run of a few seconds, for a test")
     parser.add_argument(
         "--teaching",
         action="store_true",
         help="a run that builds judging rows and writes its own prompts",
     )
-    parser.add_argument("--during", nargs="+", default=[], metavar="STAGE", help="kill in these kinds of stages alone")
+    parser.add_argument("--during", nargs="+", default=[], metavar="STAGE", help="kill in these kinds of stages only")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         os.environ.update(PLUMBLINE_HOME=folder, CANCEL_GRACE_SECONDS="5")
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def make_world(home: Path, *, small: bool) -> dict[str, Any]:
-    """Data sets and a student; returns the config of the run: a minute of work on two cores, or seconds."""
+    """Make data sets and a student. Returns the config of a run of a minute on two cores, or of seconds."""
     from tests.support.datasets import make_datasets
     from tests.support.students import save_little_student
 
@@ -79,7 +79,7 @@ def make_world(home: Path, *, small: bool) -> dict[str, Any]:
         "seed": 3,
         "teacher": {"kind": "oracle"},
         "engine": {"batch_size": 4 if small else 8},
-        # The oracle scores every answer; noise earns equal scores, so the pairs are drawn in a random order.
+        # The oracle gives noise equal scores, so pairs are made in a random order.
         "paradigm": "teacher_reward",
         "pairs": {"rule": "random"},
         "student": {"model": str(save_little_student(home / "student", width=64, layers=4)), "max_length": 2304},
@@ -95,7 +95,7 @@ def make_world(home: Path, *, small: bool) -> dict[str, Any]:
 
 
 def teaching_itself() -> dict[str, Any]:
-    """What makes it a run whose rows come of EFT and self-instruct; a model behind a server here writes all of them."""
+    """Return settings for a run with EFT and self-instruct, whose rows a local server writes."""
     from alignment_app.services.imports import import_rows
     from tests.support.writer import SEEDS, serve_writer
 
@@ -118,7 +118,7 @@ def teaching_itself() -> dict[str, Any]:
 
 @dataclass
 class Followed:
-    """A run as its page shows it."""
+    """The state of a run as shown on its page."""
 
     system: System
     run_id: int
@@ -128,7 +128,7 @@ class Followed:
     began: float = field(default_factory=time.monotonic)
 
     def look(self) -> bool:
-        """Read what is new over HTTP. Returns whether the web process answered."""
+        """Read new events over HTTP. Returns whether the web process answered."""
         while True:
             answer = self.system.get(f"/runs/{self.run_id}/events/?after={self.cursor}")
             if answer is None:
@@ -142,7 +142,7 @@ class Followed:
                 return True
 
     def is_finished(self) -> bool:
-        """A moment later: whether the run has ended well. Anything else that lasts ends the measurement."""
+        """Return, after a moment, whether the run has finished. Any other lasting state ends the measurement."""
         time.sleep(0.2)
         self.look()
         if self.status == "finished":
@@ -154,7 +154,7 @@ class Followed:
         return False
 
     def is_true(self) -> bool:
-        """Served, equal to the record, and no process that is dead is said to be at work."""
+        """Return whether the state is served, equals the database, and names no dead process."""
         from alignment_app.models import Run, StageAttempt
 
         if not self.look() or self.status != Run.objects.values_list("status", flat=True).get(pk=self.run_id):
@@ -165,7 +165,7 @@ class Followed:
 
 @dataclass
 class Kill:
-    """One kill: seconds after it until the served state was true, and until the work (or the server) was back."""
+    """One kill: seconds until the served state was correct, and until the work (or the server) was back."""
 
     stage: str
     untrue: float
@@ -214,7 +214,7 @@ def launch(config: dict[str, Any]) -> int:
 
 
 def working_on(run_id: int) -> str:
-    """The kind of the stage at work."""
+    """Return the kind of the running stage."""
     from alignment_app.models import Stage
 
     working = Stage.objects.filter(iteration__run=run_id, status="running").first()
@@ -222,7 +222,7 @@ def working_on(run_id: int) -> str:
 
 
 def kill_once(system: System, page: Followed, target: str) -> Kill | None:
-    """Kill the target, and watch until the served state is true and the work goes on."""
+    """Kill the target, and wait until the served state is correct and work continues."""
     from alignment_app.models import StageAttempt
 
     pid = system.pid_of(target, page.run_id)
@@ -261,7 +261,7 @@ def kill_once(system: System, page: Followed, target: str) -> Kill | None:
 
 
 def outlive_its_lease(page: Followed, pid: int, stage: str, at: float) -> Kill:
-    """Stop the job process ``pid`` until another attempt has taken over and saved something; then it goes on."""
+    """Stop the job process ``pid`` until another attempt has taken over and saved a row, then continue it."""
     from alignment_app.models import StageAttempt
 
     attempts = StageAttempt.objects.filter(stage__iteration__run=page.run_id)
@@ -279,7 +279,7 @@ def outlive_its_lease(page: Followed, pid: int, stage: str, at: float) -> Kill:
 
 
 def children_end(system: System) -> None:
-    """After the supervisor was killed, nothing of it may live on."""
+    """Check that no child process outlives the killed supervisor."""
     marks = ("alignment_app.processes.web", "manage.py worker", "manage.py monitor", f"{system.home}/valkey.sock")
     time.sleep(1)
     for process in psutil.process_iter(["cmdline", "environ"]):
@@ -296,7 +296,7 @@ def queue_answers() -> bool:
 
 
 def wait_for(condition: Callable[[], bool]) -> float:
-    """Seconds until it holds; given up after two minutes."""
+    """Return the seconds until the condition holds, for at most two minutes."""
     began = time.monotonic()
     while not condition() and time.monotonic() - began < 2 * TRUE_WITHIN_SECONDS:
         time.sleep(0.1)
@@ -304,7 +304,7 @@ def wait_for(condition: Callable[[], bool]) -> float:
 
 
 def resume_if_needed(page: Followed) -> int:
-    """The one click, where the run does not go on by itself."""
+    """Resume the run if it does not continue by itself."""
     from alignment_app.models import Run
     from alignment_app.services import runs
 

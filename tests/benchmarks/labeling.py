@@ -1,11 +1,11 @@
-"""How quick the desk is at any size of queue, and whether people let go together ever get the same item.
+"""Response times of the desk by queue size, and whether simultaneous annotators ever get the same item.
 
     python -m tests.benchmarks.labeling [--tasks 10000 100000] [--postgres] [--requests 300] [--people 32] [--rounds 20]
 
-Pairs of ~180-word responses of a run that waits for people, one item a pair. Requests go through the whole application
-(routing, session, permissions, API, services) in this process, one after the other; then ``--people`` threads, each
-with a session of its own, are let go by a barrier ``--rounds`` times, ask for an item and answer it. The scratch
-database is a file (SQLite) or a server of its own (``--postgres``).
+The queue has one item per pair of ~180-word responses of a run that waits for people. Requests pass through the whole
+application (routing, session, permissions, API, services) in this process, sequentially. Then ``--people`` threads,
+each with its own session, start at a barrier ``--rounds`` times, request an item and answer it. The scratch database is
+a file (SQLite) or a separate server (``--postgres``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BLOCK = 10_000
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own")
+    parser.add_argument("--postgres", action="store_true", help="use a separate PostgreSQL server")
     parser.add_argument("--requests", type=int, default=300, help="items that one person answers in a row")
     parser.add_argument("--people", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _apart(size: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one size in a process of its own, so that memory and caches are its own."""
+    """Measure one size in a separate process, with separate memory and caches."""
     words = ["--one", str(size), "--requests", str(options.requests), "--people", str(options.people)]
     command = [sys.executable, "-m", "tests.benchmarks.labeling", *words, "--rounds", str(options.rounds)]
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
@@ -94,9 +94,9 @@ def measure(size: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _record(size: int, people: int) -> tuple[Any, list[Any]]:
-    """A waiting run with ``size`` prompts of two candidates, their scores and a pair each.
+    """Make a waiting run with ``size`` prompts, each with two candidates, their scores and a pair.
 
-    The first :data:`BLOCK` prompts are made one by one; the database then copies them until there are enough.
+    The first :data:`BLOCK` prompts are made one by one; the database copies them for the others.
     """
     from django.contrib.auth.models import Group, User
 
@@ -167,10 +167,10 @@ def _record(size: int, people: int) -> tuple[Any, list[Any]]:
 
 
 def _copy(model: Any, step: int, shift: int, count: int) -> None:
-    """Copy the first ``count`` prompts' rows of a table (``step`` a prompt), moved on by ``shift`` prompts."""
+    """Copy a table's rows of the first ``count`` prompts (``step`` rows per prompt), shifted by ``shift`` prompts."""
     from django.db import connection
 
-    # Which columns name rows that are copied along, and how many of those there are a prompt.
+    # Columns that refer to copied rows, and the number of those rows per prompt.
     moved = {"id": step, "prompt_id": 1, "response_id": 2, "chosen_id": 2, "rejected_id": 2, "position": 1}
     columns = [field.column for field in model._meta.concrete_fields]
     names = ", ".join(f'"{column}"' for column in columns)
@@ -191,7 +191,7 @@ def _copy(model: Any, step: int, shift: int, count: int) -> None:
 
 
 def _renumber(*models: Any) -> None:
-    """Let PostgreSQL number new rows after the copied ones, and look at its tables as its own housekeeping would."""
+    """Make PostgreSQL number new rows after the copied ones, and analyze its tables as autovacuum would."""
     from django.core.management.color import no_style
     from django.db import connection
 
@@ -216,7 +216,7 @@ def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
 
 
 def _in_a_row(queue: int, person: Any, requests: int) -> dict[str, float]:
-    """One person, one item after the other, as the desk asks: next, reveal, submit."""
+    """Answer items sequentially as one person, like the desk: next, reveal, submit."""
     client = _client(person)
     times: dict[str, list[float]] = defaultdict(list)
 
@@ -235,7 +235,7 @@ def _in_a_row(queue: int, person: Any, requests: int) -> dict[str, float]:
         post("submit", f"tasks/{item['id']}/submit", answer)
     figures: dict[str, float] = {}
     for name, seconds in times.items():
-        figures |= _percentiles(name, seconds[10:])  # the first ten warm caches up
+        figures |= _percentiles(name, seconds[10:])  # the first ten warm up the caches
     return figures
 
 
@@ -253,7 +253,7 @@ def _lists(queue: int, person: Any, size: int) -> dict[str, float]:
 
 
 def _together(queue: Any, people: list[Any], rounds: int) -> dict[str, float]:
-    """Everybody at once, again and again: items served twice, answers lost, answers of 500."""
+    """Let all people answer at once, repeatedly. Counts items served twice, lost answers, and status 500."""
     from django.db import connections
 
     before = type(queue).objects.get(pk=queue.pk).done_count

@@ -1,12 +1,12 @@
-"""The desk beside another annotation tool on the same machine, both by HTTP, taking turns in one run.
+"""The desk compared with another annotation tool on the same machine, both over HTTP, alternating.
 
     python -m venv /some/folder && /some/folder/bin/pip install potato-annotation==2.12.1
     make bench-labeling-beside POTATO=/some/folder/bin/python [OPTIONS="--tasks 100000 --requests 200"]
 
-The same pairs of ~180-word responses are given to both. *Next* is the request that brings the next item (here its
-JSON, there its page), *submit* the one that stores the answer. Turns of 20 items each, so that both meet the same load
-of the machine. Then ``--people`` people are let go together by a barrier for ``--rounds`` items each, first here, then
-there: items that two people answered although one was asked for, and answers of 500 and above.
+Both get the same pairs of ~180-word responses. *Next* is the request for the next item (JSON here, a page there),
+*submit* the request that stores the answer. They alternate every 20 items, so that both see the same load of the
+machine. Then ``--people`` people start at a barrier with ``--rounds`` items each, first here, then there. Counted are
+items with two answers although one was required, and statuses of 500 and above.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ annotation_schemes:
 
 
 class Connection:
-    """One browser: a connection that is kept, and its cookies."""
+    """A browser: a persistent connection and its cookies."""
 
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
@@ -64,13 +64,13 @@ class Connection:
         self.used_at = 0.0
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, float]:
-        """Status, text and seconds of one request; a redirect is not followed."""
+        """Send one request. Returns status, text and seconds; redirects are not followed."""
         if isinstance(body, dict):
             body, headers = json.dumps(body), {"Content-Type": "application/json", **headers}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         began = time.perf_counter()
-        if began - self.used_at > IDLE_SECONDS:  # the server may have closed it by now; it is opened again
+        if began - self.used_at > IDLE_SECONDS:  # the server may have closed it, so reconnect
             self.connection.close()
         self.connection.request(method, path, body, headers)
         reply = self.connection.getresponse()
@@ -84,7 +84,7 @@ class Connection:
 
 @dataclass
 class Seat:
-    """A person at a tool. ``next`` and ``submit`` return (status, item or None, seconds)."""
+    """A person using a tool. ``next`` and ``submit`` return (status, item or None, seconds)."""
 
     next: Callable[[], tuple[int, str | None, float]]
     submit: Callable[[str], tuple[int, str | None, float]]
@@ -92,7 +92,7 @@ class Seat:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--potato", required=True, help="a Python that has potato-annotation")
+    parser.add_argument("--potato", required=True, help="a Python with potato-annotation")
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--people", type=int, default=8)
@@ -112,7 +112,7 @@ def main() -> int:
 
 
 def fill(data: Path, tasks: int, people: int) -> dict[str, Any]:
-    """Our queue, the same pairs as JSON lines for the other tool, and a session for each person."""
+    """Make our queue, the same pairs as JSON lines for the other tool, and a session per person."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "alignment_app.settings")
     import django
 
@@ -146,7 +146,7 @@ def fill(data: Path, tasks: int, people: int) -> dict[str, Any]:
 
 @contextmanager
 def ours(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[int], Seat]]:
-    """The product's own web process on SQLite; yields what seats a person."""
+    """Run the product's web process on SQLite. Yields a function that creates a seat."""
     environment = os.environ | {"PLUMBLINE_HOME": str(folder / "home"), "LOG_LEVEL": "ERROR"}
     words = ["--potato", "-", "--tasks", str(options.tasks), "--people", str(options.people + 1)]
     command = [sys.executable, "-m", "tests.benchmarks.labeling_beside", *words, "--fill", str(folder / "data.jsonl")]
@@ -183,7 +183,7 @@ def ours(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[int], 
 
 @contextmanager
 def potato(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[int], Seat]]:
-    """Potato by its own command on the same pairs."""
+    """Run Potato with its own command on the same pairs."""
     home = folder / "potato"
     home.mkdir()
     (folder / "data.jsonl").rename(home / "data.jsonl")
@@ -227,7 +227,7 @@ def potato(folder: Path, options: argparse.Namespace) -> Iterator[Callable[[int]
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until somebody listens there."""
+    """Wait until the port accepts connections."""
     for _ in range(1200):
         if process.poll() is not None:
             raise SystemExit(f"the server ended with code {process.returncode}")
@@ -243,7 +243,7 @@ def compare(options: argparse.Namespace, *tools: Callable[[int], Seat]) -> None:
     names = ("Plumbline", "Potato")
     times: list[dict[str, list[float]]] = [{"next": [], "submit": []} for _ in tools]
     seats = [sit(0) for sit in tools]
-    for turn in range(-1, options.requests // TURN):  # the first turn warms up
+    for turn in range(-1, options.requests // TURN):  # the first turn is a warm-up
         order = range(len(seats)) if turn % 2 else reversed(range(len(seats)))
         for place in order:
             for _ in range(TURN):
@@ -271,7 +271,7 @@ def _two(ordered: list[float]) -> str:
 
 
 def together(sit: Callable[[int], Seat], options: argparse.Namespace) -> str:
-    """Everybody at once; the seats are taken before the clock starts."""
+    """Let all people work at once. Sessions are opened before timing starts."""
     seats = [sit(number) for number in range(1, options.people + 1)]
     barrier = threading.Barrier(len(seats))
     answered: list[str] = []

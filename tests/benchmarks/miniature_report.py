@@ -1,4 +1,4 @@
-"""What the miniature's table shows of each checkpoint."""
+"""The rows and sentences of the miniature's table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PARADIGMS = ("self_reward", "teacher_reward", "teacher_demonstration", "random")
 
 @dataclass
 class Measured:
-    """One checkpoint's figures. ``right`` and ``scores`` have one entry a held-out prompt."""
+    """Figures of one checkpoint. ``right`` and ``scores`` have one entry per held-out prompt."""
 
     seed: int
     paradigm: str
@@ -34,7 +34,7 @@ class Measured:
 
 
 def table(results: Sequence[Measured]) -> str:
-    """The results as a Markdown table, a seed's paradigms below its M1."""
+    """Return the results as a Markdown table, with a seed's paradigms below its M1."""
     head = (
         "seed",
         "paradigm",
@@ -95,9 +95,9 @@ def table(results: Sequence[Measured]) -> str:
 
 
 def seconds_to_m2(results: Sequence[Measured]) -> str:
-    """A sentence a seed and paradigm: how long to an evaluated M2, as the sum of what was measured on the way.
+    """Return a sentence per seed and paradigm with the total time to an evaluated M2.
 
-    It says "from nothing" only where the miniature was built in this very run.
+    It says "from nothing" only if the miniature was built in the same run.
     """
     m1 = {result.seed: sum(result.seconds.values()) for result in results if result.checkpoint == "M1"}
     built = {result.seed: result.seconds.get("build", 0.0) for result in results if result.checkpoint == "M1"}
@@ -110,7 +110,7 @@ def seconds_to_m2(results: Sequence[Measured]) -> str:
 
 
 def _start(build_seconds: float) -> str:
-    """A kept miniature is found in a fraction of a second; building one takes a minute or more."""
+    """Loading a cached miniature takes a fraction of a second; building one takes a minute or more."""
     return "From nothing" if build_seconds > 5 else "With a miniature that was there,"
 
 

@@ -1,10 +1,10 @@
-"""The miniature's table: what each paradigm makes of it, on held-out prompts, from nothing.
+"""The miniature's table: results of each paradigm on held-out prompts, built from scratch.
 
     python -m tests.benchmarks.miniature_table --seeds 1 2 3 --processes 2
 
 For every seed it builds the miniature and fine-tunes M1, then runs each paradigm's preset to M3 with the project's own
-engine, trainers and pairing; no database takes part. ``random`` is the control: the teacher's pairs in a drawn order.
-``--split validation`` is for tuning settings (``--set training.beta=0.2``), so that no tuning sees the test prompts.
+engine, trainers and pairing, without a database. ``random`` is the control: the teacher's pairs in a random order.
+``--split validation`` is for tuning settings (``--set training.beta=0.2``) without using the test prompts.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any
 
 from tests.benchmarks.miniature_report import PARADIGMS, Measured, seconds_to_m2, table
 
-PROBES = 4  # answers a prompt that the self-judge is measured on
-EVALUATION_SEED = 71_000  # the same noise for every checkpoint: what differs is the checkpoint
+PROBES = 4  # answers per prompt for measuring the self-judge
+EVALUATION_SEED = 71_000  # the same noise for every checkpoint, so that only the checkpoint differs
 
 
 @dataclass(frozen=True)
 class Task:
-    """One unit of work: a seed's miniature and M1 (``paradigm`` empty), or a paradigm from that M1 on."""
+    """One unit of work: a seed's miniature and M1 (``paradigm`` empty), or a paradigm starting from that M1."""
 
     seed: int
     paradigm: str
@@ -40,7 +40,7 @@ class Task:
 
 
 def config_of(task: Task) -> Any:
-    """The paradigm's preset with the task's settings; the control is teacher reward with random pairs."""
+    """Return the paradigm's preset with the task's settings. The control is teacher reward with random pairs."""
     from training.config import RunConfig, preset_data, with_overrides
 
     control = task.paradigm == "random"
@@ -51,7 +51,7 @@ def config_of(task: Task) -> Any:
 
 @contextmanager
 def student(model: str | Path, config: Any) -> Iterator[Any]:
-    """The project's engine on one checkpoint."""
+    """Return the project's engine for a checkpoint."""
     from training.engines.transformers_engine import TransformersEngine
 
     engine = TransformersEngine(
@@ -64,14 +64,14 @@ def student(model: str | Path, config: Any) -> Iterator[Any]:
 
 
 def sampling_of(section: Any) -> Any:
-    """A config section's decoding parameters."""
+    """Return the decoding parameters of a config section."""
     from training.engines.base import Sampling
 
     return Sampling(section.temperature, section.top_p, section.max_new_tokens)
 
 
 def draw(engine: Any, prompts: Sequence[Any], section: Any, n: int, seed: int, purpose: str) -> list[Any]:
-    """``n`` responses a prompt as rows, in order; a row's id is its place."""
+    """Generate ``n`` responses per prompt as rows, in order; a row's id is its index."""
     from training.domain.rows import ResponseRow
     from training.domain.seeds import derive_seed
     from training.stages.responses import ResponseRequest, generate_responses
@@ -89,7 +89,7 @@ def draw(engine: Any, prompts: Sequence[Any], section: Any, n: int, seed: int, p
 
 
 def judge(engine: Any, prompts: Sequence[Any], responses: Sequence[Any], config: Any, seed: int) -> dict[int, Any]:
-    """The judgement of every response, by its id."""
+    """Return the judgement of every response, by response id."""
     from training import judges
     from training.domain.seeds import derive_seed
     from training.stages.judgements import JudgeItem, judge_responses
@@ -108,7 +108,7 @@ def judge(engine: Any, prompts: Sequence[Any], responses: Sequence[Any], config:
 
 
 def prompt_rows(path: Path) -> list[Any]:
-    """A prompts file as rows of the record's form."""
+    """Read a prompts file as prompt rows."""
     from training.domain.rows import PromptRow
 
     texts = [json.loads(line)["prompt"] for line in path.read_text(encoding="utf-8").splitlines()]
@@ -116,9 +116,9 @@ def prompt_rows(path: Path) -> list[Any]:
 
 
 def measure(model: Path, task: Task, checkpoint: str, held_out: Sequence[Any], config: Any, folder: Path) -> Measured:
-    """Answers to the held-out prompts, and the student's judging of its own answers, both against the oracle.
+    """Measure held-out answers, and the student's judgements of its own answers, against the oracle.
 
-    It judges M1's answers too: its own become fewer to tell apart and harder as it gets better, those stay the same.
+    The student also judges M1's answers, because its own become harder to distinguish as it improves.
     """
     from training.domain.metrics import parse_rate
     from training.miniature.oracle import grade
@@ -162,7 +162,7 @@ def measure(model: Path, task: Task, checkpoint: str, held_out: Sequence[Any], c
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a judge orders the pairs of answers to one prompt that the oracle scores unequally."""
+    """How a judge orders pairs of answers to one prompt with different oracle scores."""
 
     untied_right: float | None
     untied: int
@@ -171,7 +171,7 @@ class Agreement:
 
 
 def agreement(text_of: dict[int, str], rows: Sequence[Any], judged: dict[int, Any]) -> Agreement:
-    """``ordered`` is over all unequal pairs, a tie orders nothing; ``untied_right`` leaves the judge's ties out."""
+    """Return the agreement. ``ordered`` counts ties as not ordered; ``untied_right`` excludes them."""
     from training.domain.metrics import pairwise_accuracy, pairwise_with_ties
     from training.miniature.oracle import grade
 
@@ -185,7 +185,7 @@ def agreement(text_of: dict[int, str], rows: Sequence[Any], judged: dict[int, An
 
 
 def make_pairs(model: Path, task: Task, prompts: Sequence[Any], config: Any) -> tuple[list[dict[str, Any]], int]:
-    """Training rows for one iteration by the paradigm's rule, and how many of them the oracle orders the same way."""
+    """Return training rows by the paradigm's rule, and how many of them the oracle orders the same way."""
     from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
     from training.domain.rows import PairDraft, ResponseRow, ScoredResponse
     from training.engines.oracle import OracleEngine
@@ -230,7 +230,7 @@ def make_pairs(model: Path, task: Task, prompts: Sequence[Any], config: Any) -> 
 
 
 def run_task(task: Task) -> list[dict[str, Any]]:
-    """One task's checkpoints, measured. Runs in a process of its own."""
+    """Run one task and measure its checkpoints. Runs in a separate process."""
     import torch
     import transformers
 
@@ -325,9 +325,13 @@ def main() -> None:
     parser.add_argument("--paradigms", nargs="+", choices=PARADIGMS, default=list(PARADIGMS))
     parser.add_argument("--split", choices=("test", "validation"), default="test")
     parser.add_argument("--processes", type=int, default=1, help="tasks at the same time")
-    parser.add_argument("--home", type=Path, help="keep miniatures and checkpoints here; else from nothing")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="settings over the presets")
-    parser.add_argument("--json", type=Path, help="write every figure here too")
+    parser.add_argument(
+        "--home", type=Path, help="folder that keeps miniatures and checkpoints; by default all are built anew"
+    )
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="FIELD=VALUE", help="settings that override the presets"
+    )
+    parser.add_argument("--json", type=Path, help="also write all figures to this file")
     options = parser.parse_args()
     threads = max(1, (os.cpu_count() or 1) // options.processes)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,11 +1,11 @@
-"""What is gained when a remote teacher judges while the student still writes.
+"""Time saved when a remote teacher judges while the student still generates.
 
     python -m tests.benchmarks.overlap [--rounds 3] [--prompts 40] [--n 4] [--k 3] [--new-tokens 96]
         [--delay 0.3] [--concurrency 8]
 
-A server in a process of its own speaks Gemini's protocol and answers each request after ``--delay`` seconds; the real
-SDK asks it. The student is an untrained model of 180,000 parameters. Two stages of a run, *responses* and *judgements*,
-are worked on by ``training.jobs.work``, in turns with what is done ahead and without it, and their rows are compared.
+A server in a separate process implements Gemini's API and answers each request of the real SDK after ``--delay``
+seconds. The student is an untrained model with 180,000 parameters. ``training.jobs.work`` performs the stages
+*responses* and *judgements*, alternating with and without overlap, and the rows are compared.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.benchmarks.stage_runs import record
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One run's two stages, in seconds, and its rows. ``ahead``: judgements that were there when the second began."""
+    """Seconds and rows of one run's two stages. ``overlapped``: judgements made before the second stage began."""
 
     responses: float
     judgements: float
-    ahead: int
+    overlapped: int
     rows: list[Any]
 
     @property
@@ -38,7 +38,7 @@ class Pass:
     def __str__(self) -> str:
         return (
             f"responses {self.responses:.1f} s, judgements {self.judgements:.1f} s, together {self.seconds:.1f} s; "
-            f"{self.ahead} judged before the responses were through"
+            f"{self.overlapped} judged before the responses were complete"
         )
 
 
@@ -46,10 +46,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=40)
-    parser.add_argument("--n", type=int, default=4, help="responses a prompt")
-    parser.add_argument("--k", type=int, default=3, help="replies a judgement")
-    parser.add_argument("--new-tokens", type=int, default=96, help="of a response")
-    parser.add_argument("--delay", type=float, default=0.3, help="of an answer (s)")
+    parser.add_argument("--n", type=int, default=4, help="responses per prompt")
+    parser.add_argument("--k", type=int, default=3, help="replies per judgement")
+    parser.add_argument("--new-tokens", type=int, default=96, help="maximum tokens of a response")
+    parser.add_argument("--delay", type=float, default=0.3, help="delay of an answer (s)")
     parser.add_argument("--concurrency", type=int, default=8, help="requests in flight")
     options = parser.parse_args()
     with server(options.delay) as address, record() as home:
@@ -62,7 +62,7 @@ def main() -> int:
 
         make_datasets(train=options.prompts)
         config = config_of(str(save_little_student(home / "student", width=64, layers=4)), address, options)
-        go_through(config)  # imports what a worker has imported
+        go_through(config)  # warm-up: imports
         overlap, found = gather.TeacherOverlap, dict[str, list[Pass]](beside=[], after=[])
         for number in range(options.rounds):
             for how in ("beside", "after") if number % 2 else ("after", "beside"):
@@ -99,7 +99,7 @@ def config_of(student: str, address: str, options: argparse.Namespace) -> dict[s
 
 
 def go_through(config: dict[str, Any]) -> Pass:
-    """A run's stages up to the judgements, as one worker after another would do them."""
+    """Perform a run's stages up to the judgements, one worker after another."""
     from alignment_app.models import Judgement, Stage
     from alignment_app.services import runs
     from training.config import RunConfig
@@ -111,17 +111,17 @@ def go_through(config: dict[str, Any]) -> Pass:
     work(run.pk, "generation")
     written = time.monotonic()
     judged = Judgement.objects.filter(iteration__run=run)
-    ahead = judged.count()
+    overlapped = judged.count()
     work(run.pk, "teacher")
     ended = time.monotonic()
     assert Stage.objects.get(iteration__run=run, kind="judgements").status == Stage.Status.DONE
     rows = judged.order_by("response__prompt__text", "response__index")
     said = rows.values_list("response__prompt__text", "response__index", "response__text", "samples", "score")
-    return Pass(written - began, ended - written, ahead, list(said))
+    return Pass(written - began, ended - written, overlapped, list(said))
 
 
 def server(delay: float) -> AbstractContextManager[str]:
-    """A provider in a process of its own; what it says follows from the seed alone."""
+    """Run a provider in a separate process; its answers depend on the seed only."""
     from tests.support.providers import Answer, candidate, serving_apart
 
     def answer(text: str, number: int, body: dict[str, Any]) -> Answer:

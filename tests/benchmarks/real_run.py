@@ -1,13 +1,12 @@
-"""Four losses on real preference pairs, launched and read in a browser: curves, accuracy, margin, correlations.
+"""Train with four losses on real preference pairs through the browser: curves, accuracy, margin, correlations.
 
     python -m tests.benchmarks.real_run [--pairs 512] [--rows 3200] [--home FOLDER] [--screenshots FOLDER]
 
-Starts a Plumbline on an empty data folder, imports the files of ``../shared/data``, and launches by the form: one run
-that fine-tunes the small foreign model on instructions, then for each of dpo, ipo, sr_dpo and sr_ipo a run that trains
-the result on the same HH-RLHF pairs and holds the same 100 out. HH-RLHF pairs hold no scores, so the margins'
-correlation with scores is taken on other pairs, which no training here sees: of each prompt of ``eft_scores_200.jsonl``
-whose four responses GPT-4 scored differently, the best against the worst. Needs Chromium. With ``--home`` the data
-folder stays for a later look.
+Starts Plumbline on an empty data folder, imports the files of ``../shared/data``, and launches runs through the form:
+one that fine-tunes a small pretrained model on instructions, then one each with dpo, ipo, sr_dpo and sr_ipo that trains
+the result on the same HH-RLHF pairs, with the same 100 held out. HH-RLHF pairs have no scores, so the correlation of
+margins with scores is measured on other pairs that are never trained on: best against worst response per prompt of
+``eft_scores_200.jsonl`` if GPT-4 scored them differently. Needs Chromium. ``--home`` keeps the data folder.
 """
 
 from __future__ import annotations
@@ -86,11 +85,13 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=512, help="HH-RLHF pairs trained on")
-    parser.add_argument("--rows", type=int, default=3200, help="rows of fine-tuning")
-    parser.add_argument("--longest", type=int, default=800, help="characters of prompt and longer response together")
-    parser.add_argument("--home", help="an empty data folder that is to stay")
-    parser.add_argument("--screenshots", type=Path, help="a folder for pictures of the pages")
+    parser.add_argument("--pairs", type=int, default=512, help="number of HH-RLHF training pairs")
+    parser.add_argument("--rows", type=int, default=3200, help="number of fine-tuning rows")
+    parser.add_argument(
+        "--longest", type=int, default=800, help="maximum characters of prompt and longer response together"
+    )
+    parser.add_argument("--home", help="an empty data folder to keep")
+    parser.add_argument("--screenshots", type=Path, help="folder for screenshots")
     options = parser.parse_args()
     options.table = []
     if options.screenshots:
@@ -99,7 +100,7 @@ def parse() -> argparse.Namespace:
 
 
 def import_files(site: Site, options: argparse.Namespace) -> None:
-    """Instructions, preference pairs, and pairs with scores."""
+    """Import instructions, preference pairs, and pairs with scores."""
     short = [pair for pair in read("hh_rlhf_train.jsonl") if length(pair) <= options.longest]
     write(site.home / "hh.jsonl", short)
     write(site.home / "scored.jsonl", scored_pairs())
@@ -122,7 +123,7 @@ def length(pair: dict[str, Any]) -> int:
 
 
 def scored_pairs() -> list[dict[str, Any]]:
-    """The best against the worst response by GPT-4's score, where the two differ."""
+    """Return pairs of the best and the worst response by GPT-4's score, if the scores differ."""
     found = []
     for row in read("eft_scores_200.jsonl"):
         scores = [(answer["scores"]["gpt"], answer["text"]) for answer in row["responses"]]
@@ -142,7 +143,7 @@ def scored_pairs() -> list[dict[str, Any]]:
 
 
 def rows(page: Page, site: Site, options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Launch everything; each loss with its checkpoint as the API tells it."""
+    """Launch all runs. Returns each loss with its checkpoint from the API."""
     base = run(page, site, FINE_TUNING.format(model=MODEL, rows=options.rows))
     picture(page, options, "sft")
     student = site.home / "runs" / base / "M1" / "model"
@@ -156,7 +157,7 @@ def rows(page: Page, site: Site, options: argparse.Namespace) -> Iterator[tuple[
 
 
 def run(page: Page, site: Site, config: str) -> str:
-    """Launch a pasted config through the form and wait for its end; the run's number."""
+    """Launch a pasted config through the form and wait for its end. Returns the run's number."""
     began = time.monotonic()
     page.goto(f"{site.url}/runs/new/")
     page.get_by_label("YAML").fill(config)
@@ -175,7 +176,7 @@ def picture(page: Page, options: argparse.Namespace, name: str) -> None:
 
 
 def compare(page: Page, site: Site, options: argparse.Namespace) -> None:
-    """The four beside each other on the page Compare."""
+    """Open the four runs on the page Compare."""
     numbers = "&".join(f"checkpoint={row['id']}" for _, row in options.table)
     page.goto(f"{site.url}/compare/?{numbers}")
     expect(page.get_by_role("heading", name="Metrics")).to_be_visible()
@@ -183,7 +184,7 @@ def compare(page: Page, site: Site, options: argparse.Namespace) -> None:
 
 
 def table(found: list[tuple[str, dict[str, Any]]]) -> str:
-    """What table 4 and 5 of Yu et al. show, and the accuracies of their section 4.1, as Markdown."""
+    """Return the figures of tables 4 and 5 and section 4.1 of Yu et al. (2024) as Markdown."""
     columns = (
         "loss, accuracy trained, margin trained, on p⊕x, accuracy held out, margin held out, on p⊕x, "
         "accuracy scored, margin scored, Pearson (95 %), Spearman, Kendall, training"

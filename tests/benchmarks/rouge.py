@@ -1,12 +1,12 @@
-"""How long self-instruct's filter takes: 10,000 candidates against a pool of 10,000, by exact ROUGE-L.
+"""Duration of self-instruct's filter: 10,000 candidates against a pool of 10,000, with exact ROUGE-L.
 
     python -m tests.benchmarks.rouge [--candidates 10000] [--pool 10000] [--texts FILE.jsonl]
 
-Texts are walks over the pairs of words that follow each other in this project's own documents, or in the
-``instruction`` of each row of ``--texts``: so they share words and phrases as prompts of one model do. Once short as
-people's seed tasks are (11 words in the middle), once as long as the filter lets pass. Everything admitted joins the
-pool. Before that, a few candidates are compared with each entry of the pool one by one, by our own figure and by the
-``rouge-score`` package's, and the results must be equal to the last bit. One thread.
+Texts are random walks over word bigrams of this project's documents, or of the ``instruction`` field of ``--texts``, so
+they share words and phrases like prompts of one model. One test uses texts as short as human seed tasks (median 11
+words), one the maximum length that the filter admits. Admitted texts join the pool. First, a few candidates are
+compared with each entry of the pool by our ROUGE-L and by the ``rouge-score`` package; the results must be bitwise
+equal. Single thread.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def sentences(source: Path | None) -> list[list[str]]:
-    """The texts whose pairs of words are walked."""
+    """Return the texts whose bigrams are used."""
     if source is not None:
         texts = [str(json.loads(line)["instruction"]) for line in source.read_text().splitlines()]
     else:
@@ -45,7 +45,7 @@ def sentences(source: Path | None) -> list[list[str]]:
 
 
 def walks(known: list[list[str]], count: int, *, long: bool, seed: int = 1) -> list[str]:
-    """``count`` different texts, none of which a filter before ROUGE-L removes for a keyword or for its first sign."""
+    """Return ``count`` distinct texts that pass the filters before ROUGE-L (keywords and first character)."""
     followers: dict[str, list[str]] = defaultdict(list)
     for words in known:
         for word, following in pairwise(words):
@@ -64,7 +64,7 @@ def walks(known: list[list[str]], count: int, *, long: bool, seed: int = 1) -> l
 
 
 def one_by_one(pool: list[str], candidates: list[str]) -> tuple[float, float]:
-    """Milliseconds a pair of ``rouge_l`` and of the package; fails where the nearest differs by a bit."""
+    """Return milliseconds per pair of ``rouge_l`` and of the package. Fails if their results differ."""
     index, known = RougePool(), [rouge_tokens(text) for text in pool]
     for tokens in known:
         index.add(tokens)

@@ -1,4 +1,4 @@
-"""Everything that a run made as values, and what differs between two runs."""
+"""The rows of a run as values, and the differences between two runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def rows_of(run_id: int) -> dict[str, list[Any]]:
-    """Everything that a run made, as what it says: no record ids, no times."""
+    """Return all rows of a run as values, without database ids and times."""
     from alignment_app.models import (
         Checkpoint,
         DatasetSnapshot,
@@ -64,7 +64,7 @@ def counts(rows: dict[str, list[Any]]) -> str:
 
 
 def compare(wanted: dict[str, list[Any]], found: dict[str, list[Any]]) -> list[str]:
-    """What differs, in words; nothing where the two runs hold the same."""
+    """Return the differences between two runs as sentences; empty if they are equal."""
     lines = []
     for name, rows in wanted.items():
         lost = [row for row in rows if row not in found[name]]

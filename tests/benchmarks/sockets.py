@@ -1,11 +1,11 @@
-"""200 pages follow one run over connections that are cut: does each event reach each page once, in order, and how soon?
+"""200 pages follow one run over interrupted connections: does each event arrive once, in order, and how soon?
 
     python -m tests.benchmarks.sockets [--sockets 200] [--rate 20] [--seconds 60] [--cut-every 15]
 
-A real web process, a real Valkey, a real SQLite file; the writer and the pages are processes of their own. Each page
-drops its connection without a goodbye at random (every ``--cut-every`` seconds in the mean), comes back within a
-second and asks for what came after its cursor. Latency runs from the moment after the writer's commit to the page's
-receipt; an event that was committed while a page was away is counted apart.
+Uses a real web process, Valkey and SQLite file; the writer and the pages are separate processes. Each page drops its
+connection abruptly at random (every ``--cut-every`` seconds on average), reconnects within a second and requests the
+events after its cursor. Latency is measured from the writer's commit to the page's receipt; events committed while a
+page was disconnected are counted separately.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", default="all", choices=["all", "writer", "pages"], help=argparse.SUPPRESS)
     parser.add_argument("--sockets", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=20.0, help="events a second")
+    parser.add_argument("--rate", type=float, default=20.0, help="events per second")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--cut-every", type=float, default=15.0, help="mean life of a connection (s)")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON alone")
+    parser.add_argument("--cut-every", type=float, default=15.0, help="mean duration of a connection (s)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON only")
     parser.add_argument("--run", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -89,7 +89,7 @@ def make_run() -> int:
 
 
 def make_session() -> str:
-    """The session key of an admin who is logged in."""
+    """Return the session key of a logged-in admin."""
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
     from django.contrib.sessions.backends.db import SessionStore
@@ -128,7 +128,7 @@ SHARED = ("sockets", "rate", "seconds", "cut_every")
 
 
 def write(options: argparse.Namespace) -> int:
-    """Append events at the rate asked for; print when each was committed, as this machine's clock has it."""
+    """Append events at the given rate; print the commit time of each by this machine's clock."""
     setup()
     from alignment_app.services import events, publish
 
@@ -144,7 +144,7 @@ def write(options: argparse.Namespace) -> int:
 
 
 def sample_payload(number: int) -> Any:
-    """As large as a real event of a stage."""
+    """Return a payload as large as a real stage event."""
     from alignment_app.models.payloads import StagePayload
 
     return StagePayload(
@@ -176,7 +176,7 @@ class Page:
 async def follow_all(options: argparse.Namespace) -> int:
     from websockets.asyncio.client import connect
 
-    frames: dict[str, list[int]] = {}  # pages that are even get one and the same text: parse it once
+    frames: dict[str, list[int]] = {}  # pages in step get the same text: parse it once
     pages = [Page() for _ in range(options.sockets)]
     uri = f"ws://127.0.0.1:{options.port}/ws/runs/{options.run}/"
     headers = {"Cookie": f"{COOKIE}={os.environ['SESSION']}", "Origin": f"http://127.0.0.1:{options.port}"}
@@ -236,7 +236,7 @@ def summarise(commits: dict[int, float], pages: list[dict[str, Any]], options: a
     for page in pages:
         for seq, at in page["received"]:
             there = any(since <= commits[seq] <= until for since, until in page["connected"])
-            # Received in the same connection that was open at the commit; otherwise the page was away in between.
+            # Received over the connection that was open at the commit; otherwise the page was disconnected in between.
             same = there and any(since <= commits[seq] and at <= until for since, until in page["connected"])
             (live if same else late).append((at - commits[seq]) * 1000)
     expected = list(range(1, len(commits) + 1))

@@ -1,4 +1,4 @@
-"""Single stages of real runs, for the benchmarks of generation: a claimed stage, its rows saved and its events told."""
+"""Single stages of real runs, for the generation benchmarks: claimed, with rows saved and events published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.benchmarks.sockets import setup
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one pass took and made. ``cpu`` is what the whole process used in it (s)."""
+    """Result of one pass. ``cpu`` is the CPU time of the whole process (s)."""
 
     seconds: float
     cpu: float
@@ -27,7 +27,7 @@ class Found:
 
     @property
     def speed(self) -> float:
-        """Tokens a second."""
+        """Return tokens per second."""
         return self.tokens / self.seconds
 
     def __str__(self) -> str:
@@ -35,19 +35,19 @@ class Found:
 
 
 class Clock:
-    """Wall and CPU time since it was made."""
+    """Measures wall and CPU time since its creation."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
     def read(self) -> tuple[float, float]:
-        """Seconds gone by, and CPU seconds that this process used in them."""
+        """Return elapsed seconds and CPU seconds of this process."""
         return time.monotonic() - self._wall, time.process_time() - self._cpu
 
 
 @contextmanager
 def record() -> Iterator[Path]:
-    """A data folder with an empty record and its Valkey, for as long as the block runs."""
+    """Context manager for a data folder with an empty database and its own Valkey."""
     with tempfile.TemporaryDirectory(prefix="plumbline-") as folder:
         os.environ.update(PLUMBLINE_HOME=folder, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
         for name in ("DATABASE_URL", "REDIS_URL"):
@@ -68,7 +68,7 @@ def record() -> Iterator[Path]:
 
 
 def add_prompts(data: Path, count: int) -> None:
-    """The first ``count`` different prompts of a file become the data set "prompts"."""
+    """Import the first ``count`` distinct prompts of a file as the data set "prompts"."""
     from alignment_app.models import Dataset, Prompt
     from training.domain.importing import content_hash
 
@@ -88,7 +88,7 @@ def add_prompts(data: Path, count: int) -> None:
 
 
 def config_of(options: argparse.Namespace) -> dict[str, Any]:
-    """A run of self-rewarding that generates and judges, without fine-tuning or evaluation."""
+    """Return a self-reward config that generates and judges, without fine-tuning or evaluation."""
     return {
         "name": "generation",
         "paradigm": "self_reward",
@@ -106,7 +106,7 @@ def config_of(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextmanager
 def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
-    """A run's claimed stage of that kind, the stages before it done; not finished by itself."""
+    """Return a run's claimed stage of a kind, with earlier stages done. The caller must finish it."""
     from alignment_app.models import Stage
     from alignment_app.services import runs, stages
     from alignment_app.services.heartbeat import AttemptHeartbeat
@@ -129,7 +129,7 @@ def stage_of(config: dict[str, Any], kind: str, engines: Any) -> Iterator[Any]:
 
 
 def run_stage(config: dict[str, Any], engines: Any) -> Found:
-    """The stage *responses* from its claim to its last row."""
+    """Perform the stage *responses* from its claim to its last row."""
     from training.jobs.gather import collect_responses
 
     with stage_of(config, "responses", engines) as job:

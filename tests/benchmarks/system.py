@@ -1,4 +1,4 @@
-"""A whole Plumbline under test: ``manage.py up`` on a data folder, and what its web process answers."""
+"""A complete Plumbline under test: ``manage.py up`` on a data folder, and requests to its web process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.benchmarks.sockets import COOKIE, ROOT
 
 
 class System:
-    """``manage.py up`` on a data folder, and its pages as an admin sees them."""
+    """``manage.py up`` on a data folder, with access to its pages as an admin."""
 
     def __init__(self, home: Path, session: str, *, workers: int) -> None:
         self.home = home
@@ -28,7 +28,7 @@ class System:
         self.start()
 
     def start(self) -> None:
-        """Returns when the web process answers."""
+        """Start, and return when the web process answers."""
         with (self.home / "up.log").open("ab") as log:
             command = [sys.executable, "manage.py", "up", f"--port={self.port}", f"--workers={self.workers}"]
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
@@ -60,7 +60,7 @@ class System:
                 print(f"left running after a stop: {left}", file=sys.stderr)
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """What the web process answers within three seconds (404 counts as an empty answer), or ``None``."""
+        """Return the answer of the web process within three seconds (empty for 404), or ``None``."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", headers={"Cookie": f"{COOKIE}={self.session}"}
         )
@@ -73,7 +73,7 @@ class System:
             return None
 
     def pid_of(self, target: str, run_id: int) -> int | None:
-        """The process to kill, or ``None`` where there is none at this moment."""
+        """Return the process to kill, or ``None`` if there is none at the moment."""
         assert self.process
         if target == "up":
             return self.process.pid

@@ -1,16 +1,16 @@
-"""What a preference training costs: stock TRL, ours and naive self-refined losses, same pairs, same seed.
+"""Cost of preference training: stock TRL, ours and naive self-refined losses, with the same pairs and seed.
 
     python -m tests.benchmarks.training [--model FOLDER | --random-model 0.5b] [--data PAIRS.jsonl] [--pairs 128]
         [--epochs 1 3] [--repeats 3] [--threads 1] [--dtype auto]
 
-Each variant is a process of its own: same model, pairs, seed, global batch and epochs. The clock runs from the model's
-folder to the saved model, so tokenizing, loading, the reference and saving are in it; importing the packages, the same
-for all, is not. With ``--repeats`` the variants take turns, and the table has the medians. Then it compares the losses
-of every step: ours with stock TRL's, the self-refined ones with the direct formulas. ``--data`` holds JSON lines with
-``messages`` (or ``prompt``), ``chosen`` and ``rejected``; taken are the first pairs that fit ``--max-length`` whole.
-Where there is a GPU it is used: ``--dtype auto`` computes in bfloat16 with float32 weights, ``bfloat16`` has both so.
-``--random-model`` makes a Llama of that size with random weights and the tokenizer of ``--model``. In float32 it exits
-1 where two series are further apart than ``--tolerance``; in bfloat16 the distance is only printed.
+Each variant runs in a separate process with the same model, pairs, seed, global batch size and epochs. Timing covers
+loading, tokenizing, the reference and saving, but not imports. With ``--repeats`` the variants alternate, and the table
+shows medians. The losses of every step are then compared: ours with stock TRL's, the self-refined ones with the direct
+formulas. ``--data`` holds JSON lines with ``messages`` (or ``prompt``), ``chosen`` and ``rejected``; the first pairs
+that fit into ``--max-length`` are used. A GPU is used if there is one: ``--dtype auto`` computes in bfloat16 with
+float32 weights, ``bfloat16`` uses it for both. ``--random-model`` makes a Llama of that size with random weights and
+the tokenizer of ``--model``. In float32, exits 1 if two series differ by more than ``--tolerance``; in bfloat16 the
+difference is only printed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def medians(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median of each figure, and the losses of the first run, which those of the others must equal."""
+    """Return the median of each figure, and the losses of the first run, which all others must equal."""
     if any(run["losses"] != runs[0]["losses"] for run in runs):
         print("the losses of two runs of one variant differ", file=sys.stderr)
     figures = {name: statistics.median(run[name] for run in runs) for name in ("wall", "cpu", "peak", "above")}
@@ -80,26 +80,28 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=str(MODEL), help="folder of a checkpoint, or a name on the hub")
     parser.add_argument("--data", type=Path, default=DATA, help="JSON lines with messages or prompt, chosen, rejected")
-    parser.add_argument("--random-model", default="", help="20m, 0.1b, 0.5b or 1b: random weights, --model's tokenizer")
+    parser.add_argument(
+        "--random-model", default="", help="20m, 0.1b, 0.5b or 1b: random weights with --model's tokenizer"
+    )
     parser.add_argument("--pairs", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each variant; the table has their medians")
-    parser.add_argument("--epochs", type=float, nargs="+", default=[1.0], help="a table for each number")
-    parser.add_argument("--batch-size", type=int, default=16, help="pairs an optimizer step")
-    parser.add_argument("--micro-batch-size", type=int, default=8, help="pairs on the device at once")
+    parser.add_argument("--repeats", type=int, default=1, help="runs per variant; the table shows their medians")
+    parser.add_argument("--epochs", type=float, nargs="+", default=[1.0], help="epochs; one table per number")
+    parser.add_argument("--batch-size", type=int, default=16, help="pairs per optimizer step")
+    parser.add_argument("--micro-batch-size", type=int, default=8, help="pairs per forward pass")
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--learning-rate", type=float, default=1e-5)
-    parser.add_argument("--dtype", default="float32", help="float32, auto or bfloat16, as student.dtype")
+    parser.add_argument("--dtype", default="float32", help="float32, auto or bfloat16, like student.dtype")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=2e-4, help="nats of h; 2e-4 is 1e-5 of a DPO loss")
-    parser.add_argument("--variants", nargs="*", default=[], help="only these")
+    parser.add_argument("--variants", nargs="*", default=[], help="run only these variants")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def usable_pairs(options: argparse.Namespace) -> tuple[list[dict[str, Any]], int]:
-    """The first pairs that fit whole, and the tokens of their two sequences each."""
+    """Return the first pairs that fit without truncation, and the tokens of both sequences of each."""
     from training.trainers.encoding import encode_pairs
     from training.trainers.loading import load_tokenizer
     from training.trainers.results import TrainingError
@@ -111,7 +113,7 @@ def usable_pairs(options: argparse.Namespace) -> tuple[list[dict[str, Any]], int
         try:
             (encoded,), notes = encode_pairs(tokenizer, [pair], max_length=options.max_length, augment=False)
         except TrainingError:
-            continue  # empty, equal or too long: it says so
+            continue  # empty, equal or too long
         if not notes:
             pairs.append(pair | {"pair_id": len(pairs)})
             tokens += 2 * len(encoded.prompt_ids) + len(encoded.chosen_ids) + len(encoded.rejected_ids)
@@ -133,7 +135,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def run(variant: str, epochs: float, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """One variant in a process of its own."""
+    """Run one variant in a separate process."""
     command = [sys.executable, "-m", "tests.benchmarks.training", f"--child={variant}", f"--folder={folder}"]
     command += [f"--epochs={epochs}"]
     names = (
@@ -149,7 +151,7 @@ def run(variant: str, epochs: float, options: argparse.Namespace, folder: Path) 
 
 
 def child(options: argparse.Namespace) -> int:
-    """Train, and write what it took: seconds, bytes, and the losses."""
+    """Train, and write seconds, bytes and losses."""
     import resource
 
     import datasets  # noqa: F401  imported before the clock begins
@@ -186,7 +188,7 @@ def heading(options: argparse.Namespace, epochs: float, tokens: int) -> str:
 
 
 def table(measured: dict[str, dict[str, Any]], labels: dict[str, str], tokens: float) -> str:
-    """Markdown; in brackets the ratio to stock, where it was measured."""
+    """Return the Markdown table, with the ratio to stock TRL in brackets if it was measured."""
     base = measured.get("stock", {})
     stock_wall, stock_peak, stock_above = (base.get(name) for name in ("wall", "peak", "above"))
     lines = [
@@ -211,7 +213,7 @@ def cell(value: float, base: float | None, form: str) -> str:
 
 
 def compare(measured: dict[str, dict[str, Any]], tolerance: float) -> bool:
-    """Print how far the series of losses are apart; true where none passes the tolerance."""
+    """Print the differences between the loss series. Returns whether all are within the tolerance."""
     same = True
     for one, other, slope in SAME:
         if one not in measured or other not in measured:

@@ -1,15 +1,14 @@
-"""A preference training killed with kill -9 at random moments and resumed: does it end as an undisturbed one?
+"""A preference training killed with kill -9 at random moments and resumed: does it end like an undisturbed one?
 
     python -m tests.benchmarks.training_kills [--kills 10] [--seed 1] [--pairs 48] [--epochs 10] [--model FOLDER]
 
-Sr-DPO with dropout, so that random states matter, AdamW, a cosine schedule, and a checkpoint after every second step.
-It runs once undisturbed. Then runs are killed until so many kills have fallen, four in one run, and each is started
-again after every kill until it ends. The first kill falls while the model loads or the reference is asked. Every third
-falls while a checkpoint is written: the process is halted, and killed where the checkpoint is not sealed yet. Each
-other one waits for a drawn number of steps after the start, then for a drawn part of a second, so that it falls in
-the middle of a step or of a save. Compared are the losses of all steps and the hash of the final weights; exits 1
-where any differ, and where fewer than two thirds of the kills were resumed from a checkpoint. Each training is a
-process of its own, forked from one that has imported the packages and computes nothing.
+The training uses SR-DPO with dropout (so that random states matter), AdamW, a cosine schedule, and a checkpoint every
+second step. It runs once undisturbed. Then runs are killed, up to four times each and ``--kills`` times in total, and
+restarted after every kill until they end. The first kill happens while the model loads or the reference is computed.
+Every third kill happens while a checkpoint is written: the process is stopped, and killed if the checkpoint is not
+sealed yet. The others follow a random number of steps and a random fraction of a second. The losses of all steps and
+the hash of the final weights are compared; exits 1 if any differ, or if fewer than two thirds of the kills were resumed
+from a checkpoint. Each training runs in a separate process, forked from one that has imported the packages.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Process = multiprocessing.context.ForkProcess
 
 @dataclass
 class Killed:
-    """One training that was disturbed: where each kill fell, the step that it was resumed from, and how it ended."""
+    """A disturbed training: where each kill happened, the step it was resumed from, and how it ended."""
 
     moments: list[str] = field(default_factory=list)
     resumed_from: list[int | None] = field(default_factory=list)
@@ -53,7 +52,7 @@ class Killed:
 
 @dataclass
 class Attempt:
-    """One process: the step that it resumed from (``None`` where it took none), and the steps it computed."""
+    """One process: the step that it resumed from (or ``None``), and the steps it computed."""
 
     resumed_from: int | None = None
     points: list[tuple[int, float]] = field(default_factory=list)
@@ -71,15 +70,15 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments")
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--epochs", type=float, default=10.0)
-    parser.add_argument("--model", default="", help="folder of a checkpoint; a very small one is made otherwise")
+    parser.add_argument("--model", default="", help="folder of a checkpoint; default: a very small model")
     return parser.parse_args()
 
 
 def prove(options: argparse.Namespace, folder: Path) -> int:
-    """Run undisturbed, then disturbed until all kills have fallen; print what came of it."""
+    """Run undisturbed, then disturbed until all kills are done; print the results."""
     if not options.model:
         from tests.support.students import save_little_student
 
@@ -128,7 +127,7 @@ def prove(options: argparse.Namespace, folder: Path) -> int:
 
 
 def start(options: argparse.Namespace, folder: Path) -> Process:
-    """Start or resume the training; returns when it begins."""
+    """Start or resume the training. Returns when it begins."""
     folder.mkdir(parents=True, exist_ok=True)
     before = len(attempts(folder))
     process = FORK.Process(target=train, args=(options.model, folder, options.pairs, options.epochs))
@@ -152,13 +151,13 @@ def going_on(process: Process, folder: Path) -> None:
 
 
 def while_it_prepares(process: Process, folder: Path, seconds: float) -> str:
-    """Kill so long after the beginning; where it fell."""
+    """Kill a time after the start. Returns where it happened."""
     time.sleep(seconds)
     return slay(process, folder)
 
 
 def after_steps(process: Process, folder: Path, count: int, pause: float) -> str:
-    """Kill when this process has taken so many steps, and so many seconds have passed since; where it fell."""
+    """Kill after a number of steps of this process plus some seconds. Returns where it happened."""
     wait_for_steps(process, folder, count)
     time.sleep(pause)
     return slay(process, folder)
@@ -171,8 +170,8 @@ def wait_for_steps(process: Process, folder: Path, count: int) -> None:
 
 
 def while_it_saves(process: Process, folder: Path, skip: int) -> str:
-    """Kill while a checkpoint is written, the first of this process after so many others; where it fell."""
-    wait_for_steps(process, folder, 1)  # what an earlier kill left half written is gone by then
+    """Kill while a checkpoint is written, after a number of others. Returns where it happened."""
+    wait_for_steps(process, folder, 1)  # by then, files left partial by an earlier kill are removed
     seen = {path.name for path in folder.glob("resume/checkpoint-*") if is_sealed(path)}
     while True:
         going_on(process, folder)
@@ -204,24 +203,24 @@ def slay(process: Process, folder: Path) -> str:
 
 
 def outcome(folder: Path) -> tuple[dict[int, float], str]:
-    """The loss of every step, and the hash of the final weights."""
+    """Return the loss of every step, and the hash of the final weights."""
     weights = hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
     return read_points(folder), weights
 
 
 def read_points(folder: Path) -> dict[int, float]:
-    """Step and loss as computed; a step that was computed again after a kill stands with its last loss."""
+    """Return losses by step; a step repeated after a kill has its last loss."""
     return {step: loss for attempt in attempts(folder) for step, loss in attempt.points}
 
 
 def attempts(folder: Path) -> list[Attempt]:
-    """What each process wrote down."""
+    """Return the log of each process."""
     found: list[Attempt] = []
     path = folder / POINTS
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             told = json.loads(line)
-        except ValueError:  # a line that is being written, or that the kill cut off
+        except ValueError:  # a line that is being written or was truncated by the kill
             continue
         if "began" in told:
             found.append(Attempt())
@@ -233,7 +232,7 @@ def attempts(folder: Path) -> list[Attempt]:
 
 
 def pairs_of(count: int) -> list[dict[str, Any]]:
-    """Preference pairs of many lengths, made up."""
+    """Generate preference pairs of many lengths."""
     draw = random.Random(7)
 
     def words(low: int, high: int) -> str:
@@ -251,7 +250,7 @@ def pairs_of(count: int) -> list[dict[str, Any]]:
 
 
 def train(model: str, folder: Path, count: int, epochs: float) -> None:
-    """The training itself, in a process of its own; every step is written down as it is computed."""
+    """Train in a separate process, logging every step as it is computed."""
     output = os.open(folder / "output.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -273,7 +272,7 @@ def train(model: str, folder: Path, count: int, epochs: float) -> None:
         def report(point: dict[str, Any]) -> None:
             nonlocal last
             last = int(point["step"])
-            if steps_begun:  # before, a resumed training reports the steps that its checkpoint holds
+            if steps_begun:  # a resumed training first reports the steps of its checkpoint
                 write(step=last, loss=point["loss"])
 
         def after_a_step() -> bool:

@@ -1,4 +1,4 @@
-"""The trainings that ``tests.benchmarks.training`` measures: stock TRL, ours, and self-refined losses done naively."""
+"""The variants that ``tests.benchmarks.training`` measures: stock TRL, ours, and naive self-refined losses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VARIANTS = STOCK | OURS | NAIVE
 
 @dataclass(frozen=True)
 class Job:
-    """What every variant shares. ``epochs`` as trained; ``beta`` and ``lam`` of the losses."""
+    """Settings shared by all variants; ``beta`` and ``lam`` are those of the losses."""
 
     model: str
     output_dir: Path
@@ -52,7 +52,7 @@ SIZES = {
 
 
 def save_random_model(size: str, tokenizer: str, folder: Path) -> Path:
-    """A Llama of about so many parameters, untrained, with 32,000 tokens of which the tokenizer uses the first."""
+    """Save an untrained Llama of about that many parameters, with a vocabulary of 32,000 tokens."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     if size not in SIZES:
@@ -72,7 +72,7 @@ def save_random_model(size: str, tokenizer: str, folder: Path) -> Path:
 
 
 def train(variant: str, pairs: Sequence[Pair], job: Job) -> list[float]:
-    """Train from the model's folder to a saved model; the loss of every optimizer step."""
+    """Train from the model's folder to a saved model. Returns the loss of every optimizer step."""
     if variant in OURS:
         return ours(variant, pairs, job)
     if variant in NAIVE:
@@ -81,7 +81,7 @@ def train(variant: str, pairs: Sequence[Pair], job: Job) -> list[float]:
 
 
 def ours(loss: str, pairs: Sequence[Pair], job: Job) -> list[float]:
-    """The project's own training, whole: as a run of the dashboard calls it."""
+    """Train as a run of the dashboard does."""
     config = PreferenceConfig(
         loss=loss,
         beta=job.beta,
@@ -110,7 +110,7 @@ def ours(loss: str, pairs: Sequence[Pair], job: Job) -> list[float]:
 
 
 def stock(pairs: Sequence[Pair], job: Job, *, checkpointing: bool) -> list[float]:
-    """TRL's ``DPOTrainer`` as its documentation uses it."""
+    """Train with TRL's ``DPOTrainer`` as in its documentation."""
     from datasets import Dataset
 
     tokenizer = loading.load_tokenizer(job.model)
@@ -125,7 +125,10 @@ def stock(pairs: Sequence[Pair], job: Job, *, checkpointing: bool) -> list[float
 
 
 def naive(loss: str, pairs: Sequence[Pair], job: Job) -> list[float]:
-    """A self-refined loss as algorithms 1 and 2 of 003 read: policy and reference are asked for x and p⊕x each step."""
+    """Train with a self-refined loss as in algorithms 1 and 2 of Yu et al. (2024).
+
+    Each step computes policy and reference on both x and p⊕x.
+    """
     from datasets import Dataset
 
     tokenizer = loading.load_tokenizer(job.model)
@@ -148,7 +151,7 @@ def naive(loss: str, pairs: Sequence[Pair], job: Job) -> list[float]:
 
 
 class _NaiveTrainer(DPOTrainer):
-    """The direct formulas on all logits, with nothing kept from one step to the next."""
+    """Applies the direct formulas to all logits, without caching between steps."""
 
     def __init__(self, *args: Any, formula: Callable[..., Tensor], lam: float, **kwargs: Any) -> None:
         self.formula = formula
@@ -171,7 +174,7 @@ class _NaiveTrainer(DPOTrainer):
 
 
 def _all_logits_logps(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Summed log-probabilities of chosen and rejected responses, (pairs,) each, from every position's logits."""
+    """Return the summed log-probabilities of chosen and rejected responses, (pairs,) each, from all logits."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     logps = logits[:, :-1].float().log_softmax(-1).gather(-1, batch["input_ids"][:, 1:, None])[..., 0]
     chosen, rejected = (logps * batch["completion_mask"][:, 1:]).sum(dim=1).chunk(2)
@@ -195,7 +198,7 @@ def _weights(job: Job) -> str:
 
 
 def _arguments(job: Job, **more: Any) -> DPOConfig:
-    """The settings that are ours, too; whatever else there is keeps TRL's default."""
+    """Return the settings shared with our trainer; all others keep TRL's defaults."""
     return DPOConfig(
         output_dir=str(job.output_dir),
         per_device_train_batch_size=job.micro_batch_size,
