@@ -138,7 +138,7 @@ class ChatEngines:
         most = question.max_new_tokens
         if isinstance(engine, TransformersEngine):
             engine.watch = _AnswerPublisher(question)
-            most = min(most, engine.room(request))
+            most = min(most, engine.max_answer_tokens(request))
             if most < 1:
                 return Answer("failed", reason=TOO_LONG.format(limit=engine.max_length))
         chat.tell(question, Answer("writing"))

@@ -60,7 +60,7 @@ class Progress:
             **self.live(),
         )
 
-    def save_as_they_come(
+    def save_in_batches(
         self,
         drafts: Iterable[Draft],
         save: Callable[[list[Draft]], object],

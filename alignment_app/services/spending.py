@@ -108,7 +108,7 @@ class Account:
         self.attempt, self.model = attempt, model
         self.run_id = run.pk
         self.budget, self.price = allowance(run, config), price_of(config)
-        self._settle_what_others_left()
+        self._finalize_dead_attempts()
         found = totals(run.pk)
         self.spent = Usage(found["prompt"], found["completion"])
         self.spent_usd: float | None = found["usd"] if self.price.cost(Usage()) is not None else None
@@ -118,7 +118,7 @@ class Account:
         self._failed = 0
         self._saved_at = time.monotonic()
 
-    def _settle_what_others_left(self) -> None:
+    def _finalize_dead_attempts(self) -> None:
         """Count the reservations of dead attempts as used, because their outcome is unknown."""
         with leased(self.attempt):
             others = StageAttempt.objects.filter(stage__iteration__run=self.run_id).exclude(pk=self.attempt.pk)

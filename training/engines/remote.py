@@ -20,14 +20,14 @@ from training.engines.base import BudgetReached, Completion, EngineError, Inflow
 from training.engines.metering import Call, Meter, Outcome
 
 #: Consecutive unanswered requests, each with retries, after which the provider is considered unavailable.
-AWAY_AFTER = 12
+UNAVAILABLE_AFTER = 12
 #: Attempts at a request that the provider blocks: its filters see sampled text, and another sample may pass.
 BLOCKED_TRIES = 3
 #: Longest wait in seconds that a provider may request. Above it, the provider is considered unavailable.
-LONGEST_ASKED_WAIT = 900.0
+MAX_REQUESTED_WAIT = 900.0
 #: Seconds to wait for requests in flight when generation ends early, so that paid answers are saved.
 DRAIN_SECONDS = 5.0
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class TryAgain(Exception):
@@ -127,7 +127,7 @@ class RemoteEngine(ABC):
 
     def follow(self, inflow: Inflow, sampling: Sampling) -> Iterator[Completion]:
         """Like :meth:`generate`, for requests that arrive over time. Polls ``inflow`` when all known ones are sent."""
-        flight = _Flight(self, inflow, sampling)
+        flight = _Generation(self, inflow, sampling)
         try:
             yield from flight.completions()
         finally:
@@ -147,24 +147,24 @@ class RemoteEngine(ABC):
 
 
 @dataclass(slots=True)
-class _Try:
+class _PendingRequest:
     request: Request
     worst: Usage
     tries: int = 0
     due: float = 0.0
 
 
-class _Flight:
+class _Generation:
     """One generation. Threads only send requests; all bookkeeping runs in the consumer's thread."""
 
     def __init__(self, engine: RemoteEngine, inflow: Inflow, sampling: Sampling) -> None:
         self.engine, self.sampling = engine, sampling
         self.inflow: Inflow | None = inflow  # None: the source has ended
-        self.fresh: deque[_Try] = deque()
-        self.again: list[_Try] = []
-        self.running: dict[Future[Answer], _Try] = {}
+        self.unsent: deque[_PendingRequest] = deque()
+        self.retries: list[_PendingRequest] = []
+        self.running: dict[Future[Answer], _PendingRequest] = {}
         self.done: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()  # polling all of `running` is slow
-        self.away: list[Completion] = []  # consecutive unanswered requests
+        self.unanswered: list[Completion] = []  # consecutive unanswered requests
         self.ending: EngineError | None = None
         self.not_before = 0.0
         self.pool = ThreadPoolExecutor(engine.concurrency, thread_name_prefix=engine.name)
@@ -174,7 +174,7 @@ class _Flight:
             if known := self._receive():
                 yield from known
                 continue
-            if not (self.inflow or self.fresh or self.again or self.running):
+            if not (self.inflow or self.unsent or self.retries or self.running):
                 break
             pause = self._start()
             self.engine.in_flight = len(self.running)
@@ -198,7 +198,7 @@ class _Flight:
 
     def _receive(self) -> list[Completion]:
         """Accept new requests once all others are sent. Returns the stored completions among them."""
-        if self.fresh or self.inflow is None:
+        if self.unsent or self.inflow is None:
             return []
         arrived = self.inflow()
         if arrived is None:
@@ -207,8 +207,8 @@ class _Flight:
         known = self.engine.meter.known(arrived, self.sampling) if self.engine.meter else []
         answered = {completion.key for completion in known}
         limit = self.sampling.max_new_tokens
-        self.fresh.extend(
-            _Try(request, worst_case(self.engine.messages(request), limit))
+        self.unsent.extend(
+            _PendingRequest(request, worst_case(self.engine.messages(request), limit))
             for request in arrived
             if request.key not in answered
         )
@@ -218,18 +218,18 @@ class _Flight:
         """Send no new requests; those in flight are still awaited."""
         self.ending = self.ending or error
         self.inflow = None
-        self.fresh.clear()
-        self.again.clear()
+        self.unsent.clear()
+        self.retries.clear()
 
     def _start(self) -> float:
         """Send the requests that are due. Returns the maximum time to wait, in seconds."""
         engine, now = self.engine, time.monotonic()
-        self.again.sort(key=lambda one: one.due)
+        self.retries.sort(key=lambda one: one.due)
         while now >= self.not_before and len(self.running) < engine.concurrency:
-            if self.again and self.again[0].due <= now:
-                line: list[_Try] | deque[_Try] = self.again
-            elif self.fresh and len(self.running) + len(self.again) < engine.concurrency:
-                line = self.fresh
+            if self.retries and self.retries[0].due <= now:
+                line: list[_PendingRequest] | deque[_PendingRequest] = self.retries
+            elif self.unsent and len(self.running) + len(self.retries) < engine.concurrency:
+                line = self.unsent
             else:
                 break
             one = line[0]
@@ -242,10 +242,10 @@ class _Flight:
             future = self.pool.submit(engine.ask, one.request, self.sampling)
             self.running[future] = one
             future.add_done_callback(self.done.put)
-        due = [max(one.due, self.not_before) for one in self.again[:1]]
-        if self.fresh and not self.running and not due:
+        due = [max(one.due, self.not_before) for one in self.retries[:1]]
+        if self.unsent and not self.running and not due:
             due = [self.not_before]
-        return min(_LOOK_SECONDS, max(0.0, min(due) - now)) if due else _LOOK_SECONDS
+        return min(_POLL_SECONDS, max(0.0, min(due) - now)) if due else _POLL_SECONDS
 
     def _ended(self, pause: float) -> Future[Answer] | None:
         """Return the next finished future, or ``None`` after ``pause`` seconds."""
@@ -282,11 +282,11 @@ class _Flight:
         self._count(one, "answered", answer.usage, completion)
         return self._track_availability(completion)
 
-    def _retry(self, one: _Try, failure: TryAgain) -> Completion | None:
+    def _retry(self, one: _PendingRequest, failure: TryAgain) -> Completion | None:
         engine = self.engine
         is_refusal = failure.outcome in ("empty", "blocked")
         reason = f"{failure} ({one.tries} attempts)"
-        if failure.after and failure.after > LONGEST_ASKED_WAIT:
+        if failure.after and failure.after > MAX_REQUESTED_WAIT:
             reason = f"{failure} (requested a wait of {failure.after:.0f} seconds)"
             self._end_with(Unanswered.of([self._error(one.request, reason)]))
             return None
@@ -297,7 +297,7 @@ class _Flight:
             return self._track_availability(self._error(one.request, reason, refused=is_refusal))
         if self.ending is None:
             one.due = time.monotonic() + engine.delay(one.tries, failure.after)
-            self.again.append(one)
+            self.retries.append(one)
         return None
 
     def _error(self, request: Request, reason: str, *, refused: bool = False) -> Completion:
@@ -306,13 +306,13 @@ class _Flight:
 
     def _track_availability(self, completion: Completion) -> Completion:
         is_away = completion.finish_reason == "error" and not completion.refused
-        self.away = [*self.away, completion] if is_away else []
-        if len(self.away) >= max(AWAY_AFTER, 2 * self.engine.concurrency):
-            self._end_with(Unanswered.of(self.away))
+        self.unanswered = [*self.unanswered, completion] if is_away else []
+        if len(self.unanswered) >= max(UNAVAILABLE_AFTER, 2 * self.engine.concurrency):
+            self._end_with(Unanswered.of(self.unanswered))
         return completion
 
     def _count(
-        self, one: _Try, outcome: Outcome, usage: Usage | None = None, completion: Completion | None = None
+        self, one: _PendingRequest, outcome: Outcome, usage: Usage | None = None, completion: Completion | None = None
     ) -> None:
         if self.engine.meter is None:
             return

@@ -79,7 +79,7 @@ class TransformersEngine:
         finally:
             self.in_flight = 0
 
-    def room(self, request: Request) -> int:
+    def max_answer_tokens(self, request: Request) -> int:
         """Return the maximum answer length in tokens; zero or negative if the prompt alone does not fit."""
         prompt = self.tokenizer([render(self.tokenizer, request)], add_special_tokens=False)["input_ids"][0]
         return self.max_length - len(prompt)

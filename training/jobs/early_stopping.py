@@ -131,7 +131,7 @@ class _Checker:
         section = job.config.evaluation
         sampling = job.sampling(section)
         requests = [ResponseRequest(prompt, step, job.seed("validation", prompt.words)) for prompt in missing]
-        progress.save_as_they_come(
+        progress.save_in_batches(
             generate_responses(requests, job.engines.student(job.config, str(model)), sampling),
             lambda drafts: rows.save_responses(
                 job.attempt,
@@ -167,7 +167,7 @@ class _Checker:
         progress = _ValidationProgress(job, step, done=len(done), total=len(both), against=before)
         engine = job.student(job.start) if self.stopping.judge == "self" else job.teacher()
         drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), job.sampling(job.config.judging))
-        progress.save_as_they_come(
+        progress.save_in_batches(
             drafts, lambda batch: step_checks.save_comparisons(job.attempt, job.iteration, step, batch)
         )
 

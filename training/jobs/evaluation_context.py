@@ -117,7 +117,7 @@ class DatabaseContext:
             self.job.judge_of("evaluation.judge"),
             self.job.sampling(self.config.judging),
         )
-        self.progress.save_as_they_come(
+        self.progress.save_in_batches(
             drafts, lambda batch: rows.save_comparisons(self.job.attempt, self.evaluation, batch)
         )
 

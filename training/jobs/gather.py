@@ -74,7 +74,7 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
         seed=job.seed("self-instruct"),
         avoid=selectors.earlier_generated_prompts(job.iteration),
     )
-    progress.save_as_they_come(writer, progress.save, units_of=lambda draft: int(isinstance(draft, PromptDraft)))
+    progress.save_in_batches(writer, progress.save, units_of=lambda draft: int(isinstance(draft, PromptDraft)))
     progress.publish()
     if not progress.done:
         raise Halt(
@@ -170,7 +170,7 @@ def judge_overlapping(job: StageWork, overlapping_stage: Stage) -> None:
     total = len(selectors.iteration_prompts(job.iteration)) * job.config.candidates.n
     job.judge_of_pairs()
     progress = _judging_progress(job, scores.judgements(job.candidates(), job.score_rule), total, overlapping_stage)
-    job.judge_as_they_come(job.candidates(), progress=progress)
+    job.judge_arriving(job.candidates(), progress=progress)
 
 
 def _judging_progress(

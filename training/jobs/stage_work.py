@@ -29,11 +29,11 @@ from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
 from training.jobs.paying import PaidEngine
 from training.jobs.traffic import WatchedEngine, WatchedFollower
-from training.stages.judgements import JudgeItem, judge_as_they_come, judge_responses
+from training.stages.judgements import JudgeItem, judge_arriving, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
 
 #: Interval of the queries for newly saved responses during an overlap.
-LOOK_SECONDS: Final = 0.3
+POLL_SECONDS: Final = 0.3
 
 
 class Halt(Exception):
@@ -181,7 +181,7 @@ class StageWork:
         requests = [
             ResponseRequest(prompt, index, self.seed(purpose, prompt.words, index)) for prompt, index in missing
         ]
-        progress.save_as_they_come(
+        progress.save_in_batches(
             generate_responses(requests, engine, sampling, short_answers=framed),
             lambda drafts: rows.save_responses(
                 self.attempt,
@@ -217,7 +217,7 @@ class StageWork:
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
         return judge.name
 
-    def judge_as_they_come(self, responses: QuerySet[Response], *, progress: Progress) -> None:
+    def judge_arriving(self, responses: QuerySet[Response], *, progress: Progress) -> None:
         """Judge these responses with the remote teacher as they are written, until the overlap ends."""
         judge, source = self.judge_row(None), Judgement.Source.TEACHER
         teacher = self.teacher()
@@ -231,12 +231,12 @@ class StageWork:
                 return []
             todo = selectors.unjudged(responses.filter(pk__gt=last_id), source=source, judge=judge)
             last_id = max((response.id for response, _ in todo), default=last_id)
-            next_query_at = time.monotonic() + LOOK_SECONDS
+            next_query_at = time.monotonic() + POLL_SECONDS
             prompt_of.update((response.id, prompt.id) for response, prompt in todo)
             return self._judge_items(todo, source)
 
         form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
-        drafts = judge_as_they_come(arrivals, WatchedFollower(teacher, progress), form, sampling)
+        drafts = judge_arriving(arrivals, WatchedFollower(teacher, progress), form, sampling)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
 
     def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str) -> list[JudgeItem]:
@@ -260,7 +260,7 @@ class StageWork:
         progress: Progress,
     ) -> None:
         """Save judgements as they arrive."""
-        progress.save_as_they_come(
+        progress.save_in_batches(
             drafts,
             lambda some: rows.save_judgements(
                 self.attempt,

@@ -36,7 +36,7 @@ def judge_responses(
     return judging.drafts(engine.generate(judging.requests(items), sampling))
 
 
-def judge_as_they_come(
+def judge_arriving(
     inflow: Callable[[], Sequence[JudgeItem] | None], engine: FollowingEngine, judge: Judge, sampling: Sampling
 ) -> Iterator[JudgementDraft]:
     """Like :func:`judge_responses`, for responses that arrive over time.

@@ -38,7 +38,7 @@ from training.trainers.results import (
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER, REQUEST, MESSAGES, STOP, OUTPUT = "launch", "request.json", "messages.jsonl", "stop", "output.txt"
-LOOK_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 _TRAINERS: Final = {
     "sft": ("training.trainers.sft", "train_sft", SFTConfig),
     "preference": ("training.trainers.preference", "train_preference", PreferenceConfig),
@@ -113,7 +113,7 @@ def _follow(
         if not (folder / STOP).exists() and should_stop():
             (folder / STOP).touch()
         if not ended:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
     for name in ("error", "stopped", "result"):  # an error in one process stops the others
         for line in outcomes:
             if name == "error" and name in line:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from training.trainers.targets import target_logps
 
-PADDING, PROMPT, LAST, CHOSEN, AGAIN, REJECTED = range(6)
-"""Parts of a row with a whole pair. LAST is the prompt's last token, AGAIN its copy before the rejected response."""
+PADDING, PROMPT, LAST, CHOSEN, COPY, REJECTED = range(6)
+"""Parts of a row with a whole pair. LAST is the prompt's last token, COPY its copy before the rejected response."""
 _SIDES = torch.tensor([3, 0, 1, 1, 2, 2])  # side of each part: prompt, chosen, rejected, padding
 
 SHARE_BELOW = 0.9  # maximum ratio of shared to separate tokens; above it, sharing does not pay
@@ -97,7 +97,7 @@ def shared_batch(
         parts[row, : begin - 1] = PROMPT
         parts[row, begin - 1] = LAST
         parts[row, begin:middle] = CHOSEN
-        parts[row, middle] = AGAIN
+        parts[row, middle] = COPY
         parts[row, middle + 1 : end] = REJECTED
     return {"input_ids": ids, "position_ids": positions, "parts": parts}
 

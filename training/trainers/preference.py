@@ -62,14 +62,14 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         weights = inputs[WEIGHT]
         total = weights.sum() if num_items_in_batch is None else num_items_in_batch
         if self.loss_function is not None:
-            loss = (self._papers(model, inputs) * weights).sum() / total
+            loss = (self._paper_losses(model, inputs) * weights).sum() / total
         else:
             theirs = {name: inputs[name] for name in _OF_TRL}
             loss = super().compute_loss(model, theirs) * (weights.sum() / total)
         names = ", ".join(str(pair_id) for pair_id in inputs["pair_ids"])
         return self.guard(loss, self.spec.trl_name or self.spec.name, f"pairs {names}")
 
-    def _papers(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+    def _paper_losses(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Return the loss per pair, shape (pairs,)."""
         plain, weights = inputs["plain"], inputs[WEIGHT]
         policy = summed_logps(model, plain)
@@ -80,11 +80,11 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
             delta = self._delta(model, inputs["augmented"])
             per_pair = self.loss_function(*policy, *reference, delta=delta, **self.settings)
             curves = {"rewards/augmented_margins": delta, "rewards/augmented_accuracies": (delta > 0).float()}
-            self._note(curves, weights)
+            self._accumulate(curves, weights)
         else:
             per_pair = self.loss_function(*policy, *reference, **self.settings)
         rewards = [self.beta * (now.detach() - then) for now, then in zip(policy, reference, strict=True)]
-        self._note(
+        self._accumulate(
             {
                 "rewards/chosen": rewards[0],
                 "rewards/rejected": rewards[1],
@@ -105,7 +105,7 @@ class _PreferenceTrainer(loop.LoopMixin, DPOTrainer):
         reference = augmented["ref_chosen_logps"], augmented["ref_rejected_logps"]
         return losses.refinement_delta(*policy, *reference, beta=self.beta)
 
-    def _note(self, values: Mapping[str, Tensor], weights: Tensor) -> None:
+    def _accumulate(self, values: Mapping[str, Tensor], weights: Tensor) -> None:
         """Accumulate values and weights for the means of the next log."""
         for name, tensor in values.items():
             sums = torch.stack([(tensor.detach() * weights).sum(), weights.sum()])

@@ -165,7 +165,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved_to_the_same_texts(
 
     def with_room_for_three(jobs: list[Any], sampling: Sampling) -> list[Completion]:
         if len(jobs) > 3:
-            raise torch.OutOfMemoryError("no room")
+            raise torch.OutOfMemoryError("no max_answer_tokens")
         return decode(jobs, sampling)
 
     monkeypatch.setattr(engine, "_decode", with_room_for_three)
@@ -179,7 +179,7 @@ def test_a_single_prompt_that_does_not_fit_in_memory_is_said_in_words(
     engine = TransformersEngine(little_model)
 
     def without_room(*_: Any) -> list[Completion]:
-        raise torch.OutOfMemoryError("no room")
+        raise torch.OutOfMemoryError("no max_answer_tokens")
 
     monkeypatch.setattr(engine, "_decode", without_room)
     with pytest.raises(EngineError, match="ran out of memory with a single prompt"):

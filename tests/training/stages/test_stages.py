@@ -14,7 +14,7 @@ from training.domain.self_instruct import PromptFilter
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_short_answer
 from training.engines.base import Completion, Request, Sampling, Unanswered
 from training.engines.oracle import OracleEngine
-from training.engines.remote import AWAY_AFTER, Answer, Refused, RemoteEngine, TryAgain
+from training.engines.remote import UNAVAILABLE_AFTER, Answer, Refused, RemoteEngine, TryAgain
 from training.engines.transformers_engine import TransformersEngine
 from training.miniature.oracle import demonstrate
 from training.stages.comparisons import ComparisonItem, compare_responses
@@ -136,7 +136,7 @@ def test_a_provider_that_is_away_is_not_asked_for_everything() -> None:
 
     with pytest.raises(Unanswered, match="nobody there"):
         list(generate_responses(_requests(100, 2), Away(1), SAMPLING))
-    assert AWAY_AFTER <= len(asked) < 2 * AWAY_AFTER
+    assert UNAVAILABLE_AFTER <= len(asked) < 2 * UNAVAILABLE_AFTER
 
 
 def _items(*seeds: tuple[int, ...]) -> list[JudgeItem]:
