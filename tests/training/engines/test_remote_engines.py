@@ -30,7 +30,7 @@ from training.engines.remote import RemoteEngine, retry_after_seconds
 @pytest.mark.parametrize(
     ("engine_of", "troubles", "good"), [(gemini, GEMINI_TROUBLES, candidate), (openai, OPENAI_TROUBLES, chat)]
 )
-def test_a_provider_that_fails_twice_in_every_way_loses_nothing(
+def test_every_kind_of_failure_is_retried_without_losing_an_answer(
     serve: Serve, engine_of: Callable[..., RemoteEngine], troubles: dict[str, Reply], good: Callable[[str], Answer]
 ) -> None:
     server = serve(lambda text, number: good(f"re: {text}") if number > 2 else troubles[text])
@@ -46,7 +46,7 @@ def test_a_provider_that_fails_twice_in_every_way_loses_nothing(
     assert len(tally.calls) == 3 * len(troubles)
 
 
-def test_a_students_server_has_as_many_requests_in_flight_as_the_engine_generates_together(serve: Serve) -> None:
+def test_requests_in_flight_to_a_students_server_equal_the_batch_size(serve: Serve) -> None:
     together = threading.Barrier(6)  # no answer before six requests have arrived
 
     def answer(text: str, number: int) -> Answer:
@@ -73,7 +73,7 @@ def test_a_students_server_has_as_many_requests_in_flight_as_the_engine_generate
     assert server.most_at_once == 6
 
 
-def test_what_is_asked_carries_limit_seed_system_text_and_safety_settings(serve: Serve) -> None:
+def test_requests_carry_limit_seed_system_text_and_safety_settings(serve: Serve) -> None:
     server = serve(lambda text, _: candidate("fine"))
     engine = gemini(server, system="Be strict.", safety="block_only_high")
     list(engine.generate(requests("a"), SAMPLING))
@@ -92,7 +92,7 @@ def test_what_is_asked_carries_limit_seed_system_text_and_safety_settings(serve:
     engine_two.close()
 
 
-def test_what_never_comes_is_an_error_completion_and_no_score(serve: Serve) -> None:
+def test_an_unanswered_request_is_an_error_completion_and_no_score(serve: Serve) -> None:
     server = serve(lambda text, _: OPENAI_TROUBLES["500"] if text == "bad" else chat("fine"))
     engine = openai(server)
     found = {completion.key: completion for completion in engine.generate(requests("bad", "good"), SAMPLING)}
@@ -110,7 +110,7 @@ def test_an_answer_that_is_empty_each_time_counts_as_a_refusal(serve: Serve) -> 
     engine.close()
 
 
-def test_a_lasting_safety_block_is_a_refusal_after_three_tries(serve: Serve) -> None:
+def test_a_lasting_safety_block_is_a_refusal_after_three_attempts(serve: Serve) -> None:
     server = serve(lambda text, _: GEMINI_TROUBLES[text])
     engine = gemini(server)
     found = list(engine.generate(requests("blocked prompt", "blocked answer"), SAMPLING))
@@ -119,7 +119,7 @@ def test_a_lasting_safety_block_is_a_refusal_after_three_tries(serve: Serve) -> 
     engine.close()
 
 
-def test_a_request_that_the_provider_calls_wrong_is_asked_once(serve: Serve) -> None:
+def test_an_invalid_request_is_not_retried(serve: Serve) -> None:
     server = serve(lambda text, _: as_json({"error": {"message": "bad field", "code": 400}}, 400))
     for engine in (gemini(server), openai(server)):
         (found,) = engine.generate(requests(engine.name), SAMPLING)
@@ -129,7 +129,7 @@ def test_a_request_that_the_provider_calls_wrong_is_asked_once(serve: Serve) -> 
         engine.close()
 
 
-def test_a_cut_answer_says_that_it_was_cut(serve: Serve) -> None:
+def test_a_truncated_answer_is_marked_as_truncated(serve: Serve) -> None:
     for engine in (
         gemini(serve(lambda text, _: candidate("half", "MAX_TOKENS"))),
         openai(serve(lambda text, _: chat("half", "length"))),
@@ -138,7 +138,7 @@ def test_a_cut_answer_says_that_it_was_cut(serve: Serve) -> None:
         engine.close()
 
 
-def test_a_retry_after_holds_everybody_back_and_is_never_cut_short(serve: Serve) -> None:
+def test_a_retry_after_delays_all_requests_for_its_full_duration(serve: Serve) -> None:
     busy = as_json({"error": {"message": "slow down"}}, 429, **{"retry-after": "0.6"})
     server = serve(lambda text, number: busy if (text, number) == ("a", 1) else chat("fine"))
     engine = openai(server, concurrency=1)  # the engine's own maximum delay is 10 ms
@@ -147,7 +147,7 @@ def test_a_retry_after_holds_everybody_back_and_is_never_cut_short(serve: Serve)
     engine.close()
 
 
-def test_a_retry_after_is_read_as_number_duration_and_date() -> None:
+def test_a_retry_after_is_parsed_as_number_duration_and_date() -> None:
     assert retry_after_seconds("12") == 12
     assert retry_after_seconds("0.5s") == 0.5
     soon = datetime.now(UTC) + timedelta(seconds=90)
@@ -165,7 +165,7 @@ def test_a_wait_of_hours_ends_the_generation_with_the_reason(serve: Serve) -> No
         engine.close()
 
 
-def test_a_used_up_quota_ends_the_generation_and_what_came_is_kept(serve: Serve) -> None:
+def test_an_exhausted_quota_ends_the_generation_and_keeps_its_answers(serve: Serve) -> None:
     quota = as_json({"error": {"message": "no more", "code": "insufficient_quota", "type": "insufficient_quota"}}, 429)
     server = serve(lambda text, _: quota if text == "c" else chat("fine"))
     engine = openai(server, concurrency=1)
@@ -177,7 +177,7 @@ def test_a_used_up_quota_ends_the_generation_and_what_came_is_kept(serve: Serve)
     engine.close()
 
 
-def test_delays_grow_and_differ() -> None:
+def test_delays_grow_with_jitter() -> None:
     class Nobody(RemoteEngine):
         def ask(self, request: Request, sampling: Sampling) -> Any: ...
         def close(self) -> None: ...

@@ -62,6 +62,6 @@ def test_a_key_does_not_follow_a_redirect(serve: Serve) -> None:
     assert elsewhere.headers == []
 
 
-def test_gemini_without_a_key_says_what_to_do() -> None:
+def test_gemini_without_a_key_names_the_remedy() -> None:
     with pytest.raises(EngineError, match="GEMINI_API_KEY"):
         create_engine(EngineSpec("gemini", "gemini-x"))

@@ -21,7 +21,7 @@ from training.domain.spending import Usage
 from training.engines.base import BudgetReached, Completion, Request, Unanswered
 
 
-def test_the_providers_own_count_is_told_and_what_was_lost_counts_at_its_worst(serve: Serve) -> None:
+def test_usage_is_the_providers_count_or_the_worst_case_of_lost_requests(serve: Serve) -> None:
     way = {1: GEMINI_TROUBLES["dropped"], 2: GEMINI_TROUBLES["no candidate"], 3: GEMINI_TROUBLES["503"]}
     engine = gemini(
         serve(lambda text, number: way.get(number) or candidate("fine", prompt=9, completion=4, thoughts=3))
@@ -34,7 +34,7 @@ def test_the_providers_own_count_is_told_and_what_was_lost_counts_at_its_worst(s
     engine.close()
 
 
-def test_a_budget_is_never_passed_and_all_that_fits_is_asked(serve: Serve) -> None:
+def test_a_budget_is_never_exceeded_and_used_as_far_as_possible(serve: Serve) -> None:
     server = serve(lambda text, _: chat("fine", prompt=20, completion=16))
     engine = openai(server, concurrency=8)
     engine.meter = tally = Tally(tokens=400)  # the worst case of a request is 1 + 32 + 16 tokens
@@ -54,7 +54,7 @@ def test_a_budget_is_never_passed_and_all_that_fits_is_asked(serve: Serve) -> No
     engine.close()
 
 
-def test_an_abandoned_generation_asks_for_no_more(serve: Serve) -> None:
+def test_an_abandoned_generation_sends_no_more_requests(serve: Serve) -> None:
     server = serve(lambda text, _: chat("fine"))
     engine = openai(server, concurrency=2)
     completions = engine.generate(requests(*(f"text {n}" for n in range(50))), SAMPLING)
@@ -64,7 +64,7 @@ def test_an_abandoned_generation_asks_for_no_more(serve: Serve) -> None:
     engine.close()
 
 
-def test_a_metered_generation_that_is_abandoned_takes_in_what_is_on_its_way(serve: Serve) -> None:
+def test_an_abandoned_metered_generation_awaits_requests_in_flight(serve: Serve) -> None:
     def answer(text: str, _: int) -> Reply:
         if text != "first":
             time.sleep(0.3)
@@ -83,7 +83,7 @@ def test_a_metered_generation_that_is_abandoned_takes_in_what_is_on_its_way(serv
     engine.close()
 
 
-def test_a_generation_that_waits_hears_that_it_is_to_stop(serve: Serve) -> None:
+def test_a_waiting_generation_can_be_stopped(serve: Serve) -> None:
     away = as_json({"error": {"message": "later"}}, 503, **{"retry-after": "800"})
     engine = openai(serve(lambda *_: away))
     began = time.monotonic()
@@ -93,7 +93,7 @@ def test_a_generation_that_waits_hears_that_it_is_to_stop(serve: Serve) -> None:
     engine.close()
 
 
-def test_requests_that_come_by_and_by_are_asked_as_they_come(serve: Serve) -> None:
+def test_requests_that_arrive_over_time_are_sent_at_once(serve: Serve) -> None:
     engine = openai(serve(lambda text, _: chat(f"re: {text}")), concurrency=2)
     engine.meter = tally = Tally()
     tally.before["c"] = Completion("c", "known", 1, "stop", 0)
@@ -111,7 +111,7 @@ def test_requests_that_come_by_and_by_are_asked_as_they_come(serve: Serve) -> No
     engine.close()
 
 
-def test_a_generation_that_has_enough_takes_in_what_is_in_flight_and_begins_nothing_more(serve: Serve) -> None:
+def test_a_generation_that_has_enough_awaits_requests_in_flight_and_sends_no_more(serve: Serve) -> None:
     sent, has_enough = threading.Event(), threading.Event()
 
     def answer(text: str, number: int) -> Reply:

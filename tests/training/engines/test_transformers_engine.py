@@ -36,7 +36,7 @@ def _by_key(completions: list[Completion]) -> dict[str, Completion]:
     return {completion.key: completion for completion in completions}
 
 
-def test_every_request_comes_back_once(engine: TransformersEngine) -> None:
+def test_every_request_yields_one_completion(engine: TransformersEngine) -> None:
     requests = _requests(10, copies=4)
     found = list(engine.generate(requests, SAMPLED))
     assert sorted(completion.key for completion in found) == sorted(request.key for request in requests)
@@ -46,7 +46,7 @@ def test_every_request_comes_back_once(engine: TransformersEngine) -> None:
     assert list(engine.generate([], SAMPLED)) == []
 
 
-def test_it_says_when_a_batch_begins_and_nothing_will_come_for_a_while(engine: TransformersEngine) -> None:
+def test_on_idle_is_called_before_each_batch(engine: TransformersEngine) -> None:
     drawn: list[Completion] = []
     told: list[int] = []
     engine.batch_size, engine.on_idle = 2, lambda: told.append(len(drawn))
@@ -85,7 +85,7 @@ def test_a_longer_limit_only_adds_to_the_text(engine: TransformersEngine) -> Non
         assert engine.tokenizer(short.text)["input_ids"][:4] == ids[:4]
 
 
-def test_greedy_decoding_is_what_generate_does(engine: TransformersEngine) -> None:
+def test_greedy_decoding_equals_generate(engine: TransformersEngine) -> None:
     for completion, request in zip(
         sorted(engine.generate(_requests(6), Sampling(0, 1, 10)), key=lambda c: int(c.key.split(":")[0])),
         _requests(6),
@@ -120,14 +120,14 @@ def test_the_log_probability_is_the_models_own(engine: TransformersEngine) -> No
     assert completion.logprob == pytest.approx(total, abs=1e-3)
 
 
-def test_a_prompt_that_does_not_fit_is_refused_with_its_numbers(little_model: Path) -> None:
+def test_a_prompt_that_does_not_fit_is_refused_with_its_length_and_the_limit(little_model: Path) -> None:
     engine = TransformersEngine(little_model, max_length=64)
     long = Request("long", ({"role": "user", "content": "x" * 60},), 0)
     with pytest.raises(PromptTooLong, match=r"prompt of 6\d tokens with 12 new ones .* limit of 64; it begins"):
         list(engine.generate([*_requests(3), long], SAMPLED))
 
 
-def test_a_folder_without_a_model_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_a_message(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="could not be loaded"):
         TransformersEngine(tmp_path)
 
@@ -173,7 +173,7 @@ def test_a_batch_that_does_not_fit_in_memory_is_halved_to_the_same_texts(
     assert engine.batch_size <= 3
 
 
-def test_a_single_prompt_that_does_not_fit_in_memory_is_said_in_words(
+def test_a_single_prompt_that_does_not_fit_in_memory_raises_a_message(
     little_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = TransformersEngine(little_model)
@@ -209,7 +209,7 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(little_model: Pa
     assert text == "<s>User: Why?\n\nAssistant: "
 
 
-def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model: Path) -> None:
+def test_a_conversation_that_the_template_refuses_raises_a_message(little_model: Path) -> None:
     engine = TransformersEngine(little_model)
     engine.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(EngineError, match=r"refuses a conversation of system, user .*roles must alternate"):

@@ -55,7 +55,7 @@ def _by_key(completions: list[Completion]) -> dict[str, Completion]:
     return {completion.key: completion for completion in completions}
 
 
-def test_every_request_comes_back_once_with_all_that_is_kept_of_it(engine) -> None:
+def test_every_request_yields_one_completion_with_all_fields(engine) -> None:
     requests = _requests(10, copies=4)
     found = _by_key(list(engine.generate(requests, SAMPLED)))
     assert sorted(found) == sorted(request.key for request in requests)
@@ -69,7 +69,7 @@ def test_every_request_comes_back_once_with_all_that_is_kept_of_it(engine) -> No
     assert list(engine.generate([], SAMPLED)) == []
 
 
-def test_a_request_gives_the_same_text_alone_and_in_any_company(engine) -> None:
+def test_a_request_gives_the_same_text_alone_and_in_any_batch(engine) -> None:
     requests = _requests(12, copies=3)
     together = _by_key(list(engine.generate(requests, SAMPLED)))
     backwards = _by_key(list(engine.generate(requests[::-1], SAMPLED)))
@@ -112,7 +112,7 @@ def test_samples_of_one_prompt_compute_it_once(engine) -> None:
     assert length <= computed <= length + 16 + 7 * 32
 
 
-def test_a_short_answer_does_not_wait_for_a_long_one_and_a_stop_lets_go_of_the_rest(engine) -> None:
+def test_a_short_answer_does_not_wait_for_a_long_one_and_a_stop_aborts_the_others(engine) -> None:
     requests = _requests(400)
     stream = engine.generate(requests, Sampling(0.8, 0.9, 200))
     next(stream)
@@ -122,20 +122,20 @@ def test_a_short_answer_does_not_wait_for_a_long_one_and_a_stop_lets_go_of_the_r
     assert len(list(engine.generate(_requests(3), SAMPLED))) == 3
 
 
-def test_a_prompt_that_does_not_fit_is_refused_with_its_numbers(engine) -> None:
+def test_a_prompt_that_does_not_fit_is_refused_with_its_length_and_the_limit(engine) -> None:
     long = Request("long", ({"role": "user", "content": "x" * 1015},), 0)
     with pytest.raises(PromptTooLong, match=r"prompt of 10\d\d tokens with 24 new ones .* limit of 1024; it begins"):
         next(engine.generate([*_requests(3), long], SAMPLED))
 
 
-def test_a_folder_without_a_model_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_a_message(tmp_path: Path) -> None:
     from training.engines.vllm_engine import VLLMEngine
 
     with pytest.raises(EngineError, match="vLLM could not start"):
         VLLMEngine(tmp_path)
 
 
-def test_an_adapter_is_served_on_its_base_model_as_if_it_were_merged_in(wider_model: Path, tmp_path: Path) -> None:
+def test_an_adapter_on_its_base_model_gives_the_texts_of_the_merged_model(wider_model: Path, tmp_path: Path) -> None:
     import peft
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

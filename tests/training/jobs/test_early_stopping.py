@@ -57,7 +57,7 @@ def decisions(run: Run) -> list[tuple[int, int | None, str]]:
     return list(StepCheck.objects.filter(iteration__run=run).values_list("step", "against_step", "decision"))
 
 
-def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published_and_each_decision_can_be_traced(
+def test_early_stopping_publishes_the_previous_step_and_records_each_decision(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: dict[int, str] = {}
@@ -96,7 +96,7 @@ def test_a_training_that_no_longer_wins_stops_and_the_step_before_is_published_a
     assert [(check.wins, check.losses) for check in checks] == [(4, 0), (0, 4)]
 
 
-def test_a_training_that_goes_on_to_its_end_is_the_one_without_early_stopping(
+def test_a_training_that_is_never_stopped_equals_one_without_early_stopping(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts(monkeypatch, {4: "win", 6: "tie"})
@@ -115,7 +115,7 @@ def test_the_oracles_own_verdicts_on_noise_are_ties_and_stop_nothing(little_stud
     assert run.checkpoints.get(number=2).steps == 4
 
 
-def test_what_was_asked_before_a_stop_or_a_kill_is_not_asked_again(
+def test_saved_answers_and_verdicts_are_reused_after_a_stop_or_a_kill(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = verdicts(monkeypatch, {4: "win", 6: "lose"})
@@ -171,7 +171,7 @@ def test_a_job_that_was_killed_after_its_decision_publishes_without_training_aga
     assert m2.steps == 2
 
 
-def test_a_training_shorter_than_two_checkpoints_says_that_nothing_was_compared(little_student: Path) -> None:
+def test_a_training_with_one_checkpoint_logs_that_nothing_was_compared(little_student: Path) -> None:
     run = launch(stopping_config(little_student, pairs=4, every=50))
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert decisions(run) == []

@@ -67,7 +67,7 @@ def config(little_student: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
+def test_too_long_ranked_responses_are_skipped_and_logged(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = {"prompt": "Name all.", "responses": [{"text": "One.", "rank": 1}, {"text": "Two and " * 40, "rank": 2}]}
@@ -86,7 +86,7 @@ def test_ranked_responses_that_do_not_fit_the_model_are_left_out_and_told_of(
     assert outcome == "Too few replies held a score."
 
 
-def test_nothing_that_fits_fails_the_run_with_what_to_do(config: dict[str, Any]) -> None:
+def test_a_run_without_a_fitting_response_fails_with_the_remedy(config: dict[str, Any]) -> None:
     config["judging"] |= {"max_new_tokens": 240}
     run = drive(runs.launch(RunConfig.parse(config)))
     assert run.status == Run.Status.FAILED

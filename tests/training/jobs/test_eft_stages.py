@@ -262,9 +262,7 @@ def test_a_run_killed_in_every_stage_of_eft_ends_with_the_rows_of_an_undisturbed
     assert rows_and_models(run) == wanted
 
 
-def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_taught(
-    config: dict[str, Any], client: Client
-) -> None:
+def test_ranking_agreement_is_measured_before_and_after_eft(config: dict[str, Any], client: Client) -> None:
     # With this seed four friends and a foe are held out.
     evaluation = {"enabled": True, "dataset": "held out", "count": 2, "max_new_tokens": 8, "self_judge_prompts": 5}
     run = drive(runs.launch(RunConfig.parse(config | {"seed": 2, "evaluation": evaluation})))
@@ -306,7 +304,7 @@ def test_judges_are_held_to_the_rankings_held_out_before_and_after_they_were_tau
     assert "?on=rankings" in own
 
 
-def test_a_limit_on_the_data_sets_leaves_the_judging_rows_whole_and_holding_none_out_measures_none(
+def test_a_limit_on_data_sets_keeps_all_judging_rows_and_holding_none_out_measures_none(
     config: dict[str, Any],
 ) -> None:
     evaluation = {"enabled": True, "dataset": "held out", "count": 2, "max_new_tokens": 8}
@@ -319,7 +317,7 @@ def test_a_limit_on_the_data_sets_leaves_the_judging_rows_whole_and_holding_none
     assert not any(name.startswith("ranking") for name in run.checkpoints.get(number=1).evaluation.metrics)
 
 
-def test_nothing_that_agrees_fails_the_run_with_the_numbers(config: dict[str, Any]) -> None:
+def test_a_run_without_agreeing_judgements_fails_with_the_counts(config: dict[str, Any]) -> None:
     Prompt.objects.filter(dataset__name="ranked").exclude(text__contains="foe").delete()
     run = drive(runs.launch(RunConfig.parse(config)))
     assert run.status == Run.Status.FAILED
@@ -327,7 +325,7 @@ def test_nothing_that_agrees_fails_the_run_with_the_numbers(config: dict[str, An
     assert Stage.objects.get(kind="eft").progress["selection"]["parsed"] == 12
 
 
-def test_a_data_set_without_ranks_fails_with_what_to_do(config: dict[str, Any]) -> None:
+def test_a_data_set_without_ranks_fails_with_the_remedy(config: dict[str, Any]) -> None:
     Prompt.objects.filter(dataset__name="ranked", meta__has_key="ranks").delete()
     run = drive(runs.launch(RunConfig.parse(config)))
     assert run.status == Run.Status.FAILED
@@ -344,7 +342,7 @@ def test_a_data_set_without_ranks_fails_with_what_to_do(config: dict[str, Any]) 
         ({"eft": {"enabled": True, "dataset": "train"}}, "eft.dataset", "does not hold prompt, responses and scores"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused(
+def test_an_invalid_config_is_refused(
     config: dict[str, Any], changes: dict[str, Any], field: str, sentence: str
 ) -> None:
     with pytest.raises(ConfigError) as raised:
@@ -352,7 +350,7 @@ def test_a_config_that_cannot_be_is_refused(
     assert sentence in dict(raised.value.problems)[field]
 
 
-def test_a_removed_run_takes_its_rows_along(config: dict[str, Any]) -> None:
+def test_removing_a_run_removes_its_rows(config: dict[str, Any]) -> None:
     run = drive(runs.launch(RunConfig.parse(config)))
     runs.remove(run)
     assert not Dataset.objects.filter(name__startswith="run ").exists()

@@ -71,7 +71,7 @@ def asked(number: int) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("judge", [*SCORING, "own"])
-def test_a_response_that_asks_for_points_gains_nothing_by_any_judge(judged: Judged, judge: str) -> None:
+def test_a_response_that_asks_for_points_gains_nothing_from_any_judge(judged: Judged, judge: str) -> None:
     services.save(OWN)
     rows = []
     for number, attack in enumerate(ATTACKS):
@@ -89,7 +89,7 @@ def test_a_response_that_asks_for_points_gains_nothing_by_any_judge(judged: Judg
     assert set(Judgement.objects.values_list("judge__template", "judge__template_version")) == {(judge, "1")}
 
 
-def test_a_score_of_another_scale_is_kept_as_given_beside_the_runs(judged: Judged) -> None:
+def test_a_score_on_another_scale_is_saved_raw_and_converted(judged: Judged) -> None:
     question, right, wrong = asked(0)
     judged([(question, [right, wrong])], "hundred")
     found = {
@@ -101,7 +101,7 @@ def test_a_score_of_another_scale_is_kept_as_given_beside_the_runs(judged: Judge
     assert PreferencePair.objects.get().margin == 3
 
 
-def test_a_judge_that_scores_all_alike_is_said_to_in_the_log_and_on_the_page(judged: Judged) -> None:
+def test_a_judge_with_equal_scores_raises_an_alarm_in_the_log_and_on_the_page(judged: Judged) -> None:
     rows = []
     for number in range(16):
         question, right, wrong = asked(number)
@@ -117,7 +117,7 @@ def test_a_judge_that_scores_all_alike_is_said_to_in_the_log_and_on_the_page(jud
     assert figure.value == "5 in 96.9\u00a0%"
 
 
-def test_a_run_that_pauses_for_its_parse_rate_shows_replies_and_why(judged: Judged, client: Client) -> None:
+def test_a_run_paused_for_its_parse_rate_shows_unparsed_replies_and_the_reason(judged: Judged, client: Client) -> None:
     rows = [(asked(number)[0], list(asked(number)[1:])) for number in range(20)]
     run = judged(rows, paradigm="self_reward")  # the little student generates noise
     assert run.status == Run.Status.PAUSED

@@ -78,7 +78,7 @@ def test_every_stage_of_a_finished_run_counts_the_rows_it_made(launch: Launch) -
     assert run.events.filter(kind="metrics").exists()
 
 
-def test_a_self_judge_that_does_not_parse_pauses_the_run_and_says_so(launch: Launch) -> None:
+def test_an_unparsable_self_judge_pauses_the_run_with_the_reason(launch: Launch) -> None:
     run = launch(paradigm="self_reward")
     assert run.status == Run.Status.PAUSED
     assert "replies contained a score" in run.status_reason
@@ -86,15 +86,13 @@ def test_a_self_judge_that_does_not_parse_pauses_the_run_and_says_so(launch: Lau
     assert Judgement.objects.filter(source="self", score__isnull=True).exists()
 
 
-def test_no_pair_at_all_fails_the_run_with_the_reasons(launch: Launch) -> None:
+def test_a_run_without_pairs_fails_with_the_reasons(launch: Launch) -> None:
     run = launch(candidates={"n": 2, "max_new_tokens": 6, "temperature": 0.0})
     assert run.status == Run.Status.FAILED
     assert "No pair came out of 6 prompts" in run.status_reason
 
 
-def test_a_paused_stage_goes_on_with_exactly_the_rows_that_are_missing(
-    launch: Launch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_stage_makes_exactly_the_missing_rows(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = launch(paradigm="teacher_demonstration")
     wanted = texts_of(undisturbed)
     frozen = undisturbed.iterations.get(number=1).snapshot.content_hash
@@ -148,7 +146,7 @@ def test_a_run_without_fine_tuning_starts_from_the_base_weights(launch: Launch) 
     assert m1.location == Checkpoint.objects.get(run=run, number=0).location
 
 
-def test_a_stage_that_generates_tells_its_tokens_a_second_and_its_requests_in_flight(launch: Launch) -> None:
+def test_a_generating_stage_publishes_tokens_per_second_and_requests_in_flight(launch: Launch) -> None:
     run = launch(engine={"batch_size": 4}, candidates={"n": 3, "max_new_tokens": 48, "temperature": 1.0})
     told = [event.payload for event in run.events.filter(kind="stage") if event.payload["kind"] == "responses"]
     measured = [payload["progress"] for payload in told if "in_flight" in payload["progress"]]

@@ -60,7 +60,7 @@ def _measured(checkpoint: Checkpoint, part: str) -> list[MeasuredPair]:
     ]
 
 
-def test_the_figures_of_a_checkpoint_follow_from_rows_that_are_kept(little_student: Path) -> None:
+def test_the_margins_of_a_checkpoint_are_computed_from_saved_rows(little_student: Path) -> None:
     _dataset("pairs", 8)
     _dataset("other pairs", 5)
     run = _run(little_student, pairs="other pairs")

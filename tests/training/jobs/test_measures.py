@@ -148,7 +148,7 @@ def test_two_metrics_with_one_key_are_refused(measure: Measure) -> None:
     registry.MEASURES.pop()
 
 
-def test_what_is_missing_for_a_measure_is_said_by_code() -> None:
+def test_unmet_requirements_of_a_measure_are_codes() -> None:
     head_to_head = next(one for one in registry.MEASURES if one.key == "head_to_head")
     config = _config(Path("m"))
     assert head_to_head.unmet(config, has_previous=True) == ()

@@ -145,7 +145,7 @@ def stage_of(run: Run, kind: str) -> Stage:
     ("paradigm", "kind", "made", "rows"),
     [("teacher_reward", "judgements", judged, 48), ("teacher_demonstration", "demonstrations", demonstrated, 12)],
 )
-def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_comes_after_it(
+def test_overlapping_and_sequential_stages_make_the_same_rows(
     start: Callable[..., Run],
     student: Student,
     monkeypatch: pytest.MonkeyPatch,
@@ -186,7 +186,7 @@ def test_a_teacher_that_works_beside_the_student_makes_the_rows_of_one_that_come
     assert rows_of(run) == rows_of(after)
 
 
-def test_what_has_come_is_saved_and_judged_though_the_rest_keeps_everybody_waiting(
+def test_responses_are_saved_and_judged_while_others_are_still_awaited(
     start: Callable[..., Run], student: Student
 ) -> None:
     run = start()
@@ -201,7 +201,7 @@ def test_what_has_come_is_saved_and_judged_though_the_rest_keeps_everybody_waiti
     assert not student.held_in_vain
 
 
-def test_a_judge_that_gives_no_scores_ends_its_work_ahead_and_pauses_the_run_in_its_own_stage(
+def test_a_judge_without_scores_ends_the_overlap_and_pauses_the_run_in_its_own_stage(
     start: Callable[..., Run], teacher: Teacher, student: Student
 ) -> None:
     teacher.special = lambda text, _: candidate("I would rather not say.")
@@ -216,7 +216,7 @@ def test_a_judge_that_gives_no_scores_ends_its_work_ahead_and_pauses_the_run_in_
     assert TeacherCall.objects.filter(attempt__stage__kind="responses").count() < PROMPTS * N * K
 
 
-def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_the_teachers_turn(
+def test_a_budget_exhausted_during_the_overlap_pauses_the_run_in_the_teachers_stage(
     start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start(paid={"budget_tokens": 12_000})
@@ -235,7 +235,7 @@ def test_a_budget_that_ends_while_the_student_writes_pauses_the_run_when_it_is_t
     assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * N * K
 
 
-def test_a_refused_key_lets_the_student_end_and_fails_the_stage_that_needs_it(
+def test_a_refused_key_fails_the_teachers_stage_after_the_student_has_finished(
     start: Callable[..., Run], teacher: Teacher, student: Student
 ) -> None:
     teacher.special = lambda *_: as_json({"error": {"message": "API key not valid", "code": 401}}, 401)
@@ -247,7 +247,7 @@ def test_a_refused_key_lets_the_student_end_and_fails_the_stage_that_needs_it(
     assert stage_of(run, "responses").status == Stage.Status.DONE
 
 
-def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
+def test_a_pause_stops_both_stages_and_judgements_are_paid_once(
     start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start()
@@ -271,7 +271,7 @@ def test_a_pause_stops_both_and_what_was_judged_is_paid_once(
     assert rows_of(run) == undisturbed
 
 
-def test_a_worker_that_lost_its_lease_writes_nothing_more_from_either_and_its_heir_makes_no_row_twice(
+def test_a_worker_without_its_lease_saves_nothing_and_its_successor_repeats_no_row(
     start: Callable[..., Run], student: Student, undisturbed: dict[str, Any]
 ) -> None:
     run = start()

@@ -67,7 +67,7 @@ def launch(little_student: Path, db: None, teacher: Teacher, admin: Any) -> Call
 
 
 @pytest.mark.parametrize("paradigm", ["teacher_reward", "teacher_demonstration"])
-def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_never_does(
+def test_a_teacher_with_failing_answers_gives_the_same_rows(
     launch: Callable[..., Run], teacher: Teacher, paradigm: str
 ) -> None:
     # Enough requests for every kind of failure.
@@ -106,9 +106,7 @@ def test_a_teacher_whose_every_tenth_answer_fails_makes_the_rows_of_one_that_nev
     assert not StageAttempt.objects.filter(held_prompt_tokens__gt=0).exists()
 
 
-def test_what_a_teacher_will_not_answer_is_unscored_and_never_zero(
-    launch: Callable[..., Run], teacher: Teacher
-) -> None:
+def test_a_refused_response_is_unscored_and_never_zero(launch: Callable[..., Run], teacher: Teacher) -> None:
     teacher.special = lambda text, _: GEMINI_TROUBLES["blocked prompt"] if "What is 3 plus" in text else None
     run = launch()
     assert run.status == Run.Status.FINISHED, run.status_reason
@@ -119,7 +117,7 @@ def test_what_a_teacher_will_not_answer_is_unscored_and_never_zero(
     assert TeacherCall.objects.filter(run=run, outcome="blocked").count() == 4 * 4 * 3  # three attempts each
 
 
-def test_a_budget_stops_before_it_is_passed_and_goes_on_when_it_is_raised(
+def test_a_run_pauses_before_exceeding_its_budget_and_continues_when_it_is_raised(
     launch: Callable[..., Run], teacher: Teacher, admin: Any
 ) -> None:
     unlimited = rows_of(launch())
@@ -163,7 +161,7 @@ def test_a_budget_in_money_stops_in_time_and_needs_prices(launch: Callable[..., 
         ({"budget_usd": 0.01}, {"usd": "0.001"}, {"usd": "5"}, "of 0.01 USD"),
     ],
 )
-def test_a_run_whose_budget_is_used_up_says_so_on_its_page_and_goes_on_from_there(
+def test_an_exhausted_budget_is_shown_on_the_run_page_and_can_be_raised_there(
     launch: Callable[..., Run],
     admin: Any,
     client: Client,
@@ -197,7 +195,7 @@ def test_a_run_whose_budget_is_used_up_says_so_on_its_page_and_goes_on_from_ther
     assert Judgement.objects.filter(iteration__run=run).count() == PROMPTS * 4
 
 
-def test_what_a_dead_worker_had_in_flight_counts_as_spent(launch: Callable[..., Run]) -> None:
+def test_requests_in_flight_of_a_dead_worker_count_as_spent(launch: Callable[..., Run]) -> None:
     run = launch(paid={"budget_tokens": 2000})
     assert run.status == Run.Status.PAUSED
     before = spending.totals(run.pk)
@@ -220,7 +218,7 @@ def test_what_a_dead_worker_had_in_flight_counts_as_spent(launch: Callable[..., 
     assert after["lost"] == 1
 
 
-def test_a_teacher_that_is_away_pauses_the_run_and_loses_no_reply(launch: Callable[..., Run], teacher: Teacher) -> None:
+def test_an_unavailable_teacher_pauses_the_run_and_loses_no_reply(launch: Callable[..., Run], teacher: Teacher) -> None:
     unlimited = rows_of(launch())
     asked: list[str] = []
 
@@ -243,7 +241,7 @@ def test_a_teacher_that_is_away_pauses_the_run_and_loses_no_reply(launch: Callab
     assert TeacherCall.objects.filter(run=run, outcome="answered").count() == PROMPTS * 4 * 4
 
 
-def test_a_key_goes_to_its_own_address_alone(launch: Callable[..., Run], teacher: Teacher, admin: Any) -> None:
+def test_a_key_is_sent_to_its_own_address_only(launch: Callable[..., Run], teacher: Teacher, admin: Any) -> None:
     elsewhere = Provider(lambda *_: candidate("Score: 3"))
     try:
         with pytest.raises(ConfigError, match=f"may be sent to {teacher.server.address} alone"):
@@ -277,9 +275,7 @@ def test_the_environments_keys_go_to_the_providers_own_address(monkeypatch: pyte
     assert keys.open_key("openai_compatible", "", "http://anybody.example/v2") is None
 
 
-def test_only_admins_look_after_keys_and_nobody_reads_one(
-    launch: Callable[..., Run], admin: Any, settings: Any
-) -> None:
+def test_only_admins_manage_keys_and_no_page_shows_one(launch: Callable[..., Run], admin: Any, settings: Any) -> None:
     lead, _ = people.invite("lena", "lead", by=admin)
     key = ProviderKey.objects.get()
     for forbidden in (
@@ -299,7 +295,7 @@ def test_only_admins_look_after_keys_and_nobody_reads_one(
 
 
 @pytest.mark.parametrize("provider", ["gemini", "openai_compatible"])
-def test_a_worker_tries_a_key_and_says_what_came_of_it(teacher: Teacher, admin: Any, provider: str) -> None:
+def test_a_worker_tests_a_key_and_saves_the_outcome(teacher: Teacher, admin: Any, provider: str) -> None:
     from training.jobs.keys import try_key
 
     key = keys.store(
@@ -330,7 +326,7 @@ def test_an_openai_compatible_teacher_is_paid_the_same_way(launch: Callable[...,
 
 
 @pytest.mark.parametrize("kind", ["gemini", "openai_compatible"])
-def test_a_key_is_found_nowhere_though_the_server_repeats_it(
+def test_a_key_is_never_stored_in_errors_that_repeat_it(
     launch: Callable[..., Run], admin: Any, client: Any, kind: str
 ) -> None:
     seen: list[str] = []

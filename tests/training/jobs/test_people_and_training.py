@@ -155,7 +155,7 @@ def test_scores_with_reasons_train_the_judge_of_a_clone_and_held_out_ones_never_
     assert "scored by ana" in data
 
 
-def test_judges_of_a_finished_run_judge_what_people_scored_since_once(
+def test_judges_of_a_finished_run_judge_newly_scored_responses_once(
     little_student: Path, lead: User, annotators: list[User]
 ) -> None:
     make_datasets(train=12, held_out=2)
@@ -223,7 +223,7 @@ def judged(response: Response, checkpoint: Checkpoint, score: float) -> None:
     )
 
 
-def test_a_judge_that_drifts_pauses_the_run_once_and_somebody_lets_it_go_on(
+def test_a_drifting_judge_pauses_the_run_once_until_it_is_resumed(
     little_student: Path, lead: User, annotators: list[User]
 ) -> None:
     make_datasets(train=24, held_out=2)

@@ -91,7 +91,7 @@ def stop_at(way: str, kept: int) -> Callable[[progress.Progress], None]:
 
 
 @pytest.mark.parametrize("way", ["pause", "kill"])
-def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals_of_a_quiet_one(
+def test_interrupted_self_instruct_gives_the_prompts_and_rejections_of_an_undisturbed_one(
     start: Callable[[], Run], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     quiet = rows_of(drive(start()))
@@ -123,7 +123,7 @@ def test_self_instruct_that_was_stopped_twice_ends_with_the_prompts_and_removals
     assert rows_of(run) == quiet
 
 
-def test_a_writer_that_runs_dry_is_told_of_and_what_it_wrote_is_used(start: Callable[..., Run]) -> None:
+def test_a_writer_without_new_prompts_is_logged_and_its_prompts_are_used(start: Callable[..., Run]) -> None:
     run = drive(start(temperature=COLD / 2))
     assert run.iterations.get(number=1).iteration_prompts.count() == 1
     said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
@@ -170,6 +170,6 @@ def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_sho
     assert re.search(r"Go on\. <span class=\"mute\">\d+ times", samples)
 
 
-def test_what_no_database_can_hold_is_replaced_before_it_is_compared() -> None:
+def test_characters_that_no_database_can_store_are_replaced_before_the_comparison() -> None:
     admitted = PromptFilter([]).admit("Name \x00 a \ud83d river and \ud83d\ude00 a lake.")
     assert admitted.text == "Name \ufffd a \ufffd river and \U0001f600 a lake."

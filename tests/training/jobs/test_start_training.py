@@ -25,7 +25,7 @@ def _logged(run: Run) -> list[str]:
     return [line.payload["text"] for line in lines if "Reference log-probabilities" in line.payload["text"]]
 
 
-def test_a_second_run_with_the_same_pairs_finds_the_references_log_probabilities(little_student: Path) -> None:
+def test_a_second_run_with_the_same_pairs_reuses_reference_log_probabilities(little_student: Path) -> None:
     shutil.rmtree(artifacts.reference_store(), ignore_errors=True)  # other tests train on the same pairs
     first = launch(pairs_config(little_student))
     second = launch(pairs_config(little_student, beta=0.3, loss="sr_dpo"))
@@ -35,7 +35,7 @@ def test_a_second_run_with_the_same_pairs_finds_the_references_log_probabilities
     assert _logged(third) == ["Reference log-probabilities: 12 of 12 pairs found, 0 to compute."]
 
 
-def test_a_disk_that_is_too_full_is_said_before_the_training_with_what_to_free(
+def test_a_full_disk_fails_the_run_before_training_with_the_space_to_free(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "training_disk_bytes", lambda *_: 10**17)
@@ -45,7 +45,7 @@ def test_a_disk_that_is_too_full_is_said_before_the_training_with_what_to_free(
     assert "GiB, or set PLUMBLINE_HOME to a folder on a larger disk; then resume." in run.status_reason
 
 
-def test_memory_that_runs_out_is_said_with_settings_that_would_fit(
+def test_running_out_of_memory_names_settings_that_would_fit(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_much(*_: Any) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_memory_that_runs_out_is_said_with_settings_that_would_fit(
 
 
 @pytest.mark.slow
-def test_a_run_trains_in_two_processes_where_the_worker_is_set_so(
+def test_a_run_trains_in_two_processes_if_the_worker_is_configured_so(
     little_student: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")

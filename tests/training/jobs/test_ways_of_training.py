@@ -37,19 +37,19 @@ def test_held_out_pairs_are_measured_and_never_trained_on(little_student: Path) 
     assert set(rows.values_list("pair__prompt__text", flat=True)) == held_out
 
 
-def test_a_smaller_limit_takes_a_part_of_the_same_pairs(little_student: Path) -> None:
+def test_a_smaller_limit_selects_a_subset_of_the_same_pairs(little_student: Path) -> None:
     few, more = (launch(pairs_config(little_student, held_out_pairs=3, max_pairs=most)) for most in (2, 5))
     assert prompts_of(few, "train") < prompts_of(more, "train")
     assert prompts_of(few, "held_out") == prompts_of(more, "held_out")
 
 
-def test_a_run_whose_pairs_are_all_held_out_says_so(little_student: Path) -> None:
+def test_a_run_whose_pairs_are_all_held_out_fails_with_the_reason(little_student: Path) -> None:
     run = launch(pairs_config(little_student, held_out_pairs=50))
     assert run.status == Run.Status.FAILED
     assert "All 12 pairs are held out" in run.status_reason
 
 
-def test_lambda_is_chosen_on_the_held_out_pairs_and_a_choice_paused_and_killed_trains_no_trial_twice(
+def test_lambda_is_chosen_on_held_out_pairs_and_no_trial_is_repeated_after_a_pause_or_kill(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = pairs_config(little_student, loss="sr_dpo", lam="auto", held_out_pairs=4)

@@ -27,7 +27,7 @@ def rows(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_every_file_is_there_with_the_rows_asked_for(made: Miniature) -> None:
+def test_every_file_exists_with_the_requested_rows(made: Miniature) -> None:
     assert [len(rows(path)) for path in (made.ift, made.eft, made.replay)] == [12, 40, 8]
     assert len(rows(made.prompts_test)) == len(rows(made.prompts_validation)) == 200
     assert {tuple(row) for row in rows(made.prompts_test)} == {("prompt", "family")}
@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(made: Miniat
     assert manifests[0]["files"]["eft.jsonl"] != manifests[2]["files"]["eft.jsonl"]
 
 
-def test_a_build_that_breaks_off_leaves_nothing_that_is_taken_for_one(tmp_path: Path) -> None:
+def test_an_interrupted_build_is_never_used(tmp_path: Path) -> None:
     def break_off(step: str, done: int, total: int) -> None:
         if step.startswith("Sampling"):
             raise KeyboardInterrupt

@@ -79,6 +79,6 @@ def test_each_request_gets_its_own_completion_in_order() -> None:
     assert found == [("a", RIGHT), ("b", "The plural of robin is robins.")]
 
 
-def test_a_conversation_that_asks_nothing_is_refused_in_words() -> None:
+def test_a_conversation_without_a_final_user_turn_is_refused() -> None:
     with pytest.raises(EngineError, match="must end with a user turn"):
         list(OracleEngine().generate([Request("k", ({"role": "assistant", "content": "Hello."},), 0)], Sampling()))

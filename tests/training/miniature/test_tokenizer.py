@@ -21,7 +21,7 @@ def back(text: str) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60).filter(lambda text: "<|" not in text and "\x00" not in text))
-def test_any_text_comes_back_as_it_was(text: str) -> None:
+def test_encoding_is_lossless(text: str) -> None:
     assert back(text) == text
 
 

@@ -74,14 +74,14 @@ def _requests(prompts: int, n: int) -> list[ResponseRequest]:
     return [ResponseRequest(_prompt(p), k, p * 10 + k) for p in range(1, prompts + 1) for k in range(n)]
 
 
-def test_every_candidate_comes_back_once_with_its_place_and_seed(student: TransformersEngine) -> None:
+def test_every_candidate_is_yielded_once_with_its_index_and_seed(student: TransformersEngine) -> None:
     drafts = list(generate_responses(_requests(5, 4), student, SAMPLING))
     assert sorted((d.prompt_id, d.index, d.seed) for d in drafts) == [
         (p, k, p * 10 + k) for p in range(1, 6) for k in range(4)
     ]
 
 
-def test_a_generation_cut_anywhere_ends_with_the_same_texts(student: TransformersEngine) -> None:
+def test_a_generation_interrupted_anywhere_ends_with_the_same_texts(student: TransformersEngine) -> None:
     requests = _requests(6, 3)
     whole = {(d.prompt_id, d.index): d.text for d in generate_responses(requests, student, SAMPLING)}
     first: dict[tuple[int, int], str] = {}
@@ -95,7 +95,7 @@ def test_a_generation_cut_anywhere_ends_with_the_same_texts(student: Transformer
     assert len(first) + len(rest) == 18
 
 
-def test_a_response_that_never_came_stays_missing() -> None:
+def test_a_refused_response_stays_missing() -> None:
     drafts = list(generate_responses(_requests(3, 3), PartlyAway(refuses=2), SAMPLING))
     assert sorted(d.seed for d in drafts) == [seed for p in (1, 2, 3) for k in range(3) if (seed := p * 10 + k) % 2]
 
@@ -126,7 +126,7 @@ def test_a_stage_whose_provider_left_requests_unanswered_is_not_done() -> None:
     assert "resume to request the others" in said
 
 
-def test_a_provider_that_is_away_is_not_asked_for_everything() -> None:
+def test_an_unavailable_provider_does_not_get_all_requests() -> None:
     asked = []
 
     class Away(DropsSome):
@@ -156,7 +156,7 @@ def test_k_replies_are_averaged_and_kept_in_the_order_of_their_seeds() -> None:
     assert draft.rationale == "It is fine."
 
 
-def test_a_reply_that_never_came_is_left_out_and_a_response_without_any_stays_unjudged() -> None:
+def test_a_missing_reply_is_skipped_and_a_response_without_any_stays_unjudged() -> None:
     found = _judge(_items((3, 2, 1), (2, 4, 6), (1, 3, 5)), PartlyAway(2))
     assert sorted(found) == [0, 2]
     assert [sample.seed for sample in found[0].samples] == [3, 1]  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ def test_the_oracle_prefers_its_own_answer_to_nonsense() -> None:
     assert found[1].mean > found[2].mean  # type: ignore[attr-defined]
 
 
-def test_a_comparison_is_asked_in_both_orders() -> None:
+def test_a_comparison_is_requested_in_both_orders() -> None:
     good, bad = ResponseRow(1, 1, 0, demonstrate(ASKED)), ResponseRow(2, 1, 0, "")
     items = [ComparisonItem(_prompt(1, ASKED), good, bad, 1), ComparisonItem(_prompt(2, ASKED), bad, good, 2),
              ComparisonItem(_prompt(3, ASKED), good, good, 3)]  # fmt: skip
@@ -219,7 +219,7 @@ def test_new_prompts_pass_the_filters_and_an_item_cut_by_the_limit_is_dropped() 
     assert [draft.text for draft in again] == [draft.text for draft in drafts]
 
 
-def test_a_round_that_was_cut_off_is_made_again_and_ends_with_the_same_prompts() -> None:
+def test_an_interrupted_round_is_repeated_with_the_same_prompts() -> None:
     def write(generated: list[tuple[str, int]]) -> list[tuple[str, int]]:
         seeds = ["Name a bird that swims."]
         drafts = _kept(write_prompts(seeds, generated, count=40, engine=Writer(), sampling=SAMPLING, seed=1))
@@ -262,7 +262,7 @@ def test_one_instruction_without_examples_writes_prompts_too() -> None:
     assert set(seen) == {SINGLE_INSTRUCTION_TEXT}
 
 
-def test_a_short_answer_frame_is_seen_by_the_model_alone() -> None:
+def test_the_short_answer_instruction_is_sent_to_the_model_but_not_saved() -> None:
     seen: list[str] = []
 
     class Hears(PartlyAway):
@@ -276,6 +276,6 @@ def test_a_short_answer_frame_is_seen_by_the_model_alone() -> None:
     assert draft.prompt_id == asked.prompt.id
 
 
-def test_a_writer_that_does_not_answer_is_not_taken_for_one_that_cannot_write() -> None:
+def test_an_unanswering_writer_does_not_end_the_stage_as_fruitless() -> None:
     with pytest.raises(Unanswered, match="16 requests were not answered"):
         list(write_prompts(["Name a bird."], [], count=5, engine=PartlyAway(1), sampling=SAMPLING, seed=1))

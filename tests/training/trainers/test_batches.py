@@ -33,7 +33,7 @@ def _steps(rows: int, batch_size: int, at_once: int, processes: int, *, epoch: i
     rows=st.integers(1, 70), each=st.integers(1, 8), at_once=st.integers(1, 9), processes=st.integers(1, 3),
     epoch=st.integers(0, 3),
 )  # fmt: skip
-def test_every_row_counts_once_an_epoch_and_in_the_same_step(
+def test_every_row_counts_once_per_epoch_and_in_the_same_step(
     rows: int, each: int, at_once: int, processes: int, epoch: int
 ) -> None:
     alone = _steps(rows, each * processes, each * processes, 1, epoch=epoch)
@@ -59,7 +59,7 @@ def test_rows_are_drawn_as_by_a_plain_random_sampler() -> None:
     assert [place for batch in batches for place in batch] == plain
 
 
-def test_rows_of_a_step_lie_beside_rows_of_their_length() -> None:
+def test_rows_of_a_step_are_sorted_by_length() -> None:
     lengths = [5, 50, 6, 51, 7, 52, 8, 53]
     batches = list(StepBatches(lengths, batch_size=8, parts=2, seed=0))
     assert [sorted(lengths[place] for place in batch) for batch in batches] == [[50, 51, 52, 53], [5, 6, 7, 8]]

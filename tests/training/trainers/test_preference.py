@@ -169,7 +169,7 @@ def test_checkpointing_gradients_gives_the_same_losses(train: Callable[..., Any]
         assert [point[name] for point in points] == pytest.approx([point[name] for point in without], abs=1e-5)
 
 
-def test_a_tokenizer_without_a_chat_template_gets_the_plain_one_and_the_log_says_so(
+def test_a_tokenizer_without_a_chat_template_gets_the_plain_one_with_a_note(
     train: Callable[..., Any], little_model: Path, tmp_path: Path
 ) -> None:
     bare = shutil.copytree(little_model, tmp_path / "bare")
@@ -200,14 +200,14 @@ def test_a_stopped_training_resumes_to_the_same_weights(train: Callable[..., Any
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_stop_before_the_first_step_is_obeyed(train: Callable[..., Any]) -> None:
+def test_a_training_stops_before_the_first_step(train: Callable[..., Any]) -> None:
     with pytest.raises(Stopped) as stopped:
         train(_config(micro_batch_size=1), stop_at=1)
     assert stopped.value.step == 0
     assert str(stopped.value) == "stopped before the first step"
 
 
-def test_a_half_written_checkpoint_is_never_taken(train: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_partial_checkpoint_is_never_used(train: Callable[..., Any], tmp_path: Path) -> None:
     config = _config(epochs=2, save_steps=1)
     with pytest.raises(Stopped):
         train(config, stop_at=3)
@@ -217,21 +217,21 @@ def test_a_half_written_checkpoint_is_never_taken(train: Callable[..., Any], tmp
     assert resumed.resumed_from == 2
 
 
-def test_a_checkpoint_of_another_config_is_never_taken(train: Callable[..., Any]) -> None:
+def test_a_checkpoint_of_another_config_is_never_used(train: Callable[..., Any]) -> None:
     with pytest.raises(Stopped):
         train(_config(epochs=2), stop_at=2)
     other, _ = train(_config(epochs=2, beta=0.2))
     assert other.resumed_from == 0
 
 
-def test_a_finished_training_is_not_done_again(train: Callable[..., Any]) -> None:
+def test_a_finished_training_is_not_repeated(train: Callable[..., Any]) -> None:
     first, _ = train(_config())
     again, points = train(_config())
     assert again == first
     assert points == []
 
 
-def test_the_published_folder_is_a_model_and_nothing_else_is_left(train: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_published_folder_contains_the_model_only(train: Callable[..., Any], tmp_path: Path) -> None:
     result, _ = train(_config(dropout=0.2))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["model"]
     assert json.loads((result.model_dir / "config.json").read_text())["attention_dropout"] == 0
@@ -254,12 +254,12 @@ def test_lora_publishes_a_merged_model(train: Callable[..., Any], little_model: 
     assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
 
 
-def test_no_pairs_is_said_in_words(train: Callable[..., Any]) -> None:
+def test_a_training_without_pairs_raises_a_message(train: Callable[..., Any]) -> None:
     with pytest.raises(TrainingError, match="There are no preference pairs to train on"):
         train(_config(), pairs=[])
 
 
-def test_a_pair_without_a_completion_and_a_prompt_too_long_are_counted_and_left_out(train: Callable[..., Any]) -> None:
+def test_empty_pairs_and_too_long_prompts_are_counted_and_skipped(train: Callable[..., Any]) -> None:
     same, long, cut = _pairs(3)
     same["rejected"] = same["chosen"]
     long["prompt"] = [{"role": "user", "content": "x" * 300}]
@@ -272,7 +272,7 @@ def test_a_pair_without_a_completion_and_a_prompt_too_long_are_counted_and_left_
     )
 
 
-def test_a_loss_that_is_no_number_stops_at_its_step(
+def test_a_nan_loss_stops_the_training_at_its_step(
     train: Callable[..., Any], little_model: Path, tmp_path: Path
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(little_model)
@@ -286,7 +286,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step(
 
 
 @pytest.mark.parametrize("loss", ["dpo", "sr_dpo", "trl:sigmoid"])
-def test_every_step_is_reported_with_what_its_loss_can_say(loss: str, train: Callable[..., Any]) -> None:
+def test_every_step_is_reported_with_the_metrics_of_its_loss(loss: str, train: Callable[..., Any]) -> None:
     _, points = train(_config(epochs=4, loss=loss))
     assert [point["step"] for point in points] == list(range(1, 13))
     names = {
@@ -302,7 +302,7 @@ def test_every_step_is_reported_with_what_its_loss_can_say(loss: str, train: Cal
     assert last["tokens"] == 4 * points[2]["tokens"]
 
 
-def test_a_resumed_training_reports_its_steps_before_and_counts_on(train: Callable[..., Any]) -> None:
+def test_a_resumed_training_reports_earlier_steps_and_continues_the_counts(train: Callable[..., Any]) -> None:
     with pytest.raises(Stopped):
         train(_config(epochs=2, loss="sr_ipo"), stop_at=4)
     resumed, points = train(_config(epochs=2, loss="sr_ipo"))

@@ -114,7 +114,7 @@ def test_fine_tuning_in_two_processes_gives_the_losses_of_one(
 
 
 @pytest.mark.slow
-def test_a_stop_is_obeyed_by_both_and_resumed_from(two: Callable[..., Any], tmp_path: Path) -> None:
+def test_both_processes_stop_and_resume(two: Callable[..., Any], tmp_path: Path) -> None:
     config = PREFERENCE.model_copy(update={"epochs": 12.0, "save_steps": 100})
     with pytest.raises(Stopped) as stopped:
         two("preference", tmp_path / "run", stop=True, config=config)
@@ -125,7 +125,7 @@ def test_a_stop_is_obeyed_by_both_and_resumed_from(two: Callable[..., Any], tmp_
     _same_weights(resumed.model_dir, whole.model_dir)
 
 
-def test_an_error_in_words_comes_through_and_a_launcher_that_fails_shows_its_last_words(
+def test_errors_of_the_trainer_are_passed_on_and_a_failing_launcher_shows_its_output(
     two: Callable[..., Any], tmp_path: Path
 ) -> None:
     config = PREFERENCE.model_copy(update={"batch_size": 5, "micro_batch_size": 5})
@@ -139,7 +139,7 @@ def test_an_error_in_words_comes_through_and_a_launcher_that_fails_shows_its_las
 
 
 @pytest.mark.slow
-def test_processes_end_when_their_caller_has_gone(tmp_path: Path, little_model: Path) -> None:
+def test_processes_exit_when_their_caller_dies(tmp_path: Path, little_model: Path) -> None:
     """The processes of a killed caller exit by themselves."""
     script = f"""
 import sys
@@ -165,7 +165,7 @@ launch.train("preference", [pair] * 4, launcher=[sys.executable], output_dir=Pat
     assert (len(gone), alive) == (len(children), [])
 
 
-def test_what_an_earlier_caller_left_is_ended_first(tmp_path: Path) -> None:
+def test_processes_of_an_earlier_caller_are_terminated_first(tmp_path: Path) -> None:
     left = psutil.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     threading.Thread(target=left.wait, daemon=True).start()
     folder = tmp_path / "launch"

@@ -49,7 +49,7 @@ def _copy_with_one_weight_changed(model: Path, folder: Path) -> Path:
     return folder
 
 
-def test_what_was_computed_is_found_again_without_the_model(
+def test_stored_values_are_reused_without_loading_the_model(
     ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, refined, said = ask()
@@ -62,7 +62,7 @@ def test_what_was_computed_is_found_again_without_the_model(
     assert ask() == (plain, refined, "Reference log-probabilities: 12 of 12 pairs found, 0 to compute.")
 
 
-def test_only_what_is_missing_is_computed(ask: Callable[..., Any]) -> None:
+def test_only_missing_values_are_computed(ask: Callable[..., Any]) -> None:
     ask(PAIRS[:8], augment=False)
     plain, _, said = ask(augment=False)
     assert said == "Reference log-probabilities: 8 of 12 pairs found, 4 to compute."
@@ -83,7 +83,7 @@ def test_another_token_another_prompt_or_another_response_is_another_entry(ask: 
         assert ask([changed])[2].startswith("Reference log-probabilities: 0 of 1 pairs found")
 
 
-def test_a_model_with_one_weight_changed_finds_nothing(
+def test_a_model_with_one_changed_weight_reuses_no_value(
     ask: Callable[..., Any], little_model: Path, tmp_path: Path
 ) -> None:
     before = ask()[0]
@@ -95,9 +95,7 @@ def test_a_model_with_one_weight_changed_finds_nothing(
     assert ask(model=same)[2].startswith("Reference log-probabilities: 12 of 12 pairs found")
 
 
-def test_a_file_that_was_cut_or_changed_is_thrown_away_and_computed_again(
-    ask: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_truncated_or_changed_file_is_removed_and_computed_again(ask: Callable[..., Any], tmp_path: Path) -> None:
     before = ask()
     (kept,) = (tmp_path / "store").glob("*/*.json")
     whole = kept.read_bytes()
@@ -110,9 +108,7 @@ def test_a_file_that_was_cut_or_changed_is_thrown_away_and_computed_again(
     assert ask()[2].startswith("Reference log-probabilities: 12 of 12 pairs found")
 
 
-def test_a_pass_that_was_stopped_goes_on_with_what_it_has_and_ends_with_the_same_numbers(
-    ask: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_stopped_pass_resumes_and_gives_the_same_numbers(ask: Callable[..., Any], tmp_path: Path) -> None:
     answers = iter([False, False, True])
     with pytest.raises(Stopped):
         ask(should_stop=lambda: next(answers))
@@ -122,7 +118,7 @@ def test_a_pass_that_was_stopped_goes_on_with_what_it_has_and_ends_with_the_same
     assert ask(augment=False)[:2] == (plain, refined)
 
 
-def test_the_store_keeps_below_its_limit_by_what_was_not_asked_for_longest(tmp_path: Path) -> None:
+def test_the_store_removes_the_least_recently_used_folders_above_its_limit(tmp_path: Path) -> None:
     entries = {f"{n:064}": (-1.5 * n, -2.5) for n in range(50)}
     stores = [ReferenceStore(tmp_path, {"weights": name}, limit_bytes=9_000) for name in ("a", "b", "c")]
     for age, store in enumerate(stores[:2]):
@@ -134,7 +130,7 @@ def test_the_store_keeps_below_its_limit_by_what_was_not_asked_for_longest(tmp_p
     assert [store.folder.exists() for store in stores] == [True, False, True]
 
 
-def test_many_files_of_one_model_become_one_with_everything_in_it(tmp_path: Path) -> None:
+def test_the_files_of_a_model_are_merged_into_one(tmp_path: Path) -> None:
     store = ReferenceStore(tmp_path, {"weights": "a"})
     for n in range(5):
         store.add({f"{n:064}": (-0.1 * n, -1.0)})
@@ -145,7 +141,7 @@ def test_many_files_of_one_model_become_one_with_everything_in_it(tmp_path: Path
     assert len(whole) == 5
 
 
-def test_the_hash_of_a_model_is_of_its_weights_configuration_and_code_alone(little_model: Path, tmp_path: Path) -> None:
+def test_the_hash_of_a_model_covers_weights_configuration_and_code_only(little_model: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(little_model, tmp_path / "copy")
     assert weights_hash(copy) == weights_hash(little_model)
     (copy / "README.md").write_text("words")

@@ -91,7 +91,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(little_model: Path, tmp_
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_prompt_is_no_target_and_the_end_token_is(little_model: Path) -> None:
+def test_the_end_token_is_a_target_and_the_prompt_is_not(little_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
     example = encode_conversation(tokenizer, ASKED, "A wren.")
     assert tokenizer.decode(example.prompt_ids) == "<|user|>Name a bird.</s><|assistant|>"
@@ -113,7 +113,7 @@ def test_a_raw_text_is_all_target_between_its_begin_and_end(little_model: Path) 
     assert tokenizer.decode(example.completion_ids) == "<s>abc</s>"
 
 
-def test_a_long_row_is_cut_at_its_end_and_one_without_room_is_left_out(little_model: Path) -> None:
+def test_a_long_row_is_truncated_and_one_with_a_too_long_prompt_is_skipped(little_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
     rows = [*_rows(2), {"messages": ASKED, "completion": "y" * 90},
             {"messages": [{"role": "user", "content": "x" * 90}], "completion": "yes"}]  # fmt: skip
@@ -126,17 +126,17 @@ def test_a_long_row_is_cut_at_its_end_and_one_without_room_is_left_out(little_mo
     )
 
 
-def test_no_rows_is_said_in_words(little_model: Path, tmp_path: Path) -> None:
+def test_a_training_without_rows_raises_a_message(little_model: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no row to train on"):
         _train(little_model, tmp_path, [])
 
 
-def test_a_model_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
+def test_a_missing_model_raises_a_message(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="could not be loaded"):
         _train(tmp_path / "nowhere", tmp_path / "out", _rows())
 
 
-def test_a_conversation_that_the_template_refuses_is_said_in_words(little_model: Path) -> None:
+def test_a_conversation_that_the_template_refuses_raises_a_message(little_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(TrainingError, match="refuses a conversation of user"):
@@ -165,7 +165,7 @@ def test_a_constant_schedule_and_a_single_step_have_the_peak() -> None:
     assert decay_to_floor(shape="cosine", peak=1, floor=0, total_steps=1, warmup_ratio=0)(0) == 1
 
 
-def test_only_a_sealed_checkpoint_of_the_same_training_is_whole(tmp_path: Path) -> None:
+def test_only_a_sealed_checkpoint_of_the_same_training_is_complete(tmp_path: Path) -> None:
     folder = tmp_path / "resume" / "checkpoint-5"
     folder.mkdir(parents=True)
     (folder / "weights").write_text("abc")
@@ -179,7 +179,7 @@ def test_only_a_sealed_checkpoint_of_the_same_training_is_whole(tmp_path: Path) 
     assert not folder.exists()
 
 
-def test_a_model_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_model_is_saved_atomically(tmp_path: Path) -> None:
     def fails(folder: Path) -> None:
         (folder / "weights").write_text("half")
         raise OSError("the disk is full")

@@ -55,9 +55,7 @@ def test_sums_and_gradients_are_those_of_two_rows(kind: str) -> None:
         ("mamba", {"state_size": 8, "num_heads": 4}, False),  # has no attention
     ],
 )
-def test_a_model_that_would_compute_something_else_gets_two_rows(
-    kind: str, changes: dict[str, object], shares: bool
-) -> None:
+def test_a_model_with_other_sums_gets_two_rows(kind: str, changes: dict[str, object], shares: bool) -> None:
     assert shares_prompts(_model(kind, **changes), PAIRS, 0) is shares
 
 
@@ -72,7 +70,7 @@ def test_short_prompts_are_not_worth_the_mask(monkeypatch: pytest.MonkeyPatch) -
     assert shares_prompts(_model("llama"), short, 0)
 
 
-def test_a_rejected_response_sees_the_prompt_and_nothing_of_the_chosen_one() -> None:
+def test_a_rejected_response_attends_to_the_prompt_and_not_to_the_chosen_one() -> None:
     model = _model("llama").eval()
     with torch.no_grad():
         _, before = summed_logps(model, shared_batch(*COLUMNS, 0))

@@ -93,7 +93,7 @@ class _Failing:
         raise AssertionError("never reached")
 
 
-def test_a_tracker_that_fails_says_so_once_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_failing_tracker_is_reported_once_and_the_others_continue(tmp_path: Path) -> None:
     said: list[str] = []
     both = Trackers(_training(tmp_path), said.append, [_Failing, TensorBoard])
     for step in range(1, 7):
@@ -103,7 +103,7 @@ def test_a_tracker_that_fails_says_so_once_and_the_others_go_on(tmp_path: Path) 
     assert len(_scalars(tmp_path / "tensorboard")["training/loss"]) == 6
 
 
-def test_a_tracker_that_hangs_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_tracker_is_awaited_for_a_limited_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
 
     class Hanging(_Failing):
@@ -124,7 +124,7 @@ def test_a_tracker_that_hangs_is_not_waited_for_without_end(tmp_path: Path, monk
     assert said == ["A slow tracker took more than 0 s to write what was left."]
 
 
-def test_a_package_that_is_not_there_is_named_with_its_extra(tmp_path: Path) -> None:
+def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
     class Absent(_Failing):
         name = "MLflow"
 
@@ -150,7 +150,7 @@ def test_a_package_that_is_not_there_is_named_with_its_extra(tmp_path: Path) -> 
         ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000"}, ["TensorBoard", "MLflow"]),
     ],
 )
-def test_the_environment_says_which_trackers_are_used(environment: dict[str, str], names: list[str]) -> None:
+def test_the_environment_selects_the_trackers(environment: dict[str, str], names: list[str]) -> None:
     assert [kind.name for kind in configured(environment)] == names
 
 
@@ -163,7 +163,7 @@ def mlflow_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return mlflow.MlflowClient(tracking_uri=address)
 
 
-def test_mlflow_holds_a_training_once_and_a_resumed_one_goes_on(tmp_path: Path, mlflow_store: Any) -> None:
+def test_mlflow_has_one_run_per_training_and_a_resume_continues_it(tmp_path: Path, mlflow_store: Any) -> None:
     for last in (4, 6):
         one = Trackers(_training(tmp_path), pytest.fail, [MLflow])
         for step in range(1, last + 1):
