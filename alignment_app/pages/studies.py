@@ -164,7 +164,7 @@ def plot(shown: StudyView) -> dict[str, Any]:
         "numeric": is_numeric,
         "words": [word(value) for value in numbers],
         "series": [{"label": label, "points": points} for label, points in series.items()],
-        "measures": [{"key": one.key, "label": one.title, "form": one.format} for one in shown.measures],
+        "measures": [{"key": one.key, "label": one.title, "format": one.format} for one in shown.measures],
     }
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from alignment_app.downloads import csv_file
 from alignment_app.models import Checkpoint, Comparison, PairMargin, PreferencePair
 from alignment_app.pages import checkpoints as selectors
-from alignment_app.pages import margins
+from alignment_app.pages import curve_charts, margins
 from alignment_app.selectors import curves, metrics, rankings
 
 
@@ -44,6 +44,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         checkpoint,
         detail=selectors.checkpoint_detail(checkpoint),
         margins=margins.tables(checkpoint),
+        charts=curve_charts.charts(),
         curves=[curve.as_json() for curve in found],
     )
 

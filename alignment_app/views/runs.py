@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, StepCheck
-from alignment_app.pages import eft, health, loop, spending
+from alignment_app.pages import curve_charts, eft, health, loop, spending
 from alignment_app.pages import runs as selectors
 from alignment_app.pages.samples import COMPARISON_FILTERS, PROMPT_FILTERS
 from alignment_app.selectors import choices, curves, metrics, samples
@@ -87,6 +87,7 @@ def detail(request: HttpRequest, run_id: int) -> HttpResponse:
     context: dict[str, Any] = {"run": run, "log": loop.log_lines(run), "machine_metrics": loop.machine_metrics(run)}
     for part in ("head", "loop", "sample", "figures", "choices", "costs", "health"):
         context |= _part_context(request, run, part)
+    context["charts"] = curve_charts.charts()
     context["curves"] = [curve.as_json() for curve in curves.curves(run, up_to=run.last_seq)]
     response = render(request, "runs/run.html", context)
     response.headers["Cache-Control"] = "no-store"  # the back button shows the current state

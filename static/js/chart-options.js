@@ -1,7 +1,7 @@
 // Chart.js datasets and options for training curves. No access to the DOM.
 
 import { isSmoothed, linesOf, runningMean, toPoints } from "./curve-data.js";
-import { figure, percent } from "./format.js";
+import { formatted } from "./format.js";
 
 /**
  * @typedef {import("./curve-data.js").Curve} Curve
@@ -62,7 +62,7 @@ export function datasets(shape, curve, theme) {
   const faint = [];
   let longest = 0;
   for (const [name, label, tone] of linesOf(shape, curve)) {
-    const data = toPoints(curve.lines[name], shape.scale);
+    const data = toPoints(curve.lines[name]);
     longest = Math.max(longest, data[data.length - 1].x);
     const colours = {
       borderColor: theme[tone],
@@ -82,7 +82,7 @@ export function datasets(shape, curve, theme) {
       });
     } else strong.push({ ...LINE_STYLE, ...colours, label, data });
   }
-  const guide = shape.share ? 0.5 : shape.limit ? curve.limit : null;
+  const guide = { "": null, chance: 0.5, limit: curve.limit }[shape.guide];
   if (guide) {
     faint.push({
       ...LINE_STYLE,
@@ -139,13 +139,13 @@ export function chartOptions(shape, curve, theme) {
         y: {
           border: { display: false },
           grid: { color: theme.line, drawTicks: false },
-          ...(shape.share ? { suggestedMin: 0.4, max: 1 } : {}),
+          ...(shape.guide === "chance" ? { suggestedMin: 0.4, max: 1 } : {}),
           ...(shape.zero ? { min: 0 } : {}),
           ticks: {
             ...tick,
             maxTicksLimit: 4,
             padding: 6,
-            callback: (/** @type {number} */ value) => (shape.share ? percent(value) : figure(value)),
+            callback: (/** @type {number} */ value) => formatted(value, shape.format),
           },
         },
       },
@@ -157,7 +157,7 @@ export function chartOptions(shape, curve, theme) {
           callbacks: {
             title: (/** @type {TooltipItem[]} */ items) => `step ${items[0].parsed.x.toLocaleString("en-GB")}`,
             label: (/** @type {TooltipItem} */ item) =>
-              `${item.dataset.label} ${shape.share ? percent(item.parsed.y, 1) : figure(item.parsed.y)}`,
+              `${item.dataset.label} ${formatted(item.parsed.y, shape.format, 1)}`,
           },
         },
       },

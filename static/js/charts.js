@@ -1,9 +1,9 @@
 // Draws the training curves of a run with Chart.js, one chart per kind of metric.
 
 import { chartOptions, datasets } from "./chart-options.js";
-import { addPoints, countLines, curveKey, linesOf, MOST_POINTS, newestValue, shapesOf } from "./curve-data.js";
+import { addPoints, countLines, curveKey, linesOf, MOST_POINTS, newestValue, unitOf } from "./curve-data.js";
 import { byId, make } from "./dom.js";
-import { figure, percent } from "./format.js";
+import { formatted } from "./format.js";
 import { themeColours } from "./theme.js";
 
 /**
@@ -22,17 +22,16 @@ const COLOURS = ["ink", "mute", "line", "good", "bad", "accent", "panel"];
  * @param {Shape} shape
  * @param {Point[] | undefined} line
  */
-function newestText(shape, line) {
-  const value = newestValue(shape, line);
-  return shape.share && value !== null ? percent(value) : figure(value);
-}
+const newestText = (shape, line) => formatted(newestValue(line), shape.format);
 
 export class Curves {
   /**
    * @param {HTMLElement} box container of the charts
    * @param {HTMLElement} choice container of the buttons M1, M2, …
+   * @param {Shape[]} shapes the charts, in the order of the page
    */
-  constructor(box, choice) {
+  constructor(box, choice, shapes) {
+    this.shapes = shapes;
     this.notes = document.getElementById("curve-notes");
     this.box = box;
     this.choice = choice;
@@ -83,7 +82,7 @@ export class Curves {
       if (!this.pinned) this.chosen = key;
       this.dirty = true;
     }
-    const { longest, stepsChanged } = addPoints(curve, points);
+    const { longest, stepsChanged } = addPoints(this.shapes, curve, points);
     if (stepsChanged) this.dirty = true;
     if (key === this.chosen) this.update(curve);
     return longest > MOST_POINTS;
@@ -95,7 +94,7 @@ export class Curves {
    * @param {Curve} curve the chosen one
    */
   update(curve) {
-    if (this.dirty || !this.charts.length || countLines(curve) !== this.lineCount) {
+    if (this.dirty || !this.charts.length || countLines(this.shapes, curve) !== this.lineCount) {
       this.draw();
       return;
     }
@@ -121,19 +120,17 @@ export class Curves {
     if (!curve || !window.Chart) return;
     if (this.curves.size > 1) this.drawChoice();
     this.theme = themeColours(COLOURS);
-    this.lineCount = countLines(curve);
+    this.lineCount = countLines(this.shapes, curve);
     this.drawNotes(curve);
-    for (const shape of shapesOf(curve)) {
+    for (const shape of this.shapes) {
       if (!linesOf(shape, curve).length) continue;
       const figureElement = make("figure", "chart");
       const values = this.drawHead(figureElement, shape, curve);
       const frame = make("div", "chart-box");
       const canvas = make("canvas");
+      const unit = unitOf(shape, curve);
       canvas.setAttribute("role", "img");
-      canvas.setAttribute(
-        "aria-label",
-        `${shape.title}${shape.unit ? `, ${shape.unit},` : ""} of ${curve.label} by training step`,
-      );
+      canvas.setAttribute("aria-label", `${shape.title}${unit ? `, ${unit},` : ""} of ${curve.label} by training step`);
       frame.append(canvas);
       figureElement.append(frame);
       this.box.append(figureElement);
@@ -197,7 +194,9 @@ export class Curves {
   drawHead(figureElement, shape, curve) {
     const head = make("figcaption", "chart-head");
     const title = make("span", "", shape.title);
-    if (shape.unit) title.append(" ", make("small", "mute", shape.unit));
+    title.title = shape.about;
+    const unit = unitOf(shape, curve);
+    if (unit) title.append(" ", make("small", "mute", unit));
     const keys = make("span", "keys");
     const lines = linesOf(shape, curve);
     const values = lines.map(([name, label, tone]) => {

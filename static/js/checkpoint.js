@@ -5,4 +5,4 @@ import { byId, readJson } from "./dom.js";
 import "./lineage.js";
 
 if (document.getElementById("curve-data"))
-  new Curves(byId("charts"), byId("curve-switch")).load(readJson("curve-data"));
+  new Curves(byId("charts"), byId("curve-switch"), readJson("chart-data")).load(readJson("curve-data"));

@@ -1,4 +1,4 @@
-// Data of training curves: charts of a training, points and running means. No access to the DOM.
+// Data of training curves: types of charts and points, and running means. No access to the DOM.
 
 /**
  * A point of a line: [training step, value].
@@ -15,78 +15,21 @@
  * @property {{key: string, title: string, text: string}[]} [notes] observations on the curves
  * @property {number | null} [limit] the gradient norm at which gradients are clipped
  *
- * A line of a chart: name of the metric, label in the key, colour of the stylesheet.
+ * A line of a chart: key of the metric, its label, colour of the stylesheet.
  * @typedef {[string, string, string]} Line
  *
- * A chart.
+ * A chart, as the server sends it with the words and formats of the metrics.
  * @typedef {object} Shape
  * @property {string} title
  * @property {Line[]} lines
- * @property {string} [unit]
- * @property {boolean} [smooth] draw running means over the single steps
- * @property {boolean} [share] values are shares, drawn as percentages
- * @property {boolean} [zero] the axis begins at 0
- * @property {boolean} [limit] draw the curve's limit as a guide
- * @property {number} [scale] factor from the stored unit to the drawn one
+ * @property {string} unit
+ * @property {string} fine_tuning_unit the unit in fine-tuning
+ * @property {string} format display format of the values, for formatted()
+ * @property {string} about what is measured
+ * @property {boolean} smooth draw running means over the single steps
+ * @property {boolean} zero the axis begins at 0
+ * @property {"" | "chance" | "limit"} guide a dashed line at 0.5, or at the curve's limit
  */
-
-/** @type {Shape} */
-const LOSS = { title: "Loss", lines: [["loss", "loss", "ink"]], smooth: true };
-/** @type {Shape[]} */
-const MACHINE = [
-  {
-    title: "Gradient norm",
-    unit: "before clipping",
-    limit: true,
-    lines: [["grad_norm", "norm", "ink"]],
-    smooth: true,
-  },
-  { title: "Learning rate", lines: [["learning_rate", "rate", "accent"]] },
-  {
-    title: "Speed",
-    unit: "tokens per second",
-    zero: true,
-    lines: [["tokens_per_second", "speed", "ink"]],
-    smooth: true,
-  },
-  { title: "Memory", unit: "GB", zero: true, scale: 1e-9, lines: [["memory_bytes", "memory", "ink"]] },
-];
-/** @type {Shape[]} */
-const PREFERENCE_TRAINING = [
-  {
-    title: "Rewards",
-    unit: "β · nats",
-    lines: [
-      ["chosen_reward", "chosen", "good"],
-      ["rejected_reward", "rejected", "bad"],
-    ],
-    smooth: true,
-  },
-  {
-    title: "Margin",
-    unit: "β · nats",
-    lines: [
-      ["margin", "margin", "ink"],
-      ["augmented_margin", "Δ", "accent"],
-    ],
-    smooth: true,
-  },
-  {
-    title: "Accuracy",
-    unit: "share of pairs",
-    share: true,
-    lines: [
-      ["accuracy", "plain", "ink"],
-      ["augmented_accuracy", "augmented", "accent"],
-    ],
-    smooth: true,
-  },
-  LOSS,
-  { title: "KL estimate", unit: "nats per response", lines: [["kl", "KL", "accent"]], smooth: true },
-  ...MACHINE,
-];
-/** @type {Shape[]} */
-const FINE_TUNING = [{ ...LOSS, unit: "nats per token" }, ...MACHINE];
 
 /** The server reduces lines with more points than this. */
 export const MOST_POINTS = 900;
@@ -100,11 +43,13 @@ const FEWEST_TO_SMOOTH = 30;
 export const curveKey = ({ iteration, stage, series = "" }) => `${iteration}:${stage}:${series}`;
 
 /**
- * The charts of a training. A stage that both fine-tunes and trains on pairs shows a margin.
+ * The unit of a chart. A stage that both fine-tunes and trains on pairs shows a margin.
  *
+ * @param {Shape} shape
  * @param {Curve} curve
  */
-export const shapesOf = (curve) => (curve.lines.margin || curve.stage !== "sft" ? PREFERENCE_TRAINING : FINE_TUNING);
+export const unitOf = (shape, curve) =>
+  curve.lines.margin || curve.stage !== "sft" ? shape.unit : shape.fine_tuning_unit;
 
 /**
  * The lines of a chart that have points.
@@ -117,18 +62,20 @@ export const linesOf = (shape, curve) => shape.lines.filter(([name]) => curve.li
 /**
  * How many lines all charts of a training have.
  *
+ * @param {Shape[]} shapes
  * @param {Curve} curve
  */
-export const countLines = (curve) => shapesOf(curve).reduce((sum, shape) => sum + linesOf(shape, curve).length, 0);
+export const countLines = (shapes, curve) => shapes.reduce((sum, shape) => sum + linesOf(shape, curve).length, 0);
 
 /**
  * Add the points of a metrics event. A step that is repeated after a crash replaces all points from that step on.
  *
+ * @param {Shape[]} shapes all charts; values of other metrics are left out
  * @param {Curve} curve changed in place
  * @param {(Record<string, number | null | undefined> & {step: number})[]} points
  * @returns {{longest: number, stepsChanged: boolean}} points of the longest line, and whether the axis has a new length
  */
-export function addPoints(curve, points) {
+export function addPoints(shapes, curve, points) {
   let longest = 0;
   let stepsChanged = false;
   for (const point of points) {
@@ -136,7 +83,7 @@ export function addPoints(curve, points) {
       curve.steps = point.total_steps;
       stepsChanged = true;
     }
-    for (const shape of shapesOf(curve)) {
+    for (const shape of shapes) {
       for (const [name] of shape.lines) {
         const value = point[name];
         if (value === undefined || value === null) continue;
@@ -152,22 +99,18 @@ export function addPoints(curve, points) {
 }
 
 /**
- * The newest value of a line in the chart's unit, or null.
+ * The newest value of a line, or null.
  *
- * @param {Shape} shape
  * @param {Point[] | undefined} line
  */
-export function newestValue(shape, line) {
-  return line?.length ? line[line.length - 1][1] * (shape.scale ?? 1) : null;
-}
+export const newestValue = (line) => (line?.length ? line[line.length - 1][1] : null);
 
 /**
  * Convert a line to Chart.js points.
  *
  * @param {Point[]} [line]
- * @param {number} [scale]
  */
-export const toPoints = (line = [], scale = 1) => line.map(([x, y]) => ({ x, y: y * scale }));
+export const toPoints = (line = []) => line.map(([x, y]) => ({ x, y }));
 
 /**
  * The running mean with a window of 1/15 of the line's points.
@@ -189,4 +132,4 @@ export function runningMean(data) {
  * @param {Shape} shape
  * @param {object[]} data
  */
-export const isSmoothed = (shape, data) => Boolean(shape.smooth) && data.length >= FEWEST_TO_SMOOTH;
+export const isSmoothed = (shape, data) => shape.smooth && data.length >= FEWEST_TO_SMOOTH;

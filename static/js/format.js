@@ -89,3 +89,17 @@ export function size(bytes) {
   }
   return `${value >= 99.95 ? value.toFixed(0) : value.toFixed(1)}\u00a0TB`;
 }
+
+/**
+ * A value in the format of its metric, as the server declares it.
+ *
+ * @param {number | null | undefined} value a share of 1 for "percent", a number of bytes for "bytes"
+ * @param {string} format of the metric
+ * @param {number} [digits] of a percentage, after the decimal point
+ */
+export function formatted(value, format, digits = 0) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return figure(value);
+  if (format === "percent") return percent(value, digits);
+  if (format === "bytes") return size(value);
+  return figure(value);
+}

@@ -16,7 +16,7 @@ import { toast } from "./toast.js";
  */
 
 const root = byId("run");
-const curves = new Curves(byId("charts"), byId("curve-switch"));
+const curves = new Curves(byId("charts"), byId("curve-switch"), readJson("chart-data"));
 let isFollowing = true; // whether new samples replace the current one
 
 const refresh = partRefresher(root.dataset.run, {

@@ -4,7 +4,7 @@
  * @typedef {{x: number, word: string, y: Record<string, number | null | undefined>}} StudyPoint
  *
  * @typedef {object} Plot
- * @property {{key: string, label: string, form: string}[]} measures
+ * @property {{key: string, label: string, format: string}[]} measures
  * @property {{label: string, points: StudyPoint[]}[]} series one line per value of the second field
  * @property {boolean} numeric whether the values of the first field are numbers
  * @property {string[]} words formatted values of the first field

@@ -2,7 +2,7 @@
 
 import { tickStyle, tooltipStyle } from "./chart-options.js";
 import { byId, first, make } from "./dom.js";
-import { figure, percent } from "./format.js";
+import { figure, formatted } from "./format.js";
 import { axisOf, pointsOf } from "./study-plot.js";
 import { themeColours } from "./theme.js";
 
@@ -24,12 +24,6 @@ const select = /** @type {HTMLSelectElement} */ (byId("measure"));
 /** @type {ChartHandle | null} */
 let chart = null;
 let drawn = "";
-
-/**
- * @param {number} value
- * @param {string} form format of the metric
- */
-const shown = (value, form) => (form === "percent" ? percent(value, 1) : figure(value));
 
 /** @param {Plot} plot */
 function offerMeasures(plot) {
@@ -104,7 +98,7 @@ function optionsOf(plot, measure, theme) {
             ...tick,
             maxTicksLimit: 6,
             padding: 6,
-            callback: (/** @type {number} */ value) => shown(value, measure.form),
+            callback: (/** @type {number} */ value) => formatted(value, measure.format, 1),
           },
         },
       },
@@ -116,7 +110,7 @@ function optionsOf(plot, measure, theme) {
             title: (/** @type {TooltipItem[]} */ items) =>
               `${plot.x} ${axis === "category" ? items[0].label : figure(items[0].parsed.x)}`,
             label: (/** @type {TooltipItem} */ item) =>
-              `${item.dataset.label} ${shown(item.parsed.y, measure.form)}`.trim(),
+              `${item.dataset.label} ${formatted(item.parsed.y, measure.format, 1)}`.trim(),
           },
         },
       },

@@ -17,6 +17,8 @@ from alignment_app.services import events
 from tests.support.people import person
 from tests.support.stories import Story
 from training.config import RunConfig
+from training.domain.training_metrics import CURVES
+from training.evaluation import registry
 
 pytestmark = pytest.mark.django_db
 
@@ -105,6 +107,20 @@ def test_the_curves_are_in_the_page_and_as_a_part(lead: Client) -> None:
     assert [(curve["label"], curve["stage"]) for curve in drawn] == [("M1", "sft"), ("M2", "training")]
     assert len(drawn[1]["lines"]["margin"]) == 60
     assert json.loads(part(lead, run, "curves"))["curves"] == drawn
+
+
+def test_the_charts_of_the_page_have_the_words_and_formats_of_the_metric_registry(lead: Client) -> None:
+    run = Story.launch().until(0, "sft").run
+    found = re.search(r'<script id="chart-data" type="application/json">(.*?)</script>', page(lead, run), re.S)
+    assert found
+    charts = json.loads(found.group(1))
+    keys = [key for chart in charts for key, _, _ in chart["lines"]]
+    assert sorted(keys) == sorted(metric.key for metric in CURVES)  # every curve once
+    for chart in charts:
+        metrics = [registry.metric(key) for key, _, _ in chart["lines"]]
+        assert {metric.unit for metric in metrics} == {chart["unit"]}
+        assert {metric.format for metric in metrics} == {chart["format"]}
+        assert [label for _, label, _ in chart["lines"]] == [metric.name for metric in metrics]
 
 
 def test_the_latest_sample_shows_candidates_scores_raw_replies_and_the_pair(lead: Client) -> None:

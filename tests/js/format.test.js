@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ago, count, figure, percent, score, size, speed, timeLeft } from "../../static/js/format.js";
+import { ago, count, figure, formatted, percent, score, size, speed, timeLeft } from "../../static/js/format.js";
 
 test("whole numbers have separators", () => {
   assert.equal(count(1234567), "1,234,567");
@@ -23,6 +23,14 @@ test("a figure has the digits that it needs", () => {
 test("a percentage is rounded to the digits asked for", () => {
   assert.equal(percent(0.125), "13\u00a0%");
   assert.equal(percent(0.125, 1), "12.5\u00a0%");
+});
+
+test("a value has the format of its metric", () => {
+  assert.equal(formatted(0.125, "percent"), "13\u00a0%");
+  assert.equal(formatted(0.125, "percent", 1), "12.5\u00a0%");
+  assert.equal(formatted(2.5e9, "bytes"), "2.5\u00a0GB");
+  assert.equal(formatted(0.125, "number"), "0.13");
+  assert.equal(formatted(null, "percent"), "–");
 });
 
 test("a score has no zeros at its end", () => {

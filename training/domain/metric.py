@@ -10,6 +10,8 @@ Format = Literal["number", "percent", "places1", "places2", "p", "duration", "by
 Better = Literal["up", "down", ""]
 #: Short tables and lines that show selected metrics; all other places show every metric.
 Place = Literal["models", "loop", "lineage", "study"]
+#: Groups of curves in experiment trackers.
+Group = Literal["training", "rewards", "machine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Metric:
         count: key of the sample size, and the name of the sampled items.
         ratio: keys of two counts whose quotient is used where ``key`` is not stored.
         places: the short tables and lines that show the metric.
+        group: the group of the curve in experiment trackers.
     """
 
     key: str
@@ -47,6 +50,7 @@ class Metric:
     count: tuple[str, str] = ("", "")
     ratio: tuple[str, str] | None = None
     places: tuple[Place, ...] = ()
+    group: Group = "training"
 
     @property
     def title(self) -> str:

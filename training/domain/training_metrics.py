@@ -10,29 +10,33 @@ from training.domain.metric import Metric
 #: Progress values of every step, which are not displayed as curves.
 CLOCKS: Final = (
     Metric("epoch", "Epochs"),
-    Metric("seconds", "Training time", format="duration", places=("study",), about="Time of the optimizer steps."),
-    Metric("tokens", "Tokens"),
-)
+    Metric("seconds", "Training time", format="duration", places=("study",), group="machine",
+           about="Time of the optimizer steps."),
+    Metric("tokens", "Tokens", group="machine"),
+)  # fmt: skip
 #: Curves: values of every step, in the order of the CSV file.
 CURVES: Final = (
     Metric("loss", "Loss", places=("study",), about="Not comparable between different losses."),
-    Metric("chosen_reward", "Chosen reward", "β · nats", about="Mean β·log π/π_ref of the chosen responses."),
-    Metric("rejected_reward", "Rejected reward", "β · nats", about="Mean β·log π/π_ref of the rejected responses."),
-    Metric("margin", "Reward margin", "β · nats", about="Chosen reward minus rejected reward."),
-    Metric("accuracy", "Reward accuracy", format="percent", about="Share of pairs whose chosen reward is higher."),
-    Metric("augmented_margin", "Reward margin on augmented prompts", "β · nats", about="Mean Δ, on p⊕x."),
-    Metric(
-        "augmented_accuracy",
-        "Reward accuracy on augmented prompts",
-        format="percent",
-        about="Share of pairs with Δ > 0.",
-    ),
-    Metric("kl", "KL estimate", "nats per response", about="The k1 estimate of KL(π_ref ‖ π) on the pairs' responses."),
+    Metric("chosen_reward", "Chosen reward", "β · nats", short="chosen", group="rewards",
+           about="Mean β·log π/π_ref of the chosen responses."),
+    Metric("rejected_reward", "Rejected reward", "β · nats", short="rejected", group="rewards",
+           about="Mean β·log π/π_ref of the rejected responses."),
+    Metric("margin", "Reward margin", "β · nats", group="rewards", about="Chosen reward minus rejected reward."),
+    Metric("accuracy", "Reward accuracy", format="percent", group="rewards",
+           about="Share of pairs whose chosen reward is higher."),
+    Metric("augmented_margin", "Reward margin on augmented prompts", "β · nats", short="augmented prompts",
+           group="rewards", about="Mean Δ, on p⊕x."),
+    Metric("augmented_accuracy", "Reward accuracy on augmented prompts", format="percent", short="augmented prompts",
+           group="rewards", about="Share of pairs with Δ > 0."),
+    Metric("kl", "KL estimate", "nats per response", group="rewards",
+           about="The k1 estimate of KL(π_ref ‖ π) on the pairs' responses."),
     Metric("grad_norm", "Gradient norm", about="Before clipping."),
     Metric("learning_rate", "Learning rate"),
-    Metric("tokens_per_second", "Tokens per second"),
-    Metric("memory_bytes", "Memory", format="bytes"),
-)
+    Metric("tokens_per_second", "Tokens per second", group="machine"),
+    Metric("memory_bytes", "Memory", format="bytes", group="machine"),
+)  # fmt: skip
+#: The unit of the loss of fine-tuning: the mean negative log-likelihood.
+FINE_TUNING_LOSS_UNIT: Final = "nats per token"
 #: Values that are chosen during training.
 CHOICES: Final = (Metric("lam", "λ, chosen on held-out pairs"),)
 

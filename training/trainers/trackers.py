@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from training.domain.metric import Group
+from training.domain.training_metrics import TRAINING_METRICS
+
 Point = Mapping[str, Any]
 
-#: Groups on TensorBoard's page; other values belong to "training".
-_GROUPS = {
-    "rewards": (
-        "chosen_reward", "rejected_reward", "margin", "augmented_margin", "accuracy", "augmented_accuracy", "kl",
-    ),
-    "machine": ("tokens", "tokens_per_second", "memory_bytes", "seconds"),
-}  # fmt: skip
+#: The tracker's group of each declared curve; other values belong to "training".
+_GROUPS: dict[str, Group] = {metric.key: metric.group for metric in TRAINING_METRICS}
 _NOT_DRAWN = ("step", "total_steps", "series")
 CLOSE_SECONDS = 30.0
 
@@ -87,8 +85,8 @@ class TensorBoard:
         values = values_of(point)
         at = self._began + values.get("seconds", 0.0)
         for name, value in values.items():
-            group = next((group for group, names in _GROUPS.items() if name in names), "training")
-            self._writer.add_scalar(f"{group}/{name}", value, global_step=int(point["step"]), walltime=at)
+            tag = f"{_GROUPS.get(name, 'training')}/{name}"
+            self._writer.add_scalar(tag, value, global_step=int(point["step"]), walltime=at)
 
     def close(self) -> None:
         """Write the buffered points."""
