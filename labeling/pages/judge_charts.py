@@ -1,4 +1,4 @@
-"""SVG charts of judge–human agreement: measures over the iterations, and calibration curves."""
+"""Tables and SVG charts of judge–human agreement: metrics over the iterations, and calibration curves."""
 
 from __future__ import annotations
 
@@ -6,23 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from alignment_app.pages.wording import written, written_interval
 from labeling.selectors.calibration import JudgeAgreement
 from training.domain.agreement import IntervalEstimate
 from training.domain.calibration import Calibration
+from training.domain.metric import Metric, Place
+from training.evaluation.human_agreement import AGREEMENT_METRICS, estimate_of
 
 WIDTH, HEIGHT = 250, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 12, 10, 24
 SIDE = 190  # of a calibration curve
 MARGIN, EDGE = 26, 12
-
-#: Field of :class:`Calibration`, title, and limits of the axis.
-MEASURES = (
-    ("pairwise", "Pairwise accuracy", (0.0, 1.0)),
-    ("kappa", "Quadratic κ", (-1.0, 1.0)),
-    ("spearman", "Spearman", (-1.0, 1.0)),
-    ("absolute_error", "Absolute error, points", (0.0, 5.0)),
-    ("mean_error", "Mean error, points", (-5.0, 5.0)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +38,7 @@ class Mark:
     high: float
     name: str
     source: str
-    figure: IntervalEstimate
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +58,50 @@ class Panel:
     name_y: int = HEIGHT - 7
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A judge in a table: a cell for each metric, as text."""
+
+    judge: JudgeAgreement
+    cells: list[tuple[Metric, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Metrics of judge–human agreement, a row for each judge."""
+
+    metrics: list[Metric]
+    rows: list[Row]
+
+
+def table(judges: Sequence[JudgeAgreement], place: Place | None = None) -> Table:
+    """Return all metrics of the judges, or those that ``place`` shows."""
+    metrics = [metric for metric in AGREEMENT_METRICS if place is None or place in metric.places]
+    return Table(
+        metrics,
+        [
+            Row(judge, [(metric, estimate_text(estimate_of(metric, judge.figures), metric)) for metric in metrics])
+            for judge in judges
+        ],
+    )
+
+
+def estimate_text(estimate: IntervalEstimate, metric: Metric) -> str:
+    """Format as "0.62 (0.55 to 0.69)", in the format of the metric, or as a dash if there is no value."""
+    value = written(estimate.value, metric.format)
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({written_interval(estimate.low, estimate.high, metric.format)})"
+
+
 def panels(judges: Sequence[JudgeAgreement]) -> list[Panel]:
-    """One panel per measure that at least one judge has."""
-    return [
-        panel
-        for name, title, limits in MEASURES
-        if (panel := _panel(title, judges, [getattr(one.figures, name) for one in judges], limits))
-    ]
+    """One panel per metric that at least one judge has."""
+    return [panel for metric in AGREEMENT_METRICS if (panel := _panel(metric, judges))]
 
 
-def _panel(
-    title: str, judges: Sequence[JudgeAgreement], figures: Sequence[IntervalEstimate], limits: tuple[float, float]
-) -> Panel | None:
+def _panel(metric: Metric, judges: Sequence[JudgeAgreement]) -> Panel | None:
+    figures = [estimate_of(metric, judge.figures) for judge in judges]
+    limits = metric.limits or (-math.inf, math.inf)
     ends = [end for one in figures for end in (one.value, one.low, one.high) if end is not None]
     if not ends:
         return None
@@ -90,14 +116,15 @@ def _panel(
     places = [round(LEFT + step * (number + 0.5), 1) for number in range(len(judges))]
     marks = [
         Mark(x, y(one.value), y(one.value if one.low is None else one.low),
-             y(one.value if one.high is None else one.high), judge.name, judge.source, one)
+             y(one.value if one.high is None else one.high), judge.name, judge.source,
+             estimate_text(one, metric))
         for x, judge, one in zip(places, judges, figures, strict=True)
         if one.value is not None
     ]  # fmt: skip
     joined = [mark for mark in marks if mark.source == "self"]
     path = " ".join(f"{'L' if place else 'M'}{mark.x} {mark.y}" for place, mark in enumerate(joined))
     return Panel(
-        title,
+        metric.short_title,
         marks,
         [Tick(y(value), y(value) + 4, f"{value:g}".replace("-", "−")) for value in marks_at],
         path if len(joined) > 1 else "",

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from alignment_app.models import Checkpoint, Run
 from alignment_app.templatetags.plumbline import when
 from labeling.models import Queue
+from labeling.pages import judge_charts
 from labeling.selectors import calibration, corrections, decisions
 from training.config import RunConfig
 from training.domain.agreement import IntervalEstimate
@@ -52,7 +53,8 @@ def unlocalized(value: float) -> str:
 @register.inclusion_tag("labeling/_run_judges.html")
 def judges_of_run(run: Run) -> dict[str, Any]:
     """The run page's summary of judge–human agreement; empty if no response was scored blind."""
-    return {"run": run, "found": calibration.judges_of_run(run)}
+    found = calibration.judges_of_run(run)
+    return {"run": run, "found": found, "table": judge_charts.table(found.judges if found else [], "run_judges")}
 
 
 @register.inclusion_tag("labeling/_corrections_note.html")

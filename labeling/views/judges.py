@@ -26,6 +26,7 @@ def of_run(request: HttpRequest, run_id: int) -> HttpResponse:
     context = {
         "run": run,
         "found": run_judges,
+        "table": judge_charts.table(run_judges.judges if run_judges else []),
         "panels": judge_charts.panels(run_judges.judges) if run_judges else [],
         "curves": judge_charts.curves(run_judges.judges) if run_judges else [],
         "corrections": correction_selectors.count(correction_selectors.scores_for(config), config),

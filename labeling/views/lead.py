@@ -75,6 +75,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "trend": trend(days.days),
         "anchoring": quality.anchoring(labeling_queue),
         "judges": judges,
+        "table": judge_charts.table(judges),
         "curves": judge_charts.curves(judges),
         "held_runs": calibration.runs_measured_by(labeling_queue),
         "comparison": quality.comparison(labeling_queue),

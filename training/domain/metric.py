@@ -9,7 +9,7 @@ from typing import Any, Literal
 Format = Literal["number", "percent", "places1", "places2", "p", "duration", "bytes"]
 Better = Literal["up", "down", ""]
 #: Short tables and lines that show selected metrics; all other places show every metric.
-Place = Literal["models", "loop", "lineage", "study"]
+Place = Literal["models", "loop", "lineage", "study", "run_judges"]
 #: Groups of curves in experiment trackers.
 Group = Literal["training", "rewards", "machine"]
 
@@ -33,6 +33,7 @@ class Metric:
         count: key of the sample size, and the name of the sampled items.
         ratio: keys of two counts whose quotient is used where ``key`` is not stored.
         places: the short tables and lines that show the metric.
+        limits: the least and the greatest possible value, for the axis of a chart.
         group: the group of the curve in experiment trackers.
     """
 
@@ -50,12 +51,18 @@ class Metric:
     count: tuple[str, str] = ("", "")
     ratio: tuple[str, str] | None = None
     places: tuple[Place, ...] = ()
+    limits: tuple[float, float] | None = None
     group: Group = "training"
 
     @property
     def title(self) -> str:
         """The label with its unit, for table headings."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
+
+    @property
+    def short_title(self) -> str:
+        """The short label with the unit."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
 
     @property
     def name(self) -> str:

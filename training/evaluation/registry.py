@@ -8,7 +8,7 @@ from training.domain.metric import Metric, Place
 from training.domain.training_metrics import PAIR_METRICS, TRAINING_METRICS
 from training.evaluation.answers import Answers
 from training.evaluation.head_to_head import HeadToHead
-from training.evaluation.human_agreement import HumanAgreement
+from training.evaluation.human_agreement import AGREEMENT_METRICS, HumanAgreement
 from training.evaluation.measure import Measure
 from training.evaluation.ranking_agreement import RankingAgreement
 from training.evaluation.self_judge import SelfJudge
@@ -28,7 +28,7 @@ def metrics(place: Place | None = None) -> list[Metric]:
     Raises:
         ValueError: if two metrics have the same key.
     """
-    all_metrics = [*evaluation_metrics(), *TRAINING_METRICS, *PAIR_METRICS]
+    all_metrics = [*evaluation_metrics(), *AGREEMENT_METRICS, *TRAINING_METRICS, *PAIR_METRICS]
     keys = [metric.key for metric in all_metrics]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise ValueError(f"metrics with the same key: {', '.join(twice)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event  # at the top: it imports torch, whose time is not the tracker's
 
 from training.trainers import trackers
 from training.trainers.trackers import MLflow, TensorBoard, Trackers, Training, WeightsAndBiases, configured
@@ -24,8 +25,6 @@ def _training(folder: Path) -> Training:
 
 def _read(folder: Path) -> list[Any]:
     """Parse the events of the TensorBoard file in a folder: length, checksum, event, checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
     (path,) = folder.glob("events.out.tfevents.*")
     raw, place, found = path.read_bytes(), 0, []
     while place < len(raw):
