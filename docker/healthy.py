@@ -1,4 +1,4 @@
-"""A container's health: ``healthy.py web`` asks for a page, ``healthy.py worker`` whether this worker is heard."""
+"""Container health check: ``healthy.py web`` requests a page, ``healthy.py worker`` checks the worker's heartbeat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEARD_SECONDS = 150
 
 
 def web() -> bool:
-    """The login page answers. An allowed host is named, for the request comes to an address."""
+    """Check that the login page responds. The request names an allowed host, because it goes to an IP address."""
     host = os.environ.get("ALLOWED_HOSTS", "localhost").split(",")[0].strip().lstrip(".") or "localhost"
     request = urllib.request.Request("http://127.0.0.1:8000/accounts/login/", headers={"Host": host})
     with urllib.request.urlopen(request, timeout=4) as answer:
@@ -21,7 +21,7 @@ def web() -> bool:
 
 
 def worker() -> bool:
-    """A worker of this container is on the queue's list and was heard a short while ago."""
+    """Check that a worker of this container is registered with a recent heartbeat."""
     from redis import Redis
     from rq import Worker
 
@@ -39,6 +39,6 @@ def worker() -> bool:
 if __name__ == "__main__":
     try:
         well = {"web": web, "worker": worker}[sys.argv[1]]()
-    except Exception as error:  # whatever it is, it is no sign of health
+    except Exception as error:  # any error means unhealthy
         sys.exit(f"not healthy: {error!r}")
     sys.exit(0 if well else "not healthy")

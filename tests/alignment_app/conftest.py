@@ -1,4 +1,4 @@
-"""People for the pages."""
+"""Users and HTTP clients for page tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def as_role(db: None) -> Callable[[str], Client]:
-    """A browser in which somebody of the given role is logged in; the user's name is the role's."""
+    """Return a client logged in with the given role; the user name is the role's."""
 
     from django.contrib.auth.models import Group, User
     from django.test import Client
@@ -34,7 +34,7 @@ def as_role(db: None) -> Callable[[str], Client]:
 
 @pytest.fixture(autouse=True)
 def _no_memory_between_tests() -> None:
-    """What the cache counted in one test says nothing about the next."""
+    """Clear the cache between tests."""
     from django.core.cache import cache
 
     cache.clear()

@@ -1,4 +1,4 @@
-"""Login, roles, one-time passwords and user management."""
+"""Login, roles, one-time passwords, and the page People."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_an_invited_person_chooses_a_password_before_anything_else(as_role: AsRo
     page = as_role("admin").post(reverse("people"), {"username": "vera", "role": "viewer"})
     secret = page.context["secret"]
     assert secret in page.content.decode()
-    assert secret not in as_role("admin").get(reverse("people")).content.decode()  # shown that once
+    assert secret not in as_role("admin").get(reverse("people")).content.decode()  # shown only once
 
     client = Client()
     assert log_in(client, "vera", secret) == 302
@@ -179,7 +179,7 @@ def test_an_invited_person_chooses_a_password_before_anything_else(as_role: AsRo
     chosen = "an-evening-in-november"
     form = {"old_password": secret, "new_password1": chosen, "new_password2": chosen}
     assert client.post(reverse("password"), form).status_code == 302
-    assert client.get(reverse("system")).status_code == 200  # the session goes on
+    assert client.get(reverse("system")).status_code == 200  # the session continues
     assert not OneTimePassword.objects.exists()
     assert log_in(Client(), "vera", chosen) == 302
     assert log_in(Client(), "vera", secret) == 200
@@ -235,7 +235,7 @@ def test_an_admin_changes_a_role_disables_and_lets_in_again(as_role: AsRole) -> 
     assert people.role_of(User.objects.get(pk=pk)) == "lead"
     assert viewer.get(reverse("system")).status_code == 200
     client.post(reverse("person-active", args=[pk]), {"active": "0"})
-    assert viewer.get(reverse("system")).status_code == 302  # their session is over
+    assert viewer.get(reverse("system")).status_code == 302  # the session has ended
     client.post(reverse("person-active", args=[pk]), {"active": "1"})
     assert User.objects.get(pk=pk).is_active
 

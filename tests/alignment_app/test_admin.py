@@ -1,4 +1,4 @@
-"""Django admin: every record, quick lists, search by number, streamed exports, for admins alone."""
+"""Django admin: all models, fast lists, search by number, streamed exports, for admins only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The REST API: the same verbs as the browser, one error shape, roles, pages, and its own description."""
+"""REST API: actions, error format, permissions, pagination and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def viewer() -> APIClient:
 
 
 def error_of(answer: Any, status: int) -> dict[str, Any]:
-    """The error, after checking its one shape."""
+    """Return the error, after a check of its format."""
     assert answer.status_code == status, answer.content[:500]
     body = answer.json()
     assert set(body) == {"error"}
@@ -93,7 +93,8 @@ def test_roles_hold_at_every_door(viewer: APIClient, lead: APIClient) -> None:
     assert viewer.get("/api/v1/runs/").status_code == 200
     assert "lead role" in error_of(viewer.post("/api/v1/runs/", {}), 403)["message"]
     error_of(viewer.post("/api/v1/datasets/import/", {}), 403)
-    # As the pages: who may not launch does not try out configs, and who may not export does not see what was taken.
+    # As on the pages: without permission to launch, configs cannot be validated, and without permission to export,
+    # exports cannot be listed.
     error_of(viewer.post("/api/v1/runs/validate/", {}), 403)
     error_of(viewer.post("/api/v1/runs/estimate/", {}), 403)
     error_of(viewer.get("/api/v1/exports/"), 403)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: frozen sets are never empty, and removing a run takes all of it along."""
+"""Outputs of a run: frozen sets are never empty, and removing a run deletes all of them."""
 
 from __future__ import annotations
 

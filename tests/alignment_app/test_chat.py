@@ -1,4 +1,4 @@
-"""Chat with checkpoints: the page, the queue, and a real model."""
+"""Chat with checkpoints: the page, the questions, and answers by a real model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def send(client: Client, **changes: str) -> Any:
 
 
 def answer_all(text: str = "Ivy, aloe, fern.") -> list[chat.Question]:
-    """Answer all questions, as a worker does."""
+    """Answer every waiting question, as a worker would."""
     taken = []
     while question := chat.take(0):
         chat.tell(question, Answer("done", text, 5, 0.2))
@@ -73,13 +73,13 @@ def test_a_turn_is_put_to_both_sides_and_its_answers_stay_in_the_session(
     talk(client, *two)
     page = send(client).content.decode()
     assert "data-pending" in page
-    assert Queue(queues.INTERACTIVE, connection=queues.connection()).count == 1  # one bell for both questions
+    assert Queue(queues.INTERACTIVE, connection=queues.connection()).count == 1  # one job for both questions
     questions = answer_all()
     assert [question.checkpoint for question in questions] == [one.pk for one in two]
     page = client.get(reverse("chat-turn", args=[0])).content.decode()
     assert page.count("Ivy, aloe, fern.") == 2
     assert "data-pending" not in page
-    valkey.flushall()  # the queue's server forgets; the conversation does not
+    valkey.flushall()  # the queue server is empty; the conversation is kept
     assert client.get(reverse("chat")).content.decode().count("Ivy, aloe, fern.") == 2
 
 
@@ -160,7 +160,7 @@ def test_another_choice_and_the_button_begin_a_new_conversation(as_role: AsRole,
     talk(client, two[1])
     send(client)
     answer_all()
-    talk(client, two[1])  # the same choice keeps it
+    talk(client, two[1])  # the same model keeps the conversation
     assert len(client.session["chat"]["turns"]) == 1
     client.post(reverse("chat-new"))
     assert client.session["chat"]["turns"] == []
@@ -210,9 +210,12 @@ def test_a_worker_that_waits_for_questions_makes_room_for_the_test_of_a_key(
     admin.post(reverse("key-act", args=[ProviderKey.objects.get().pk, "test"]))
     send(admin)
     waiting = Queue(queues.INTERACTIVE, connection=queues.connection()).get_jobs()
-    assert [job.func_name for job in waiting] == [keys.TEST_ENTRY_POINT, chat.ENTRY_POINT]  # the question has its bell
-    assert chat.take(600) is not None  # a question is taken before the worker goes
-    assert chat.take(600) is None  # and then nothing is waited for
+    assert [job.func_name for job in waiting] == [
+        keys.TEST_ENTRY_POINT,
+        chat.ENTRY_POINT,
+    ]  # a job is enqueued for the question
+    assert chat.take(600) is not None  # the question is taken before the worker stops waiting
+    assert chat.take(600) is None  # then it does not wait
 
 
 def test_a_worker_that_died_over_an_answer_does_not_leave_it_pending(valkey: Any, two: Any) -> None:
@@ -269,13 +272,13 @@ def test_a_worker_answers_with_a_real_model_and_reports_errors(worker: Any, two:
     assert first.state == "done", first.reason
     assert first.text
     assert 0 < first.tokens <= 24
-    assert second.text == first.text  # the same words for the same seed
+    assert second.text == first.text  # the same seed gives the same text
 
     missing = ask(base, "Anybody there?")
     assert missing.state == "failed"
     assert "could not be loaded" in missing.reason
 
-    nearly = ask(tuned, "word " * 495)  # 500 of the run's 512 tokens: the answer is shorter than asked for, not refused
+    nearly = ask(tuned, "word " * 495)  # 500 of the run's 512 tokens: the answer is shortened, not refused
     assert nearly.state == "done", nearly.reason
     assert nearly.tokens <= 12
 

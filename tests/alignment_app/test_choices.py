@@ -1,4 +1,4 @@
-"""Model selection on the run and checkpoint pages: λ trials and early stopping."""
+"""Checkpoint selection on the pages of a run and a checkpoint: λ trials and early-stopping checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lead(client: Client) -> Client:
 
 
 def iteration_with(story: Story, *, lam: float | None = None, **progress: Any) -> Iteration:
-    """Iteration 1 with this training progress and selected λ."""
+    """Iteration 1 of the story, with this training progress and this selected λ."""
     iteration = story.run.iterations.get(number=1)
     result = {} if lam is None else {"lam": lam}
     Stage.objects.filter(iteration=iteration, kind="training").update(progress=progress, result=result)

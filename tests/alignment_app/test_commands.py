@@ -1,4 +1,4 @@
-"""The commands: the same verbs as the browser, one sentence for what cannot be done, an exit code by outcome."""
+"""Management commands: actions, one-line errors and exit codes."""
 
 from __future__ import annotations
 

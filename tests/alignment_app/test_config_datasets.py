@@ -1,4 +1,4 @@
-"""Every config field that names data sets: refused at launch where one is missing or of another kind."""
+"""Config fields that name data sets: a launch is refused for a missing data set or one of another kind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def config_of(field: str) -> RunConfig:
 
 
 def make_datasets(config: RunConfig, *, without: str = "", kind: str = "") -> None:
-    """The data sets that a config needs; those of the field ``without`` are left out, or of ``kind``."""
+    """Create the data sets of a config, except that of the field ``without``, or with the kind ``kind``."""
     for named in datasets(config):
         for name in named.names if named.applies else ():
             if named.field != without:

@@ -48,7 +48,7 @@ def stored_configs() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def one_of_each_structure() -> dict[str, dict[str, Any]]:
-    """The first config with each set of fields."""
+    """The first config with each distinct set of fields."""
     found: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}
     for name, data in stored_configs():
         found.setdefault(tuple(field for field, _ in flatten(data)), (name, data))
@@ -188,7 +188,7 @@ def test_an_upgrade_runs_once_for_each_version_and_the_strict_read_upgrades_what
     assert data["random_seed"] == 5
     assert RunConfig.parse({**data, "version": 0}).seed == 5
     with pytest.raises(ConfigError) as refusal:
-        RunConfig.parse(data)  # states no version: it is of the present one
+        RunConfig.parse(data)  # without a version: read as the current one
     assert refusal.value.problems[0][0] == "random_seed"
     assert set(UPGRADES) == set(range(VERSION))
 

@@ -1,4 +1,4 @@
-"""What a first start brings is made once; building the miniature can be stopped and says why it failed."""
+"""First-start data is created once; a build of the miniature can be stopped, and a failure has a reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.config import RunConfig, preset_data
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """The files of a built miniature, a few rows each."""
+    """Files of a built miniature with a few rows each."""
     rows = {
         "ift.jsonl": [{"prompt": "Name a colour.", "completion": "Red."}],
         "eft.jsonl": [{"prompt": "Judge this.", "completion": "Score: 5", "weights": [[0, 5, 3.0]]}],

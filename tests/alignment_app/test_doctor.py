@@ -1,4 +1,4 @@
-"""The doctor says what is missing and how to mend it, and never breaks itself."""
+"""The doctor reports problems with remedies, and never fails itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export: TRL's preference format and Parquet, streamed, each with who, when, how many and the content hash."""
+"""Export in TRL's preference format and Parquet: streaming, author, time, row count and content hash."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_pairs_come_out_in_trl_s_preference_format(pairs: Dataset) -> None:
 def test_the_record_of_an_export_holds_who_how_many_and_the_hash(pairs: Dataset) -> None:
     user = get_user_model().objects.create_superuser("ada")
     stream = export(Selection("pairs", dataset=pairs.pk), user=user)
-    assert Export.objects.get().row_count is None  # under way
+    assert Export.objects.get().row_count is None  # not completed yet
     content = b"".join(stream)
     about = manifest(Export.objects.get())
     assert (about["exported_by"], about["rows"]) == ("ada", 7)

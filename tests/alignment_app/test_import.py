@@ -1,4 +1,4 @@
-"""Import: what is read, what is refused and why, and that nothing is stored twice or by halves."""
+"""Import: accepted and refused files, reasons, no duplicates and no partial imports."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_scores_of_several_judges_keep_unparsed_apart_from_missing(real_data: Pa
     assert unparsed.samples == [{"raw": "", "score": None, "seed": None}]
     assert (unparsed.sample_count, unparsed.parsed_count, unparsed.spread) == (1, 0, None)
     teacher = Judgement.objects.filter(source="teacher")
-    assert (teacher.count(), teacher.filter(score=None).count()) == (796, 2)  # 4 are missing: nobody judged
+    assert (teacher.count(), teacher.filter(score=None).count()) == (796, 2)  # 4 scores are missing: no judgement
 
 
 def test_another_judge_can_be_added_to_the_same_responses_later(real_data: Path) -> None:
     import_rows("eft", "scored", real_data / "eft_scores_200.jsonl", judges={"self": "M1"})
     report = import_rows("eft", "scored", real_data / "eft_scores_200.jsonl", judges={"teacher": "gemini"})
-    assert (report.added, report.repeated) == (199, 1)  # one prompt has no score by gemini at all
+    assert (report.added, report.repeated) == (199, 1)  # one prompt has no score by gemini
     assert counts() == (200, 800, 800 + 796, 0)
 
 
@@ -179,7 +179,7 @@ def test_a_table_and_its_parquet_twin_give_the_same_rows(tmp_path: Path) -> None
         found[suffix] = list(mine.values_list("text", "responses__text", "responses__judgements__score"))
     assert found["csv"] == found["parquet"] == found["json"]
     assert found["csv"][1] == ('say "hi"', "y, z", None)
-    assert Judgement.objects.count() == 6  # the empty cell is no judgement
+    assert Judgement.objects.count() == 6  # an empty cell gives no judgement
 
 
 def test_a_bad_line_is_named_and_nothing_is_stored() -> None:

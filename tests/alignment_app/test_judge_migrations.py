@@ -1,4 +1,4 @@
-"""A database from before who judges was a row."""
+"""Migration of a database in which judges were not rows yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _newest() -> None:
 
 @pytest.fixture
 def earlier() -> Iterator[Any]:
-    """The models as they were, on tables as they were; the newest tables afterwards."""
+    """Return the old models on the old tables; migrate to the newest tables at the end."""
     executor = MigrationExecutor(connection)
     executor.migrate(BEFORE)
     yield (
@@ -32,7 +32,7 @@ def earlier() -> Iterator[Any]:
 
 
 def _config(**more: Any) -> dict[str, Any]:
-    """The parts of a stored config that say whose scores count."""
+    """The score settings of a stored config."""
     return {
         "paradigm": "self_reward",
         "judging": {"recorded_scores": None, "template": "additive_5"},
@@ -46,7 +46,7 @@ def _config(**more: Any) -> dict[str, Any]:
 
 
 class Old:
-    """Writes rows in their old shapes."""
+    """Write rows in their old format."""
 
     def __init__(self, apps: Any) -> None:
         self._apps = apps
@@ -137,7 +137,7 @@ def test_who_judged_becomes_a_row_whatever_text_named_it(earlier: Any) -> None:
     assert of("panel")[0] == "panel"
     assert of("unknown") == ("imported", "score", None, None, None, "somebody", "", "", "somebody")
     assert judges[ids["again"]] == judges[ids["self"]]
-    # What goes on with the run finds these very rows.
+    # A resumed run finds the same rows.
     assert checkpoint_judge(Checkpoint.objects.get(pk=m1.pk)) == judges[ids["self"]]
     assert imported_judge("gpt") == judges[ids["imported"]]
     compared, alone = (Evaluation.objects.get(checkpoint__number=number) for number in (1, 0))
@@ -159,7 +159,7 @@ def test_which_score_counts_is_stored_with_each_iteration(earlier: Any) -> None:
         of_run = f"of run {run.pk}"
         own, brought = old.response(first, 0), old.response(None, place)
         later = old.model("Checkpoint").create(run=run, number=2, kind="preference", config_hash="", location="x")
-        # The model that the iteration makes judges the same responses, to be measured.
+        # The iteration's checkpoint judges the same responses, so that its judging is measured.
         old.judged(own, "self", f"M2 {of_run}", first, checkpoint=later)
         ids[f"{name}, self"] = old.judged(own, "self", f"M1 {of_run}", first, checkpoint=models[1])
         ids[f"{name}, teacher"] = old.judged(own, "teacher", f"gemini {of_run}", first)

@@ -1,4 +1,4 @@
-"""A stage that is declared here alone goes through plan, database, job, events, estimate and the run page."""
+"""A stage declared only in this test works in plan, database, job, events, estimate and run page."""
 
 from __future__ import annotations
 

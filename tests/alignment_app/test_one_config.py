@@ -1,4 +1,4 @@
-"""One config at every door: the form as drawn, its YAML, the equal command and the API launch the same."""
+"""All entry points launch the same config: form, YAML, the displayed command and the API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHANGES = {
 
 
 class FormReader(HTMLParser):
-    """What a browser would send for the form of a page: names and values as they stand."""
+    """Return the form data of a page, as a browser would send it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def test_form_yaml_command_and_api_launch_one_and_the_same_config(client: Client
     lead = person()
     client.force_login(lead)
 
-    # The form, as drawn, with some fields typed anew.
+    # The form, with some changed fields.
     page = client.get(reverse("launch"), {"preset": PRESET}).content.decode()
     sent: dict[str, Any] = FormReader(page).sent | CHANGES
     answer = client.post(reverse("launch"), sent)
@@ -93,13 +93,13 @@ def test_form_yaml_command_and_api_launch_one_and_the_same_config(client: Client
     expected = RunConfig.parse(with_overrides(preset_data(PRESET), assignments) | {"name": CHANGES["name"]})
     assert RunConfig.parse(run.config) == expected
 
-    # Its YAML, from the run's page, by the command.
+    # Its YAML, from the run's page, with the command.
     document = tmp_path / "run.yaml"
     document.write_bytes(client.get(f"/runs/{run.pk}/config.yaml").content)
     call_command("launch", str(document), stdout=StringIO())
     by_yaml = newest_hash()
 
-    # The command beside the form.
+    # The command shown beside the form.
     side = client.post("/runs/new/check/", sent).content.decode()
     shown = re.search(r"python manage\.py launch --preset [^<]+", side)
     assert shown is not None
@@ -107,7 +107,7 @@ def test_form_yaml_command_and_api_launch_one_and_the_same_config(client: Client
     by_command = newest_hash()
     assert Run.objects.latest("pk").name == CHANGES["name"]
 
-    # The API, with the whole config and with the YAML document.
+    # The API, with the complete config and with the YAML document.
     token = {"HTTP_AUTHORIZATION": f"Token {Token.objects.get_or_create(user=lead)[0].key}"}
     api = Client(**token)  # type: ignore[arg-type]
     made = api.post("/api/v1/runs/", {"config": run.config}, content_type="application/json")

@@ -1,4 +1,4 @@
-"""Rows from before codes were stored get theirs from the sentences of that time, and pages narrow by the code."""
+"""Migration of outcome texts to codes, and page filters by code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The score in force, read from the database."""
+"""Effective scores, read from the database."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_rule_of_the_iteration_says_whose_score_counts(iteration: Iteration,
     give(response, "teacher", own, 1.0, iteration)
     assert score_of(response, ScoreRule("self", own.pk)) == 2.0
     assert score_of(response, ScoreRule("self", other.pk)) == 5.0
-    assert score_of(response, ScoreRule("self")) == 4.0  # as the data set has it
+    assert score_of(response, ScoreRule("self")) == 4.0  # the imported score
     assert score_of(response, ScoreRule("teacher", own.pk)) == 1.0
     assert score_of(response, ScoreRule("teacher")) is None
     assert scores.judgements(Response.objects.all(), ScoreRule("self", own.pk)).get().score == 2.0
@@ -75,7 +75,7 @@ def test_the_judge_of_equal_fields_is_one_row_and_a_deleted_person_s_stays(respo
     kept = Judgement.objects.select_related("judge").get()
     assert (kept.judge, kept.judge.person, kept.judge.label) == (judge, None, "ana")
     assert person_judge("ana", None) == judge
-    # Somebody else who has the name now is another judge.
+    # Another person with the same name is another judge.
     assert person_judge("ana", User.objects.create_user("ana").pk) != judge
     assert imported_judge("ana").kind == "imported"
     assert imported_judge("ana") == imported_judge("ana")

@@ -1,4 +1,4 @@
-"""The run page's socket: who may follow, and that each event comes once and in order, whatever breaks."""
+"""WebSocket of the run page: permissions, and each event once and in order, even after failures."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def ask(page: WebsocketCommunicator, cursor: Any) -> None:
 
 
 async def seqs(page: WebsocketCommunicator, until: int) -> list[int]:
-    """What the page gets, frame after frame, until it has seen ``until``."""
+    """Collect frames until one contains ``until``."""
     found: list[int] = []
     while not found or found[-1] < until:
         found += [event["seq"] for event in json.loads(await page.receive_from(timeout=5))["events"]]

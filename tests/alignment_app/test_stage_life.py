@@ -1,4 +1,4 @@
-"""A stage's life: claimed once, kept by a lease, fenced when the lease is lost, taken up again after a crash."""
+"""Life cycle of a stage: claimed once, protected by a lease, queued again after a crash."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_stage_that_crashes_again_and_again_without_progress_is_given_up(run: 
     assert status_of(run) == Run.Status.CRASHED
     runs.resume(run)
     assert status_of(run) == Run.Status.QUEUED
-    # Somebody has looked: the stage has all its tries again.
+    # After a resume, crashes are counted from zero.
     expire(claim(run))
     stages.reap_expired()
     assert status_of(run) == Run.Status.QUEUED

@@ -1,4 +1,4 @@
-"""Stages of the version before typed results keep everything that they stored."""
+"""Migration of stages without typed results: all stored values are kept."""
 
 from __future__ import annotations
 
@@ -68,6 +68,6 @@ def test_stages_events_and_models_of_the_old_version_are_carried_over() -> None:
     assert (stage("training").result, stage("training").progress["trials"]) == ({}, [{"lam": 0.1}])
     assert (stage("prompts").iteration.number, stage("prompts").unit) == (1, "prompts")
     for one in Stage.objects.all():
-        one.figures()  # readable by the models of today
+        one.figures()  # readable by the current models
     kinds = [payload.get("kind") or payload["stage"] for payload in RunEvent.objects.values_list("payload", flat=True)]
     assert kinds == ["ranked_prompts", "prompts", "ranked_judgements"]

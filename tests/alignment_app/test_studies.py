@@ -1,4 +1,4 @@
-"""Studies: launch, progress, actions and plot, by page, command and API."""
+"""Studies: launch, monitor, control and plot a grid of runs, at all entry points."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_a_study_of_two_by_two_runs_to_its_end_and_is_plotted_and_exported(lead:
         "loss",
     }
     frozen = {row.checkpoint.snapshot.content_hash for row in shown.outcomes if row.checkpoint}
-    assert len(frozen) == 1  # the runs of a study on ready pairs train on the same rows
+    assert len(frozen) == 1  # all runs of a study on imported pairs train on the same rows
 
     plot = lead.get(reverse("study", args=[study.pk])).context["plot"]
     assert [line["label"] for line in plot["series"]] == ["Sr-DPO", "Sr-IPO"]

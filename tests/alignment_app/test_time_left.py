@@ -1,4 +1,4 @@
-"""Estimated remaining time of a run."""
+"""Estimate of the remaining time of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.stories import Story
 
 pytestmark = pytest.mark.django_db
 
-KNOWN = {"model": "org/model-1b", "max_length": 512}  # a name from which the size can be told
+KNOWN = {"model": "org/model-1b", "max_length": 512}  # a name that contains the size
 
 
 def left_of(run: Run) -> TimeLeft | None:
@@ -72,7 +72,7 @@ def test_overlapping_teacher_time_is_not_counted_twice() -> None:
     left = left_of(run)
     assert alone is not None
     assert left is not None
-    # 25 s of responses are left, and 30 s of judgements at this speed: 5 s after the responses, and not all their 70 s.
+    # Responses take 25 s more and judgements 30 s at this rate: they end 5 s after the responses, not 70 s.
     assert alone.seconds - left.seconds == pytest.approx(70 - 5, abs=2)
 
 

@@ -1,4 +1,4 @@
-"""Children: started again when they die, ended with their parent, none left behind."""
+"""Children: restarted when they die, ended with their parent, never left running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process at work that is killed, or that comes back after its lease: the run ends with the rows of a quiet one."""
+"""A job process that is killed, or returns after its lease expired: the run ends with the same rows as without."""
 
 from __future__ import annotations
 

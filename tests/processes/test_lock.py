@@ -1,4 +1,4 @@
-"""The data folder's lock, and what a killed supervisor may have left on systems that do not end its children."""
+"""Lock of the data folder, and cleanup of leftover children after a killed supervisor."""
 
 from __future__ import annotations
 

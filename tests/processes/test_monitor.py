@@ -1,4 +1,4 @@
-"""The monitor: machine metrics for runs that work here, and a duty that fails while the others follow."""
+"""Monitor: machine metrics of active runs, and independence of its duties from each other's failures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_machine_metrics_are_written_for_runs_that_work_on_this_machine_alone(va
     stages.claim(elsewhere.pk, "light", worker="w", host="another", pid=1)
     monitor = Monitor()
     monitor.tick()
-    monitor.tick()  # at once: too early for the next reading
+    monitor.tick()  # immediately: too early for the next reading
     [event] = RunEvent.objects.filter(kind="gauge")
     assert event.run_id == here.pk
     assert event.payload["memory_total"] > event.payload["memory"] > 0

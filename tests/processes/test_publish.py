@@ -1,4 +1,4 @@
-"""Publishing: fast, once for many, across forks, and never an error for the one who writes."""
+"""Publishing: fast, batched, fork-safe, and never an error for the writer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alignment_app.services import publish
 
 
 async def heard(count: int, during: Any, run_id: int = 5) -> list[dict[str, Any]]:
-    """The first messages that a follower of the run hears while ``during()`` runs in a thread."""
+    """Return the first messages that a follower receives while ``during()`` runs in a thread."""
     layer = get_channel_layer()
     assert layer
     channel = await layer.new_channel()
@@ -46,7 +46,7 @@ async def test_many_events_at_once_become_few_messages_that_end_with_the_newest(
 
 async def test_a_forked_child_publishes_too(valkey: Any) -> None:
     def fork() -> None:
-        publish.run_event(9, 1)  # the parent has its thread already
+        publish.run_event(9, 1)  # the parent's thread is running
         publish.flush(5)
         pid = os.fork()
         if pid == 0:

@@ -1,4 +1,4 @@
-"""Enqueueing a run: once, on the right queue, and never an error for the caller."""
+"""Enqueueing a run: once, on the correct queue, and never an error for the caller."""
 
 from __future__ import annotations
 

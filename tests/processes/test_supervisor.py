@@ -1,4 +1,4 @@
-"""``manage.py up``: everything starts, what dies is started again, nothing is left, and refusals name the remedy."""
+"""``manage.py up``: starts everything, restarts dead processes, leaves none running; errors have a remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {"valkey-server": "valkey", "processes.web": "web", "light,generation": 
 
 
 class Up:
-    """``manage.py up`` in a process of its own, on a data folder of its own."""
+    """``manage.py up`` in a separate process and data folder."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.home = home
@@ -37,13 +37,13 @@ class Up:
             )  # fmt: skip
 
     def end(self) -> None:
-        """Whatever has become of it, it runs no longer."""
+        """Kill the process in any state."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
 
     def outcome(self) -> int:
-        """How it ended by itself; one that goes on is ended, and the test with it."""
+        """Return the exit code of the process; kill it and fail the test if it does not end."""
         try:
             return self.process.wait(60)
         finally:
@@ -69,7 +69,7 @@ class Up:
         for child in psutil.Process(self.process.pid).children():
             try:
                 command = " ".join(child.cmdline())
-            except psutil.Error:  # it has just died
+            except psutil.Error:  # the process has just ended
                 continue
             name = next((name for mark, name in NAMES.items() if mark in command), command.rsplit(" ", 1)[-1])
             found[name] = child.pid
@@ -85,7 +85,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A data folder with a path that is short enough for a socket."""
+    """A data folder with a path short enough for a socket."""
     path = Path(tempfile.mkdtemp(prefix="plumbline-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -93,12 +93,12 @@ def short_folder() -> Iterator[Path]:
 
 @contextmanager
 def running() -> Iterator[Up]:
-    """A system whose pages answer."""
+    """Start a system and wait until its pages respond."""
     with short_folder() as home:
         system = Up(home)
         try:
             wait_until(system.answers)
-            # Its pages answer before it has finished starting; it says so when it has.
+            # Pages respond before the start is complete; the output reports completion.
             wait_until(lambda: "Plumbline is at" in system.log.read_text())
             yield system
         finally:
@@ -113,14 +113,14 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def up() -> Iterator[Up]:
-    """A system of the test's own, to be stopped by it."""
+    """A system for one test, which stops it."""
     with running() as system:
         yield system
 
 
 @pytest.fixture(scope="module")
 def shared_up() -> Iterator[Up]:
-    """One system for the tests that leave it running."""
+    """One shared system for tests that do not stop it."""
     with running() as system:
         yield system
 

@@ -1,4 +1,4 @@
-"""The embedded Valkey: started, found, stopped; and errors that name the remedy."""
+"""Embedded Valkey: start, adoption, stop, and errors with a remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alignment_app.processes.valkey import EmbeddedValkey, ValkeyProblem
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data folder with a path that is short enough for a socket."""
+    """A data folder with a path short enough for a socket."""
     path = Path(tempfile.mkdtemp(prefix="plumbline-"))
     yield path
     shutil.rmtree(path, ignore_errors=True)

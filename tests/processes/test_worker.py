@@ -1,4 +1,4 @@
-"""The worker: forks for each job, survives its server, and ends its job process."""
+"""The worker: forks per job, survives the queue server, and ends its job process."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def attempt_of(pid: int, status: str = "running") -> StageAttempt:
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is at work, as far as the record goes."""
+    """A process that, by the database, works on an attempt."""
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     yield sleeper
     if sleeper.poll() is None:
@@ -110,7 +110,7 @@ def test_an_attempt_whose_process_died_is_ended_before_its_lease_and_its_stage_q
     attempt = attempt_of(process.pid)
     assert reaping.reap_dead(reaping.this_host()) == 0
     process.kill()
-    wait_until(lambda: not reaping.is_alive(process.pid))  # a zombie is dead
+    wait_until(lambda: not reaping.is_alive(process.pid))  # zombies count as dead
     assert reaping.reap_dead("another host") == 0
     assert reaping.reap_dead(reaping.this_host()) == 1
     attempt.refresh_from_db()
