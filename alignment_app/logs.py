@@ -11,7 +11,7 @@ from training.domain.secret import Secret
 QUIET_SECONDS: Final = 60.0
 
 
-class OnceAMinute(logging.Filter):
+class OncePerMinute(logging.Filter):
     """Pass a message once per minute, without traceback: for libraries that retry every second."""
 
     def __init__(self, name: str = "") -> None:
@@ -34,7 +34,7 @@ class OnceAMinute(logging.Filter):
 _secrets: set[Secret] = set()
 
 
-def keep_out(secret: Secret) -> None:
+def register_secret(secret: Secret) -> None:
     """Register a key that :func:`hide` must remove."""
     _secrets.add(secret)
 

@@ -136,7 +136,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "alignment_app.api.pagination.Pages",
     "PAGE_SIZE": 50,
-    "EXCEPTION_HANDLER": "alignment_app.api.errors.one_shape",
+    "EXCEPTION_HANDLER": "alignment_app.api.errors.error_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -156,7 +156,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "filters": {
-        "once_a_minute": {"()": "alignment_app.logs.OnceAMinute"},
+        "once_a_minute": {"()": "alignment_app.logs.OncePerMinute"},
         "hide_keys": {"()": "alignment_app.logs.HideKeys"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["hide_keys"]}},

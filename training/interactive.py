@@ -47,11 +47,11 @@ def answer_questions() -> int:
     engines = ChatEngines()
     linger = LINGER_SECONDS if _serves_nothing_else() else 0
     answered = 0
-    question = chat.take(0)
+    question = chat.take_question(0)
     while question is not None:
         engines.answer(question)
         answered += 1
-        question = chat.take(linger)
+        question = chat.take_question(linger)
     engines.close()
     return answered
 
@@ -77,7 +77,7 @@ class _AnswerPublisher:
 
     def __call__(self, text: str) -> None:
         if time.monotonic() - self._told_at >= SCRIBE_SECONDS:
-            chat.tell(self._question, Answer("writing", text.strip()))
+            chat.publish_answer(self._question, Answer("writing", text.strip()))
             self._told_at = time.monotonic()
 
 
@@ -90,7 +90,7 @@ class _QuestionHeartbeat:
         self._thread = threading.Thread(target=self._beat, name="chat-pulse", daemon=True)
 
     def __enter__(self) -> None:
-        chat.beat(self._question)
+        chat.send_pulse(self._question)
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -100,7 +100,7 @@ class _QuestionHeartbeat:
     def _beat(self) -> None:
         while not self._over.wait(chat.PULSE_SECONDS / 5):
             with contextlib.suppress(RedisError):  # the server may be back before the heartbeat times out
-                chat.beat(self._question)
+                chat.send_pulse(self._question)
 
 
 class ChatEngines:
@@ -120,7 +120,7 @@ class ChatEngines:
             log.exception("a question to checkpoint %s was not answered", question.checkpoint)
             reason = f"{type(error).__name__}: {error}. See the worker's log for details."
             answer = Answer("failed", reason=logs.hide(reason))
-        chat.tell(question, answer)
+        chat.publish_answer(question, answer)
 
     def close(self) -> None:
         """Free all memory."""
@@ -141,7 +141,7 @@ class ChatEngines:
             most = min(most, engine.max_answer_tokens(request))
             if most < 1:
                 return Answer("failed", reason=TOO_LONG.format(limit=engine.max_length))
-        chat.tell(question, Answer("writing"))
+        chat.publish_answer(question, Answer("writing"))
         began = time.monotonic()
         sampling = Sampling(
             temperature=question.temperature, top_p=1.0 if question.temperature == 0 else 0.9,
@@ -158,7 +158,7 @@ class ChatEngines:
         if spec in self._engines:
             self._engines.move_to_end(spec)
             return self._engines[spec]
-        chat.tell(question, Answer("loading"))
+        chat.publish_answer(question, Answer("loading"))
         while len(self._engines) >= ENGINES_HELD:
             self._engines.popitem(last=False)[1].close()
         self._engines[spec] = create_engine(spec)

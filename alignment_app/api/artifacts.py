@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alignment_app.api.base import Part, PlainJSON
+from alignment_app.api.base import BaseAPIView, PlainJSON
 from alignment_app.api.serializers import (
     CheckpointSerializer,
     ConfigField,
@@ -38,7 +38,9 @@ MarginAnswer = inline_serializer(
 )
 
 
-class CheckpointViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Checkpoint]):
+class CheckpointViewSet(
+    BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Checkpoint]
+):
     """Checkpoints: the base model M0 and trained models, with files and hashes."""
 
     queryset = Checkpoint.objects.select_related("evaluation", "iteration").order_by("-id")
@@ -64,7 +66,9 @@ class CheckpointViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, 
         return Response({"results": list(rows)})
 
 
-class EvaluationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]):
+class EvaluationViewSet(
+    BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Evaluation]
+):
     """Evaluations of checkpoints."""
 
     queryset = Evaluation.objects.order_by("-id")
@@ -73,7 +77,9 @@ class EvaluationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, 
     filters = {"run": ("checkpoint__run", int), "checkpoint": ("checkpoint", int)}
 
 
-class SnapshotViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DatasetSnapshot]):
+class SnapshotViewSet(
+    BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DatasetSnapshot]
+):
     """Frozen training sets."""
 
     queryset = DatasetSnapshot.objects.select_related("iteration").order_by("-id")
@@ -100,7 +106,7 @@ class ExportRequest(serializers.Serializer[Any]):
     excluded = serializers.BooleanField(default=False, help_text="Include pairs excluded in review.")
 
 
-class ExportViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
+class ExportViewSet(BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Export]):
     """Exports: create one and receive its rows; list earlier ones with author and hash."""
 
     queryset = Export.objects.order_by("-id")
@@ -137,7 +143,7 @@ class MetricSerializer(serializers.Serializer[Metric]):
     about = serializers.CharField()
 
 
-class MetricViewSet(Part, viewsets.ViewSet):
+class MetricViewSet(BaseAPIView, viewsets.ViewSet):
     """All metrics of checkpoints and training runs, in display order."""
 
     filter_backends: list[Any] = []
@@ -161,7 +167,7 @@ class MeasureSerializer(serializers.Serializer[Measure]):
         return [metric.key for metric in measure.metrics]
 
 
-class MeasureViewSet(Part, viewsets.ViewSet):
+class MeasureViewSet(BaseAPIView, viewsets.ViewSet):
     """All measures of checkpoints, in order of execution."""
 
     filter_backends: list[Any] = []
@@ -178,7 +184,7 @@ PresetAnswer = inline_serializer(
 )
 
 
-class PresetViewSet(Part, viewsets.ViewSet):
+class PresetViewSet(BaseAPIView, viewsets.ViewSet):
     """Presets: published recipes."""
 
     lookup_value_regex = r"[A-Za-z0-9._-]{1,80}"

@@ -14,7 +14,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alignment_app.api.base import Part
+from alignment_app.api.base import BaseAPIView
 from alignment_app.services import people
 
 
@@ -23,7 +23,7 @@ class NameAndPassword(serializers.Serializer[Any]):
     password = serializers.CharField(max_length=1000, trim_whitespace=False, style={"input_type": "password"})
 
 
-class TokenView(Part):
+class TokenView(BaseAPIView):
     """Exchange name and password for a token, sent as ``Authorization: Token ...``. DELETE invalidates it."""
 
     def get_permissions(self) -> list[Any]:

@@ -147,7 +147,7 @@ class YamlDocument(parsers.BaseParser):
             raise exceptions.ParseError("The document is not UTF-8 text.") from None
 
 
-class Part(APIView):
+class BaseAPIView(APIView):
     """Base class of all API views."""
 
     permission_classes = [ByRole]

@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response as Answer
 
-from alignment_app.api.base import Part, PlainJSON
+from alignment_app.api.base import BaseAPIView, PlainJSON
 from alignment_app.api.pagination import Follow
 from alignment_app.api.serializers import (
     DatasetSerializer,
@@ -88,7 +88,7 @@ ImportAnswer = inline_serializer(
 )
 
 
-class DatasetViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Dataset]):
+class DatasetViewSet(BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Dataset]):
     """Data sets by name."""
 
     queryset = Dataset.objects.select_related("created_by").annotate(prompt_count=Count("prompts")).order_by("name")
@@ -206,7 +206,7 @@ def _previewed(shown: imports.Preview) -> dict[str, Any]:
     }
 
 
-class _Rows(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+class _Rows(BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
     pagination_class = Follow
     lookup_value_regex = r"\d{1,18}"
 

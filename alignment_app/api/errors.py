@@ -18,7 +18,7 @@ from training.config import ConfigError
 log = logging.getLogger(__name__)
 
 
-def one_shape(exc: Exception, context: dict[str, Any]) -> Response:
+def error_response(exc: Exception, context: dict[str, Any]) -> Response:
     """Return ``{"error": {"code", "message", "fields": {field: [message, …]}}}`` for every error."""
     if isinstance(exc, ConfigError):
         return _answer(400, "invalid-config", "The config is not valid.", _by_field(exc.problems))

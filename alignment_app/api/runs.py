@@ -13,7 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alignment_app.api.base import Part, PlainJSON, YamlDocument, read_filter
+from alignment_app.api.base import BaseAPIView, PlainJSON, YamlDocument, read_filter
 from alignment_app.api.run_shapes import (
     BudgetSerializer,
     CloneSerializer,
@@ -41,7 +41,7 @@ from training.config import RunConfig
 
 
 class RunViewSet(
-    Part,
+    BaseAPIView,
     mixins.ListModelMixin,
     mixins.RetrieveModelMixin,
     viewsets.GenericViewSet[Run],
@@ -241,7 +241,9 @@ class RunViewSet(
         return made
 
 
-class IterationViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Iteration]):
+class IterationViewSet(
+    BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Iteration]
+):
     """Iterations with their stages."""
 
     queryset = Iteration.objects.order_by("run", "number").prefetch_related(

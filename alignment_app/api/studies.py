@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from alignment_app.api.base import Part
+from alignment_app.api.base import BaseAPIView
 from alignment_app.models import Study
 from alignment_app.pages import studies as selectors
 from alignment_app.services import studies
@@ -52,7 +52,7 @@ StudyAnswer = inline_serializer(
 )
 
 
-class StudyViewSet(Part, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Study]):
+class StudyViewSet(BaseAPIView, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Study]):
     """Studies, newest first."""
 
     queryset: QuerySet[Study] = Study.objects.select_related("created_by")

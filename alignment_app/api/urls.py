@@ -11,11 +11,11 @@ from rest_framework.routers import DefaultRouter
 
 from alignment_app.api import artifacts, data, runs, studies
 from alignment_app.api.auth import TokenView
-from alignment_app.api.base import Part
+from alignment_app.api.base import BaseAPIView
 from alignment_app.api.schema import DocsView, SchemaView
 
 
-class NotHere(Part):
+class UnknownURL(BaseAPIView):
     """Any unknown URL of the API, answered in the API's error format."""
 
     permission_classes = [AllowAny]
@@ -50,5 +50,5 @@ urlpatterns = [
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", DocsView.as_view(), name="api-docs"),
     path("", include(router.urls)),
-    re_path(r"", NotHere.as_view()),
+    re_path(r"", UnknownURL.as_view()),
 ]

@@ -22,7 +22,7 @@ from alignment_app.models import (
 )
 from alignment_app.pages.figures import Figure, figures, values_of
 from alignment_app.pages.lineage import Lineage, lineage
-from alignment_app.selectors.choices import Choice, choice_of
+from alignment_app.selectors.choices import CheckpointChoice, choice_of
 from alignment_app.services import artifacts
 from training.domain.metrics import pairwise_accuracy
 from training.domain.training_metrics import TRAINING_METRICS
@@ -91,7 +91,7 @@ class CheckpointDetail:
     training: list[Figure]
     figures: list[Figure] = field(default_factory=list)
     data: SnapshotSummary | None = None
-    choice: Choice | None = None
+    choice: CheckpointChoice | None = None
     answers: int = 0
 
 

@@ -26,7 +26,7 @@ MODULES: Final = (
 FORK_SAFE_THREADS: Final = frozenset({"jemalloc_bg_thd"})
 
 
-def settle_environment() -> None:
+def set_environment() -> None:
     """Set environment variables that the libraries read at import; existing values are kept.
 
     Actively waiting threads slow down the other processes of a small machine, and threads started before a fork do not

@@ -15,7 +15,7 @@ ROWS_A_PAGE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CheckpointChoice:
     """The candidates of one iteration's training, and the one selected so far."""
 
     iteration: Iteration
@@ -35,13 +35,13 @@ class Choice:
         return last.against_step if last and last.decision == StepCheck.Decision.STOP else None
 
 
-def choices(run: Run) -> list[Choice]:
+def choices(run: Run) -> list[CheckpointChoice]:
     """Return the selections of a run with loaded iterations and stages, newest first."""
     found = [choice_of(iteration, list(iteration.stages.all())) for iteration in run.iterations.all()]
     return [choice for choice in reversed(found) if choice]
 
 
-def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
+def choice_of(iteration: Iteration, stages: list[Stage]) -> CheckpointChoice | None:
     """Return the candidates of an iteration's training so far; ``None`` if there is nothing to select from."""
     training = next((stage for stage in stages if stage.kind == TRAINING.kind), None)
     if training is None:
@@ -52,7 +52,7 @@ def choice_of(iteration: Iteration, stages: list[Stage]) -> Choice | None:
     if not (progress.trials or checks or progress.comparing):
         return None
     chosen = PreferenceResult.read(training.result).lam
-    return Choice(iteration, progress.trials, chosen, checks, progress.comparing)
+    return CheckpointChoice(iteration, progress.trials, chosen, checks, progress.comparing)
 
 
 def step_comparisons(check: StepCheck, outcome: str, number: Any) -> Page[StepComparison]:

@@ -14,7 +14,7 @@ from alignment_app.selectors.samples import judgements_of
 
 PAGE: Final = 20
 SETS_A_PAGE: Final = 50
-MOST_FOUND: Final = 2_000  # maximum number of search results
+MAX_SEARCH_RESULTS: Final = 2_000  # maximum number of search results
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,9 @@ def rows_page(dataset: Dataset, query: str = "", page: Any = 1) -> Page[Row]:
     """Return a page of a data set's rows in order; ``query`` searches the prompts."""
     found = Prompt.objects.filter(dataset=dataset).order_by("position", "pk")
     words = query.strip().replace("\x00", "")[:200]
-    paginator = Paginator(found.filter(text__icontains=words)[:MOST_FOUND], PAGE) if words else _ByPosition(found, PAGE)
+    paginator = (
+        Paginator(found.filter(text__icontains=words)[:MAX_SEARCH_RESULTS], PAGE) if words else _ByPosition(found, PAGE)
+    )
     pages: Any = paginator.get_page(page)
     pages.object_list = _rows(list(pages.object_list))
     return cast("Page[Row]", pages)

@@ -116,6 +116,6 @@ def versions(name: str) -> list[VersionRow]:
     return [VersionRow(row.version, row.content_hash, row, runs.get(row.version, [])) for row in found]
 
 
-def as_kept(judge: Judge) -> dict[str, Any]:
+def judge_data(judge: Judge) -> dict[str, Any]:
     """Return the data of a judge that is stored with a run."""
     return {"judge": judge.as_data(), "version": judge.version, "hash": judge.content_hash}

@@ -123,7 +123,7 @@ def file_list(folder: Path) -> list[dict[str, Any]]:
     return listed
 
 
-def keep_ift_model(attempt: StageAttempt, iteration: Iteration, folder: Path) -> None:
+def record_ift_model(attempt: StageAttempt, iteration: Iteration, folder: Path) -> None:
     """Record the location of the model fine-tuned on instruction data only, which is not a checkpoint."""
     with leased(attempt):
         iteration.ift_location = str(folder.relative_to(settings.HOME))

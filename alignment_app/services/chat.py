@@ -97,7 +97,7 @@ def _waiting(queue: Queue) -> set[str]:
     return {job.func_name or "" for job in queue.get_jobs(0, 20)}
 
 
-def take(wait_seconds: float) -> Question | None:
+def take_question(wait_seconds: float) -> Question | None:
     """Return the oldest question, waiting up to ``wait_seconds``; ``None`` if there is none. Called by the worker.
 
     The wait ends early if the queue has another job, such as a key test, which the same worker must run.
@@ -119,13 +119,13 @@ def take(wait_seconds: float) -> Question | None:
                 return Question(**(data | {"messages": tuple(data["messages"])}))
 
 
-def tell(question: Question, answer: Answer) -> None:
+def publish_answer(question: Question, answer: Answer) -> None:
     """Store the state of an answer. Called by the worker."""
     said = asdict(answer) | {"said_at": time.time()}
     queues.connection().set(_key(question.id), json.dumps(said), ex=KEEP_SECONDS)
 
 
-def beat(question: Question) -> None:
+def send_pulse(question: Question) -> None:
     """Signal that a worker is at work on this answer. Called by the worker every few seconds."""
     queues.connection().set(_pulse_key(question.id), 1, ex=PULSE_SECONDS)
 

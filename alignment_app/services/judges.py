@@ -56,7 +56,7 @@ def save(document: str, *, name: str = "", user: Any = None) -> JudgeVersion:
         raise Refused("taken", "Another person saved a version at the same time. Check it, then save again.") from None
 
 
-def kept_for(config: RunConfig) -> dict[str, dict[str, Any]]:
+def judges_for_run(config: RunConfig) -> dict[str, dict[str, Any]]:
     """Return copies of the judges that a config names, to be stored with the run.
 
     Raises :class:`ConfigError` for a judge that does not exist or has the wrong kind.
@@ -73,7 +73,7 @@ def kept_for(config: RunConfig) -> dict[str, dict[str, Any]]:
             doing = JUDGE_KINDS[judge.kind]
             fitting = ", ".join(selectors.names(wanted))
             problems.append((field, f"the judge {judge.name} {doing}; choose one of {fitting}"))
-        kept[field] = selectors.as_kept(judge)
+        kept[field] = selectors.judge_data(judge)
     if problems:
         raise ConfigError(problems)
     return kept

@@ -77,7 +77,7 @@ def remove(key: ProviderKey, *, by: User) -> None:
     key.delete()
 
 
-def ask_for_test(key: ProviderKey, *, by: User) -> None:
+def request_test(key: ProviderKey, *, by: User) -> None:
     """Ask a worker to test the key by listing the provider's models, which is free."""
     _admins_only(by)
     key.test_asked_at, key.test_passed, key.test_result = timezone.now(), None, ""
@@ -87,10 +87,10 @@ def ask_for_test(key: ProviderKey, *, by: User) -> None:
             TEST_ENTRY_POINT, args=(key.pk,), description="key test", timeout=TEST_SECONDS, result_ttl=0, failure_ttl=60
         )
     except (RedisError, OSError):
-        say_tested(key.pk, False, "The queue server does not respond. See the page System.")
+        store_test_result(key.pk, False, "The queue server does not respond. See the page System.")
 
 
-def say_tested(pk: int, passed: bool, result: str) -> None:
+def store_test_result(pk: int, passed: bool, result: str) -> None:
     """Store the result of a key test."""
     ProviderKey.objects.filter(pk=pk).update(
         tested_at=timezone.now(), test_passed=passed, test_result=logs.hide(result)
@@ -131,7 +131,7 @@ def open_key(provider: str, name: str, base_url: str) -> Secret | None:
     """
     secret = _stored(provider, name, base_url) if name else _from_environment(provider, base_url)
     if secret is not None:
-        logs.keep_out(secret)
+        logs.register_secret(secret)
     return secret
 
 

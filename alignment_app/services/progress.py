@@ -17,7 +17,7 @@ Draft = TypeVar("Draft")
 
 SAVE_SECONDS = 0.4
 SAMPLE_SECONDS = 0.6
-POINTS_AN_EVENT = 500  #: a resumed training run reports all earlier steps at once
+POINTS_PER_EVENT = 500  #: a resumed training run reports all earlier steps at once
 
 
 class Progress:
@@ -165,8 +165,8 @@ class TrainingMetricsLog:
         about: dict[str, Any] = {"iteration": stage.iteration.number, "stage": stage.kind}
         which = {"series": self.series} if self.series else {}
         with stages.leased(attempt):
-            for start in range(0, len(points), POINTS_AN_EVENT):
-                some = points[start : start + POINTS_AN_EVENT]
+            for start in range(0, len(points), POINTS_PER_EVENT):
+                some = points[start : start + POINTS_PER_EVENT]
                 events.append(stage.iteration.run_id, MetricsPayload(**about, **which, points=some))
             found = _headline(points[-1]) | which
             stages.progress(attempt, done=step, total=max(total, step), rate=rate, **found)

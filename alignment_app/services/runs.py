@@ -29,7 +29,7 @@ def launch(config: RunConfig, *, user: Any = None, preset: str = "", cloned_from
         name=config.name,
         config=config.to_dict(),
         config_hash=config.config_hash,
-        judges=judges.kept_for(config),
+        judges=judges.judges_for_run(config),
         preset=preset,
         paradigm=config.paradigm,
         cloned_from=cloned_from,
@@ -78,7 +78,7 @@ def check_names(config: RunConfig) -> None:
     """Raise :class:`ConfigError` for each data set, folder and key in the config that does not exist."""
     problems = _dataset_problems(config)
     try:
-        judges.kept_for(config)
+        judges.judges_for_run(config)
     except ConfigError as error:
         problems += error.problems
     problems += keys.config_problems(config)

@@ -233,7 +233,7 @@ class Account:
         )
 
 
-def forget_texts(attempt: StageAttempt) -> None:
+def delete_call_texts(attempt: StageAttempt) -> None:
     """Delete the stored texts of a finished stage; its rows hold them. Usage figures are kept.
 
     Responses requested for a later stage are kept until that stage is finished.

@@ -55,7 +55,7 @@ def act(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
     key, user = get_object_or_404(ProviderKey, pk=pk), cast(User, request.user)
     try:
         if verb == "test":
-            keys.ask_for_test(key, by=user)
+            keys.request_test(key, by=user)
         elif verb == "replace":
             keys.replace(key, request.POST.get("secret", ""), by=user)
             messages.success(request, f"{key.name} replaced.")

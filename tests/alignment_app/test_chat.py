@@ -50,8 +50,8 @@ def send(client: Client, **changes: str) -> Any:
 def answer_all(text: str = "Ivy, aloe, fern.") -> list[chat.Question]:
     """Answer every waiting question, as a worker would."""
     taken = []
-    while question := chat.take(0):
-        chat.tell(question, Answer("done", text, 5, 0.2))
+    while question := chat.take_question(0):
+        chat.publish_answer(question, Answer("done", text, 5, 0.2))
         taken.append(question)
     return taken
 
@@ -87,8 +87,8 @@ def test_each_side_sees_its_own_answers_before_the_new_words(as_role: AsRole, va
     client = as_role("viewer")
     talk(client, *two)
     send(client)
-    while question := chat.take(0):
-        chat.tell(question, Answer("done", f"I am {question.checkpoint}.", 3, 0.1))
+    while question := chat.take_question(0):
+        chat.publish_answer(question, Answer("done", f"I am {question.checkpoint}.", 3, 0.1))
     client.get(reverse("chat-turn", args=[0]))
     send(client, text="And then?")
     for question in answer_all():
@@ -101,9 +101,9 @@ def test_a_turn_that_failed_is_no_part_of_the_history(as_role: AsRole, valkey: A
     client = as_role("viewer")
     talk(client, two[1])
     send(client)
-    question = chat.take(0)
+    question = chat.take_question(0)
     assert question is not None
-    chat.tell(question, Answer("failed", reason="The model could not be loaded: x."))
+    chat.publish_answer(question, Answer("failed", reason="The model could not be loaded: x."))
     assert "could not be loaded" in client.get(reverse("chat-turn", args=[0])).content.decode()
     send(client, text="Once more")
     assert [len(question.messages) for question in answer_all()] == [1]
@@ -138,7 +138,7 @@ def test_words_that_cannot_be_sent_say_why_and_ask_nothing(
     page = send(client, **changes)
     assert page.status_code == 200
     assert sentence in page.content.decode()
-    assert chat.take(0) is None
+    assert chat.take_question(0) is None
 
 
 def test_without_a_chosen_checkpoint_nothing_is_sent(as_role: AsRole, valkey: Any, two: Any) -> None:
@@ -196,7 +196,7 @@ def test_model_output_is_escaped(as_role: AsRole, valkey: Any, two: Any) -> None
 def test_an_expired_question_is_dropped_and_reported_as_lost(valkey: Any, two: Any) -> None:
     question_id = chat.ask(two[1].pk, [{"role": "user", "content": "x"}], temperature=0, max_new_tokens=8, seed=1)
     valkey.delete(f"plumbline:chat:answer:{question_id}")  # as its expiry does
-    assert chat.take(0) is None
+    assert chat.take_question(0) is None
     assert chat.answer_to(question_id).state == "failed"
     assert "ask again" in chat.answer_to(question_id).reason
 
@@ -214,16 +214,16 @@ def test_a_worker_that_waits_for_questions_makes_room_for_the_test_of_a_key(
         keys.TEST_ENTRY_POINT,
         chat.ENTRY_POINT,
     ]  # a job is enqueued for the question
-    assert chat.take(600) is not None  # the question is taken before the worker stops waiting
-    assert chat.take(600) is None  # then it does not wait
+    assert chat.take_question(600) is not None  # the question is taken before the worker stops waiting
+    assert chat.take_question(600) is None  # then it does not wait
 
 
 def test_a_worker_that_died_over_an_answer_does_not_leave_it_pending(valkey: Any, two: Any) -> None:
     question_id = chat.ask(two[1].pk, [{"role": "user", "content": "x"}], temperature=0, max_new_tokens=8, seed=1)
-    question = chat.take(0)
+    question = chat.take_question(0)
     assert question is not None
-    chat.beat(question)
-    chat.tell(question, Answer("writing"))
+    chat.send_pulse(question)
+    chat.publish_answer(question, Answer("writing"))
     assert chat.answer_to(question_id).state == "writing"
     assert 0 < valkey.ttl(f"plumbline:chat:pulse:{question_id}") <= chat.PULSE_SECONDS
     valkey.delete(f"plumbline:chat:pulse:{question_id}")  # as its expiry does

@@ -196,9 +196,9 @@ def test_stored_responses_are_judged_by_a_checkpoint_and_shown_as_they_come(
     page = client.post(reverse("judge-try", args=["hundred"]), trial(checkpoint, str(boasts.pk))).content.decode()
     assert "data-pending" in page
     replies = iter(["It only boasts.\nScore: 20", "Score: high"])
-    while question := chat.take(0):
+    while question := chat.take_question(0):
         assert question.messages[0]["content"] == judges.get("hundred").render("Name a bird.", boasts.text)
-        chat.tell(question, Answer("done", next(replies), 5, 0.1))
+        chat.publish_answer(question, Answer("done", next(replies), 5, 0.1))
     page = client.get(reverse("judge-trial")).content.decode()
     assert "data-pending" not in page
     assert "read 20 of 100" in page
@@ -220,9 +220,9 @@ def test_a_comparing_judge_is_asked_in_both_orders(
     given = trial(checkpoint, f"{first.pk}-{second.pk}", k="1", engine=f"teacher:{checkpoint.pk}")
     client.post(reverse("judge-try", args=["pairwise"]), given)
     asked = []
-    while question := chat.take(0):
+    while question := chat.take_question(0):
         asked.append(question)
-        chat.tell(question, Answer("done", "Verdict: first", 5, 0.1))
+        chat.publish_answer(question, Answer("done", "Verdict: first", 5, 0.1))
     form = judges.get("pairwise")
     assert [question.messages[0]["content"] for question in asked] == [
         form.render_pair("Name a bird.", first.text, second.text),
@@ -253,7 +253,7 @@ def test_a_trial_that_cannot_be_is_refused_with_the_remedy(
     answer = as_role("viewer").post(reverse("judge-try", args=["additive_5"]), given)
     assert answer.headers["HX-Retarget"] == "#trial-problem"
     assert sentence in answer.content.decode()
-    assert chat.take(0) is None
+    assert chat.take_question(0) is None
 
 
 def test_without_a_trial_there_is_nothing_to_follow(as_role: AsRole) -> None:

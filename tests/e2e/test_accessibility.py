@@ -93,7 +93,7 @@ def stored_keys() -> None:
     for name, passed in (("works", True), ("refused", False), ("untried", None)):
         key = keys.store(name, "gemini", "", f"a-key-that-{name}", by=admin)
         if passed is not None:
-            keys.say_tested(key.pk, passed, "The provider says so.")
+            keys.store_test_result(key.pk, passed, "The provider says so.")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

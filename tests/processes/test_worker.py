@@ -162,7 +162,7 @@ def test_the_libraries_are_loaded_before_the_fork_without_starting_a_thread(chil
     script = (
         "from alignment_app.processes import preload\n"
         "import django, sys\n"
-        "preload.settle_environment()\n"
+        "preload.set_environment()\n"
         "django.setup()\n"
         "preload.preload()\n"
         "import torch\n"

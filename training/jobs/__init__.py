@@ -67,7 +67,7 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
                     result = job_of(attempt.stage.spec)(job)
                 finally:
                     job.finalize()
-                spending.forget_texts(attempt)
+                spending.delete_call_texts(attempt)
                 stages.finish(attempt, result)
             except (Interrupted, Stopped):
                 heartbeat.should_stop()

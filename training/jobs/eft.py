@@ -30,7 +30,7 @@ def fine_tune_on_ift(job: StageWork) -> TrainingResult:
     result = start_fine_tuning(job, data, IFT, seed=job.seed("ift"), series=IFT)
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
-    artifacts.keep_ift_model(job.attempt, job.iteration, result.model_dir)
+    artifacts.record_ift_model(job.attempt, job.iteration, result.model_dir)
     return TrainingResult(steps=result.steps, seconds=result.seconds, loss=result.loss)
 
 

@@ -21,10 +21,12 @@ def try_key(pk: int) -> None:
         assert secret is not None
         count = engine_class(key.provider).count_models(secret, key.base_url, TIMEOUT_SECONDS)
     except Refused as refusal:
-        keys.say_tested(pk, False, refusal.message)
+        keys.store_test_result(pk, False, refusal.message)
     except EngineError as error:
-        keys.say_tested(pk, False, str(error))
+        keys.store_test_result(pk, False, str(error))
     except Exception as error:  # any error of the SDK or the network
-        keys.say_tested(pk, False, f"{type(error).__name__}: {str(error)[:300]}")
+        keys.store_test_result(pk, False, f"{type(error).__name__}: {str(error)[:300]}")
     else:
-        keys.say_tested(pk, True, f"The provider accepts the key and lists {count} model{'' if count == 1 else 's'}.")
+        keys.store_test_result(
+            pk, True, f"The provider accepts the key and lists {count} model{'' if count == 1 else 's'}."
+        )

@@ -37,7 +37,7 @@ class Command(BaseCommand):
             )
         if "OMP_WAIT_POLICY" not in os.environ:
             # These variables are read by libraries at import, and some are already imported.
-            preload.settle_environment()
+            preload.set_environment()
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
         # A chat worker uses no memory for libraries until somebody chats.
         if not options["no_preload"] and names != [INTERACTIVE]:

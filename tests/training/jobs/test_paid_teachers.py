@@ -282,7 +282,7 @@ def test_only_admins_manage_keys_and_no_page_shows_one(launch: Callable[..., Run
         lambda: keys.store("x", "gemini", "", PLAIN_KEY, by=lead),
         lambda: keys.replace(key, PLAIN_KEY, by=lead),
         lambda: keys.remove(key, by=lead),
-        lambda: keys.ask_for_test(key, by=lead),
+        lambda: keys.request_test(key, by=lead),
     ):
         with pytest.raises(Refused, match="Only admins"):
             forbidden()
