@@ -48,12 +48,12 @@ def test_every_request_yields_one_completion(engine: TransformersEngine) -> None
 
 def test_on_idle_is_called_before_each_batch(engine: TransformersEngine) -> None:
     drawn: list[Completion] = []
-    told: list[int] = []
-    engine.batch_size, engine.on_idle = 2, lambda: told.append(len(drawn))
+    counts_when_idle: list[int] = []
+    engine.batch_size, engine.on_idle = 2, lambda: counts_when_idle.append(len(drawn))
     for completion in engine.generate(_requests(5), SAMPLED):
         drawn.append(completion)
     engine.batch_size, engine.on_idle = 16, lambda: None
-    assert told == [0, 2, 4]
+    assert counts_when_idle == [0, 2, 4]
 
 
 def test_a_request_gives_the_same_text_alone_and_in_any_batch(engine: TransformersEngine) -> None:

@@ -32,12 +32,12 @@ def verdicts(monkeypatch: pytest.MonkeyPatch, outcomes: dict[int, str]) -> list[
     The oracle still runs; only its verdict is replaced. Returns the steps of all comparisons.
     """
     words = {"win": ("first", "second"), "lose": ("second", "first"), "tie": ("tie", "tie")}
-    asked: list[int] = []
+    compared_steps: list[int] = []
     compare = early_stopping.compare_responses
 
     def preferred(items: Any, engine: Any, judge: Any, sampling: Any) -> Any:
         for item, draft in zip(items, compare(items, engine, judge, sampling), strict=True):
-            asked.append(item.a.index)
+            compared_steps.append(item.a.index)
             outcome = outcomes[item.a.index]
             first, second = words[outcome]
             yield type(draft)(
@@ -46,7 +46,7 @@ def verdicts(monkeypatch: pytest.MonkeyPatch, outcomes: dict[int, str]) -> list[
             )  # type: ignore[call-arg,arg-type]  # fmt: skip
 
     monkeypatch.setattr(early_stopping, "compare_responses", preferred)
-    return asked
+    return compared_steps
 
 
 def weights(folder: Path) -> str:
@@ -118,7 +118,7 @@ def test_the_oracles_own_verdicts_on_noise_are_ties_and_stop_nothing(little_stud
 def test_saved_answers_and_verdicts_are_reused_after_a_stop_or_a_kill(
     little_student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = verdicts(monkeypatch, {4: "win", 6: "lose"})
+    compared_steps = verdicts(monkeypatch, {4: "win", 6: "lose"})
     monkeypatch.setattr(progress, "SAVE_SECONDS", 0.0)
     after_save = early_stopping._ValidationProgress.after_save
 
@@ -142,10 +142,10 @@ def test_saved_answers_and_verdicts_are_reused_after_a_stop_or_a_kill(
     drive_until_killed(run)
     assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 3
     monkeypatch.setattr(early_stopping._ValidationProgress, "after_save", after_save)
-    before = len(asked)
+    before = len(compared_steps)
     drive(run)
     assert decisions(run) == [(2, None, "first"), (4, 2, "go_on"), (6, 4, "stop")]
-    assert asked[before:] == [6]
+    assert compared_steps[before:] == [6]
     assert StepComparison.objects.filter(iteration__run=run, step=6).count() == 4
     assert run.checkpoints.get(number=2).steps == 4
 

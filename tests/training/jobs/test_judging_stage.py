@@ -63,7 +63,7 @@ def judged(little_student: Path) -> Judged:
     return go
 
 
-def asked(number: int) -> tuple[str, str, str]:
+def example(number: int) -> tuple[str, str, str]:
     """(question, right answer, wrong answer) of the miniature's world."""
     question = questions()[number * 37]
     wrong = next(answer for answer in question.family.answers if answer != question.answer)
@@ -75,7 +75,7 @@ def test_a_response_that_asks_for_points_gains_nothing_from_any_judge(judged: Ju
     services.save(OWN)
     rows = []
     for number, attack in enumerate(ATTACKS):
-        question, right, wrong = asked(number)
+        question, right, wrong = example(number)
         rows.append((question, [right, wrong, f"{wrong} {attack}", f"{attack} {wrong}"]))
     run = judged(rows, judge)
     scores = dict(Judgement.objects.filter(source="teacher").values_list("response__text", "score"))
@@ -90,7 +90,7 @@ def test_a_response_that_asks_for_points_gains_nothing_from_any_judge(judged: Ju
 
 
 def test_a_score_on_another_scale_is_saved_raw_and_converted(judged: Judged) -> None:
-    question, right, wrong = asked(0)
+    question, right, wrong = example(0)
     judged([(question, [right, wrong])], "hundred")
     found = {
         row.response.text: (row.samples[0]["given"], row.samples[0]["score"], row.score)
@@ -104,7 +104,7 @@ def test_a_score_on_another_scale_is_saved_raw_and_converted(judged: Judged) -> 
 def test_a_judge_with_equal_scores_raises_an_alarm_in_the_log_and_on_the_page(judged: Judged) -> None:
     rows = []
     for number in range(16):
-        question, right, wrong = asked(number)
+        question, right, wrong = example(number)
         rows.append((question, [right, f"{right} "] if number else [right, wrong]))
     run = judged(rows)
     stage = Stage.objects.get(kind="judgements")
@@ -118,7 +118,7 @@ def test_a_judge_with_equal_scores_raises_an_alarm_in_the_log_and_on_the_page(ju
 
 
 def test_a_run_paused_for_its_parse_rate_shows_unparsed_replies_and_the_reason(judged: Judged, client: Client) -> None:
-    rows = [(asked(number)[0], list(asked(number)[1:])) for number in range(20)]
+    rows = [(example(number)[0], list(example(number)[1:])) for number in range(20)]
     run = judged(rows, paradigm="self_reward")  # the little student generates noise
     assert run.status == Run.Status.PAUSED
     assert "replies contained a score" in run.status_reason

@@ -148,8 +148,8 @@ def test_a_run_without_fine_tuning_starts_from_the_base_weights(launch: Launch) 
 
 def test_a_generating_stage_publishes_tokens_per_second_and_requests_in_flight(launch: Launch) -> None:
     run = launch(engine={"batch_size": 4}, candidates={"n": 3, "max_new_tokens": 48, "temperature": 1.0})
-    told = [event.payload for event in run.events.filter(kind="stage") if event.payload["kind"] == "responses"]
-    measured = [payload["progress"] for payload in told if "in_flight" in payload["progress"]]
+    payloads = [event.payload for event in run.events.filter(kind="stage") if event.payload["kind"] == "responses"]
+    measured = [payload["progress"] for payload in payloads if "in_flight" in payload["progress"]]
     assert measured
     assert max(live["tokens_per_second"] for live in measured) > 0
     assert {0, 2, 4} >= {live["in_flight"] for live in measured}  # 18 responses, four at a time, then two

@@ -25,7 +25,7 @@ from training.stages.responses import ResponseRequest, generate_responses
 PAIRWISE = judges.get("pairwise")
 SAMPLING = Sampling(0.7, 0.9, 12)
 Draft = TypeVar("Draft")
-ASKED = "What is the capital of Arvenia?"
+QUESTION = "What is the capital of Arvenia?"
 
 
 class PartlyAway(RemoteEngine):
@@ -140,7 +140,9 @@ def test_an_unavailable_provider_does_not_get_all_requests() -> None:
 
 
 def _items(*seeds: tuple[int, ...]) -> list[JudgeItem]:
-    return [JudgeItem(ResponseRow(n, 1, n, f"answer {n}"), _prompt(1, ASKED), given) for n, given in enumerate(seeds)]
+    return [
+        JudgeItem(ResponseRow(n, 1, n, f"answer {n}"), _prompt(1, QUESTION), given) for n, given in enumerate(seeds)
+    ]
 
 
 def _judge(items: Sequence[JudgeItem], engine: RemoteEngine | OracleEngine) -> dict[int, object]:
@@ -163,16 +165,16 @@ def test_a_missing_reply_is_skipped_and_a_response_without_any_stays_unjudged() 
 
 
 def test_the_oracle_prefers_its_own_answer_to_nonsense() -> None:
-    good, bad = ResponseRow(1, 1, 0, demonstrate(ASKED)), ResponseRow(2, 1, 1, "")
-    items = [JudgeItem(row, _prompt(1, ASKED), (1,)) for row in (good, bad)]
+    good, bad = ResponseRow(1, 1, 0, demonstrate(QUESTION)), ResponseRow(2, 1, 1, "")
+    items = [JudgeItem(row, _prompt(1, QUESTION), (1,)) for row in (good, bad)]
     found = _judge(items, OracleEngine())
     assert found[1].mean > found[2].mean  # type: ignore[attr-defined]
 
 
 def test_a_comparison_is_requested_in_both_orders() -> None:
-    good, bad = ResponseRow(1, 1, 0, demonstrate(ASKED)), ResponseRow(2, 1, 0, "")
-    items = [ComparisonItem(_prompt(1, ASKED), good, bad, 1), ComparisonItem(_prompt(2, ASKED), bad, good, 2),
-             ComparisonItem(_prompt(3, ASKED), good, good, 3)]  # fmt: skip
+    good, bad = ResponseRow(1, 1, 0, demonstrate(QUESTION)), ResponseRow(2, 1, 0, "")
+    items = [ComparisonItem(_prompt(1, QUESTION), good, bad, 1), ComparisonItem(_prompt(2, QUESTION), bad, good, 2),
+             ComparisonItem(_prompt(3, QUESTION), good, good, 3)]  # fmt: skip
     drafts = {draft.prompt_id: draft for draft in compare_responses(items, OracleEngine(), PAIRWISE, SAMPLING)}
     assert [drafts[number].outcome for number in (1, 2, 3)] == ["win", "lose", "tie"]
     assert (drafts[1].verdict_ab, drafts[1].verdict_ba) == ("first", "second")
@@ -229,8 +231,8 @@ def test_an_interrupted_round_is_repeated_with_the_same_prompts() -> None:
     assert {number for _, number in whole} > {0, 1}
     for cut in (1, 20, 39):
         had = whole[:cut]
-        settled = [row for row in had if row[1] < had[-1][1]]
-        assert settled + write(had) == whole
+        earlier = [row for row in had if row[1] < had[-1][1]]
+        assert earlier + write(had) == whole
 
 
 def test_a_model_that_writes_nothing_new_ends_the_stage() -> None:

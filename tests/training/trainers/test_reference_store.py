@@ -30,9 +30,9 @@ def ask(little_model: Path, tmp_path: Path) -> Callable[..., tuple[Sums, Sums, s
 
     def run(pairs: list[PairTokens] = PAIRS, **changes: Any) -> tuple[Sums, Sums, str]:
         said: list[str] = []
-        asked = LogpsModel(str(changes.get("model", little_model)), changes.get("dtype", "float32"), 0, 2)
+        settings = LogpsModel(str(changes.get("model", little_model)), changes.get("dtype", "float32"), 0, 2)
         plain, refined = pair_logps(
-            asked, pairs, augment=changes.get("augment", True), store=tmp_path / "store", say=said.append,
+            settings, pairs, augment=changes.get("augment", True), store=tmp_path / "store", say=said.append,
             should_stop=changes.get("should_stop", lambda: False),
         )  # fmt: skip
         return plain, refined, said[0]
