@@ -24,7 +24,7 @@ from alignment_app.services.errors import LeaseLost
 from alignment_app.services.heartbeat import AttemptHeartbeat, Interrupted
 from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
-from training.jobs.stage_work import CannotGoOn, Halt, StageWork
+from training.jobs.stage_work import CannotContinue, Halt, StageWork
 from training.plan import StageSpec, import_function
 from training.plan.spec import StageData
 from training.trainers.results import Stopped, TrainingError
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 Reason = StageAttempt.Reason
 #: Reason code per error whose message already names the remedy.
-_FAILURES = {CannotGoOn: Reason.NOTHING_TO_DO, EngineError: Reason.ENGINE, TrainingError: Reason.TRAINING}
+_FAILURES = {CannotContinue: Reason.NOTHING_TO_DO, EngineError: Reason.ENGINE, TrainingError: Reason.TRAINING}
 
 
 def work(run_id: int, queue: str) -> None:
@@ -79,7 +79,7 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
             except (BudgetReached, Unanswered) as error:  # no fault of the run: it can be resumed
                 code = Reason.BUDGET if isinstance(error, BudgetReached) else Reason.UNANSWERED
                 stages.pause_with_reason(attempt, logs.hide(str(error)), code)
-            except (CannotGoOn, EngineError, TrainingError) as error:
+            except (CannotContinue, EngineError, TrainingError) as error:
                 code = next(code for kind, code in _FAILURES.items() if isinstance(error, kind))
                 stages.fail(attempt, logs.hide(str(error)), code)
             except OperationalError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from alignment_app.services import events, stages
 from training.config import LAMBDAS, PreferenceConfig
 from training.domain.margins import MarginFigures
-from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.stage_work import CannotContinue, StageWork
 from training.plan.training import LambdaTrial, PreferenceProgress
 from training.trainers.checkpoints import MODEL
 from training.trainers.results import TrainResult
@@ -39,7 +39,7 @@ def train_with_best_lambda(
         result = train(job.config.training.model_copy(update={"lam": lam}), _folder(folder, lam), f"λ {lam:g}")
         figures = measure(result.model_dir)
         if figures.accuracy is None or figures.margin is None:
-            raise CannotGoOn(
+            raise CannotContinue(
                 "No held-out pair is left to choose λ on: all are excluded, or none fits into "
                 "student.max_length. Restore one, or clone the run with a fixed λ."
             )

@@ -19,7 +19,7 @@ from alignment_app.services.progress import Progress
 from training.config import EarlyStoppingConfig
 from training.domain.early_stopping import FIRST_CHECKPOINT, compare_checkpoints
 from training.domain.rows import PromptRow, ResponseRow, Verdict
-from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.stage_work import CannotContinue, StageWork
 from training.plan.training import StepComparing
 from training.stages.comparisons import ComparisonItem, compare_responses
 from training.stages.responses import ResponseRequest, generate_responses
@@ -81,7 +81,7 @@ def _publish(folder: Path, step: int) -> TrainResult:
         kept.rename(final)
     summary = checkpoints.read_summary(final)
     if summary is None:
-        raise CannotGoOn(f"The weights of step {step} are missing from {kept}. Clone the run to train again.")
+        raise CannotContinue(f"The weights of step {step} are missing from {kept}. Clone the run to train again.")
     for place in (checkpoints.STEPS, checkpoints.RESUME):
         shutil.rmtree(folder / place, ignore_errors=True)
     return result_of({**summary, "finished": True}, folder)
@@ -103,7 +103,7 @@ class _Checker:
             rows.use_prompts(job.attempt, job.iteration, selectors.first_prompts(dataset, self.stopping.count), ROLE)
         prompts = selectors.iteration_prompts(job.iteration, ROLE)
         if not prompts:
-            raise CannotGoOn(f"The data set {name!r} holds no validation prompts. Import some, then resume.")
+            raise CannotContinue(f"The data set {name!r} holds no validation prompts. Import some, then resume.")
         return prompts
 
     def check(self, result: TrainResult, last: StepCheck | None) -> None:

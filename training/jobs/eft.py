@@ -16,7 +16,7 @@ from training.engines.base import Engine
 from training.jobs import rankings
 from training.jobs.health import JudgementProgress, health_of, record_health
 from training.jobs.rankings import IFT
-from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.stage_work import CannotContinue, StageWork
 from training.jobs.start_training import start_fine_tuning
 from training.plan.judging_rows import EFTResult, EFTSelection, RankedJudgementsResult, RankedPromptsResult
 from training.plan.training import TrainingResult
@@ -26,7 +26,7 @@ def fine_tune_on_ift(job: StageWork) -> TrainingResult:
     """Fine-tune M0 on IFT rows only. The model judges the ranked responses; it is not a checkpoint of the loop."""
     data = [row for row, _ in selectors.sft_rows(job.config.sft.datasets, job.config.sft.limit)]
     if not data:
-        raise CannotGoOn("The data sets of sft.datasets hold no rows. Import some, then resume.")
+        raise CannotContinue("The data sets of sft.datasets hold no rows. Import some, then resume.")
     result = start_fine_tuning(job, data, IFT, seed=job.seed("ift"), series=IFT)
     for note in result.notes:
         events.log(job.run.pk, note, "warning")
@@ -37,7 +37,7 @@ def fine_tune_on_ift(job: StageWork) -> TrainingResult:
 def _ift_model(job: StageWork) -> Engine:
     location = job.iteration.ift_location
     if not (Path(settings.HOME) / location).is_dir():
-        raise CannotGoOn(f"The model fine-tuned on IFT, {location}, is missing. Clone the run and start again.")
+        raise CannotContinue(f"The model fine-tuned on IFT, {location}, is missing. Clone the run and start again.")
     return job.student_at(location)
 
 
@@ -47,7 +47,7 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
     dataset = Dataset.objects.get(name=name)
     ranked = selectors.ranked_prompts(dataset)
     if not ranked:
-        raise CannotGoOn(
+        raise CannotContinue(
             f"The data set {name!r} holds no prompt with ranked responses. Import rows whose responses have a rank "
             "(1 is best) under another name, and clone the run with it."
         )
@@ -56,7 +56,7 @@ def choose_ranked(job: StageWork) -> RankedPromptsResult:
     )
     kept = [prompt for prompt in ranked if prompt.content_hash not in known]
     if not kept:
-        raise CannotGoOn(
+        raise CannotContinue(
             f"Every ranked prompt of {name!r} is in the IFT data sets too. Remove some prompts from those."
         )
     rows.use_prompts(job.attempt, job.iteration, [prompt.pk for prompt in kept])
@@ -123,7 +123,7 @@ def build_rows(job: StageWork) -> EFTResult:
     made = len(chosen.train)
     stages.progress(job.attempt, done=made, total=made, rate=None, selection=selection)
     if not chosen.train:
-        raise CannotGoOn(
+        raise CannotContinue(
             f"No judgement is left to train on: of {chosen.asked} replies {chosen.parsed} contained a score, and "
             f"the ranking of {chosen.agreeing_prompts} of {chosen.prompts} prompts agrees with people's. Look at the "
             "replies under Samples; then clone the run with a larger eft.k, more ranked prompts or a stronger model."

@@ -11,7 +11,7 @@ from training.evaluation.registry import MEASURES
 from training.jobs.drift import stop_on_drift
 from training.jobs.evaluation_context import DatabaseContext
 from training.jobs.health import evaluation_health
-from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.stage_work import CannotContinue, StageWork
 from training.plan.training import EvaluationResult
 
 ROLE = IterationPrompt.Role.EVALUATION
@@ -50,5 +50,7 @@ def _held_out_prompts(job: StageWork) -> list[PromptRow]:
         rows.use_prompts(job.attempt, job.iteration, selectors.first_prompts(dataset, config.count), ROLE)
     prompts = selectors.iteration_prompts(job.iteration, ROLE)
     if not prompts:
-        raise CannotGoOn(f"The data set {config.dataset!r} holds no prompts to evaluate on. Import some, then resume.")
+        raise CannotContinue(
+            f"The data set {config.dataset!r} holds no prompts to evaluate on. Import some, then resume."
+        )
     return prompts

@@ -19,7 +19,7 @@ from training.domain.self_instruct import MAX_WORDS, usable_demonstrations
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, record_health
 from training.jobs.overlap import TeacherOverlap
-from training.jobs.stage_work import CannotGoOn, Halt, StageWork
+from training.jobs.stage_work import CannotContinue, Halt, StageWork
 from training.jobs.traffic import WatchedEngine
 from training.plan.gathering import DemonstrationsResult, JudgementsResult, PairsResult, PromptsResult, ResponsesResult
 from training.stages.prompts import FRUITLESS_ROUNDS, write_prompts
@@ -39,7 +39,7 @@ def gather_prompts(job: StageWork) -> PromptsResult:
         )
         have = job.iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN).count()
     if not have:
-        raise CannotGoOn(f"The data set {name!r} holds no prompts. Import some into it, then resume.")
+        raise CannotContinue(f"The data set {name!r} holds no prompts. Import some into it, then resume.")
     if have < config.count:
         events.log(
             job.run.pk,
@@ -202,7 +202,7 @@ def make_pairs(job: StageWork) -> PairsResult:
         why = "; ".join(
             f"{number} × {reason}" for reason, number in Counter(row.reason for row in without).most_common()
         )
-        raise CannotGoOn(
+        raise CannotContinue(
             f"No pair could be made from {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
             "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
             "candidates, another judge or a smaller min_margin."

@@ -28,7 +28,7 @@ from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
 from training.jobs.paying import PaidEngine
-from training.jobs.traffic import WatchedEngine, WatchedFollower
+from training.jobs.traffic import WatchedEngine, WatchedFollowingEngine
 from training.stages.judgements import JudgeItem, judge_arriving, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
 
@@ -44,7 +44,7 @@ class Halt(Exception):
         self.code = code
 
 
-class CannotGoOn(Exception):
+class CannotContinue(Exception):
     """The stage has no data to work on; the message gives the reason and the remedy."""
 
 
@@ -236,7 +236,7 @@ class StageWork:
             return self._judge_items(todo, source)
 
         form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
-        drafts = judge_arriving(arrivals, WatchedFollower(teacher, progress), form, sampling)
+        drafts = judge_arriving(arrivals, WatchedFollowingEngine(teacher, progress), form, sampling)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
 
     def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str) -> list[JudgeItem]:

@@ -13,7 +13,7 @@ from alignment_app.services import artifacts, events
 from training import fitting
 from training.config import PreferenceConfig, SFTConfig
 from training.hardware import Hardware
-from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.stage_work import CannotContinue, StageWork
 from training.jobs.tracking import Tracking
 from training.trainers import launch
 from training.trainers.preference import train_preference
@@ -39,7 +39,7 @@ def start_training(
     output_dir.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(output_dir).free
     if problem := fitting.missing_disk(job.config, section, model, output_dir, free):
-        raise CannotGoOn(problem)
+        raise CannotContinue(problem)
     common = {"model": model, "output_dir": output_dir, **job.student_limits, **arguments}
     if kind == "sft":
         common["section"] = section

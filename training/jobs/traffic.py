@@ -55,7 +55,7 @@ class WatchedEngine:
         """Do nothing: the engine belongs to the pool, which closes it."""
 
 
-class WatchedFollower(WatchedEngine):
+class WatchedFollowingEngine(WatchedEngine):
     """A :class:`WatchedEngine` that accepts requests over time."""
 
     def __init__(self, engine: FollowingEngine, progress: Progress) -> None:

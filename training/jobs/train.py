@@ -17,7 +17,7 @@ from training.domain.pair_split import split_pairs
 from training.jobs.choose_lambda import train_with_best_lambda
 from training.jobs.early_stopping import train_with_early_stopping
 from training.jobs.margins import measure_margins
-from training.jobs.stage_work import CannotGoOn, StageWork
+from training.jobs.stage_work import CannotContinue, StageWork
 from training.jobs.start_training import start_fine_tuning, start_training
 from training.jobs.tracking import Tracking
 from training.plan.training import DatasetResult, PreferenceResult, TrainingResult
@@ -45,7 +45,7 @@ def freeze_dataset(job: StageWork) -> DatasetResult:
     try:
         snapshot = artifacts.freeze(job.attempt, job.iteration, kind, source)
     except artifacts.EmptyTrainingSet:
-        raise CannotGoOn(f"The training set would be empty: {_why_empty(job)}, then resume.") from None
+        raise CannotContinue(f"The training set would be empty: {_why_empty(job)}, then resume.") from None
     stages.progress(job.attempt, done=snapshot.row_count, total=snapshot.row_count, rate=None)
     return DatasetResult(hash=snapshot.content_hash, rows=snapshot.row_count, **apart)
 
@@ -58,7 +58,7 @@ def _divide_pairs(job: StageWork) -> dict[str, int]:
         division = split_pairs(pairs, held_out=config.held_out_pairs, most=config.max_pairs, seed=job.config.seed)
         rows.divide_pairs(job.attempt, job.iteration, division)
         if pairs and not division.train:
-            raise CannotGoOn(
+            raise CannotContinue(
                 f"All {len(pairs)} pairs are held out, so none is left to train on. Clone the run with fewer "
                 "training.held_out_pairs, or with more prompts."
             )
