@@ -268,7 +268,7 @@ def test_a_file_above_the_limit_is_refused_with_the_command_that_takes_it(
 def test_a_data_set_that_a_run_needs_is_not_removed(lead: APIClient, tmp_path: Path) -> None:
     run = lead.post("/api/v1/runs/", {"config": small_config(tmp_path)}).json()
     dataset = Dataset.objects.get(name="ift")
-    assert f"run {run['id']}" in error_of(lead.delete(f"/api/v1/datasets/{dataset.pk}/"), 409)["message"]
+    assert f"Run {run['id']}" in error_of(lead.delete(f"/api/v1/datasets/{dataset.pk}/"), 409)["message"]
     lead.post(f"/api/v1/runs/{run['id']}/cancel/")
     assert lead.delete(f"/api/v1/datasets/{dataset.pk}/").status_code == 204
     assert not Response.objects.exists()
