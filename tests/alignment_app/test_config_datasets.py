@@ -12,6 +12,7 @@ from alignment_app.pages.launching import DatasetChoice
 from alignment_app.services import runs
 from tests.support import stories
 from training.config import ConfigError, RunConfig, dataset_fields, dataset_names, datasets
+from training.config.datasets import DatasetRef
 from training.domain.importing import DATASET_KINDS
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +50,7 @@ def make_datasets(config: RunConfig, *, without: str = "", kind: str = "") -> No
 def test_the_kinds_are_those_of_the_database_and_every_condition_names_a_field() -> None:
     assert tuple(Dataset.Kind.values) == DATASET_KINDS
     known = set(LaunchForm({}).by_path)
-    assert {field.removeprefix("!") for ref in FIELDS.values() for field in ref.when} <= known
+    assert {field.removeprefix("!").partition("=")[0] for ref in FIELDS.values() for field in ref.when} <= known
     assert len(FIELDS) >= 8
 
 
@@ -112,3 +113,15 @@ def test_a_field_without_effect_is_not_checked_and_not_shown(field: str) -> None
     changed = RunConfig.parse(data)
     assert not next(named for named in datasets(changed) if named.field == field).applies
     assert not LaunchForm.from_data(changed.to_dict()).by_path[field].applies
+
+
+def test_a_condition_names_a_field_that_is_on_or_off_or_has_a_value() -> None:
+    def applies(*when: str) -> bool:
+        values = {"iterations": 2, "pairs.from_dataset": "", "prompts.source": "self_instruct"}
+        return DatasetRef(when=when).applies(values.__getitem__)
+
+    assert applies("iterations", "!pairs.from_dataset", "prompts.source=self_instruct")
+    assert not applies("pairs.from_dataset")
+    assert not applies("!iterations")
+    assert not applies("iterations", "prompts.source=dataset")
+    assert applies("!prompts.source=dataset")

@@ -22,8 +22,8 @@ class DatasetRef:
 
     Args:
         kinds: the accepted kinds of data sets; empty for every kind.
-        when: dotted fields that must all be on for the field to apply; ``!field`` must be off. A field is off if it is
-            false, 0, empty, or in a missing section.
+        when: conditions that must all hold for the field to apply: ``field`` is on, ``!field`` is off, or
+            ``field=value`` has this value. A dotted field is off if it is false, 0, empty, or in a missing section.
         required: the error message if the field applies and is empty; "" if it is optional.
     """
 
@@ -33,7 +33,14 @@ class DatasetRef:
 
     def applies(self, value_of: Callable[[str], Any]) -> bool:
         """Whether the field applies. ``value_of`` returns the value of a dotted field."""
-        return all(not value_of(field[1:]) if field.startswith("!") else bool(value_of(field)) for field in self.when)
+        return all(_holds(condition, value_of) for condition in self.when)
+
+
+def _holds(condition: str, value_of: Callable[[str], Any]) -> bool:
+    """Whether one condition of :attr:`DatasetRef.when` holds."""
+    field, is_compared, wanted = condition.removeprefix("!").partition("=")
+    holds = value_of(field) == wanted if is_compared else bool(value_of(field))
+    return holds != condition.startswith("!")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The stages of the loop, in order, and the plan of an iteration.
 
-To add a stage, declare a :class:`~training.plan.spec.StageSpec` in a module of this package, insert it in
-:data:`LOOP`, and write its job. The database, workers, pages, API and estimate use the declaration.
+To add a stage, declare a :class:`~training.plan.spec.StageSpec` in a module of this package, insert it in that module's
+``STAGES``, and write its job. The database, workers, pages, API and estimate use the declaration.
 """
 
 from __future__ import annotations
@@ -9,26 +9,20 @@ from __future__ import annotations
 from typing import Final
 
 from training.config import RunConfig
-from training.plan.gathering import DEMONSTRATIONS, JUDGEMENTS, PAIRS, PROMPTS, RESPONSES, REVIEW
-from training.plan.judging_rows import EFT, IFT, RANKED_JUDGEMENTS, RANKED_PROMPTS
+from training.plan import gathering, judging_rows, training
+from training.plan.gathering import PROMPTS, REVIEW
+from training.plan.judging_rows import EFT, RANKED_JUDGEMENTS, RANKED_PROMPTS
 from training.plan.spec import PlannedStage, StageSpec, import_function
-from training.plan.training import DATASET, EVALUATION, SFT, TRAINING
+from training.plan.training import EVALUATION, TRAINING
 
 __all__ = [
-    "DATASET",
-    "DEMONSTRATIONS",
     "EFT",
     "EVALUATION",
-    "IFT",
-    "JUDGEMENTS",
     "LOOP",
-    "PAIRS",
     "PROMPTS",
     "RANKED_JUDGEMENTS",
     "RANKED_PROMPTS",
-    "RESPONSES",
     "REVIEW",
-    "SFT",
     "TRAINING",
     "PlannedStage",
     "StageSpec",
@@ -38,22 +32,7 @@ __all__ = [
 ]
 
 #: All stages, in the order of an iteration.
-LOOP: Final[list[StageSpec]] = [
-    IFT,
-    RANKED_PROMPTS,
-    RANKED_JUDGEMENTS,
-    EFT,
-    PROMPTS,
-    RESPONSES,
-    DEMONSTRATIONS,
-    JUDGEMENTS,
-    PAIRS,
-    REVIEW,
-    DATASET,
-    SFT,
-    TRAINING,
-    EVALUATION,
-]
+LOOP: Final[list[StageSpec]] = [*judging_rows.STAGES, *gathering.STAGES, *training.STAGES]
 
 
 def spec_of(kind: str) -> StageSpec:

@@ -180,3 +180,5 @@ REVIEW = StageSpec(
     job=None,
     samples="prompts",
 )
+#: The stages of this module, in the order of an iteration.
+STAGES = (PROMPTS, RESPONSES, DEMONSTRATIONS, JUDGEMENTS, PAIRS, REVIEW)

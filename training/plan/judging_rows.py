@@ -117,3 +117,5 @@ EFT = StageSpec(
     summary=_eft,
     samples="prompts",
 )
+#: The stages of this module, in the order of an iteration.
+STAGES = (IFT, RANKED_PROMPTS, RANKED_JUDGEMENTS, EFT)

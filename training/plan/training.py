@@ -154,3 +154,5 @@ EVALUATION = StageSpec(
     samples="comparisons",
     estimate="training.estimate.seconds:evaluation",
 )
+#: The stages of this module, in the order of an iteration.
+STAGES = (DATASET, SFT, TRAINING, EVALUATION)
