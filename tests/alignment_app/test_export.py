@@ -152,8 +152,9 @@ def test_a_snapshot_comes_out_as_it_was_frozen_though_a_pair_was_turned_round(pa
     assert (rows[0]["margin"], rows[0]["pair_id"], rows[0]["state"]) == (1.5, pair.pk, "overridden")
     assert len(lines(b"".join(export(Selection("responses", snapshot=snapshot.pk))))) == 14
     path.unlink()
-    with pytest.raises(Refused, match="is gone"):
+    with pytest.raises(Refused) as refusal:
         list(export(Selection("pairs", snapshot=snapshot.pk)))
+    assert refusal.value.code == "file-gone"
 
 
 def test_only_an_admin_exports() -> None:
@@ -164,19 +165,20 @@ def test_only_an_admin_exports() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "file_format", "words"),
+    ("selection", "file_format", "code"),
     [
-        (Selection("pears"), "jsonl", "no kind 'pears'"),
-        (Selection("pairs"), "xlsx", "no format 'xlsx'"),
-        (Selection("pairs", run=99), "jsonl", "no run 99"),
-        (Selection("judgements", source="me"), "jsonl", "no source 'me'"),
+        (Selection("pears"), "jsonl", "unknown-kind"),
+        (Selection("pairs"), "xlsx", "unknown-format"),
+        (Selection("pairs", run=99), "jsonl", "not-found"),
+        (Selection("judgements", source="me"), "jsonl", "unknown-source"),
     ],
 )
 def test_what_does_not_exist_is_refused_before_anything_is_recorded(
-    selection: Selection, file_format: str, words: str
+    selection: Selection, file_format: str, code: str
 ) -> None:
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Refused) as refusal:
         export(selection, file_format)
+    assert refusal.value.code == code
     assert not Export.objects.exists()
 
 
