@@ -199,7 +199,7 @@ def question(
     :param tone: CSS classes of the button.
     :param target: selector of the element that htmx replaces with the response.
     """
-    values = {"content": content, "label": label, "url": url, "yes": yes, "no": no}
+    values: dict[str, Any] = {"content": content, "label": label, "url": url, "yes": yes, "no": no}
     values |= {"key": key, "tone": tone, "target": target, "csrf_token": context.get("csrf_token")}
     return render_to_string("partials/question.html", values)
 
