@@ -11,7 +11,9 @@ from alignment_app.models import Checkpoint, Dataset, Run
 from alignment_app.pages.wording import number, percent, written
 from alignment_app.selectors.runs import stages_of
 from alignment_app.services.eft_rows import name_of
+from training.domain.alarms import Health
 from training.domain.eft import Part
+from training.domain.ranking import RankAgreement
 from training.evaluation.ranking_agreement import PREFIX, RankingAgreement
 from training.plan import EFT, RANKED_JUDGEMENTS, RANKED_PROMPTS
 from training.plan.judging_rows import EFTProgress, EFTResult, RankedPromptsResult
@@ -32,7 +34,7 @@ class RankingTable:
     gains: list[str]
 
 
-def ranking_table(run: Run, before: dict[str, Any] | None) -> RankingTable | None:
+def ranking_table(run: Run, before: RankAgreement | None) -> RankingTable | None:
     """Return the judges of a loaded run on held-out rankings.
 
     :param before: ranking metrics of the model before EFT; without them there is no table.
@@ -45,7 +47,7 @@ def ranking_table(run: Run, before: dict[str, Any] | None) -> RankingTable | Non
         if hasattr(checkpoint, "evaluation") and "ranking_pairs" in checkpoint.evaluation.metrics
     ]
     columns = [("IFT alone", "")]
-    values: list[dict[str, Any]] = [{f"{PREFIX}{name}": value for name, value in before.items()}]
+    values: list[dict[str, Any]] = [{f"{PREFIX}{name}": value for name, value in before.as_data().items()}]
     for checkpoint, metrics in measured:
         columns.append((checkpoint.name, reverse("checkpoint-judgements", args=[checkpoint.pk]) + "?on=rankings"))
         values.append(metrics)
@@ -54,7 +56,7 @@ def ranking_table(run: Run, before: dict[str, Any] | None) -> RankingTable | Non
         for metric in RankingAgreement.metrics
     ]
     gains = [_gain(checkpoint.name, metrics) for checkpoint, metrics in measured]
-    return RankingTable(columns, rows, before["prompts"], [gain for gain in gains if gain])
+    return RankingTable(columns, rows, before.prompts, [gain for gain in gains if gain])
 
 
 def _gain(name: str, metrics: dict[str, Any]) -> str:
@@ -96,8 +98,8 @@ def eft_of(run: Run) -> EFTSteps | None:
     if chosen.overlapping:
         steps.append(("Excluded: also in IFT data", number(chosen.overlapping), ""))
     steps.append(("Prompts judged", number(prompts.done), rows + RANKED_PROMPTS.kind))
-    if judged:
-        replies, parsed = judged["replies"], judged["parsed"]
+    if isinstance(judged, Health):
+        replies, parsed = judged.replies, judged.parsed
         steps.append(("Replies so far" if not found else "Replies", number(replies), judged_rows))
         share = percent(parsed / replies, 1) if replies else ""
         steps.append(("Parsed replies", f"{number(parsed)}, {share}", judged_rows + "&show=unparsed"))

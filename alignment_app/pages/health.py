@@ -59,8 +59,7 @@ def _of_stage(run: Run, stage: Stage) -> Iterator[JudgeHealth]:
     figures = stage.figures()
     if not isinstance(figures, HealthData):
         return
-    for role, data in figures.health.items():
-        found = alarms.from_data(data)
+    for role, found in figures.health.items():
         crossed = {alarm.kind: alarm for alarm in alarms.alarms(found)}
         rows = _of_orders(found) if isinstance(found, OrderHealth) else _of_scores(found)
         model = f"M{stage.iteration.number + 1}"

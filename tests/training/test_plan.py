@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,11 @@ from pydantic import ValidationError
 
 from training import plan
 from training.config import RunConfig, preset_data
+from training.domain import alarms
+from training.domain.ranking import ranking_agreement
+from training.plan.judging_rows import EFTResult
 from training.plan.spec import FinishedStage, StageData, import_function
-from training.plan.training import PreferenceProgress, PreferenceResult
+from training.plan.training import EvaluationResult, PreferenceProgress, PreferenceResult
 
 
 class PlainWords:
@@ -75,3 +79,23 @@ def test_an_iteration_has_the_stages_of_its_config() -> None:
 
     assert kinds(0) == ["dataset", "sft", "evaluation"]
     assert kinds(1) == ["prompts", "responses", "judgements", "pairs", "dataset", "training", "evaluation"]
+
+
+def test_statistics_of_judges_are_typed_and_older_data_are_read() -> None:
+    scores = alarms.health([1.0, None, 2.0], [[(1.0, 3), (2.0, 5)]])
+    orders = alarms.order_health([("tie", "first")])
+    stored = EvaluationResult(metrics={"mean_score": 2.5, "win": 3}, health={"teacher": scores, "comparisons": orders})
+    data = json.loads(json.dumps(stored.as_data()))
+    assert EvaluationResult.read(data) == stored
+    data["health"]["teacher"]["orders"], data["health"]["comparisons"]["orders"] = False, True
+    assert EvaluationResult.read(data) == stored
+    assert EvaluationResult.read({"health": {"teacher": {}}, "metrics": {"win": 1}}).metrics == {"win": 1}
+    with pytest.raises(ValidationError):
+        EvaluationResult.model_validate({"health": {"teacher": {"replies": 3}}})
+
+
+def test_the_ranking_agreement_before_eft_is_typed_and_an_empty_one_of_older_data_is_none() -> None:
+    ranking = ranking_agreement([[(5.0, 1.0), (3.0, 2.0)]])
+    stored = EFTResult(ranking=ranking)
+    assert EFTResult.read(json.loads(json.dumps(stored.as_data()))) == stored
+    assert EFTResult.read({"ranking": {}}).ranking is None

@@ -14,9 +14,9 @@ Fewer than :data:`ENOUGH` items never raise an alarm.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from training.domain.metrics import mean, spearman
 from training.domain.rows import Verdict
@@ -167,14 +167,3 @@ def _changes_mind(figures: OrderHealth) -> Alarm | None:
         f"({share:.0%}); {figures.first:,} of them preferred the first answer. Each counts as a tie."
     )
     return Alarm("changes_mind", share, CHANGES_MIND, figures.n, text)
-
-
-def as_data(figures: Health | OrderHealth) -> dict[str, Any]:
-    """Return JSON data that :func:`from_data` reads."""
-    return {"orders": isinstance(figures, OrderHealth), **asdict(figures)}
-
-
-def from_data(data: Mapping[str, Any]) -> Health | OrderHealth:
-    """Return the statistics that :func:`as_data` wrote."""
-    values = {name: value for name, value in data.items() if name != "orders"}
-    return OrderHealth(**values) if data["orders"] else Health(**values)

@@ -40,7 +40,7 @@ class JudgementProgress(Progress):
         replies, unparsed = self.scores.total(), self.scores[None]
         self.figures = {"parse_rate": (replies - unparsed) / replies if replies else None, "unparsed": unparsed}
         if replies:
-            self.figures["health"] = {"judge": alarms.as_data(alarms.health(self.scores.elements()))}
+            self.figures["health"] = {"judge": alarms.health(self.scores.elements())}
         super().publish()
 
     def saved(self, drafts: list[JudgementDraft]) -> None:
@@ -84,15 +84,15 @@ def order_health_of(evaluation: Evaluation) -> OrderHealth:
     return alarms.order_health((cast(Verdict, one), cast(Verdict, other)) for one, other in verdicts)
 
 
-def record_health(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, dict[str, Any]]:
+def record_health(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, Health | OrderHealth]:
     """Log every alarm, and return the health as a stage stores it, by the judge's role."""
     for role, health in figures.items():
         for alarm in alarms.alarms(health):
             events.log(job.run.pk, f"{job.stage.get_kind_display()}, {role}: {alarm.text}", "warning")
-    return {role: alarms.as_data(health) for role, health in figures.items()}
+    return figures
 
 
-def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, dict[str, Any]]:
+def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, Health | OrderHealth]:
     """Record the health of an evaluation's judges: student and teacher on the same responses, and the comparer."""
     figures: dict[str, Health | OrderHealth] = {}
     judged = Judgement.objects.filter(response__in=probes.values("pk"))

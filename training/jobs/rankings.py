@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -12,7 +11,7 @@ from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
 from alignment_app.services import events
 from alignment_app.services.progress import Progress
-from training.domain.ranking import Ranked, ranking_agreement
+from training.domain.ranking import RankAgreement, Ranked, ranking_agreement
 from training.engines.base import Engine, PromptTooLong
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
@@ -80,10 +79,10 @@ def ift_judge(job: StageWork) -> Judge:
     return job.judge_row(None, purpose=Judge.Purpose.RANKED, name=IFT)
 
 
-def figures_before(job: StageWork) -> dict[str, Any]:
-    """Return the ranking agreement of the model before EFT on held-out responses; empty if none is held out."""
+def figures_before(job: StageWork) -> RankAgreement | None:
+    """Return the ranking agreement of the model before EFT on held-out responses; ``None`` if none is held out."""
     before = ranked(held_out(job), ift_judge(job))
-    return ranking_agreement(before.values()).as_data() if before else {}
+    return ranking_agreement(before.values()) if before else None
 
 
 def ranked(responses: QuerySet[Response], judge: Judge) -> dict[int, Ranked]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from training.config import RunConfig
+from training.domain.ranking import RankAgreement
 from training.plan.gathering import judged_summary
 from training.plan.spec import (
     FinishedStage,
@@ -54,7 +53,7 @@ class EFTResult(StageData):
     """The selection, and the ranking agreement of the model before EFT on held-out responses."""
 
     selection: EFTSelection | None = None
-    ranking: dict[str, Any] = {}  #: from :mod:`training.domain.ranking`
+    ranking: RankAgreement | None = None
 
 
 class EFTProgress(LiveStageData):

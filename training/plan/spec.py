@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from training.config import RunConfig
+from training.domain.alarms import Health, OrderHealth
 
 Queue = Literal["light", "generation", "teacher", "training"]
 #: Rows on the samples page of a stage: prompts with responses, head-to-head comparisons, or frozen rows.
@@ -144,10 +145,18 @@ class PlannedStage:
         return self.spec.kind
 
 
+def _without_kind(data: Any) -> Any:
+    """Remove the field "orders" of older versions: the fields of the two kinds of statistics differ anyway."""
+    return {name: value for name, value in data.items() if name != "orders"} if isinstance(data, Mapping) else data
+
+
+JudgeHealth = Annotated[Health | OrderHealth, BeforeValidator(_without_kind)]
+
+
 class HealthData(StageData):
     """Health statistics of the judges in a stage."""
 
-    health: dict[str, dict[str, Any]] = {}  #: by the judge's role; read with :func:`training.domain.alarms.from_data`
+    health: dict[str, JudgeHealth] = {}  #: by the judge's role
 
 
 class JudgeData(HealthData):

@@ -87,7 +87,7 @@ class PreferenceProgress(TrainingProgress):
 class EvaluationResult(HealthData):
     """The metrics of the checkpoint, and the health of the judges."""
 
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, int | float | None] = {}
 
 
 def _dataset(result: DatasetResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:

@@ -82,11 +82,6 @@ def test_thirty_percent_order_dependent_verdicts_raise_an_alarm(changed: int, al
     assert kinds(alarms.order_health(verdicts)) == (["changes_mind"] if alarmed else [])
 
 
-def test_health_survives_a_round_trip_through_json() -> None:
-    for figures in (alarms.health([1.0, None, 2.0], [[(1.0, 3), (2.0, 5)]]), alarms.order_health([("tie", "first")])):
-        assert alarms.from_data(json.loads(json.dumps(alarms.as_data(figures)))) == figures
-
-
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 

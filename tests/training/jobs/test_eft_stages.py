@@ -313,7 +313,7 @@ def test_a_limit_on_data_sets_keeps_all_judging_rows_and_holding_none_out_measur
     run = drive(runs.launch(RunConfig.parse(config | {"evaluation": evaluation})))
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert run.iterations.get().snapshot.row_count == 2 + len(rows_of(run, "train"))
-    assert run.iterations.get().stages.get(kind="eft").result["ranking"] == {}
+    assert run.iterations.get().stages.get(kind="eft").result["ranking"] is None
     assert not any(name.startswith("ranking") for name in run.checkpoints.get(number=1).evaluation.metrics)
 
 
