@@ -165,7 +165,7 @@ def test_rows_are_built_from_rankings_and_m1_is_trained_on_them(config: dict[str
 
     client.force_login(User.objects.create_superuser("ann"))
     page = client.get(reverse("run", args=[run.pk])).content.decode()
-    assert "rankings that agree with people" in page.lower()
+    assert "Agreeing with human rankings" in page
     assert f"{len(train)} rows" in page
     for stage in ("ranked_judgements", "eft", "ranked_prompts"):
         samples = client.get(reverse("run-samples", args=[run.pk]) + f"?iteration=0&stage={stage}").content.decode()
@@ -294,11 +294,12 @@ def test_ranking_agreement_is_measured_before_and_after_eft(config: dict[str, An
     detail = client.get(reverse("checkpoint", args=[m1.pk])).context["detail"]
     assert {"ranking_accuracy", "ranking_exact"} <= {figure.metric.key for figure in detail.figures}
     rows = client.get(reverse("checkpoint-judgements", args=[m1.pk]) + "?on=rankings").content.decode()
-    assert rows.count("3 of 3 pairs in people") == len(held_out)
-    assert "people&#x27;s no. 1" in rows or "people's no. 1" in rows
+    rows = " ".join(rows.split())
+    assert rows.count("3 of 3 pairs in human order") == len(held_out)
+    assert "human rank 1<" in rows
     ranked = Dataset.objects.get(name="ranked")
     data = html.unescape(client.get(reverse("dataset", args=[ranked.pk])).content.decode())
-    assert "people's rank 1" in data
+    assert "human rank 1<" in data
     assert f"of run {run.pk}" not in data  # a run's judgements are shown with the run
     own = client.get(reverse("checkpoint-judgements", args=[m1.pk])).content.decode()
     assert "?on=rankings" in own
