@@ -12,8 +12,8 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-#: Importing these starts no thread and no CUDA. ``training.jobs`` imports the trainers and TRL; modules that
-#: transformers imports lazily are listed.
+#: Importing these starts no thread and no CUDA. The modules of the stages' jobs import the trainers and TRL; modules
+#: that transformers imports lazily are listed.
 MODULES: Final = (
     "torch",
     "transformers",
@@ -38,9 +38,12 @@ def set_environment() -> None:
 
 
 def preload() -> None:
-    """Import :data:`MODULES`. Failures are logged; the job that needs the module reports the error."""
+    """Import :data:`MODULES` and the stages' jobs. Failures are logged; the job that needs the module reports them."""
+    from training.plan import LOOP  # imports numpy, which must follow ``set_environment``
+
+    jobs = sorted({spec.job.partition(":")[0] for spec in LOOP if spec.job})
     began = time.monotonic()
-    for name in MODULES:
+    for name in (*MODULES, *jobs):
         try:
             importlib.import_module(name)
         except ImportError as error:
