@@ -99,8 +99,10 @@ def test_a_crashed_stage_is_queued_again_and_says_why(run: Run) -> None:
     stages.reap_expired()
     attempt.refresh_from_db()
     assert attempt.outcome == StageAttempt.Outcome.CRASHED
+    assert attempt.reason_code == StageAttempt.Reason.SILENT
     assert status_of(run) == Run.Status.QUEUED
-    assert "silent" in run.status_reason
+    assert run.status_reason.startswith(attempt.reason)
+    assert "No heartbeat" in attempt.reason
 
 
 def test_a_stage_that_crashes_again_and_again_without_progress_is_given_up(run: Run, settings: object) -> None:

@@ -120,7 +120,8 @@ def test_a_hanging_tracker_is_awaited_for_a_limited_time(tmp_path: Path, monkeyp
     slow.log(_point(1))
     slow.close()
     let_go.set()
-    assert said == ["A slow tracker took more than 0 s to write what was left."]
+    assert len(said) == 1
+    assert said[0].startswith("A slow tracker took more than 0 s")
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
