@@ -213,7 +213,7 @@ def test_a_weak_new_password_is_refused_with_the_reason(as_role: AsRole) -> None
         ("", "viewer", "letters, digits"),
         ("<b>bold</b>", "viewer", "letters, digits"),
         ("n" * 151, "viewer", "at most 150"),
-        ("new", "emperor", "no role"),
+        ("new", "emperor", "Choose one of admin"),
     ],
 )
 def test_an_invitation_that_cannot_be_made_says_why_and_makes_nothing(

@@ -59,8 +59,8 @@ def test_a_key_is_stored_and_from_then_on_shown_by_its_last_four_characters_alon
         ({"base_url": "ftp://files.example"}, "address like"),
         ({"base_url": "https://name:word@api.example/v1"}, "without user name or password"),
         ({"base_url": "http://[::1"}, "address like"),
-        ({"secret": ""}, "A key has 8 characters or more"),
-        ({"secret": "short"}, "A key has 8 characters or more"),
+        ({"secret": ""}, "at least 8 characters"),
+        ({"secret": "short"}, "at least 8 characters"),
         ({"secret": f"{PLAIN} {PLAIN}"}, "no spaces"),
         ({"secret": f"{PLAIN}\u00e9"}, "Paste the whole key"),
     ],
@@ -83,7 +83,7 @@ def test_a_name_is_taken_once_and_a_key_is_replaced_and_deleted(admin: Client) -
     key = ProviderKey.objects.get()
     assert keys.decrypt(key) == PLAIN
     act = reverse("key-act", args=[key.pk, "replace"])
-    assert "A key has 8 characters" in admin.post(act, {"secret": "tiny"}, follow=True).content.decode()
+    assert "at least 8 characters" in admin.post(act, {"secret": "tiny"}, follow=True).content.decode()
     assert keys.decrypt(ProviderKey.objects.get()) == PLAIN
     page = admin.post(act, {"secret": "another-key-0000"}, follow=True).content.decode()
     assert "…0000" in page

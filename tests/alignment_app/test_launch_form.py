@@ -100,14 +100,14 @@ def test_the_first_page_offers_every_preset_and_names_missing_data(lead: Client)
     text = lead.get(reverse("launch")).content.decode()
     for name in preset_names():
         assert f"?preset={name}" in text
-    assert "Needs data: oasst-ift" in text
+    assert "Missing data: oasst-ift" in text
 
 
 @pytest.mark.django_db
 def test_a_preset_fills_the_form_and_names_missing_data(lead: Client) -> None:
     text = html.unescape(lead.get(reverse("launch"), {"preset": "phi2-gemini-self-reward"}).content.decode())
     assert "microsoft/phi-2" in text
-    assert "oasst-ift (not here yet)" in text
+    assert "oasst-ift (missing)" in text
     assert "there is no data set named 'oasst-ift'; import it first" in text
 
 

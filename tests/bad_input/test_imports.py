@@ -25,8 +25,8 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "empty": ("a.jsonl", b"", "empty"),
     "only white space": ("a.jsonl", b" \n\n ", "empty"),
     "a picture": ("a.png", b"\x89PNG\r\n\x1a\n\x00\x00", "binary|none of"),
-    "packed": ("a.jsonl.gz", b"\x1f\x8b\x08\x00abc", "unpack"),
-    "a zip": ("a.zip", b"PK\x03\x04abc", "unpack"),
+    "packed": ("a.jsonl.gz", b"\x1f\x8b\x08\x00abc", "decompress"),
+    "a zip": ("a.zip", b"PK\x03\x04abc", "decompress"),
     "no Parquet": ("a.parquet", b"hello", "is not"),
     "broken Parquet": ("a.parquet", b"PAR1" + b"\x00" * 100 + b"PAR1", "cannot be read"),
     "a sentence": ("a.txt", b"hello there", "none of"),
@@ -85,7 +85,7 @@ def test_a_bad_file_is_refused_by_the_command_and_shown_by_the_form(
     answer = lead.post(reverse("data-import"), {"file": SimpleUploadedFile(file_name, content)}, follow=True)
     assert answer.status_code in (200, 400, 422)
     page = answer.content.decode()
-    assert 'role="alert"' in page or "cannot be used" in page
+    assert 'role="alert"' in page or (answer.redirect_chain and '<h2 id="bad">' in page)
     if answer.redirect_chain:
         last = answer.redirect_chain[-1][0]
         again = lead.post(last, {"name": "new", "import": "1"})
