@@ -82,7 +82,7 @@ def test_early_stopping_publishes_the_previous_step_and_records_each_decision(
         "model"
     ]
     texts = [event.payload["text"] for event in run.events.filter(kind="log")]
-    assert any("it no longer wins, so the training stops and step 4 is the model" in text for text in texts)
+    assert any("no longer wins, so training stops with the model of step 4" in text for text in texts)
     rows = StepComparison.objects.filter(iteration__run=run)
     assert rows.count() == 8
     for row in rows.select_related("response", "against"):

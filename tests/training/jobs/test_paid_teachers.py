@@ -244,14 +244,15 @@ def test_an_unavailable_teacher_pauses_the_run_and_loses_no_reply(launch: Callab
 def test_a_key_is_sent_to_its_own_address_only(launch: Callable[..., Run], teacher: Teacher, admin: Any) -> None:
     elsewhere = Provider(lambda *_: candidate("Score: 3"))
     try:
-        with pytest.raises(ConfigError, match=f"may be sent to {teacher.server.address} alone"):
+        with pytest.raises(ConfigError, match=f"may be sent to {teacher.server.address} only"):
             launch(paid={"base_url": elsewhere.address})
-        with pytest.raises(ConfigError, match="no stored key named 'nobody'"):
+        with pytest.raises(ConfigError, match="no key named 'nobody'"):
             launch(paid={"key": "nobody"})
         with pytest.raises(ConfigError, match="another provider"):
             launch(paid={"kind": "openai_compatible"})
-        with pytest.raises(Refused, match="alone"):  # the worker checks again
+        with pytest.raises(Refused) as refusal:  # the worker checks again
             keys.open_key("gemini", "proof", elsewhere.address)
+        assert refusal.value.code == "no-key"
         assert elsewhere.headers == []
     finally:
         elsewhere.close()
@@ -303,7 +304,8 @@ def test_a_worker_tests_a_key_and_saves_the_outcome(teacher: Teacher, admin: Any
     )
     try_key(key.pk)
     key.refresh_from_db()
-    assert (key.test_passed, key.test_result) == (True, "The provider accepts it and names 1 model.")
+    assert key.test_passed is True
+    assert "1 model." in key.test_result
     assert any(PLAIN_KEY in value for value in teacher.server.headers[-1].values())
     teacher.server.close()
     try_key(key.pk)
