@@ -61,7 +61,9 @@ ALLOWED = {
     "job_id.startswith(prefix)": KEY,
     "worker.name.startswith(here)": KEY,
     "name__startswith=name": "data sets that share a beginning with a new one, so that its name is free",
-    "field.startswith('!')": KEY,
+    "condition.startswith('!')": KEY,
+    "condition.removeprefix('!')": KEY,
+    "metric.key.removeprefix(PREFIX)": KEY,
 }
 
 
