@@ -88,7 +88,7 @@ def test_the_run_trains_at_the_gate_s_number_of_reviewed_items(
     assert events.count() == before
     answer_of(queue, annotators[1], Answer("flip"))
     stage.refresh_from_db()
-    assert (stage.status, stage.done, stage.reason) == ("done", 2, "Let through by the gate of pair queue.")
+    assert (stage.status, stage.done, stage.reason) == ("done", 2, "Review approved by the gate of pair queue.")
     assert Run.objects.get(pk=iteration.run_id).status == "queued"
 
 
