@@ -106,7 +106,7 @@ def test_the_page_of_a_trained_checkpoint_names_the_people_the_decisions_and_the
         assert f"<b>{name}</b> flipped" in page
     assert page.count("</b> flipped · <a href=") == 15
     assert page.count("</b> confirmed · <a href=") == 20
-    assert page.count('</b> tie · <span class="mute">out of the set</span>') == 5
+    assert page.count('</b> tie · <span class="mute">not in the set</span>') == 5
     assert "decision 0”" in page
 
 
@@ -258,7 +258,7 @@ def test_a_drifting_judge_pauses_the_run_once_until_it_is_resumed(
     assert run.status_reason.startswith("The judge drifts. From M1 to M2 the model scores its own answers 2.50")
     assert "sft.corrections" in run.status_reason
     for page in (page_of(lead, "run", run.pk), page_of(lead, "review-queue", queue.pk)):
-        assert "<b>The judge drifts.</b> From M1 to M2" in page
+        assert "<b>Judge drift.</b> From M1 to M2" in page
     runs.resume(run, user=lead)
     work(run.pk, stage.queue)
     run.refresh_from_db()
