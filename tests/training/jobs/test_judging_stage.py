@@ -114,7 +114,7 @@ def test_a_judge_with_equal_scores_raises_an_alarm_in_the_log_and_on_the_page(ju
     (found,) = health.of_run(load(run.pk))
     (figure,) = found.alarms
     assert figure.url.endswith("&stage=judgements&show=alike")
-    assert figure.value == "5 in 96.9\u00a0%"
+    assert figure.value == "5, 96.9\u00a0%"
 
 
 def test_a_run_paused_for_its_parse_rate_shows_unparsed_replies_and_the_reason(judged: Judged, client: Client) -> None:
