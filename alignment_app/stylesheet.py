@@ -1,7 +1,7 @@
 """The stylesheet of all pages: the files of ``static/css``, joined in the order of their cascade.
 
-Each component has a file of its own; a browser loads one, which it may keep for ever, for its name holds a digest of
-its text.
+Each component has its own file. Browsers load one joined file and cache it permanently, because its name contains a
+digest of the text.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ _join_once = lru_cache(maxsize=1)(_join)
 
 
 def stylesheet() -> tuple[str, str]:
-    """The text and its digest. While ``DEBUG`` is on, files are read anew, so that a change shows at once."""
+    """Return the text and its digest. With ``DEBUG``, the files are read again on every call, to show edits."""
     return _join() if settings.DEBUG else _join_once()

@@ -1,4 +1,4 @@
-"""What every command does alike: one sentence for what cannot be done, an exit code, and never a traceback."""
+"""Base class and helpers of the management commands: one-sentence errors, exit codes, and no tracebacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Error(CommandError):
 
 
 class PlainCommand(BaseCommand):
-    """A command whose ``work`` may raise any refusal of a service."""
+    """Base class of commands. ``work`` may raise any refusal of a service."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -37,13 +37,13 @@ class PlainCommand(BaseCommand):
         except (DatabaseError, OSError, UnicodeError) as error:
             raise Error(f"{_first_line(error)}; nothing more was done", returncode=NOT_DONE) from None
         finally:
-            publish.flush()  # the thread that tells the pages must be at rest when the process ends
+            publish.flush()  # the publishing thread must finish before the process ends
 
     def work(self, **options: Any) -> None:
         raise NotImplementedError
 
     def say(self, text: str = "") -> None:
-        """A line on standard output; not at ``--verbosity 0``."""
+        """Write a line to standard output, except with ``--verbosity 0``."""
         self.stdout.write(text)
 
 
@@ -62,7 +62,7 @@ def assignments(pairs: list[str], option: str, example: str) -> dict[str, str]:
 
 
 def run_of(number: int) -> Run:
-    """The run of that number. Raises :class:`Error` where there is none."""
+    """Return the run with this number. Raises :class:`Error` if it does not exist."""
     try:
         return Run.objects.get(pk=number)
     except (Run.DoesNotExist, OverflowError):
@@ -74,7 +74,7 @@ def add_user_option(parser: CommandParser) -> None:
 
 
 def user_of(name: str) -> Any:
-    """The account of that name, or None where none is named. Raises :class:`Error` for an unknown one."""
+    """Return the account with this name; ``None`` for an empty name. Raises :class:`Error` for an unknown account."""
     if not name:
         return None
     user = get_user_model().objects.filter(username=name).first()
