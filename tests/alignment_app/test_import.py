@@ -266,7 +266,7 @@ def test_a_data_set_of_another_kind_is_not_mixed_with() -> None:
 
 
 def test_scores_without_a_named_judge_are_not_guessed_at(real_data: Path) -> None:
-    with pytest.raises(ImportRefused, match=r"whose scores these are.*gpt, gemini, M1, M2"):
+    with pytest.raises(ImportRefused, match=r"Name the judge of the scores.*gpt, gemini, M1, M2"):
         import_rows("eft", "scored", real_data / "eft_scores_200.jsonl")
     with pytest.raises(ImportRefused, match="No row has a score of 'claude'"):
         import_rows("eft", "scored", real_data / "eft_scores_200.jsonl", judges={"self": "claude"})

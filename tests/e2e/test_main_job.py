@@ -67,7 +67,7 @@ def test_launch_watch_cancel_resume_compare_and_chat(page: Page, data: Site) -> 
     expect(responses.locator("[data-count]")).to_have_text("256")
 
     # The curves came while nobody touched the page; the checkpoint's page draws the same from the record.
-    margin = page.get_by_role("img", name=re.compile("^Margin.* of M2 by training step"))
+    margin = page.get_by_role("img", name=re.compile("^Reward margin.* of M2 by training step"))
     expect(margin).to_be_visible()
     run_address = page.url
     page.goto(f"{data.url}/checkpoints/")

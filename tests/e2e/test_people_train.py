@@ -71,7 +71,7 @@ def test_forty_decisions_by_keyboard_are_what_a_worker_trains_on_and_the_checkpo
     lines = page.locator(".decisions li")
     expect(lines).to_have_count(40)
     expect(lines.filter(has_text="admin flipped")).to_have_count(15)
-    expect(lines.filter(has_text="out of the set")).to_have_count(5)
+    expect(lines.filter(has_text="not in the set")).to_have_count(5)
     lines.filter(has_text="admin flipped").first.get_by_role("link").click()
     expect(page.get_by_text("55 preference pairs")).to_be_visible()
     expect(page.locator("article:target")).to_contain_text("Overridden")

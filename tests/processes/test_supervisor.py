@@ -185,7 +185,7 @@ def test_a_taken_port_is_refused_with_the_remedy_and_nothing_is_left(folder: Pat
         system = Up(folder, "--port", str(port))
         assert system.outcome() == 1
     said = system.log.read_text()
-    assert f"Port {port} on 127.0.0.1 is taken by another program" in said
+    assert f"Port {port} on 127.0.0.1 is in use by another program" in said
     assert f"--port {port + 1}" in said
     assert "Traceback" not in said
     assert not (folder / "valkey.sock").exists()

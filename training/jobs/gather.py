@@ -200,7 +200,7 @@ def make_pairs(job: StageWork) -> PairsResult:
     without = [outcome for outcome in outcomes if isinstance(outcome, NoPair)]
     if not count:
         why = "; ".join(
-            f"{number} × {reason}" for reason, number in Counter(row.reason for row in without).most_common()
+            f"{number} × {reason.removesuffix('.')}" for reason, number in Counter(row.reason for row in without).most_common()
         )
         raise CannotContinue(
             f"No pair could be made from {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "

@@ -81,7 +81,7 @@ def test_too_long_ranked_responses_are_skipped_and_logged(
     assert run.iterations.get().stages.get(kind="ranked_judgements").attempts.count() == 2
     assert run.iterations.get().stages.get(kind="eft").result["selection"]["asked"] == (RANKED * 2 + 1) * 3
     said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
-    assert any("1 of 50 ranked responses are too long to be judged" in text for text in said), said
+    assert any("1 of 50 ranked responses are too long to judge" in text for text in said), said
     outcome = IterationPrompt.objects.get(iteration__run=run, prompt__text="Name all.").outcome
     assert outcome == "Too few replies held a score."
 

@@ -89,7 +89,7 @@ def test_an_unparsable_self_judge_pauses_the_run_with_the_reason(launch: Launch)
 def test_a_run_without_pairs_fails_with_the_reasons(launch: Launch) -> None:
     run = launch(candidates={"n": 2, "max_new_tokens": 6, "temperature": 0.0})
     assert run.status == Run.Status.FAILED
-    assert "No pair came out of 6 prompts" in run.status_reason
+    assert "No pair could be made from 6 prompts: 6 × All 2 scored" in run.status_reason
 
 
 def test_a_resumed_stage_makes_exactly_the_missing_rows(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_sho
     with (real_data / "self_instruct_seeds.jsonl").open("rb") as file:
         address = client.post(reverse("data-import"), {"file": file}).headers["Location"]
     page = client.get(address).content.decode()
-    assert "175 rows can be used" in page
+    assert "175 valid rows" in page
     assert 'value="instruction"' in page
     assert 'value="instances.0.input"' in page
     assert "Night : Day :: Right : Left" in page
@@ -167,7 +167,7 @@ def test_the_175_seed_tasks_of_self_instruct_are_imported_in_the_browser_and_sho
     assert any("5 of the 175 seed tasks have more than 150 words" in text for text in said)
     samples = client.get(reverse("run-samples", args=[run.pk]) + "?iteration=1&stage=prompts").content.decode()
     assert "Draw the" in samples  # an example of what a filter removed
-    assert re.search(r"Go on\. <span class=\"mute\">\d+ times", samples)
+    assert re.search(r"Go on\.</span>\s*<span class=\"mute\">\d+ times", samples)
 
 
 def test_characters_that_no_database_can_store_are_replaced_before_the_comparison() -> None:

@@ -66,5 +66,5 @@ def test_rows_of_a_step_are_sorted_by_length() -> None:
 
 
 def test_processes_that_cannot_share_a_step_evenly_are_refused() -> None:
-    with pytest.raises(ValueError, match="16 rows a step cannot be shared evenly by 3 processes"):
+    with pytest.raises(ValueError, match="16 rows per step cannot be divided evenly between 3 processes"):
         parts_of_a_step(16, 8, 3)

@@ -129,7 +129,7 @@ def test_errors_of_the_trainer_are_passed_on_and_a_failing_launcher_shows_its_ou
     two: Callable[..., Any], tmp_path: Path
 ) -> None:
     config = PREFERENCE.model_copy(update={"batch_size": 5, "micro_batch_size": 5})
-    with pytest.raises(TrainingError, match="5 rows a step cannot be shared evenly by 2 processes"):
+    with pytest.raises(TrainingError, match="5 rows per step cannot be divided evenly between 2 processes"):
         two("preference", tmp_path / "uneven", config=config)
     with pytest.raises(TrainingError, match="could not be started"):
         two("preference", tmp_path / "absent", launcher=("no-such-launcher",))
