@@ -199,9 +199,8 @@ def make_pairs(job: StageWork) -> PairsResult:
     count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
     without = [outcome for outcome in outcomes if isinstance(outcome, NoPair)]
     if not count:
-        why = "; ".join(
-            f"{number} × {reason.removesuffix('.')}" for reason, number in Counter(row.reason for row in without).most_common()
-        )
+        reasons = Counter(row.reason.removesuffix(".") for row in without).most_common()
+        why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
         raise CannotContinue(
             f"No pair could be made from {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
             "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
