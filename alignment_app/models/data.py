@@ -108,6 +108,9 @@ class RejectedPrompt(models.Model):
 class Response(models.Model):
     """A response to a prompt, written by a checkpoint, a teacher or a person."""
 
+    #: ``finish_reason`` of a response that the token limit ended.
+    CUT = "length"
+
     class Source(models.TextChoices):
         STUDENT = "student", "Student"
         TEACHER = "teacher", "Teacher"
@@ -163,6 +166,11 @@ class Response(models.Model):
 
     def __str__(self) -> str:
         return self.text[:80]
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the token limit ended the response, so that its end is missing."""
+        return self.finish_reason == self.CUT
 
 
 class Judgement(models.Model):

@@ -52,6 +52,6 @@ def scored(
     given += [GivenScore(response, score, by_people=True) for response, score in supposed.items()]
     scores = in_force(rule, given)
     return [
-        ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk))
+        ScoredResponse(row.pk, row.prompt_id, row.index, row.text, scores.get(row.pk), row.was_cut)
         for row in responses.order_by("prompt_id", "index")
     ]

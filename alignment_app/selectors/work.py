@@ -91,8 +91,8 @@ def candidates(iteration: Iteration, *, recorded: bool) -> QuerySet[Response]:
 
 def response_rows(responses: QuerySet[Response]) -> list[ResponseRow]:
     """Return responses as frozen rows, by prompt and index."""
-    found = responses.order_by("prompt_id", "index").values_list("pk", "prompt_id", "index", "text")
-    return [ResponseRow(*row) for row in found]
+    found = responses.order_by("prompt_id", "index")
+    return [ResponseRow(row.pk, row.prompt_id, row.index, row.text, row.was_cut) for row in found]
 
 
 def unjudged(responses: QuerySet[Response], *, source: str, judge: Judge) -> list[tuple[ResponseRow, PromptRow]]:
@@ -232,12 +232,15 @@ def held_out_pairs(iteration: Iteration) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _preference_row(pair: PreferencePair) -> dict[str, Any]:
+    # Only where it applies, so that the hash of a set without cut responses is that of earlier versions.
+    cut = {f"{side}_cut": True for side in ("chosen", "rejected") if getattr(pair, side).was_cut}
     return {
         "prompt": pair.prompt.messages,
         "chosen": [{"role": "assistant", "content": pair.chosen.text}],
         "rejected": [{"role": "assistant", "content": pair.rejected.text}],
         "chosen_score": pair.chosen_score,
         "rejected_score": pair.rejected_score,
+        **cut,
     }
 
 

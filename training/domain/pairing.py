@@ -25,7 +25,8 @@ def max_min_pairs(responses: Iterable[ScoredResponse], *, min_margin: float = 0.
     """Pair the highest with the lowest scored response of each prompt (Yuan et al., 2024, section 2.3).
 
     Returns one row per prompt. Equal scores or a margin below ``min_margin`` (in points) make no pair. Responses
-    without a score are left out. Of equal scores the response with the lowest index is used, so the result is
+    without a score are left out. A response that the token limit cut is chosen only if all were cut: training on it
+    would teach half an answer. Of equal scores the response with the lowest index is used, so the result is
     deterministic.
     """
     return [_max_min(prompt_id, group, min_margin) for prompt_id, group in _by_prompt(responses).items()]
@@ -40,8 +41,13 @@ def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float)
             PromptOutcome.TOO_FEW_SCORES,
             f"{len(scored)} of {len(group)} responses have a score; a pair needs two.",
         )
-    chosen, high = max(scored, key=lambda item: item[1])
+    ended = [item for item in scored if not item[0].cut] or scored
+    chosen, high = max(ended, key=lambda item: item[1])
     rejected, low = min(scored, key=lambda item: item[1])
+    passed_over = sum(score > high for _, score in scored)
+    if high == low and passed_over:
+        reason = "The token limit cut every response with a score above the lowest, so none of them is chosen."
+        return NoPair(prompt_id, PromptOutcome.CUT, reason)
     if high == low:
         reason = f"All {len(scored)} scored responses have the same score, {_score(high)}."
         return NoPair(prompt_id, PromptOutcome.SAME_SCORE, reason)
@@ -52,7 +58,9 @@ def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float)
         reason = f"The margin {_score(high - low)} is below the minimum of {_score(min_margin)}."
         return NoPair(prompt_id, PromptOutcome.BELOW_MARGIN, reason)
     reason = f"Highest score {_score(high)} against lowest {_score(low)} of {len(scored)} scored responses"
-    reason += f"; {unscored} without a score were left out." if unscored else "."
+    reason += f"; {unscored} without a score were left out" if unscored else ""
+    reason += f"; {passed_over} with a higher score were cut by the token limit" if passed_over else ""
+    reason += "."
     return PairDraft(prompt_id, chosen.id, rejected.id, high, low, high - low, reason)
 
 
@@ -87,7 +95,8 @@ def demonstration_pairs(
 ) -> list[PairDraft | NoPair]:
     """Pair the teacher's response (chosen) with the student's first one (rejected) (Luo et al., section 3.3).
 
-    Returns one row per prompt.
+    Returns one row per prompt. A demonstration that the token limit cut is chosen only if the student's response was
+    cut too.
     """
     teacher = {row.prompt_id: row for row in sorted(demonstrations, key=lambda row: -row.index)}
     student = {row.prompt_id: row for row in sorted(student_responses, key=lambda row: -row.index)}
@@ -98,6 +107,8 @@ def demonstration_pairs(
             rows.append(NoPair(prompt_id, PromptOutcome.NO_DEMONSTRATION, "The teacher gave no response."))
         elif rejected is None:
             rows.append(NoPair(prompt_id, PromptOutcome.NO_RESPONSE, "The student gave no response."))
+        elif chosen.cut and not rejected.cut:
+            rows.append(NoPair(prompt_id, PromptOutcome.CUT, "The token limit cut the teacher's response."))
         elif chosen.text.strip() == rejected.text.strip():
             rows.append(NoPair(prompt_id, PromptOutcome.SAME_TEXT, "Teacher and student gave the same response."))
         else:

@@ -23,6 +23,7 @@ class PromptOutcome(StrEnum):
     SAME_SCORE = "same_score"
     SAME_TEXT = "same_text"
     BELOW_MARGIN = "below_margin"
+    CUT = "cut"  # the response to choose was cut by the token limit
     NO_DEMONSTRATION = "no_demonstration"
     NO_RESPONSE = "no_response"
     TIE = "tie"
@@ -101,12 +102,13 @@ class RejectedDraft:
 
 @dataclass(frozen=True, slots=True)
 class ResponseRow:
-    """A stored response."""
+    """A stored response. ``cut``: the token limit ended it, not the model."""
 
     id: int
     prompt_id: int
     index: int
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,17 @@ class JudgementDraft:
 
 @dataclass(frozen=True, slots=True)
 class ScoredResponse:
-    """A response with its score in force; ``None`` if unparsed or not judged."""
+    """A response with its score in force; ``None`` if unparsed or not judged.
+
+    ``cut``: the token limit ended the response, not the model.
+    """
 
     id: int
     prompt_id: int
     index: int
     text: str
     score: float | None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

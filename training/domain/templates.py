@@ -30,7 +30,7 @@ PLAIN_CHAT_TEMPLATE = (
     "{% if message['role'] == 'system' %}{{ message['content'] }}\n\n"
     "{% elif message['role'] == 'user' %}User: {{ message['content'] }}\n\n"
     "{% else %}Assistant: {{ message['content'] }}{{ eos_token or '' }}\n\n{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 """Jinja chat template of models without their own, used in training and generation."""
 

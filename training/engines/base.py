@@ -69,15 +69,23 @@ class BudgetReached(EngineError):
     """The next request could exceed the budget. All requests in flight were awaited before this is raised."""
 
 
-class PromptTooLong(EngineError):
-    """A prompt and its completion do not fit into the model's context; prompts are never truncated.
+class PromptUnusable(EngineError):
+    """The model cannot be asked some prompts. Raised before anything is generated.
 
-    Raised before anything is generated. ``keys`` are the keys of all requests that do not fit.
+    ``keys`` are the keys of all requests with such a prompt.
     """
 
     def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.keys = frozenset(keys)
+
+
+class PromptTooLong(PromptUnusable):
+    """A prompt and its completion do not fit into the model's context; prompts are never truncated."""
+
+
+class PromptRefused(PromptUnusable):
+    """The model's chat template refuses the prompt's conversation, for example its system turn."""
 
 
 class Engine(Protocol):

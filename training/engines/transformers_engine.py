@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.conversation.encoder import ConversationEncoder
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
 from training.engines.kv_cache import preallocated_cache
-from training.engines.prompts import encode, render, with_template
+from training.engines.prompts import encode
 
 _WATCH_STEPS = 4  # tokens between two calls of ``watch``
 _COMPACT_AT = 0.25  # share of finished rows at which the cache is compacted
@@ -61,7 +62,9 @@ class TransformersEngine:
         self.tokenizer, self.model = _load(str(model), dtype, self.device, trust_remote_code)
         context = getattr(self.model.config, "max_position_embeddings", None) or max_length
         self.max_length = min(max_length, context)
-        self.end_tokens = _end_tokens(self.tokenizer, self.model)
+        self.conversations = ConversationEncoder(self.tokenizer)
+        ends = self.conversations.end_ids(self.model.generation_config)
+        self.end_tokens = torch.tensor(ends, dtype=torch.long, device=self.device)
         self.in_flight = 0
         self.watch: Callable[[str], None] | None = None
         self.on_idle: Callable[[], None] = lambda: None
@@ -81,8 +84,7 @@ class TransformersEngine:
 
     def max_answer_tokens(self, request: Request) -> int:
         """Return the maximum answer length in tokens; zero or negative if the prompt alone does not fit."""
-        prompt = self.tokenizer([render(self.tokenizer, request)], add_special_tokens=False)["input_ids"][0]
-        return self.max_length - len(prompt)
+        return self.max_length - len(self.conversations.prompt(request.messages).ids)
 
     def close(self) -> None:
         """Free the model's memory."""
@@ -92,7 +94,7 @@ class TransformersEngine:
             torch.cuda.empty_cache()
 
     def _encode(self, requests: Sequence[Request], sampling: Sampling) -> list[_Job]:
-        prompts = encode(self.tokenizer, requests, sampling, max_length=self.max_length)
+        prompts = encode(self.conversations, requests, sampling, max_length=self.max_length)
         return [_Job(request, tuple(prompt)) for request, prompt in zip(requests, prompts, strict=True)]
 
     def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
@@ -145,7 +147,7 @@ class TransformersEngine:
             logps[alive[running]] += gained[running]
             ended = ended | torch.isin(tokens, self.end_tokens)
             if self.watch is not None and step % _WATCH_STEPS == _WATCH_STEPS - 1:
-                self.watch(self.tokenizer.decode(written[0][written[0] >= 0], skip_special_tokens=True))
+                self.watch(self.conversations.texts([written[0][written[0] >= 0].tolist()])[0])
             over = int(ended.sum())
             if over == len(alive) or step + 1 == steps:
                 break
@@ -201,7 +203,7 @@ class TransformersEngine:
         counts = (written >= 0).sum(-1)
         stopped = [int(row[count - 1]) in ends for row, count in zip(written, counts, strict=True)]
         kept = [row[: count - stop].tolist() for row, count, stop in zip(written, counts, stopped, strict=True)]
-        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        texts = self.conversations.texts(kept)
         return [
             Completion(
                 key=job.request.key,
@@ -230,18 +232,10 @@ def _load(model: str, dtype: str, device: torch.device, trust_remote_code: bool)
             f"The model {model!r} could not be loaded: {_first_line(error)} Give the folder of a checkpoint, or the "
             "name of a causal language model on the hub that this machine can reach."
         ) from error
-    return with_template(tokenizer), loaded.to(device).eval()
+    return tokenizer, loaded.to(device).eval()
 
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     first = text[0].rstrip(".") if text else type(error).__name__
     return f"{first[:300]}."
-
-
-def _end_tokens(tokenizer: Any, model: Any) -> Tensor:
-    """Return all end-of-turn tokens: the tokenizer's and those of the model's generation config."""
-    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
-    listed = configured if isinstance(configured, list) else [configured]
-    ends = {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
-    return torch.tensor(sorted(ends), dtype=torch.long, device=model.device)

@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 
+from training.conversation.encoder import ConversationEncoder
 from training.domain.rows import FinishReason
 from training.engines.base import Completion, EngineError, Request, Sampling
-from training.engines.prompts import encode, with_template
+from training.engines.prompts import encode
 
 _SILENT_SECONDS = 0.5  # without a completion before ``on_idle`` is called
 _AHEAD = 1024  # requests passed to vLLM at a time: more than it runs concurrently, so that it never idles
@@ -90,7 +91,8 @@ class VLLMEngine:
                 f"vLLM could not start {str(model)!r}: {' '.join(str(error).split())[:300]} Check the model's name, "
                 "student.max_length, engine.tensor_parallel and free memory."
             ) from error
-        self.tokenizer = with_template(self._llm.get_tokenizer())
+        self.conversations = ConversationEncoder(self._llm.get_tokenizer())
+        self._ends = self.conversations.end_ids()
         self.tokens = Tokens()
         self.in_flight = 0
         self.on_idle: Callable[[], None] = lambda: None
@@ -107,7 +109,7 @@ class VLLMEngine:
 
         Raises :class:`training.engines.base.PromptTooLong` before generating anything if a prompt does not fit.
         """
-        prompts = encode(self.tokenizer, requests, sampling, max_length=self.max_length)
+        prompts = encode(self.conversations, requests, sampling, max_length=self.max_length)
         finished: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         enough = threading.Event()
         loop = self._thread.submit(self._work, requests, prompts, sampling, finished, enough)
@@ -180,7 +182,7 @@ class VLLMEngine:
         ended: FinishReason = "length" if written.finish_reason == "length" else "stop"
         # The last token of a finished text is the end token, which is not part of the text.
         kept = ids if ended == "length" else ids[:-1]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text = self.conversations.texts([kept])[0]
         return Completion(request.key, text, len(ids), ended, request.seed, written.cumulative_logprob)
 
     def _parameters(self, request: Request, sampling: Sampling) -> Any:
@@ -189,6 +191,7 @@ class VLLMEngine:
             top_p=sampling.top_p,
             max_tokens=sampling.max_new_tokens,
             seed=request.seed,
+            stop_token_ids=self._ends,  # besides those of the generation config
             logprobs=0,
             flat_logprobs=True,
             detokenize=False,  # detokenizing once at the end is cheaper

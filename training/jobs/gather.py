@@ -136,7 +136,22 @@ def collect_responses(job: StageWork) -> ResponsesResult:
             progress=progress,
             checkpoint=job.start,
         )
-    return ResponsesResult()
+    return ResponsesResult(cut=_cut(job, job.candidates(), "responses"))
+
+
+def _cut(job: StageWork, responses: QuerySet[Response], what: str) -> int:
+    """Return how many responses the token limit cut, and log it with the setting to change."""
+    total, cut = responses.count(), responses.filter(finish_reason=Response.CUT).count()
+    if cut:
+        limit = job.config.candidates.max_new_tokens
+        events.log(
+            job.run.pk,
+            f"{cut} of {total} {what} were cut after {limit} tokens. A cut response is chosen for a pair only if all "
+            "responses to its prompt were cut, and its end is not trained. If there are many, clone the run with a "
+            "higher candidates.max_new_tokens.",
+            "warning" if cut > 0.1 * total else "info",
+        )
+    return cut
 
 
 def demonstrate(job: StageWork, overlapping_stage: Stage | None = None) -> DemonstrationsResult:
@@ -145,7 +160,8 @@ def demonstrate(job: StageWork, overlapping_stage: Stage | None = None) -> Demon
     made = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION).count()
     progress = Progress(job.heartbeat, done=made, total=len(prompts), overlapping_stage=overlapping_stage)
     job.generate(prompts, purpose=Response.Purpose.DEMONSTRATION, n=1, section=job.config.candidates, progress=progress)
-    return DemonstrationsResult(teacher=job.teacher_name)
+    shown = job.iteration.responses.filter(purpose=Response.Purpose.DEMONSTRATION)
+    return DemonstrationsResult(teacher=job.teacher_name, cut=_cut(job, shown, "demonstrations"))
 
 
 def judge_candidates(job: StageWork) -> JudgementsResult:

@@ -151,7 +151,8 @@ def chosen_rows(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows_by_text: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in pairs:
         text = pair["chosen"][-1]["content"]
-        rows_by_text.setdefault((str(pair["prompt"]), text), {"messages": pair["prompt"], "completion": text})
+        row = {"messages": pair["prompt"], "completion": text} | ({"cut": True} if pair.get("chosen_cut") else {})
+        rows_by_text.setdefault((str(pair["prompt"]), text), row)
     return list(rows_by_text.values())
 
 

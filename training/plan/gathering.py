@@ -60,13 +60,19 @@ class PromptsProgress(LiveStageData):
     removed: dict[str, int] = {}
 
 
-class ResponsesResult(StageData):
+class WrittenResult(StageData):
+    """The number of responses that the token limit cut."""
+
+    cut: int = 0
+
+
+class ResponsesResult(WrittenResult):
     """The data set of the candidates; empty if the student wrote them."""
 
     dataset: str = ""
 
 
-class DemonstrationsResult(StageData):
+class DemonstrationsResult(WrittenResult):
     """The teacher that wrote the demonstrations."""
 
     teacher: str = ""
@@ -90,6 +96,10 @@ class PairsResult(StageData):
 
 def _prompts(result: PromptsResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
     return words.number(stage.done), f"{words.number(sum(result.removed.values()))} removed" if result.removed else ""
+
+
+def _written(result: WrittenResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
+    return words.number(stage.done), f"{words.number(result.cut)} cut" if result.cut else ""
 
 
 def judged_summary(result: JudgeData, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
@@ -125,6 +135,7 @@ RESPONSES = StageSpec(
     applies=_gathers,
     job="training.jobs.gather:collect_responses",
     result=ResponsesResult,
+    summary=_written,
     samples="prompts",
     refreshes=("sample",),
     overlaps_teacher=True,
@@ -139,6 +150,7 @@ DEMONSTRATIONS = StageSpec(
     job="training.jobs.gather:demonstrate",
     overlap="training.jobs.gather:demonstrate",
     result=DemonstrationsResult,
+    summary=_written,
     samples="prompts",
     refreshes=("sample",),
     estimate="training.estimate.seconds:demonstrations",

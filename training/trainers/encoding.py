@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
+from training.conversation.encoder import ConversationEncoder
+from training.conversation.frame import ConversationRefused
 from training.domain.templates import augment_query
 from training.trainers.pair_logps import PairTokens
 from training.trainers.results import TrainingError
-from training.trainers.tokens import encode_conversation, render
+
+
+class Skipped(Enum):
+    """Why a pair cannot be trained on."""
+
+    TOO_LONG = "prompt too long"
+    NOTHING_TO_LEARN = "an empty response, or two equal ones"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """The tokens of a pair, and whether a response was truncated to the maximum length."""
+
+    tokens: PairTokens
+    was_truncated: bool
 
 
 def encode_pairs(
@@ -16,33 +35,28 @@ def encode_pairs(
 ) -> tuple[list[PairTokens], tuple[str, ...]]:
     """Tokenize pairs. Returns them, and notes on truncated and skipped pairs.
 
-    Responses are truncated so that prompt and response have at most ``max_length`` tokens. A pair is skipped if the
-    prompt alone is that long, if a response is empty, or if both responses are equal.
+    Responses are truncated so that prompt and response have at most ``max_length`` tokens. A response that generation
+    cut (``chosen_cut``, ``rejected_cut``) gets no end token. A pair is skipped if the prompt alone has ``max_length``
+    tokens, if a response is empty, or if both responses are equal. Raises :class:`TrainingError` if the chat template
+    refuses a prompt, or if no pair is left.
     """
+    encoder = ConversationEncoder(tokenizer)
     kept: list[PairTokens] = []
-    cut = too_long = empty = 0
+    skipped: Counter[Skipped] = Counter()
+    cut = 0
     for pair in pairs:
-        chosen = encode_conversation(tokenizer, pair["prompt"], pair["chosen"][0]["content"])
-        rejected = encode_conversation(tokenizer, pair["prompt"], pair["rejected"][0]["content"])
-        begin = min(len(chosen.prompt_ids), len(rejected.prompt_ids))
-        first = chosen.prompt_ids[begin:] + chosen.completion_ids
-        second = rejected.prompt_ids[begin:] + rejected.completion_ids
-        room = max_length - begin
-        if room < 1:
-            too_long += 1
-        elif not first or not second or first[:room] == second[:room]:
-            empty += 1
+        encoded = encode_pair(encoder, pair, max_length=max_length, augment=augment)
+        if isinstance(encoded, Skipped):
+            skipped[encoded] += 1
         else:
-            cut += max(len(first), len(second)) > room
-            augmented = _augmented_prompt(tokenizer, pair["prompt"]) if augment else []
-            prompt_ids, pair_id = chosen.prompt_ids[:begin], int(pair.get("pair_id") or 0)
-            kept.append(PairTokens(prompt_ids, first[:room], second[:room], augmented, pair_id))
+            kept.append(encoded.tokens)
+            cut += encoded.was_truncated
     notes = []
     if cut:
         notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were truncated.")
-    if too_long:
+    if too_long := skipped[Skipped.TOO_LONG]:
         notes.append(f"{too_long} of {len(pairs)} pairs had a prompt of {max_length} tokens or more and were skipped.")
-    if empty:
+    if empty := skipped[Skipped.NOTHING_TO_LEARN]:
         notes.append(f"{empty} of {len(pairs)} pairs had an empty response or two equal ones and were skipped.")
     if not kept:
         raise TrainingError(
@@ -52,10 +66,30 @@ def encode_pairs(
     return kept, tuple(notes)
 
 
-def _augmented_prompt(tokenizer: Any, prompt: Sequence[Mapping[str, str]]) -> list[int]:
-    """Return the tokens of p⊕x: the refinement prompt precedes the last user turn."""
+def encode_pair(
+    encoder: ConversationEncoder, pair: Mapping[str, Any], *, max_length: int, augment: bool
+) -> EncodedPair | Skipped:
+    """Tokenize one pair as :func:`encode_pairs` does."""
+    try:
+        prompt = encoder.prompt(pair["prompt"])
+        augmented = encoder.prompt(_augmented(pair["prompt"])).ids if augment else []
+    except ConversationRefused as error:
+        raise TrainingError(str(error)) from error
+    room = max_length - len(prompt.ids)
+    if room < 1:
+        return Skipped.TOO_LONG
+    chosen, rejected = (
+        encoder.completion(prompt, pair[side][0]["content"], ended=not pair.get(f"{side}_cut"))[0]
+        for side in ("chosen", "rejected")
+    )
+    if not chosen or not rejected or chosen[:room] == rejected[:room]:
+        return Skipped.NOTHING_TO_LEARN
+    tokens = PairTokens(prompt.ids, chosen[:room], rejected[:room], augmented, int(pair.get("pair_id") or 0))
+    return EncodedPair(tokens, was_truncated=max(len(chosen), len(rejected)) > room)
+
+
+def _augmented(prompt: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return p⊕x: the refinement prompt precedes the last user turn."""
     turns = [dict(message) for message in prompt]
     turns[-1]["content"] = augment_query(turns[-1]["content"])
-    text = render(tokenizer, turns, add_generation_prompt=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+    return turns

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from training.conversation.encoder import ConversationEncoder
+from training.conversation.frame import with_template
 from training.domain.templates import PLAIN_CHAT_TEMPLATE
 from training.trainers.results import TrainingError
 
@@ -48,20 +50,32 @@ def load_tokenizer(model: str, *, trust_remote_code: bool = False) -> Any:
         raise TrainingError(f"The tokenizer of {model!r} has no end token; set eos_token in its tokenizer_config.json.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = PLAIN_CHAT_TEMPLATE
-    return tokenizer
+    return with_template(tokenizer)
 
 
 def template_note(tokenizer: Any) -> tuple[str, ...]:
-    """Return a note if the plain chat template is used because the tokenizer has none."""
-    if tokenizer.chat_template != PLAIN_CHAT_TEMPLATE:
-        return ()
-    said = (
-        "The tokenizer has no chat template of its own, so the plain one is used (User: … Assistant: …). If the model "
-        "was trained with another template, add it to its tokenizer_config.json."
-    )
-    return (said,)
+    """Return notes if the tokenizer has no chat template, or one that writes no end token after an answer."""
+    if tokenizer.chat_template == PLAIN_CHAT_TEMPLATE:
+        said = (
+            "The tokenizer has no chat template of its own, so the plain one is used (User: … Assistant: …). If the "
+            "model was trained with another template, add it to its tokenizer_config.json."
+        )
+        return (said,)
+    if not ConversationEncoder(tokenizer).frame.has_end:
+        said = (
+            f"The chat template writes no end token after an answer. The model is taught to end it with "
+            f"{tokenizer.eos_token}, which also ends generation. If the model ends answers otherwise, correct the "
+            "chat_template in its tokenizer_config.json."
+        )
+        return (said,)
+    return ()
+
+
+def set_end_tokens(model: Any, tokenizer: Any) -> None:
+    """Enter the end tokens in the generation config, so that other programs stop where the model was taught to."""
+    if model.generation_config is not None:
+        ends = ConversationEncoder(tokenizer).end_ids(model.generation_config)
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
 def load_model(

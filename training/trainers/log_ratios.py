@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from training.conversation.encoder import ConversationEncoder
 from training.domain.margins import MeasuredPair
 from training.trainers import loading
-from training.trainers.encoding import encode_pairs
+from training.trainers.encoding import EncodedPair, encode_pair
 from training.trainers.pair_logps import PairTokens
 from training.trainers.reference import LogpsModel, pair_logps
 from training.trainers.results import ShouldStop, TrainingError
@@ -35,7 +36,8 @@ def measure_pairs(
     log-probabilities are cached in ``store``. Raises :class:`Stopped` between two batches.
     """
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
-    encoded = [_encode(tokenizer, pair, max_length) for pair in pairs]
+    encoder = ConversationEncoder(tokenizer)
+    encoded = [_encode(encoder, pair, max_length) for pair in pairs]
     kept = [tokens for tokens in encoded if tokens is not None]
     if not kept:
         return [None] * len(pairs)
@@ -60,11 +62,12 @@ def measure_pairs(
     return results
 
 
-def _encode(tokenizer: Any, pair: Mapping[str, Any], max_length: int) -> PairTokens | None:
+def _encode(encoder: ConversationEncoder, pair: Mapping[str, Any], max_length: int) -> PairTokens | None:
     try:
-        return encode_pairs(tokenizer, [pair], max_length=max_length, augment=True)[0][0]
+        encoded = encode_pair(encoder, pair, max_length=max_length, augment=True)
     except TrainingError:
         return None
+    return encoded.tokens if isinstance(encoded, EncodedPair) else None
 
 
 def _difference(pair: Mapping[str, Any]) -> float | None:

@@ -268,6 +268,7 @@ def train_preference(
         if adapter is not None:
             final, weights = lora.merged(final, weights, model, dtype=dtype, trust_remote_code=trust_remote_code), None
         loading.restore_dropout(final, dropout_before)
+        loading.set_end_tokens(final, tokenizer)
         final.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 

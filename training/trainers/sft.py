@@ -16,12 +16,13 @@ from transformers import Trainer, TrainingArguments
 from trl.trainer.utils import add_fused_lm_head
 
 from training.config import SFTConfig
+from training.conversation.encoder import ConversationEncoder, Example
+from training.conversation.frame import ConversationRefused
 from training.trainers import loading, loop
 from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
 from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
 from training.trainers.targets import target_logps
-from training.trainers.tokens import Example, encode_conversation, encode_text
 
 
 class _SFTTrainer(loop.LoopMixin, Trainer):
@@ -62,16 +63,15 @@ def encode_rows(
 ) -> tuple[list[Example], tuple[str, ...]]:
     """Tokenize rows. Returns the examples, and notes on truncated and skipped rows.
 
-    A row longer than ``max_length`` tokens is truncated at its end, or skipped if its prompt alone is that long.
+    A row longer than ``max_length`` tokens is truncated at its end, or skipped if its prompt alone is that long. A
+    completion that generation cut (``cut``) gets no end token. Raises :class:`TrainingError` if the chat template
+    refuses a row, or if no row is left.
     """
+    encoder = ConversationEncoder(tokenizer)
     kept: list[Example] = []
     cut = left_out = 0
     for row in rows:
-        example = (
-            encode_conversation(tokenizer, row["messages"], row["completion"], row.get("weights") or ())
-            if row["messages"]
-            else encode_text(tokenizer, row["completion"])
-        )
+        example = _encoded(encoder, row)
         room = max_length - len(example.prompt_ids)
         if room < 1 or sum(example.weights[:room]) <= 0:
             left_out += 1
@@ -93,6 +93,17 @@ def encode_rows(
     return kept, tuple(notes)
 
 
+def _encoded(encoder: ConversationEncoder, row: Mapping[str, Any]) -> Example:
+    if not row["messages"]:
+        return encoder.raw(row["completion"])
+    try:
+        return encoder.example(
+            row["messages"], row["completion"], ended=not row.get("cut"), spans=row.get("weights") or ()
+        )
+    except ConversationRefused as error:
+        raise TrainingError(str(error)) from error
+
+
 def train_sft(
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -110,7 +121,8 @@ def train_sft(
 ) -> TrainResult:
     """Fine-tune ``model`` on the rows and publish the result at ``output_dir/model``.
 
-    A row is ``{"messages": [...], "completion": str, "weights": [[start, end, weight], ...]}``. The loss covers the
+    A row is ``{"messages": [...], "completion": str, "weights": [[start, end, weight], ...], "cut": bool}``; the last
+    two are optional. The loss covers the
     completion's tokens. The optional ``weights`` apply to tokens that overlap the characters start to end of the
     completion; other tokens have weight 1. Without ``messages``, the row is a raw text with loss on every token. A row
     longer than ``max_length`` tokens is truncated, or skipped if its prompt alone is that long; both are counted in the
@@ -157,6 +169,7 @@ def train_sft(
     def save(folder: Path, weights: dict[str, Any] | None) -> None:
         final = trainer.accelerator.unwrap_model(trainer.model)
         loading.restore_dropout(final, dropout_before)
+        loading.set_end_tokens(final, tokenizer)
         final.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
 

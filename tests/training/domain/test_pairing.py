@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
 from training.domain.rows import NoPair, PairDraft, PromptOutcome, ResponseRow, ScoredResponse
@@ -87,6 +90,39 @@ def test_a_demonstration_is_chosen_over_the_students_first_response() -> None:
     assert isinstance(pair, PairDraft)
     assert (pair.chosen_id, pair.rejected_id, pair.margin) == (1, 5, None)
     assert [type(row) for row in rows[1:]] == [NoPair, NoPair, NoPair]
+
+
+def _cut(scored: list[ScoredResponse], *places: int) -> list[ScoredResponse]:
+    return [replace(row, cut=row.index in places) for row in scored]
+
+
+def test_a_response_that_was_cut_is_not_chosen_unless_all_were() -> None:
+    (pair,) = max_min_pairs(_cut(_scored(3, 5, 1, 4), 1))
+    assert isinstance(pair, PairDraft)
+    assert (pair.chosen_id, pair.rejected_id, pair.margin) == (13, 12, 3)
+    assert "1 with a higher score were cut" in pair.reason
+    (all_cut,) = max_min_pairs(_cut(_scored(3, 5, 1, 4), 0, 1, 2, 3))
+    assert isinstance(all_cut, PairDraft)
+    assert (all_cut.chosen_id, all_cut.rejected_id) == (11, 12)
+    (rejected,) = max_min_pairs(_cut(_scored(3, 1), 1))
+    assert isinstance(rejected, PairDraft)
+    assert (rejected.chosen_id, rejected.rejected_id) == (10, 11)
+
+
+def test_no_pair_is_made_if_only_cut_responses_have_more_than_the_lowest_score() -> None:
+    (row,) = max_min_pairs(_cut(_scored(2, 5, 2), 1))
+    assert isinstance(row, NoPair)
+    assert row.code == PromptOutcome.CUT
+
+
+@pytest.mark.parametrize(("student_cut", "outcome"), [(False, PromptOutcome.CUT), (True, PromptOutcome.PAIR)])
+def test_a_demonstration_that_was_cut_is_chosen_over_a_cut_response_only(
+    student_cut: bool, outcome: PromptOutcome
+) -> None:
+    (row,) = demonstration_pairs(
+        [ResponseRow(1, 1, 0, "a long ans", cut=True)], [ResponseRow(2, 1, 0, "short", cut=student_cut)]
+    )
+    assert row.code == outcome
 
 
 def test_recorded_parse_failures_are_never_rejected_responses(real_data: Path) -> None:

@@ -206,13 +206,13 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(little_model: Pa
     text = engine.tokenizer.apply_chat_template(
         [{"role": "user", "content": "Why?"}], tokenize=False, add_generation_prompt=True
     )
-    assert text == "<s>User: Why?\n\nAssistant: "
+    assert text == "<s>User: Why?\n\nAssistant:"
 
 
 def test_a_conversation_that_the_template_refuses_raises_a_message(little_model: Path) -> None:
     engine = TransformersEngine(little_model)
     engine.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(EngineError, match=r"refuses a conversation of system, user .*roles must alternate"):
+    with pytest.raises(EngineError, match=r"refuses a conversation of system, user: roles must alternate"):
         list(
             engine.generate(
                 [Request("a", ({"role": "system", "content": ""}, {"role": "user", "content": ""}), 0)], SAMPLED

@@ -54,6 +54,11 @@ def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch
     assert m2.parent.name == "M1"
     assert m2.reference.name == "M1"
     assert m2.snapshot.row_count == m2.snapshot.items.count() == 6
+    pairs = [item.pair for item in m2.snapshot.items.order_by("position")]
+    frozen = artifacts.read_snapshot(m2.snapshot)
+    assert [row.get("rejected_cut", False) for row in frozen] == [pair.rejected.was_cut for pair in pairs]
+    assert not any("chosen_cut" in row for row in frozen)
+    assert any(pair.rejected.was_cut for pair in pairs)
     assert all(pair.origin == PreferencePair.Origin.DEMONSTRATION for pair in PreferencePair.objects.all())
     assert {file["name"] for file in m2.files} >= {"config.json", "model.safetensors", "tokenizer.json"}
     metrics = m2.evaluation.metrics
@@ -72,6 +77,11 @@ def test_every_stage_of_a_finished_run_counts_the_rows_it_made(launch: Launch) -
     }
     assert counts["prompts"] == ("done", 6, 6)
     assert counts["responses"] == ("done", 18, 18)
+    written = Response.objects.filter(iteration__number=1, purpose="candidate")
+    assert (
+        run.iterations.get(number=1).stages.get(kind="responses").result["cut"]
+        == written.filter(finish_reason="length").count()
+    )
     assert counts["demonstrations"] == ("done", 6, 6)
     assert counts["dataset"] == ("done", 6, 6)
     assert counts["evaluation"][1] == counts["evaluation"][2]

@@ -9,13 +9,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.support.students import save_little_student
+from tests.support.tokenizers import tokenizer_of
 from training.config import SFTConfig
+from training.conversation.encoder import ConversationEncoder
+from training.engines.base import Request, Sampling
+from training.engines.transformers_engine import TransformersEngine
 from training.trainers import checkpoints
 from training.trainers.loading import load_model
 from training.trainers.results import Stopped, TrainingError
 from training.trainers.schedule import decay_to_floor
 from training.trainers.sft import encode_rows, train_sft
-from training.trainers.tokens import encode_conversation, encode_text
 
 ASKED = [{"role": "user", "content": "Name a bird."}]
 
@@ -42,12 +46,13 @@ def _train(model: Path, folder: Path, rows: list[dict[str, Any]], **changes: Any
 
 def _direct_loss(model: Any, tokenizer: Any, rows: list[dict[str, Any]]) -> float:
     """Weighted mean negative log-likelihood of the completions, one row at a time."""
+    encoder = ConversationEncoder(tokenizer)
     total = weight = 0.0
     for row in rows:
         example = (
-            encode_conversation(tokenizer, row["messages"], row["completion"], row.get("weights", ()))
+            encoder.example(row["messages"], row["completion"], spans=row.get("weights", ()))
             if row["messages"]
-            else encode_text(tokenizer, row["completion"])
+            else encoder.raw(row["completion"])
         )
         ids = torch.tensor([example.prompt_ids + example.completion_ids])
         logps = model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
@@ -93,22 +98,14 @@ def test_a_stopped_training_resumes_to_the_same_weights(little_model: Path, tmp_
 
 def test_the_end_token_is_a_target_and_the_prompt_is_not(little_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
-    example = encode_conversation(tokenizer, ASKED, "A wren.")
+    example = ConversationEncoder(tokenizer).example(ASKED, "A wren.")
     assert tokenizer.decode(example.prompt_ids) == "<|user|>Name a bird.</s><|assistant|>"
     assert tokenizer.decode(example.completion_ids) == "A wren.</s>"
 
 
-def test_weights_fall_on_the_tokens_of_their_characters(little_model: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(little_model)
-    example = encode_conversation(tokenizer, ASKED, "Good. Score: 4", [[6, 14, 3.0]])
-    weighed = [token for token, weight in zip(example.completion_ids, example.weights, strict=True) if weight == 3]
-    assert tokenizer.decode(weighed) == "Score: 4"
-    assert example.weights[-1] == 1
-
-
 def test_a_raw_text_is_all_target_between_its_begin_and_end(little_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
-    example = encode_text(tokenizer, "<s>abc")
+    example = ConversationEncoder(tokenizer).raw("<s>abc")
     assert example.prompt_ids == []
     assert tokenizer.decode(example.completion_ids) == "<s>abc</s>"
 
@@ -140,7 +137,30 @@ def test_a_conversation_that_the_template_refuses_raises_a_message(little_model:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(TrainingError, match="refuses a conversation of user"):
-        encode_conversation(tokenizer, ASKED, "A wren.")
+        encode_rows(tokenizer, _rows(1), 64)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "byte-level, no template", "byte-level, end of turn is not eos", "byte-level, no end token",
+        "byte-level, prompt ends in a space", "SentencePiece, legacy", "SentencePiece, legacy, no template",
+    ],
+)  # fmt: skip
+def test_a_trained_model_writes_what_it_was_taught_and_ends_where_it_was_taught_to(kind: str, tmp_path: Path) -> None:
+    model = save_little_student(tmp_path / "base", tokenizer=tokenizer_of(kind))
+    answers = {"Say one.": "Because the bridge was closed.", "Say two.": "12 birds, and 3.5.", "Say three.": "I do."}
+    rows = [{"messages": [{"role": "user", "content": asked}], "completion": text} for asked, text in answers.items()]
+    result, points = _train(
+        model, tmp_path / "trained", rows * 4, learning_rate=1e-2, final_learning_rate=1e-3, epochs=100, batch_size=12,
+        micro_batch_size=12,
+    )  # fmt: skip
+    assert points[-1]["loss"] < 0.05
+    engine = TransformersEngine(result.model_dir)
+    requests = [Request(asked, ({"role": "user", "content": asked},), 0) for asked in answers]
+    written = {done.key: done for done in engine.generate(requests, Sampling(0, 1, 40))}
+    assert {key: done.text for key, done in written.items()} == answers
+    assert {done.finish_reason for done in written.values()} == {"stop"}
 
 
 def test_dropout_is_set_for_training_and_not_saved(little_model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Conversations as tokens, for fine-tuning, preference training, generation and judging alike."""
