@@ -215,10 +215,10 @@ def make_pairs(job: StageWork) -> PairsResult:
     count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
     without = [outcome for outcome in outcomes if isinstance(outcome, NoPair)]
     if not count:
-        reasons = Counter(row.reason.removesuffix(".") for row in without).most_common()
-        why = "; ".join(f"{number} × {reason}" for reason, number in reasons)
+        reasons = Counter(row.reason for row in without).most_common()
+        why = " ".join(f"{number} × {reason}" for reason, number in reasons)
         raise CannotContinue(
-            f"No pair could be made from {len(outcomes)} prompts: {why or 'there was nothing to pair'}. "
+            f"No pair could be made from {len(outcomes)} prompts: {why or 'there was nothing to pair.'} "
             "Nothing can be trained without a pair: look at the scores under Samples, then clone the run with more "
             "candidates, another judge or a smaller min_margin."
         )
