@@ -23,7 +23,7 @@ from training.miniature.sampling import sample_lines
 from training.miniature.tokenizer import build_tokenizer
 from training.miniature.world import Noise
 
-VERSION = 2
+VERSION = 3
 EFT_SAMPLED_SHARE = 0.5
 MANIFEST = "manifest.json"
 
