@@ -178,9 +178,9 @@ class StageWork:
         engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
         sampling = self.sampling(section)
         framed = purpose == Response.Purpose.CANDIDATE and self.config.candidates.short_answers
-        requests = [
-            ResponseRequest(prompt, index, self.seed(purpose, prompt.words, index)) for prompt, index in missing
-        ]
+        # The type of a part belongs to the seed: a plain string here would change the samples of a resumed run.
+        seeded = Response.Purpose(purpose)
+        requests = [ResponseRequest(prompt, index, self.seed(seeded, prompt.words, index)) for prompt, index in missing]
         progress.save_in_batches(
             generate_responses(requests, engine, sampling, short_answers=framed),
             lambda drafts: rows.save_responses(

@@ -51,11 +51,13 @@ class Muon(torch.optim.Optimizer):
         return None
 
     def _momentum(self, matrix: Tensor, group: dict[str, Any]) -> Tensor:
+        gradient = matrix.grad
+        assert gradient is not None
         state = self.state[matrix]
         if not state:
             state["momentum"] = torch.zeros_like(matrix)
-        average: Tensor = state["momentum"].lerp_(matrix.grad, 1 - group["momentum"])
-        return matrix.grad.lerp(average, group["momentum"])
+        average: Tensor = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(average, group["momentum"])
 
 
 def _shape(matrix: Tensor) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from alignment_app.models import Checkpoint, Dataset, Judgement, PreferencePair,
 from alignment_app.services import artifacts, runs
 from tests.support.runs import drive
 from training.config import RunConfig
+from training.domain.seeds import derive_seed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,6 +66,10 @@ def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch
     assert metrics["win"] + metrics["tie"] + metrics["lose"] == metrics["n"] == 3
     assert metrics["mean_score"] is not None
     assert metrics["judge_parse_rate"] is not None
+    # Seeds are those of version 0.1.0, so that a run that it began goes on with the same samples.
+    for purpose in Response.Purpose.CANDIDATE, Response.Purpose.EVALUATION, Response.Purpose.PROBE:
+        for response in m2.iteration.responses.filter(purpose=purpose):
+            assert response.seed == derive_seed(3, purpose, 1, response.prompt.text, response.index)
     for comparison in m2.evaluation.comparisons.all():
         assert "Verdict:" in comparison.raw_first
         assert "Verdict:" in comparison.raw_second
