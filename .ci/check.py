@@ -39,10 +39,14 @@ SCRIPTS = ("tests of scripts", [*NODE, "--test", "tests/js/*.test.js"])
 # Tests of a file stay on one core, to share fixtures. tests/conftest.py orders the longest files first.
 CORES = ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 SQLITE = ("tests on SQLite", [*PYTEST, *CORES, "-m", "not e2e and not gpu"])
+# Jobs reach the database through services and selectors alone, whose tests all run: one file of theirs is enough.
+ON_POSTGRESQL = ("tests/alignment_app", "tests/labeling", "tests/processes", "tests/bad_input",
+                 "tests/training/jobs/test_loop.py", "tests/test_old_database.py")  # fmt: skip
 POSTGRESQL = (
     "database tests on PostgreSQL",
-    [PYTHON, "-m", "tests.support.postgres", *PYTEST, *CORES, "-m", "django_db and not e2e and not slow and not gpu"],
-)
+    [PYTHON, "-m", "tests.support.postgres", *PYTEST, *CORES, *ON_POSTGRESQL,
+     "-m", "django_db and not e2e and not slow and not gpu"],
+)  # fmt: skip
 BROWSER = ("in a browser", [*PYTEST, "-m", "e2e and not slow"])
 
 #: Which tests a source folder has, with wildcards; the longest folder that fits counts. Other folders have those under
@@ -165,7 +169,8 @@ def main() -> int:
     environment = dict(os.environ)
     # Checks must not use the data folder of a running Plumbline.
     environment["PLUMBLINE_HOME"] = str(ROOT / ".venv" / "check-home")
-    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+    # Without saved bytecode, each of the many processes of the tests would compile all libraries.
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(name, None)
     began = time.monotonic()
     if options.lint:
