@@ -17,14 +17,13 @@ from pydantic.fields import FieldInfo
 
 from alignment_app.pages.form_words import (
     ESSENTIAL,
-    JUDGE_FIELDS,
     OPTIONAL,
     TITLES,
     label_of,
     label_of_choice,
 )
 from alignment_app.pages.launching import DatasetChoice
-from training.config import RunConfig, dataset_fields
+from training.config import JUDGE_FIELDS, MODEL_ROLES, RunConfig, dataset_fields
 from training.domain.engine_kinds import ENGINE_FIELDS, ENGINES, TEACHER_FIELDS
 from training.domain.loss_specs import LOSS_FIELDS, LOSSES
 
@@ -207,11 +206,12 @@ class LaunchForm:
             item.value = bool(self.values.get(path))
             item.help = OPTIONAL[path]
         if path in JUDGE_FIELDS:
-            item.choices = list(self.judges.get(JUDGE_FIELDS[path], ()))
+            blank = [] if default else [("", "as under Judging")]
+            item.choices = [*blank, *self.judges.get(JUDGE_FIELDS[path], ())]
             if item.value and item.value not in dict(item.choices):
                 item.choices.append((item.value, item.value))  # a single version, or an unknown judge
         elif kind == "choice":
-            item.choices = [(str(choice), label_of_choice(str(choice))) for choice in _options(info)]
+            item.choices = [(str(choice), label_of_choice(path, str(choice))) for choice in _options(info)]
         elif kind in ("dataset", "datasets"):
             item.choices = self._dataset_choices(item)
         return item
@@ -265,9 +265,26 @@ def _applies(value: Mapping[str, Any]) -> dict[str, bool]:
         elif section in ("pairs", "review", "training"):
             applies = rounds and (section != "pairs" or leaf == "from_dataset" or not ready_pairs)
         found[path] = applies
-    teacher, engine = (ENGINES.get(str(value[field])) for field in ("teacher.kind", "engine.kind"))
-    for leaf in TEACHER_FIELDS:
-        found[f"teacher.{leaf}"] = teacher is not None and leaf in teacher.teacher_fields
+    stopping = str(value["training.early_stopping.judge"]) if rounds and value["training.early_stopping"] else ""
+    asked = {
+        "teacher": True,
+        "evaluator": bool(evaluation) or stopping == "evaluator",
+        "stopping_judge": stopping == "own",
+    }
+    entries = {role: ENGINES.get(str(value[f"{role}.kind"])) for role in MODEL_ROLES}
+    for role in MODEL_ROLES[1:]:
+        entry = entries[role]
+        for path in value:
+            if path.startswith(f"{role}."):
+                found[path] = asked[role] and (path == f"{role}.kind" or bool(entry and entry.implementation))
+    for role in MODEL_ROLES:
+        entry = entries[role]
+        for leaf in TEACHER_FIELDS:
+            if f"{role}.{leaf}" in value:
+                found[f"{role}.{leaf}"] = asked[role] and entry is not None and leaf in entry.teacher_fields
+    is_paid = any(asked[role] and (entry := entries[role]) and entry.is_remote for role in MODEL_ROLES)
+    found["teacher.budget_tokens"] = found["teacher.budget_usd"] = is_paid
+    engine = ENGINES.get(str(value["engine.kind"]))
     for leaf in ENGINE_FIELDS:
         found[f"engine.{leaf}"] = engine is not None and leaf in engine.engine_fields
     by_pairs = rounds and value["training.method"] == "preference"

@@ -24,7 +24,7 @@ from alignment_app.services.errors import Refused
 from training import judges
 from training.config import ConfigError
 from training.domain.engine_kinds import ENGINES
-from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
+from training.engines import EngineSpec, create_engine, model_spec, student_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.transformers_engine import TransformersEngine
@@ -178,7 +178,7 @@ def _spec(checkpoint: Checkpoint) -> EngineSpec:
 def _teacher(checkpoint: Checkpoint) -> EngineSpec:
     """Return the teacher of the checkpoint's run. Its cost is not charged to the run's account."""
     config = checkpoint.run.typed_config
-    spec = teacher_spec(config)
+    spec = model_spec(config)
     if ENGINES[spec.kind].is_remote:
         return replace(spec, key=keys.open_key(spec.kind, config.teacher.key, spec.base_url))
     return replace(spec, model=artifacts.resolve(spec.model)) if ENGINES[spec.kind].loads_weights else spec

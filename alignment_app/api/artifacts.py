@@ -159,7 +159,7 @@ class MeasureSerializer(serializers.Serializer[Measure]):
     key = serializers.CharField()
     title = serializers.CharField()
     datasets = serializers.ListField(child=serializers.CharField(), help_text="Config fields that name its data sets.")
-    needs_teacher = serializers.BooleanField(help_text="The measure needs a teacher.")
+    needs_evaluator = serializers.BooleanField(help_text="The measure needs an evaluator, which may be the teacher.")
     needs_previous = serializers.BooleanField(help_text="The measure needs a previous checkpoint.")
     metrics = serializers.SerializerMethodField()
 

@@ -43,7 +43,8 @@ class RunCheckpoints:
 
 def checkpoints_of_runs() -> QuerySet[Checkpoint]:
     """Return checkpoints ordered by number, with the related rows that a list needs."""
-    return Checkpoint.objects.select_related("parent", "reference", "snapshot", "evaluation", "run").order_by("number")
+    related = ("parent", "reference", "snapshot", "evaluation__judge", "run")
+    return Checkpoint.objects.select_related(*related).order_by("number")
 
 
 def runs_with_checkpoints(query: str, number: str | int | None) -> Page[RunCheckpoints]:

@@ -143,6 +143,13 @@ def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
     return rows
 
 
+def evaluators(chosen: Sequence[Column]) -> list[str]:
+    """Return the name of each column's evaluator, or an empty list if no column has one."""
+    measured = [getattr(column.checkpoint, "evaluation", None) for column in chosen]
+    names = [one.judge.name if one and one.judge else "" for one in measured]
+    return names if any(names) else []
+
+
 def setting_rows(chosen: Sequence[Column]) -> list[SettingRow]:
     """Return the settings, without the name, that differ between the columns' runs, in config order."""
     flat = [column.checkpoint.run.stored_config.flat() for column in chosen]

@@ -56,6 +56,18 @@ ESSENTIAL: Final = frozenset(
         "evaluation.enabled",
         "evaluation.dataset",
         "evaluation.count",
+        "evaluator.kind",
+        "evaluator.model",
+        "evaluator.base_url",
+        "evaluator.key",
+        "evaluator.prompt_price",
+        "evaluator.completion_price",
+        "stopping_judge.kind",
+        "stopping_judge.model",
+        "stopping_judge.base_url",
+        "stopping_judge.key",
+        "stopping_judge.prompt_price",
+        "stopping_judge.completion_price",
     }
 )
 #: Optional config sections: a switch with a help text, and fields that apply while it is on.
@@ -63,8 +75,6 @@ OPTIONAL: Final = {
     "training.lora": "Train low-rank adapters instead of all weights.",
     "training.early_stopping": "Stop when a checkpoint no longer wins against the previous one.",
 }
-#: Fields that name a judge, with the required kind of judge.
-JUDGE_FIELDS: Final = {"judging.template": "score", "evaluation.judge": "comparison"}
 TITLES: Final = {
     "": "The run",
     "student": "Student",
@@ -81,6 +91,8 @@ TITLES: Final = {
     "training.lora": "LoRA",
     "training.early_stopping": "Early stopping",
     "evaluation": "Evaluation",
+    "evaluator": "Evaluator",
+    "stopping_judge": "Judge of early stopping",
 }
 #: Labels of single fields.
 FIELD_LABELS: Final[dict[str, str]] = {
@@ -106,16 +118,12 @@ FIELD_LABELS: Final[dict[str, str]] = {
     "prompts.writer_model": "Writer model",
     "prompts.template": "Writer template",
     "candidates.short_answers": "Short-answer frame",
-    "teacher.key": "Stored key",
-    "engine.key": "Stored key",
-    "teacher.timeout": "Timeout, seconds",
-    "teacher.system": "System prompt",
-    "teacher.safety": "Safety filters block",
     "teacher.budget_tokens": "Budget, tokens",
     "teacher.budget_usd": "Budget, USD",
-    "teacher.prompt_price": "USD per million prompt tokens",
-    "teacher.completion_price": "USD per million completion tokens",
     "evaluation.count": "Held-out prompts",
+    "evaluation.prompt_seed": "Seed of the prompts",
+    "evaluator.template": "Judge prompt",
+    "evaluator.k": "Judgements per answer",
     "prompts.dataset": "Data set",
     "sft.datasets": "Data sets",
     "sft.corrections": "Human scores",
@@ -132,6 +140,12 @@ FIELD_LABELS: Final[dict[str, str]] = {
 }
 #: Labels by field name, for names that do not read well.
 LABELS: Final = {
+    "key": "Stored key",
+    "timeout": "Timeout, seconds",
+    "system": "System prompt",
+    "safety": "Safety filters block",
+    "prompt_price": "USD per million prompt tokens",
+    "completion_price": "USD per million completion tokens",
     "dtype": "Number format",
     "lam": "λ, weight of the refinement (or auto)",
     "max_pairs": "Maximum pairs",
@@ -196,6 +210,14 @@ CHOICE_LABELS: Final[dict[str, str]] = {
     "adamw": "AdamW",
     "rmsprop": "RMSProp",
 }
+#: Labels of the choices of single fields.
+FIELD_CHOICE_LABELS: Final[dict[tuple[str, str], str]] = {
+    ("evaluator.kind", "teacher"): "the teacher",
+    ("training.early_stopping.judge", "evaluator"): "the evaluator",
+    ("training.early_stopping.judge", "teacher"): "the teacher",
+    ("training.early_stopping.judge", "self"): "the initial model",
+    ("training.early_stopping.judge", "own"): "a model of its own",
+}
 
 
 def label_of(path: str) -> str:
@@ -207,6 +229,6 @@ def label_of(path: str) -> str:
     return FIELD_LABELS.get(path) or LABELS.get(leaf) or leaf.replace("_", " ").capitalize()
 
 
-def label_of_choice(value: str) -> str:
-    """Return the label of a choice."""
-    return CHOICE_LABELS.get(value, value)
+def label_of_choice(path: str, value: str) -> str:
+    """Return the label of a choice of a config field."""
+    return FIELD_CHOICE_LABELS.get((path, value)) or CHOICE_LABELS.get(value, value)

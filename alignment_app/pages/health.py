@@ -24,7 +24,13 @@ _SHOW: Final[dict[AlarmKind, str]] = {
     "changes_mind": "changed",
     "unparsed": "unparsed",
 }
-_TITLES: Final = {"judge": "judge", "self-judge": "self-judge", "teacher": "teacher", "comparisons": "comparison judge"}
+_TITLES: Final = {
+    "judge": "judge",
+    "self-judge": "self-judge",
+    "teacher": "teacher",
+    "evaluator": "evaluator",
+    "comparisons": "comparison judge",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def _of_orders(found: OrderHealth) -> Iterator[tuple[AlarmKind, str, str]]:
 
 def _rows_of(run: Run, stage: Stage, role: str, kind: AlarmKind) -> str:
     """Return the URL of the rows behind a metric: the samples page, or the judgements page of an evaluation."""
-    if role in ("self-judge", "teacher"):
+    if role in ("self-judge", "teacher", "evaluator"):
         checkpoint = next((one for one in run.checkpoints.all() if one.number == stage.iteration.number + 1), None)
         if checkpoint is None:
             return ""

@@ -186,18 +186,28 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
             "student.trust_remote_code",
             "The model's code runs on this machine. Use it only for models that you trust.",
         )
-    teacher = config.teacher
-    provider, engine = ENGINES[teacher.kind].provider, ENGINES[config.engine.kind]
-    if provider and provider.needs_key and not teacher.key and not keys.has_environment_key(teacher.kind):
-        yield (
-            "teacher.key",
-            f"{provider.key_variables[0]} is not set. Select a stored key, or set it for the workers.",
-        )
-    if provider and teacher.budget_tokens is None and teacher.budget_usd is None:
-        yield "teacher.budget_tokens", "Without a budget, teacher costs are not limited."
+    teacher, engine = config.teacher, ENGINES[config.engine.kind]
+    for role, section in config.models().items():
+        provider = section.entry.provider
+        if provider and provider.needs_key and not section.key and not keys.has_environment_key(section.kind):
+            yield (
+                f"{role}.key",
+                f"{provider.key_variables[0]} is not set. Select a stored key, or set it for the workers.",
+            )
+    is_paid = any(section.is_remote for section in config.models().values())
+    if is_paid and teacher.budget_tokens is None and teacher.budget_usd is None:
+        yield "teacher.budget_tokens", "Without a budget, costs are not limited."
     if engine.without_gpu and not machine().gpus:
         yield "engine.kind", f"This machine has no GPU. {engine.without_gpu}"
     if not config.evaluation.enabled and config.iterations > 0:
         yield "evaluation.enabled", "Without evaluation, models are not compared."
-    if evaluation.enabled and not config.teacher.exists:
-        yield "teacher.kind", "Without a teacher, no other model judges the evaluation."
+    if evaluation.enabled and not config.has_evaluator:
+        yield "evaluator.kind", "Without an evaluator, no other model judges the evaluation."
+    elif config.evaluator_makes_preferences:
+        maker = config.model_of(config.evaluator_role).label
+        yield (
+            "evaluator.kind",
+            f"{maker} also makes the preferences for the training, so the result is biased. Choose another evaluator.",
+        )
+    if config.evaluator_role == "evaluator" and config.evaluator.k > 1 and config.evaluator.temperature == 0:
+        yield "evaluator.k", "At temperature 0 all judgements of an answer are equal; set k to 1."

@@ -104,6 +104,7 @@ class ModelTable:
 
     models: list[str]
     rows: list[tuple[str, list[str]]] = field(default_factory=list)
+    evaluator: str = ""  #: the model that judged the evaluations
 
 
 def head(run: Run) -> Head:
@@ -147,6 +148,8 @@ def recipe_facts(config: RunConfig) -> list[str]:
     facts = [runs.preferences_of(config)]
     if config.teacher.exists:
         facts.append(f"teacher {runs.short_model(config.teacher.label)}")
+    if config.evaluator_role == "evaluator" and config.evaluation.enabled and config.has_evaluator:
+        facts.append(f"evaluator {runs.short_model(config.evaluator.label)}")
     training = config.training
     if training.is_positive_only:
         return [*facts, runs.training_name(training)]
@@ -367,7 +370,8 @@ def figures(run: Run) -> ModelTable | None:
     if not measured:
         return None
     columns = list(range(min(measured), run.typed_config.iterations + 2))
-    table = ModelTable([f"M{column}" for column in columns])
+    names = dict.fromkeys(one.judge.name for one in measured.values() if one.judge)
+    table = ModelTable([f"M{column}" for column in columns], evaluator=", ".join(names))
     for metric in metrics("models"):
         values = [metric.value(measured[column].metrics) if column in measured else None for column in columns]
         if any(value is not None for value in values):

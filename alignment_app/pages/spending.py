@@ -1,4 +1,4 @@
-"""Costs and budget of a run's paid teacher."""
+"""Costs and budget of a run's paid models: teacher, evaluator, judge of early stopping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models import Count, Q, Sum
 
 from alignment_app.models import Run, StageAttempt, TeacherCall
 from alignment_app.services import spending
-from training.domain.spending import Budget, Price
+from training.domain.spending import Budget
 from training.plan import plan_iteration, spec_of
 
 
@@ -43,7 +43,7 @@ class Costs:
     fruitless: int  #: empty or blocked answers, which are charged
     failed: int  #: requests answered by an error, which are not charged
     budget: Budget
-    price: Price
+    models: list[StageCosts]  #: by model; empty if there is only one
     may_set_usd: bool
 
     @property
@@ -58,9 +58,9 @@ class Costs:
 
 
 def costs(run: Run) -> Costs | None:
-    """Return the costs of a run, or ``None`` if its teacher is not paid."""
+    """Return the costs of a run, or ``None`` if it has no paid model."""
     config = run.typed_config
-    if not config.teacher.is_remote:
+    if not spending.prices_of(config):
         return None
     found = (
         TeacherCall.objects.filter(run=run)
@@ -70,8 +70,7 @@ def costs(run: Run) -> Costs | None:
         )
         .order_by("attempt__stage__iteration__number", "attempt__stage__position")
     )
-    price = spending.price_of(config)
-    is_priced = None not in (price.prompt, price.completion)
+    is_priced = spending.is_priced(config)
     # Requests of an overlapping teacher belong to the teacher's own stage.
     overlapping = next((stage.spec for stage in plan_iteration(config, 1) if stage.spec.overlap), None)
     rows: dict[str, StageCosts] = {}
@@ -98,8 +97,25 @@ def costs(run: Run) -> Costs | None:
         tokens=prompt + completion,
         usd=sum(row.usd or 0.0 for row in stages) if is_priced else None,
         budget=spending.allowance(run, config),
-        price=price,
+        models=_models(run, is_priced=is_priced),
         may_set_usd=is_priced,
         failed=failed["failed"] or 0,
         **outcomes,
     )
+
+
+def _models(run: Run, *, is_priced: bool) -> list[StageCosts]:
+    """Return the costs by model, if there are several."""
+    found = (
+        TeacherCall.objects.filter(run=run)
+        .values("model")
+        .annotate(
+            calls=Count("pk"), prompt=Sum("prompt_tokens"), completion=Sum("completion_tokens"), usd=Sum("cost_usd")
+        )
+        .order_by("model")
+    )
+    rows = [
+        StageCosts(row["model"], row["calls"], row["prompt"], row["completion"], row["usd"] if is_priced else None)
+        for row in found
+    ]
+    return rows if len(rows) > 1 else []

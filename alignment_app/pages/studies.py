@@ -192,7 +192,7 @@ def measured_by(config: RunConfig) -> list[str]:
         found.append("accuracy and margin on held-out pairs")
     if config.evaluation.enabled and config.evaluation.pairs:
         found.append("accuracy and margin on evaluation pairs")
-    if config.evaluation.enabled and config.teacher.exists:
+    if config.evaluation.enabled and config.has_evaluator:
         found.append("scores and win rate on held-out prompts")
     return found
 

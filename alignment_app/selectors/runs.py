@@ -18,7 +18,7 @@ CHANGED_AT: Final = Subquery(
 
 def load(run_id: int) -> Run:
     """Load a run for its page. ``last_seq`` is read first, so later events can be applied on top."""
-    checkpoints = Checkpoint.objects.select_related("evaluation__against").order_by("number")
+    checkpoints = Checkpoint.objects.select_related("evaluation__against", "evaluation__judge").order_by("number")
     return (
         Run.objects.annotate(changed_at=CHANGED_AT)
         .select_related("created_by", "cloned_from", "study_place__study")

@@ -15,6 +15,7 @@ from alignment_app.models import (
     IterationPrompt,
     Judge,
     Judgement,
+    PairMargin,
     PreferencePair,
     Prompt,
     Response,
@@ -51,9 +52,24 @@ def choose_prompts(iteration: Iteration, dataset: Dataset, count: int, seed: int
     return [prompt_id for prompt_id, _ in drawn[:count]]
 
 
-def first_prompts(dataset: Dataset, count: int) -> list[int]:
-    """Return the first ``count`` prompts of a data set, so that all checkpoints of all runs answer the same ones."""
-    return list(dataset.prompts.exclude(messages=[]).order_by("position", "pk").values_list("pk", flat=True)[:count])
+def draw_prompts(dataset: Dataset, count: int, seed: int, role: str) -> list[int]:
+    """Draw ``count`` prompts from a whole data set, at random by ``seed``.
+
+    The draw depends on the contents only, so all runs with the same seed have the same prompts. ``role`` keeps the
+    draws of evaluation and early stopping apart.
+    """
+    prompts = dataset.prompts.exclude(messages=[]).values_list("pk", "content_hash")
+    drawn = sorted(prompts, key=lambda row: derive_seed(seed, f"draw {role}", row[1]))
+    return [prompt_id for prompt_id, _ in drawn[:count]]
+
+
+def prompts_of_earlier_iteration(iteration: Iteration, role: str) -> list[int]:
+    """Return the prompts with this role of the latest earlier iteration of the run that has any, in order."""
+    uses = IterationPrompt.objects.filter(
+        iteration__run=iteration.run_id, iteration__number__lt=iteration.number, role=role
+    )
+    newest = uses.order_by("-iteration__number").values_list("iteration", flat=True).first()
+    return list(uses.filter(iteration=newest).order_by("position").values_list("prompt_id", flat=True))
 
 
 def generated_prompts(iteration: Iteration) -> list[tuple[str, int]]:
@@ -211,12 +227,24 @@ def preference_rows(run_id: int, number: int, *, mix_previous: bool) -> Iterator
         yield _preference_row(pair), {"pair_id": pair.pk}
 
 
-def evaluation_pairs(dataset: Dataset, count: int) -> list[tuple[int, dict[str, Any]]]:
-    """Return the first ``count`` imported pairs of a data set, (id, row in TRL's format), equal for all checkpoints."""
+def evaluation_pairs(run_id: int, dataset: Dataset, count: int, seed: int) -> list[tuple[int, dict[str, Any]]]:
+    """Return ``count`` imported pairs of a data set, (id, row in TRL's format), equal for all checkpoints of a run.
+
+    They are drawn by ``seed``, unless an earlier checkpoint of the run was measured on some: then they are these.
+    """
     pairs = PreferencePair.objects.filter(
         prompt__dataset=dataset, iteration__isnull=True, state__in=PreferencePair.TRAINABLE
     ).select_related("prompt", "chosen", "rejected")
-    return [(pair.pk, _preference_row(pair)) for pair in pairs.order_by("prompt__position", "pk")[:count]]
+    measured = PairMargin.objects.filter(checkpoint__run=run_id, part=PairMargin.Part.EVALUATION).values("pair")
+    chosen = list(pairs.filter(pk__in=measured).order_by("prompt__position", "pk"))
+    if not chosen:
+        chosen = sorted(
+            pairs,
+            key=lambda pair: derive_seed(
+                seed, "evaluation pairs", pair.prompt.content_hash, pair.chosen.text, pair.rejected.text
+            ),
+        )[:count]
+    return [(pair.pk, _preference_row(pair)) for pair in chosen]
 
 
 def pair_parts(iteration: Iteration) -> dict[str, int]:

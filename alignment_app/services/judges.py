@@ -10,7 +10,7 @@ from alignment_app.models import JudgeVersion
 from alignment_app.selectors import judges as selectors
 from alignment_app.services.errors import Refused
 from training import judges
-from training.config import ConfigError, RunConfig
+from training.config import JUDGE_FIELDS, ConfigError, RunConfig
 from training.domain.judges import JUDGE_KINDS, Judge, JudgeError
 
 
@@ -63,7 +63,7 @@ def judges_for_run(config: RunConfig) -> dict[str, dict[str, Any]]:
     """
     kept, problems = {}, []
     for field, reference in config.judges().items():
-        wanted = "comparison" if field == "evaluation.judge" else "score"
+        wanted = JUDGE_FIELDS[field]
         try:
             judge = selectors.find(reference)
         except ValueError as error:

@@ -23,7 +23,7 @@ from alignment_app import logs
 from alignment_app.models import ProviderKey
 from alignment_app.services import people, queues
 from alignment_app.services.errors import Refused
-from training.config import RunConfig
+from training.config import MODEL_ROLES, EngineConfig, ModelConfig, RunConfig
 from training.domain.engine_kinds import PROVIDERS, provider_choices
 from training.domain.secret import Secret
 
@@ -114,7 +114,9 @@ def problem(provider: str, name: str, base_url: str) -> str:
 def config_problems(config: RunConfig) -> list[tuple[str, str]]:
     """Return (dotted field, message) for every key in a config that cannot be used."""
     found = []
-    for field, section in (("teacher.key", config.teacher), ("engine.key", config.engine)):
+    sections: list[tuple[str, ModelConfig | EngineConfig]] = [(role, config.model_of(role)) for role in MODEL_ROLES]
+    for name, section in [*sections, ("engine", config.engine)]:
+        field = f"{name}.key"
         if section.key and section.kind not in PROVIDERS:
             found.append(
                 (field, f"keys are only for {' or '.join(name for name, _ in provider_choices())}; leave it empty")

@@ -14,7 +14,6 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from alignment_app.signals import review_counts_due
 from training.config import ConfigError, RunConfig, dataset_names, datasets
-from training.domain.engine_kinds import ENGINES
 from training.plan import EVALUATION, REVIEW, plan_iteration
 
 
@@ -106,8 +105,7 @@ def _models_of(config: RunConfig) -> list[tuple[str, str]]:
     models = [("student.model", config.student.model)]
     if config.prompts.source == "self_instruct" and config.prompts.writer == "model":
         models.append(("prompts.writer_model", config.prompts.writer_model))
-    if ENGINES[config.teacher.kind].loads_weights:
-        models.append(("teacher.model", config.teacher.model))
+    models += [(f"{role}.model", one.model) for role, one in config.models().items() if one.entry.loads_weights]
     return models
 
 

@@ -1,4 +1,6 @@
-"""Spending of a run on its paid teacher: usage, reservations and the budget.
+"""Spending of a run on its paid models, such as the teacher and the evaluator: usage, reservations and the budget.
+
+All paid models of a run share one budget.
 
 The maximum cost of a request is stored as a reservation before it is sent, and replaced by the actual usage when the
 response is saved. So the stored sum is never below the real one, even after a crash.
@@ -36,9 +38,15 @@ def allowance(run: Run, config: RunConfig | None = None) -> Budget:
     )
 
 
-def price_of(config: RunConfig) -> Price:
-    """Return the prices in the config."""
-    return Price(config.teacher.prompt_price, config.teacher.completion_price)
+def prices_of(config: RunConfig) -> dict[str, Price]:
+    """Return the prices of the paid models in the config, by section."""
+    paid = {role: section for role, section in config.models().items() if section.is_remote}
+    return {role: Price(section.prompt_price, section.completion_price) for role, section in paid.items()}
+
+
+def is_priced(config: RunConfig) -> bool:
+    """Return whether the config states the prices of all paid models, so that the cost in USD is known."""
+    return all(price.cost(Usage()) is not None for price in prices_of(config).values())
 
 
 @transaction.atomic
@@ -57,7 +65,7 @@ def set_budget(run: Run, *, tokens: int | None, usd: float | None, user: Any = N
         run.budget_tokens = tokens
         changes.append(f"{before.tokens or 0:,} to {tokens:,} tokens" if before.tokens else f"{tokens:,} tokens")
     if usd is not None:
-        if None in (config.teacher.prompt_price, config.teacher.completion_price):
+        if not is_priced(config):
             raise Refused("no-prices", "The run's config has no prices. Set a token budget instead.", status=400)
         if not spent["usd"] < usd < 1e9:
             raise Refused("budget-passed", f"{spent['usd']:.4f} USD are spent; give a larger budget.", status=400)
@@ -99,46 +107,57 @@ def request_hash(model: str, messages: Sequence[Message], seed: int, sampling: d
 
 
 class Account:
-    """The spending of one attempt. Every write requires the attempt's lease.
+    """The spending of one attempt, on all paid models. Every write requires the attempt's lease.
 
     A run has only one open attempt at a time, so the spending of earlier attempts is constant.
     """
 
-    def __init__(self, attempt: StageAttempt, run: Run, config: RunConfig, model: str) -> None:
-        self.attempt, self.model = attempt, model
-        self.run_id = run.pk
-        self.budget, self.price = allowance(run, config), price_of(config)
+    def __init__(self, attempt: StageAttempt, run: Run, config: RunConfig) -> None:
+        self.attempt, self.run_id = attempt, run.pk
+        self.budget, self.prices = allowance(run, config), prices_of(config)
+        self._models = ", ".join(dict.fromkeys(one.label for one in config.models().values() if one.is_remote))
         self._finalize_dead_attempts()
         found = totals(run.pk)
         self.spent = Usage(found["prompt"], found["completion"])
-        self.spent_usd: float | None = found["usd"] if self.price.cost(Usage()) is not None else None
+        self.spent_usd: float | None = found["usd"] if is_priced(config) else None
         self.in_flight = Usage()
+        self.in_flight_usd: float | None = 0.0
         self._held = Usage()
         self._unsaved: list[TeacherCall] = []
         self._failed = 0
         self._saved_at = time.monotonic()
 
+    def line(self, model: str, price: Price) -> AccountLine:
+        """Return the part of the account for one model."""
+        return AccountLine(self, model, price)
+
     def _finalize_dead_attempts(self) -> None:
-        """Count the reservations of dead attempts as used, because their outcome is unknown."""
+        """Count the reservations of dead attempts as used, because their outcome is unknown.
+
+        A reservation does not name its model, so its cost is that of the most expensive one.
+        """
         with leased(self.attempt):
             others = StageAttempt.objects.filter(stage__iteration__run=self.run_id).exclude(pk=self.attempt.pk)
             for other in others.filter(Q(held_prompt_tokens__gt=0) | Q(held_completion_tokens__gt=0)):
                 usage = Usage(other.held_prompt_tokens, other.held_completion_tokens)
-                self._row("lost", usage, attempt=other).save(force_insert=True)
+                costs = [price.cost(usage) for price in self.prices.values()]
+                cost = None if None in costs or not costs else max(one for one in costs if one is not None)
+                row = _call(self.run_id, other, self._models, "lost", usage, cost)
+                row.save(force_insert=True)
                 others.filter(pk=other.pk).update(held_prompt_tokens=0, held_completion_tokens=0)
 
-    def may_spend(self, worst: Usage) -> bool:
+    def may_spend(self, worst: Usage, cost: float | None) -> bool:
         """Return whether one more request fits the budget, at the maximum cost of all requests in flight."""
-        expected = self.spent + self.in_flight + worst
-        flying = self.price.cost(self.in_flight + worst)
-        usd = None if self.spent_usd is None or flying is None else self.spent_usd + flying
-        return self.budget.allows(expected, usd)
+        usd = None
+        if self.spent_usd is not None and self.in_flight_usd is not None and cost is not None:
+            usd = self.spent_usd + self.in_flight_usd + cost
+        return self.budget.allows(self.spent + self.in_flight + worst, usd)
 
-    def reserve(self, worst: Usage) -> bool:
+    def reserve(self, worst: Usage, cost: float | None) -> bool:
         """Reserve ``worst``, also in the database, before a request is sent. Returns false if over budget."""
-        if not self.may_spend(worst):
+        if not self.may_spend(worst, cost):
             return False
-        self.in_flight += worst
+        self._fly(worst, cost)
         needed = self.in_flight
         for call in self._unsaved:
             needed += Usage(call.prompt_tokens, call.completion_tokens)
@@ -146,44 +165,31 @@ class Account:
             self._hold(needed * 2)  # reserve twice the need, so that not every request writes
         return True
 
-    def finalize(
-        self,
-        outcome: str,
-        usage: Usage,
-        worst: Usage,
-        *,
-        digest: str = "",
-        seed: int | None = None,
-        text: str = "",
-        token_count: int = 0,
-        finish_reason: FinishReason | str = "",
-    ) -> None:
-        """Release the reservation of a request and count its actual usage."""
-        self.in_flight -= worst
-        if outcome == "failed":
-            self._failed += 1
-        elif outcome != "unsent":
-            self.spent += usage
-            cost = self.price.cost(usage)
-            if self.spent_usd is not None and cost is not None:
-                self.spent_usd += cost
-            row = self._row(outcome, usage)
-            row.request_hash, row.seed, row.text = digest, seed, storable(text)
-            row.token_count, row.finish_reason = token_count, finish_reason
-            self._unsaved.append(row)
+    def release(self, worst: Usage, cost: float | None) -> None:
+        """Release the reservation of a request."""
+        self._fly(Usage() - worst, None if cost is None else -cost)
+
+    def _fly(self, usage: Usage, cost: float | None) -> None:
+        self.in_flight += usage
+        self.in_flight_usd = None if self.in_flight_usd is None or cost is None else self.in_flight_usd + cost
+        if self.in_flight == Usage():
+            self.in_flight_usd = 0.0  # no rounding error stays behind
+
+    def charge(self, row: TeacherCall) -> None:
+        """Count the actual usage of a request."""
+        self.spent += Usage(row.prompt_tokens, row.completion_tokens)
+        if self.spent_usd is not None and row.cost_usd is not None:
+            self.spent_usd += row.cost_usd
+        self._unsaved.append(row)
+
+    def count_failed(self) -> None:
+        """Count a request that failed without cost."""
+        self._failed += 1
+
+    def save_if_due(self) -> None:
+        """Save the finalized calls, a few times per second at most."""
         if time.monotonic() - self._saved_at >= SAVE_SECONDS:
             self.save()
-
-    def _row(self, outcome: str, usage: Usage, attempt: StageAttempt | None = None) -> TeacherCall:
-        return TeacherCall(
-            run_id=self.run_id,
-            attempt=attempt or self.attempt,
-            model=self.model,
-            outcome=outcome,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cost_usd=self.price.cost(usage),
-        )
 
     def save(self) -> None:
         """Save the finalized calls; only requests in flight stay reserved."""
@@ -206,19 +212,6 @@ class Account:
             )
         self._held = usage
 
-    def kept(self, digests: Sequence[str]) -> dict[str, TeacherCall]:
-        """Return earlier responses, whose rows are incomplete, by request hash."""
-        found: dict[str, TeacherCall] = {}
-        calls = TeacherCall.objects.filter(
-            attempt__stage__iteration=self.attempt.stage.iteration_id,
-            outcome=TeacherCall.Outcome.ANSWERED,
-            model=self.model,
-        ).exclude(finish_reason="")
-        for start in range(0, len(digests), BATCH):
-            for call in calls.filter(request_hash__in=digests[start : start + BATCH]):
-                found[call.request_hash] = call
-        return found
-
     def spent_reason(self) -> str:
         """Return why the run is paused and what to do."""
         budget, spent = self.budget, self.spent
@@ -231,6 +224,76 @@ class Account:
             f"The teacher budget is used up: {' and '.join(said)} are spent, and the next request could exceed it. "
             "All responses are kept. Raise the budget on this page, then resume."
         )
+
+
+class AccountLine:
+    """The requests of one attempt to one model, on the attempt's account."""
+
+    def __init__(self, account: Account, model: str, price: Price) -> None:
+        self.account, self.model, self.price = account, model, price
+
+    def reserve(self, worst: Usage) -> bool:
+        """See :meth:`Account.reserve`."""
+        return self.account.reserve(worst, self.price.cost(worst))
+
+    def finalize(
+        self,
+        outcome: str,
+        usage: Usage,
+        worst: Usage,
+        *,
+        digest: str = "",
+        seed: int | None = None,
+        text: str = "",
+        token_count: int = 0,
+        finish_reason: FinishReason | str = "",
+    ) -> None:
+        """Release the reservation of a request and count its actual usage."""
+        account = self.account
+        account.release(worst, self.price.cost(worst))
+        if outcome == "failed":
+            account.count_failed()
+        elif outcome != "unsent":
+            row = _call(account.run_id, account.attempt, self.model, outcome, usage, self.price.cost(usage))
+            row.request_hash, row.seed, row.text = digest, seed, storable(text)
+            row.token_count, row.finish_reason = token_count, finish_reason
+            account.charge(row)
+        account.save_if_due()
+
+    def save(self) -> None:
+        """See :meth:`Account.save`."""
+        self.account.save()
+
+    def kept(self, digests: Sequence[str]) -> dict[str, TeacherCall]:
+        """Return earlier responses, whose rows are incomplete, by request hash."""
+        found: dict[str, TeacherCall] = {}
+        calls = TeacherCall.objects.filter(
+            attempt__stage__iteration=self.account.attempt.stage.iteration_id,
+            outcome=TeacherCall.Outcome.ANSWERED,
+            model=self.model,
+        ).exclude(finish_reason="")
+        for start in range(0, len(digests), BATCH):
+            for call in calls.filter(request_hash__in=digests[start : start + BATCH]):
+                found[call.request_hash] = call
+        return found
+
+    def spent_reason(self) -> str:
+        """See :meth:`Account.spent_reason`."""
+        return self.account.spent_reason()
+
+
+def _call(
+    run_id: int, attempt: StageAttempt, model: str, outcome: str, usage: Usage, cost: float | None
+) -> TeacherCall:
+    return TeacherCall(
+        run_id=run_id,
+        attempt=attempt,
+        model=model[:200],
+        outcome=outcome,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cost_usd=cost,
+    )
 
 
 def delete_call_texts(attempt: StageAttempt) -> None:

@@ -29,6 +29,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         page, tally = selectors.prompts_page(chosen, show, request.GET.get("page"))
         context |= {
             "metrics": selectors.metric_rows(chosen),
+            "evaluators": selectors.evaluators(chosen),
             "settings": selectors.setting_rows(chosen),
             "same_run": len({column.checkpoint.run_id for column in chosen}) == 1,
             "page": page,

@@ -69,7 +69,7 @@ def reviewed_blind(run: Run) -> QuerySet[Response]:
 
 @dataclass(frozen=True, slots=True)
 class JudgeAgreement:
-    """Agreement of one judge with people. ``checkpoint`` is ``None`` for a teacher."""
+    """Agreement of one judge with people. ``checkpoint`` is ``None`` for the teacher and the evaluator."""
 
     name: str
     source: str
@@ -79,7 +79,7 @@ class JudgeAgreement:
 
 @dataclass(frozen=True, slots=True)
 class RunJudges:
-    """Judge–human agreement of a run's judges, by iteration, with the teacher last.
+    """Judge–human agreement of a run's judges, by iteration, with teacher and evaluator last.
 
     ``reviewed``: number of responses that people scored blind. ``missing``: how many of them some checkpoint has not
     judged, because people scored them after its evaluation.
@@ -121,8 +121,9 @@ def _judges_of_run(run: Run, queues: list[Queue]) -> RunJudges:
     people = blind_scores(queues)
     checkpoints = list(run.checkpoints.filter(number__gte=1).order_by("number"))
     own: Scores = defaultdict(dict)
-    teachers: dict[int, dict[int, float | None]] = defaultdict(dict)
+    others: dict[int, dict[int, float | None]] = defaultdict(dict)
     names: dict[int, str] = {}
+    sources: dict[int, str] = {}
     ids = list(people)
     for start in range(0, len(ids), CHUNK):
         rows = Judgement.objects.filter(response__in=ids[start : start + CHUNK], iteration__run=run)
@@ -130,15 +131,15 @@ def _judges_of_run(run: Run, queues: list[Queue]) -> RunJudges:
         for response, source, judge, name, checkpoint, score in rows.values_list(*wanted):
             if source == Judgement.Source.SELF and checkpoint:
                 own[checkpoint][response] = score
-            elif source == Judgement.Source.TEACHER:
-                teachers[judge][response], names[judge] = score, name
+            elif source in (Judgement.Source.TEACHER, Judgement.Source.REFERENCE):
+                others[judge][response], names[judge], sources[judge] = score, name, source
     judges = [
         JudgeAgreement(one.name, "self", one, _calibration(own[one.pk], people))
         for one in checkpoints
         if own.get(one.pk)
     ] + [
-        JudgeAgreement(names[judge], "teacher", None, _calibration(scores, people))
-        for judge, scores in teachers.items()
+        JudgeAgreement(names[judge], sources[judge], None, _calibration(scores, people))
+        for judge, scores in others.items()
     ]
     missing = sum(any(response not in own.get(one.pk, {}) for one in checkpoints) for response in people)
     return RunJudges(run, queues, len(people), judges, missing, _drift(checkpoints, people, own))

@@ -308,3 +308,56 @@ def test_data_sets_of_another_kind_are_not_offered() -> None:
     form = LaunchForm.from_data(config().to_dict(), launching.dataset_choices())
     assert "pairs-only" not in dict(form.by_path["sft.datasets"].choices)
     assert "pairs-only" in dict(form.by_path["pairs.from_dataset"].choices)
+
+
+# ---------------------------------------------------------------- the evaluator
+
+
+REMOTE = {"kind": "openai_compatible", "model": "m-9b", "base_url": "http://127.0.0.1:1/v1"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"paradigm": "teacher_reward", "teacher": REMOTE}, True),
+        ({"paradigm": "teacher_demonstration", "teacher": REMOTE}, True),
+        ({"paradigm": "teacher_reward", "teacher": REMOTE, "evaluator": {**REMOTE, "temperature": 0.5}}, True),
+        ({"paradigm": "teacher_reward", "teacher": REMOTE, "evaluator": {**REMOTE, "model": "other"}}, False),
+        ({"paradigm": "self_reward", "teacher": REMOTE}, False),
+        ({"paradigm": "teacher_reward", "teacher": {"kind": "oracle"}}, False),
+    ],
+)
+def test_an_evaluator_that_also_makes_the_preferences_has_a_warning(changes: dict[str, Any], warned: bool) -> None:
+    data_sets()
+    settings = config(**changes)
+    assert settings.evaluator_makes_preferences == warned
+    found = [path for path, _ in launching.warnings_of(settings, launching.dataset_choices())]
+    assert ("evaluator.kind" in found) == warned
+
+
+def test_the_form_shows_the_fields_of_an_evaluator_and_of_the_judge_of_early_stopping() -> None:
+    def shown(**data: Any) -> set[str]:
+        fields = LaunchForm.from_data({"iterations": 1, **data}).fields
+        names = {item.path for item in fields if item.applies}
+        return {name for name in names if name.startswith(("evaluator.", "stopping_judge.", "teacher.budget"))}
+
+    assert shown() == {"evaluator.kind"}
+    assert shown(evaluation={"enabled": False}) == set()
+    remote = shown(evaluator={"kind": "gemini"})
+    assert {"evaluator.model", "evaluator.k", "evaluator.template", "evaluator.safety", "teacher.budget_usd"} <= remote
+    assert "stopping_judge.kind" not in remote
+    own = shown(training={"early_stopping": {"judge": "own"}}, stopping_judge={"kind": "checkpoint"})
+    assert {"stopping_judge.kind", "stopping_judge.model"} <= own
+    assert "stopping_judge.base_url" not in own
+
+
+@pytest.mark.django_db
+def test_a_key_or_model_of_the_evaluator_that_is_missing_is_refused_on_its_field(lead: Client) -> None:
+    data_sets()
+    sent = as_post(config()) | {"evaluator.kind": "gemini", "evaluator.model": "g", "evaluator.key": "nobody"}
+    response = lead.post(reverse("launch"), sent)
+    assert response.status_code == 422
+    assert [path for path, _ in response.context["problems"]] == ["evaluator.key"]
+    response = lead.post(reverse("launch"), {**sent, "evaluator.key": "", "evaluator.model": ""})
+    assert [path for path, _ in response.context["problems"]] == ["evaluator.model"]

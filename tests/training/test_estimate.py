@@ -11,7 +11,7 @@ import pytest
 
 from training.config import RunConfig, preset_data, preset_names
 from training.estimate import Estimate, estimate
-from training.estimate.teacher import REMOTE_SECONDS
+from training.estimate.paid import REMOTE_SECONDS
 from training.hardware import Gpu, Hardware
 from training.model_size import KNOWN, model_size
 
@@ -96,10 +96,31 @@ def test_known_row_counts_are_used_and_unknown_ones_have_a_note() -> None:
     assert not any("'mine'" in note for note in few.notes)
 
 
-def test_requests_to_a_paid_teacher_are_counted() -> None:
-    result = estimate(RunConfig.parse(preset_data("phi2-gemini-teacher-reward")), SERVER)
+def test_requests_to_paid_models_are_counted_for_each() -> None:
+    data = preset_data("phi2-gemini-teacher-reward")
     # 1,000 prompts × 4 × 3 replies, 200 + 800 answers × 3 replies at M1 and at M2, 200 comparisons in both orders.
-    assert any("18,400 requests" in note for note in result.notes)
+    alone = estimate(RunConfig.parse({name: value for name, value in data.items() if name != "evaluator"}), SERVER)
+    assert any("18,400 requests to gemini" in note for note in alone.notes)
+    # The evaluator judges each answer once.
+    two = estimate(RunConfig.parse(data), SERVER)
+    assert any("12,000 requests to gemini" in note for note in two.notes)
+    assert any("2,400 requests to gpt-4-turbo" in note for note in two.notes)
+    assert two.teacher_usd is None
+    prices = {"prompt_price": 1.0, "completion_price": 1.0}
+    priced = estimate(
+        RunConfig.parse({**data, **{name: data[name] | prices for name in ("teacher", "evaluator")}}), SERVER
+    )
+    assert priced.teacher_tokens == two.teacher_tokens
+    assert priced.teacher_usd == pytest.approx((two.teacher_tokens or 0) / 1e6)
+
+
+def test_comparisons_of_early_stopping_are_counted() -> None:
+    remote = {"kind": "openai_compatible", "model": "judge-x", "base_url": "http://127.0.0.1:1/v1"}
+    changes = {"stopping_judge": remote, "evaluation__enabled": False, "prompts__count": 100, "training__batch_size": 8}
+    stopping = {"every": 2, "count": 30, "dataset": "v", "judge": "own"}
+    config = smollm(**changes, training__early_stopping=stopping, training__micro_batch_size=8, iterations=1)
+    # 100 pairs twice, 25 steps, 13 checkpoints: twelve comparisons of 30 prompts in both orders.
+    assert any("720 requests to judge-x" in note for note in estimate(config, LAPTOP).notes)
 
 
 def test_a_remote_teacher_overlaps_with_the_student() -> None:

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from training.config import PRESETS, RunConfig, as_overrides, preset_data, preset_names, with_overrides
+from training.config import (
+    PRESETS,
+    PresetOrigin,
+    RunConfig,
+    as_overrides,
+    preset_data,
+    preset_names,
+    preset_origin,
+    with_overrides,
+)
 
 PAPER_001 = {
     "iterations": 2,
@@ -33,6 +42,11 @@ PAPER_001 = {
     "judging.top_p": 0.9,
     "pairs.rule": "max_min",
     "evaluation.count": 256,
+    "evaluator.model": "gpt-4",
+    "training.early_stopping.every": 200,
+    "training.early_stopping.count": 253,
+    "training.early_stopping.judge": "own",
+    "stopping_judge.model": "claude-2",
     "student.model": "meta-llama/Llama-2-70b-hf",
 }
 PAPER_000 = {
@@ -40,6 +54,7 @@ PAPER_000 = {
     "student.model": "microsoft/phi-2",
     "prompts.count": 1000,
     "evaluation.count": 200,
+    "evaluator.model": "gpt-4-turbo",
     "training.loss": "dpo",
 }
 PAPER_003 = {
@@ -56,6 +71,12 @@ def value_at(config: RunConfig, path: str) -> Any:
     for part in path.split("."):
         value = getattr(value, part)
     return value
+
+
+def test_an_evaluator_of_a_paper_does_not_make_its_preferences() -> None:
+    for name in preset_names():
+        if preset_origin(name) == PresetOrigin.PAPER:
+            assert not RunConfig.parse(preset_data(name)).evaluator_makes_preferences, name
 
 
 def assert_holds(name: str, numbers: dict[str, Any]) -> None:
@@ -107,7 +128,8 @@ def test_phi_2_has_the_values_of_section_4_1(paradigm: str, candidates: int) -> 
 @pytest.mark.parametrize("loss", ["dpo", "ipo", "sr-dpo", "sr-ipo"])
 @pytest.mark.parametrize("setup", ["pythia-2.8b-hh-rlhf", "zephyr-7b-ultrafeedback"])
 def test_the_self_refined_setups_have_the_values_of_section_4_1(setup: str, loss: str) -> None:
-    assert_holds(f"{setup}-{loss}", PAPER_003 | {"training.loss": loss.replace("-", "_")})
+    judged = {"evaluator.model": "gpt-4"} if setup.startswith("pythia") else {"evaluation.enabled": False}
+    assert_holds(f"{setup}-{loss}", PAPER_003 | judged | {"training.loss": loss.replace("-", "_")})
 
 
 def test_overrides_and_yaml_give_the_same_config() -> None:

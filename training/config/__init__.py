@@ -7,6 +7,17 @@ configs have the same ``config_hash``, whatever their source.
 from training.config.base import ConfigError, Section, read_yaml
 from training.config.datasets import DatasetRef, NamedDatasets, dataset_fields, dataset_names, dataset_ref, datasets
 from training.config.grid import MOST_POINTS, Axis, Point, axis_problems, grid, read_values
+from training.config.models import (
+    MODEL_ROLES,
+    SAME_AS_TEACHER,
+    EvaluatorConfig,
+    EvaluatorKind,
+    ModelConfig,
+    ModelRole,
+    StoppingJudgeConfig,
+    TeacherConfig,
+    TeacherKind,
+)
 from training.config.preference import (
     LAMBDAS,
     EarlyStoppingConfig,
@@ -23,7 +34,7 @@ from training.config.presets import (
     preset_origin,
     with_overrides,
 )
-from training.config.run import Paradigm, RunConfig, differences
+from training.config.run import JUDGE_FIELDS, JudgeSettings, Paradigm, RunConfig, differences
 from training.config.sections import (
     CandidatesConfig,
     EFTConfig,
@@ -36,16 +47,17 @@ from training.config.sections import (
     ReviewConfig,
     SFTConfig,
     StudentConfig,
-    TeacherConfig,
-    TeacherKind,
 )
 from training.config.stored import StoredConfig, flatten, read_stored
 from training.config.upgrades import UPGRADES, VERSION, upgrade
 
 __all__ = [
+    "JUDGE_FIELDS",
     "LAMBDAS",
+    "MODEL_ROLES",
     "MOST_POINTS",
     "PRESETS",
+    "SAME_AS_TEACHER",
     "UPGRADES",
     "VERSION",
     "Axis",
@@ -57,9 +69,14 @@ __all__ = [
     "EngineConfig",
     "EngineKind",
     "EvaluationConfig",
+    "EvaluatorConfig",
+    "EvaluatorKind",
+    "JudgeSettings",
     "JudgingConfig",
     "LoraConfig",
     "LossName",
+    "ModelConfig",
+    "ModelRole",
     "NamedDatasets",
     "PairsConfig",
     "Paradigm",
@@ -71,6 +88,7 @@ __all__ = [
     "RunConfig",
     "SFTConfig",
     "Section",
+    "StoppingJudgeConfig",
     "StoredConfig",
     "StudentConfig",
     "TeacherConfig",

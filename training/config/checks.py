@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from training.config.datasets import datasets
+from training.config.models import MODEL_ROLES, ModelConfig
 from training.domain.engine_kinds import ENGINES
 from training.domain.judges import split_reference
 
@@ -20,17 +21,17 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     needs_teacher = config.judges_candidates or (config.demonstrates and not config.uses_ready_pairs)
     if config.paradigm != "self_reward" and not teacher.exists and needs_teacher:
         problems.append(("teacher.kind", f"{config.paradigm} needs a teacher; choose one, or use self_reward"))
-    if "model" in ENGINES[teacher.kind].required and not teacher.model:
-        problems.append(("teacher.model", f"is required for a teacher of kind {teacher.kind}"))
-    for name, kind, address in (
-        ("teacher", teacher.kind, teacher.base_url),
-        ("engine", config.engine.kind, config.engine.base_url),
+    for role, model in _named_models(config):
+        if "model" in model.entry.required and not model.model:
+            problems.append((f"{role}.model", f"is required for {_ONE[role]} of kind {model.kind}"))
+    for name, entry, address in (
+        *((role, model.entry, model.base_url) for role, model in _named_models(config)),
+        ("engine", ENGINES[config.engine.kind], config.engine.base_url),
     ):
-        if "base_url" in ENGINES[kind].required and not address:
+        if "base_url" in entry.required and not address:
             problems.append(
                 (f"{name}.base_url", "is required: the address of the server, for example http://127.0.0.1:8001/v1")
             )
-    for name, address in (("teacher", teacher.base_url), ("engine", config.engine.base_url)):
         if problem := _bad_address(address):
             problems.append((f"{name}.base_url", problem))
     for field, reference in config.judges().items():
@@ -48,10 +49,11 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
                     "is required: the model that writes the prompts; or choose the student as writer",
                 )
             )
-    prices = (teacher.prompt_price, teacher.completion_price)
-    if teacher.budget_usd is not None and None in prices:
-        field = "teacher.prompt_price" if prices[0] is None else "teacher.completion_price"
-        problems.append((field, "a budget in USD needs both prices of the provider"))
+    paid: list[tuple[str, ModelConfig]] = [(role, one) for role, one in config.models().items() if one.is_remote]
+    for role, model in (paid or [("teacher", teacher)]) if teacher.budget_usd is not None else []:
+        missing = [name for name in ("prompt_price", "completion_price") if getattr(model, name) is None]
+        if missing:
+            problems.append((f"{role}.{missing[0]}", "a budget in USD needs both prices of the provider"))
     if config.sft.enabled and not config.sft.datasets and config.sft.corrections == "none":
         problems.append(("sft.datasets", "name at least one data set, or turn off sft.enabled"))
     if config.eft.enabled and not config.sft.enabled:
@@ -92,6 +94,13 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     return problems
 
 
+_ONE: Final = {"teacher": "a teacher", "evaluator": "an evaluator", "stopping_judge": "a judge of early stopping"}
+
+
+def _named_models(config: RunConfig) -> list[tuple[str, ModelConfig]]:
+    return [(role, config.model_of(role)) for role in MODEL_ROLES]
+
+
 def _training_problems(config: RunConfig) -> list[tuple[str, str]]:
     """Return (dotted field, message) for contradictions in the training section."""
     training = config.training
@@ -105,8 +114,14 @@ def _training_problems(config: RunConfig) -> list[tuple[str, str]]:
     stopping, place = training.early_stopping, "training.early_stopping"
     if stopping is None or not config.iterations:
         return problems
-    if stopping.judge == "teacher" and not config.teacher.exists:
-        problems.append((f"{place}.judge", "needs a teacher; choose one, or use self"))
+    role = config.stopping_role
+    if role != "self" and not config.model_of(role).exists:
+        remedy = {
+            "teacher": "needs a teacher; choose one, or use self",
+            "evaluator": "needs an evaluator; choose one, or use self",
+            "stopping_judge": "needs stopping_judge.kind, the model that compares",
+        }[role]
+        problems.append((f"{place}.judge", remedy))
     if stopping.min_decided > stopping.count:
         problems.append((f"{place}.min_decided", "must not be above count"))
     if training.chooses_lambda:

@@ -56,10 +56,12 @@ class EarlyStoppingConfig(Section):
         DatasetRef(when=("iterations", "training.early_stopping"), required="name a data set with validation prompts"),
     ] = Field("", description="Data set with validation prompts. Use it for nothing else.")
     count: int = Field(
-        253, ge=1, le=100_000, description="Number of validation prompts, from the start of the data set."
+        253, ge=1, le=100_000, description="Number of validation prompts, drawn at random from the whole data set."
     )
-    judge: Literal["teacher", "self"] = Field(
-        "teacher", description="Judge of the comparisons: the teacher, or the initial model of the training."
+    judge: Literal["evaluator", "teacher", "self", "own"] = Field(
+        "evaluator",
+        description="Judge of the comparisons: the evaluator, the teacher, the initial model of the training, or a "
+        "model of its own (stopping_judge).",
     )
     min_decided: int = Field(10, ge=1, description="With fewer wins and losses together, training continues.")
 

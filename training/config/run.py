@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final, Literal, Self
 
 import yaml
@@ -11,6 +13,15 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from training.config.base import ConfigError, Section, read_yaml
 from training.config.checks import cross_field_problems
+from training.config.models import (
+    MODEL_ROLES,
+    SAME_AS_TEACHER,
+    EvaluatorConfig,
+    ModelConfig,
+    ModelRole,
+    StoppingJudgeConfig,
+    TeacherConfig,
+)
 from training.config.preference import PreferenceConfig
 from training.config.sections import (
     CandidatesConfig,
@@ -23,13 +34,34 @@ from training.config.sections import (
     ReviewConfig,
     SFTConfig,
     StudentConfig,
-    TeacherConfig,
 )
 from training.config.upgrades import VERSION, upgrade
+from training.domain.judges import JudgeKind
 
+#: Fields that name a judge prompt, with its kind.
+JUDGE_FIELDS: Final[dict[str, JudgeKind]] = {
+    "judging.template": "score",
+    "evaluation.judge": "comparison",
+    "evaluator.template": "score",
+}
 Paradigm = Literal["self_reward", "teacher_reward", "teacher_demonstration"]
 #: Key of the validation context in which rules across fields are left out; ``stored.read_stored`` reports them.
 LENIENT: Final = "lenient"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """How a model judges.
+
+    Attributes:
+        template: the config field that names the judge prompt for scores.
+        sampling: a section with temperature, top_p and max_new_tokens.
+        k: judgements per response.
+    """
+
+    template: str
+    sampling: JudgingConfig | EvaluatorConfig | StoppingJudgeConfig
+    k: int
 
 
 class RunConfig(Section):
@@ -58,6 +90,8 @@ class RunConfig(Section):
     review: ReviewConfig = ReviewConfig()
     training: PreferenceConfig = PreferenceConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    evaluator: EvaluatorConfig = EvaluatorConfig()
+    stopping_judge: StoppingJudgeConfig = StoppingJudgeConfig()
 
     @field_validator("name")
     @classmethod
@@ -147,14 +181,91 @@ class RunConfig(Section):
 
     def judges(self) -> dict[str, str]:
         """Return the judges of the run by the field that names them."""
-        return {"judging.template": self.judging.template, "evaluation.judge": self.evaluation.judge}
+        named = {"judging.template": self.judging.template, "evaluation.judge": self.evaluation.judge}
+        if self.evaluator_role == "evaluator" and self.evaluator.template:
+            named["evaluator.template"] = self.evaluator.template
+        return named
+
+    @property
+    def evaluator_role(self) -> ModelRole:
+        """The section of the model that judges the evaluation: the evaluator's own, or the teacher's."""
+        return "teacher" if self.evaluator.kind == SAME_AS_TEACHER else "evaluator"
+
+    @property
+    def has_evaluator(self) -> bool:
+        """Whether a model other than the student judges the evaluation."""
+        return self.model_of(self.evaluator_role).exists
+
+    @property
+    def evaluator_makes_preferences(self) -> bool:
+        """Whether the model that judges the evaluation also makes the preferences of the training.
+
+        False for a program that knows the right answers, which has no taste to learn.
+        """
+        evaluator = self.model_of(self.evaluator_role)
+        if not (self.evaluation.enabled and self.iterations and evaluator.exists) or evaluator.entry.knows_answers:
+            return False
+        if (self.demonstrates and not self.uses_ready_pairs) or (
+            self.judges_candidates and self.judging_source == "teacher"
+        ):
+            return evaluator.identity == self.teacher.identity
+        return self.judges_candidates and evaluator.entry.loads_weights and evaluator.model == self.student.model
+
+    @property
+    def stopping_role(self) -> ModelRole | Literal["self"]:
+        """The section of the model that judges early stopping, or "self" for the initial model of the training."""
+        stopping = self.training.early_stopping
+        judge = stopping.judge if stopping else "evaluator"
+        if judge == "own":
+            return "stopping_judge"
+        return self.evaluator_role if judge == "evaluator" else judge
+
+    def model_of(self, role: ModelRole) -> ModelConfig:
+        """Return the section with this name."""
+        section: ModelConfig = getattr(self, role)
+        return section
+
+    def models(self) -> dict[ModelRole, ModelConfig]:
+        """Return the models that judge or demonstrate in this run, by section. The student is not among them."""
+        used: set[str] = {"teacher"}
+        if self.evaluation.enabled:
+            used.add(self.evaluator_role)
+        if self.training.early_stopping and self.iterations:
+            used.add(self.stopping_role)
+        return {role: section for role in MODEL_ROLES if role in used and (section := self.model_of(role)).exists}
+
+    def judge_settings(self, role: ModelRole) -> JudgeSettings:
+        """Return how the model of a section judges."""
+        if role == "teacher":
+            return JudgeSettings("judging.template", self.judging, self.judging.k)
+        if role == "stopping_judge":
+            return JudgeSettings("judging.template", self.stopping_judge, 1)
+        field = "evaluator.template" if self.evaluator.template else "judging.template"
+        return JudgeSettings(field, self.evaluator, self.evaluator.k)
 
     @property
     def config_hash(self) -> str:
         """SHA-256 of the canonical JSON without name and version; equal for runs with the same settings."""
         data = self.to_dict()
         del data["name"], data["version"]
+        for path in _LATER_FIELDS:
+            *parents, leaf = path.split(".")
+            holder: dict[str, Any] = reduce(lambda found, name: found[name], parents, data)
+            if holder[leaf] == _default(path):
+                del holder[leaf]
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+#: Fields that are part of the hash only if they are set, so that configs from before them keep their hash.
+_LATER_FIELDS: Final = ("evaluator", "stopping_judge", "evaluation.prompt_seed")
+
+
+def _default(path: str) -> Any:
+    """Return the JSON data of a dotted field's default."""
+    section, _, leaf = path.partition(".")
+    default: Section = RunConfig.model_fields[section].default
+    data = default.model_dump(mode="json")
+    return data[leaf] if leaf else data
 
 
 #: Messages for invalid numbers, by pydantic's error type.

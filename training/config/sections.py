@@ -8,21 +8,16 @@ from pydantic import Field
 
 from training.config.base import GRADIENT_CHECKPOINTING, Probability, Section, Temperature
 from training.config.datasets import DatasetRef
-from training.domain.engine_kinds import STUDENT_ENGINES, TEACHERS, is_remote, key_variables
+from training.config.models import KeyName
+from training.domain.engine_kinds import STUDENT_ENGINES, is_remote
 from training.domain.score_rule import ScoreRule
 
-KeyName = Annotated[str, Field(max_length=60, pattern=r"^[\w.-]*$")]
-SafetyThreshold = Literal[
-    "", "off", "block_none", "block_only_high", "block_medium_and_above", "block_low_and_above"
-]  # fmt: skip
 Corrections = Literal["none", "same_data", "all"]
-# Type checkers need plain strings; pydantic, the form and the API schema take the choices from the registry.
+# Type checkers need a plain string; pydantic, the form and the API schema take the choices from the registry.
 if TYPE_CHECKING:
     EngineKind = str
-    TeacherKind = str
 else:
     EngineKind = Literal[STUDENT_ENGINES]
-    TeacherKind = Literal[TEACHERS]
 
 
 class StudentConfig(Section):
@@ -55,57 +50,6 @@ class EngineConfig(Section):
     def is_remote(self) -> bool:
         """Whether the student is called over a network."""
         return is_remote(self.kind)
-
-
-class TeacherConfig(Section):
-    """The teacher, which scores or writes responses and judges the evaluation."""
-
-    kind: TeacherKind = Field(
-        "none",
-        description="The oracle works for the miniature only. Gemini and most servers need an API key.",
-    )
-    model: str = Field("", description="Model name or path. Empty for the oracle.")
-    base_url: str = Field("", description="Address of the server, for openai_compatible. Gemini: optional.")
-    key: KeyName = Field(
-        "", description=f"Name of a stored API key. Empty: {' or '.join(key_variables())} from the environment."
-    )
-    concurrency: int = Field(4, ge=1, le=256, description="Number of concurrent requests.")
-    timeout: float = Field(
-        120, ge=1, le=3600, description="Timeout of a request in seconds, after which it is repeated."
-    )
-    system: str = Field("", max_length=20_000, description="System prompt of every request to a remote teacher.")
-    safety: SafetyThreshold = Field("", description="Gemini: threshold of all safety filters. Empty: Google's default.")
-    budget_tokens: int | None = Field(
-        None,
-        ge=1,
-        description="Limit of prompt and completion tokens of a remote teacher. The run pauses before it is exceeded.",
-    )
-    budget_usd: float | None = Field(
-        None, gt=0, description="Limit of the cost in USD. The run pauses before it is exceeded. Needs both prices."
-    )
-    prompt_price: float | None = Field(
-        None,
-        ge=0,
-        description="Price in USD per million prompt tokens.",
-    )
-    completion_price: float | None = Field(
-        None, ge=0, description="Price in USD per million completion tokens, including reasoning."
-    )
-
-    @property
-    def exists(self) -> bool:
-        """Whether the run has a teacher."""
-        return self.kind != "none"
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether the teacher is called over a network, with metered usage."""
-        return is_remote(self.kind)
-
-    @property
-    def label(self) -> str:
-        """The teacher's model, or its kind if it has no model name."""
-        return self.model or self.kind
 
 
 class SFTConfig(Section):
@@ -283,7 +227,16 @@ class EvaluationConfig(Section):
             required="name a data set with held-out prompts, or turn off evaluation.enabled",
         ),
     ] = Field("", description="Data set with held-out prompts.")
-    count: int = Field(200, ge=1, le=100_000, description="Number of held-out prompts.")
+    count: int = Field(
+        200, ge=1, le=100_000, description="Number of held-out prompts, drawn at random from the whole data set."
+    )
+    prompt_seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        description="Random seed of this draw and of that of early stopping. Runs with the same value have the same "
+        "prompts, whatever their seed.",
+    )
     pairs: Annotated[str, DatasetRef(kinds=("preferences",), when=("iterations", "evaluation.enabled"))] = Field(
         "",
         description="Data set with held-out preference pairs, for margin, accuracy and the correlation of margins with "
@@ -295,7 +248,7 @@ class EvaluationConfig(Section):
     judge: str = Field(
         "pairwise",
         min_length=1,
-        description="The judge that compares the answers of a checkpoint with those of the previous one.",
+        description="The judge prompt that compares the answers of a checkpoint with those of the previous one.",
     )
     self_judge: bool = Field(
         True,

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from training.config import RunConfig
+from training.config import ModelRole, RunConfig
 from training.domain.engine_kinds import ENGINES, EngineEntry
 from training.domain.secret import Secret
 from training.engines.base import Engine, EngineError
@@ -56,21 +56,25 @@ def student_spec(config: RunConfig, model: str) -> EngineSpec:
     )
 
 
-def teacher_spec(config: RunConfig) -> EngineSpec:
-    """Return the spec of the teacher's engine. Raises :class:`EngineError` if the run has no teacher."""
-    teacher = config.teacher
-    if not teacher.exists:
-        raise EngineError("This run has no teacher. Set teacher.kind, or choose the paradigm self_reward.")
+def model_spec(config: RunConfig, role: ModelRole = "teacher") -> EngineSpec:
+    """Return the spec of the engine of a model that judges or demonstrates.
+
+    Raises :class:`EngineError` if the section ``role`` names no model.
+    """
+    section = config.model_of(role)
+    if not section.exists:
+        remedy = " or choose the paradigm self_reward" if role == "teacher" else ""
+        raise EngineError(f"This run has no {role.replace('_', ' ')}. Set {role}.kind{remedy}.")
     return EngineSpec(
-        kind=teacher.kind,
-        model=teacher.model,
-        base_url=teacher.base_url,
+        kind=section.kind,
+        model=section.model,
+        base_url=section.base_url,
         batch_size=config.engine.batch_size,
         max_length=config.student.max_length,
-        concurrency=teacher.concurrency,
-        timeout=teacher.timeout,
-        system=teacher.system,
-        safety=teacher.safety,
+        concurrency=section.concurrency,
+        timeout=section.timeout,
+        system=section.system,
+        safety=section.safety,
     )
 
 

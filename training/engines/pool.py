@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Self
 
-from training.config import RunConfig
+from training.config import ModelRole, RunConfig
+from training.domain.engine_kinds import ENGINES
 from training.domain.secret import Secret
-from training.engines import EngineSpec, create_engine, student_spec, teacher_spec
+from training.engines import EngineSpec, create_engine, model_spec, student_spec
 from training.engines.base import Engine
 
 
 class EnginePool:
-    """Holds at most one student and one teacher engine; a new one replaces the previous one and frees its memory."""
+    """Holds at most one student, and one other model with weights; a new one replaces it and frees its memory.
+
+    A remote model needs no memory, so each section of the config keeps its own.
+    """
 
     def __init__(self) -> None:
         self._engines: dict[str, tuple[EngineSpec, Engine]] = {}
@@ -32,9 +36,10 @@ class EnginePool:
         """Return the engine of the student's weights at ``model``."""
         return self._hold("student", replace(student_spec(config, model), key=key))
 
-    def teacher(self, config: RunConfig, model: str, key: Secret | None = None) -> Engine:
-        """Return the teacher's engine. ``model`` is its resolved name or path."""
-        return self._hold("teacher", replace(teacher_spec(config), model=model, key=key))
+    def model(self, config: RunConfig, role: ModelRole, model: str, key: Secret | None = None) -> Engine:
+        """Return the engine of the section ``role``. ``model`` is its resolved name or path."""
+        spec = replace(model_spec(config, role), model=model, key=key)
+        return self._hold("model" if ENGINES[spec.kind].loads_weights else role, spec)
 
     def _hold(self, role: str, spec: EngineSpec) -> Engine:
         if role in self._engines and self._engines[role][0] == spec:

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.config import LAMBDAS, RunConfig
-from training.domain.engine_kinds import ENGINES
-from training.domain.spending import Price
+from training.config import LAMBDAS, ModelRole, RunConfig
 from training.estimate.counts import ROWS_PER_DATASET, Counts, prompt_tokens
+from training.estimate.paid import paid_notes, paid_use, total_cost
 from training.estimate.resources import disk_bytes, memory_bytes, training_bytes, training_disk_bytes
 from training.estimate.seconds import Workload, seconds_of_stages
-from training.estimate.teacher import teacher_notes, teacher_use
 from training.hardware import Hardware
 from training.model_size import ModelSize, model_size
 from training.speed import Speed, speed_of
@@ -36,7 +34,8 @@ class Estimate:
         parts: (name, seconds) in order of execution.
         by_stage: seconds by (iteration number, kind of stage).
         fits: false if the machine has too little memory or disk space.
-        teacher_tokens, teacher_usd: usage and cost of a remote teacher; ``None`` without one or without its prices.
+        teacher_tokens, teacher_usd: usage and cost of all remote models that judge or demonstrate; ``None`` without
+            one or without their prices.
     """
 
     seconds: float | None
@@ -64,11 +63,9 @@ def estimate(
     counts = Counts(config, dict(rows or {}))
     bill: dict[str, Any] = {}
     bill_notes: list[str] = []
-    if config.teacher.is_remote:
-        requests, used = teacher_use(config, counts)
-        price = Price(config.teacher.prompt_price, config.teacher.completion_price)
-        bill = {"teacher_tokens": used.tokens, "teacher_usd": price.cost(used)}
-        bill_notes = teacher_notes(config, requests, used)
+    if uses := paid_use(config, counts):
+        bill = {"teacher_tokens": sum(use.used.tokens for use in uses), "teacher_usd": total_cost(uses)}
+        bill_notes = paid_notes(config, uses)
     size = model_size(config.student.model, folders)
     if size is None:
         return Estimate(
@@ -84,13 +81,17 @@ def estimate(
             ],
             **bill,
         )
-    teacher = model_size(config.teacher.model, folders) if ENGINES[config.teacher.kind].loads_weights else None
+    local = {
+        role: model_size(section.model, folders)
+        for role, section in config.models().items()
+        if section.entry.loads_weights
+    }
     speed = speed_of(config, hardware)
-    stages = seconds_of_stages(Workload(config, counts, size, teacher, speed))
+    stages = seconds_of_stages(Workload(config, counts, size, local, speed))
     parts = [(f"M{stage.iteration + 1}: {what}", seconds) for stage in stages for what, seconds in stage.parts.items()]
-    memory = memory_bytes(config, size, teacher, speed)
+    memory = memory_bytes(config, size, local.values(), speed)
     disk = disk_bytes(config, counts, size)
-    notes = _notes(config, counts, size, teacher, speed, hardware)
+    notes = _notes(config, counts, size, local, speed, hardware)
     problems = _problems(hardware, speed, memory, disk)
     seconds = sum(part for _, part in parts)
     by_stage = {(stage.iteration, stage.spec.kind): stage.seconds for stage in stages}
@@ -98,7 +99,12 @@ def estimate(
 
 
 def _notes(
-    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed, hardware: Hardware
+    config: RunConfig,
+    counts: Counts,
+    size: ModelSize,
+    local: Mapping[ModelRole, ModelSize | None],
+    speed: Speed,
+    hardware: Hardware,
 ) -> list[str]:
     notes = [
         f"{_count(size.parameters)} parameters{'' if size.exact else ', guessed from the name'}; {speed.where}.",
@@ -106,8 +112,10 @@ def _notes(
     ]
     for name in dict.fromkeys(counts.unknown):
         notes.append(f"The number of rows of {name!r} is unknown; {ROWS_PER_DATASET:,} are assumed.")
-    if ENGINES[config.teacher.kind].loads_weights and teacher is None:
-        notes.append(f"The size of the teacher {config.teacher.model!r} is unknown; its time is not included.")
+    for role, known in local.items():
+        if known is None:
+            model = config.model_of(role).model
+            notes.append(f"The size of the {role.replace('_', ' ')} {model!r} is unknown; its time is not included.")
     if config.iterations and config.training.chooses_lambda:
         notes.append(f"λ is selected among {len(LAMBDAS)} values, with a full training for each.")
     if config.student.max_length > 4096 and config.iterations:

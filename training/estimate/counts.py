@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from training.config import RunConfig, datasets
+from training.evaluation.head_to_head import ORDERS
 
 # In tokens.
 PROMPT_TOKENS: Final = 60  # at most an eighth of max_length
@@ -73,3 +74,19 @@ def judgement_tokens(config: RunConfig) -> float:
 def response_tokens(limit: int) -> float:
     """Return the tokens per response with a limit of ``limit`` tokens."""
     return max(1.0, limit * RESPONSE_SHARE)
+
+
+def stopping_checkpoints(config: RunConfig, counts: Counts) -> int:
+    """Return the number of checkpoints that early stopping compares in one training, if it does not stop early."""
+    stopping, training = config.training.early_stopping, config.training
+    if stopping is None:
+        return 0
+    pairs = max(1, counts.pairs - training.held_out_pairs)
+    steps = math.ceil(min(pairs, training.max_pairs or pairs) * training.epochs / training.batch_size)
+    return math.ceil(steps / stopping.every)
+
+
+def stopping_comparisons(config: RunConfig, counts: Counts) -> int:
+    """Return the number of comparisons of early stopping in one training, in both orders of the answers."""
+    stopping = config.training.early_stopping
+    return max(0, stopping_checkpoints(config, counts) - 1) * stopping.count * ORDERS if stopping else 0

@@ -46,21 +46,21 @@ class AssumedSizes:
 def requests_of(config: RunConfig, counts: Counts, *, has_previous: bool) -> list[Requests]:
     """Return the requests of all measures for one checkpoint; ``has_previous`` is false for M1.
 
-    Teacher requests of the same lengths are merged, and left out without a teacher.
+    The evaluator's requests of the same lengths are merged, and left out without an evaluator.
     """
     sizes = AssumedSizes(config, counts)
     student: list[Requests] = []
-    teacher: dict[tuple[float, float], float] = {}
+    evaluator: dict[tuple[float, float], float] = {}
     for measure in MEASURES:
         if measure.unmet(config, has_previous=has_previous):
             continue
         for requests in measure.cost(config, sizes):
             if requests.to == "student":
                 student.append(requests)
-            elif config.teacher.exists:
+            elif config.has_evaluator:
                 lengths = requests.prompt_tokens, requests.reply_tokens
-                teacher[lengths] = teacher.get(lengths, 0) + requests.count
-    return student + [Requests("teacher", count, *lengths) for lengths, count in teacher.items()]
+                evaluator[lengths] = evaluator.get(lengths, 0) + requests.count
+    return student + [Requests("evaluator", count, *lengths) for lengths, count in evaluator.items()]
 
 
 def requests_of_run(config: RunConfig, counts: Counts) -> list[Requests]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from training.config import RunConfig
@@ -19,16 +20,21 @@ QUANTIZED_BYTES: Final = 0.56
 RESUMABLE: Final = 3  # checkpoints for resuming: two are kept, and a third is written before the oldest is deleted
 
 
-def memory_bytes(config: RunConfig, size: ModelSize, teacher: ModelSize | None, speed: Speed) -> int:
-    """Return the peak memory of a run in bytes, on the GPU if there is one."""
+def memory_bytes(config: RunConfig, size: ModelSize, others: Iterable[ModelSize | None], speed: Speed) -> int:
+    """Return the peak memory of a run in bytes, on the GPU if there is one.
+
+    ``others`` are the sizes of the local models that judge or demonstrate, one of which is loaded at a time.
+    """
     stored = 2 if speed.on_gpu and config.student.dtype != "float32" else 4
     base = CUDA_BYTES if speed.on_gpu else PROCESS_BYTES
     context = judge_prompt_tokens(config) + config.candidates.max_new_tokens + config.judging.max_new_tokens
     cache = 2 * size.layers * size.kv_width * stored * min(context, config.student.max_length)
     generating = size.parameters * stored + cache * config.engine.batch_size
-    if teacher is not None:
-        generating = max(generating, teacher.parameters * stored) + min(size.parameters, teacher.parameters) * stored
     steps: list[float] = [generating]
+    for other in others:
+        if other is not None:
+            both = max(generating, other.parameters * stored) + min(size.parameters, other.parameters) * stored
+            steps.append(both)
     if config.sft.enabled:
         steps.append(training_bytes(config, size, speed, "sft") - base)
     if config.iterations:

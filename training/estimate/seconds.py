@@ -7,10 +7,10 @@ step also has a fixed cost, which dominates for small models.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from training.config import LAMBDAS, RunConfig
-from training.domain.engine_kinds import ENGINES
+from training.config import LAMBDAS, ModelRole, RunConfig
 from training.estimate.counts import (
     RESPONSE_SHARE,
     SHOT_TOKENS,
@@ -19,10 +19,11 @@ from training.estimate.counts import (
     judgement_tokens,
     prompt_tokens,
     response_tokens,
+    stopping_checkpoints,
+    stopping_comparisons,
 )
 from training.estimate.evaluation import requests_of
-from training.estimate.teacher import REMOTE_SECONDS
-from training.evaluation.head_to_head import ORDERS
+from training.estimate.paid import REMOTE_SECONDS
 from training.model_size import ModelSize
 from training.plan import StageSpec, import_function, plan_iteration
 from training.speed import Speed
@@ -32,13 +33,13 @@ from training.speed import Speed
 class Workload:
     """Input of the estimates: config, counts, model sizes and the speed of the machine.
 
-    ``teacher`` is the size of a local teacher, if known.
+    ``local`` holds the sizes of the local models that judge or demonstrate, by section of the config, if known.
     """
 
     config: RunConfig
     counts: Counts
     size: ModelSize
-    teacher: ModelSize | None
+    local: Mapping[ModelRole, ModelSize | None]
     speed: Speed
 
 
@@ -118,7 +119,7 @@ def demonstrations(work: Workload, number: int) -> float:
     if not work.counts.prompts:
         return 0.0
     length = response_tokens(config.candidates.max_new_tokens)
-    seconds = _by_teacher(config, work.counts.prompts, prompt_tokens(config), length, work.teacher, work.speed)
+    seconds = _by_model(work, "teacher", work.counts.prompts, prompt_tokens(config), length)
     return _without_overlap(responses(work, number), seconds, config)
 
 
@@ -130,28 +131,27 @@ def judgements(work: Workload, number: int) -> float:
     reply = judgement_tokens(config)
     if config.paradigm == "self_reward":
         return work.speed.generation(work.size, replies, prompt, reply, shared=config.judging.k)
-    judged = _by_teacher(config, replies, prompt, reply, work.teacher, work.speed)
+    judged = _by_model(work, "teacher", replies, prompt, reply)
     return _without_overlap(responses(work, number), judged, config)
 
 
 def preference_training(work: Workload, number: int) -> dict[str, float]:
     """One preference training, and its early-stopping checks."""
-    args = (work.config, work.counts, work.size)
     return {
-        "training": _preference(*args, work.speed),
-        "early stopping": _early_stopping(*args, work.teacher, work.speed),
+        "training": _preference(work.config, work.counts, work.size, work.speed),
+        "early stopping": _early_stopping(work),
     }
 
 
 def evaluation(work: Workload, number: int) -> float:
-    """The evaluation of the iteration's checkpoint: the requests to the student and the teacher."""
+    """The evaluation of the iteration's checkpoint: the requests to the student and the evaluator."""
     seconds = 0.0
     for requests in requests_of(work.config, work.counts, has_previous=number > 0):
         count, prompt, reply = requests.count, requests.prompt_tokens, requests.reply_tokens
         if requests.to == "student":
             seconds += work.speed.generation(work.size, count, prompt, reply, shared=requests.per_prompt)
         else:
-            seconds += _by_teacher(work.config, count, prompt, reply, work.teacher, work.speed)
+            seconds += _by_model(work, work.config.evaluator_role, count, prompt, reply)
     return seconds
 
 
@@ -184,31 +184,27 @@ def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed
     return (seconds + measured) * (len(LAMBDAS) if training.chooses_lambda else 1)
 
 
-def _early_stopping(
-    config: RunConfig, counts: Counts, size: ModelSize, teacher: ModelSize | None, speed: Speed
-) -> float:
+def _early_stopping(work: Workload) -> float:
     """Return the seconds of the answers and comparisons of all checkpoints, if the training does not stop early."""
-    stopping = config.training.early_stopping
+    config, stopping = work.config, work.config.training.early_stopping
     if stopping is None:
         return 0.0
-    training, length = config.training, response_tokens(config.evaluation.max_new_tokens)
-    pairs = max(1, counts.pairs - training.held_out_pairs)
-    steps = math.ceil(min(pairs, training.max_pairs or pairs) * training.epochs / training.batch_size)
-    checkpoints = math.ceil(steps / stopping.every)
-    answers = speed.generation(size, stopping.count, prompt_tokens(config), length)
-    requests, prompt = stopping.count * ORDERS, judge_prompt_tokens(config) + 2 * length
+    length = response_tokens(config.evaluation.max_new_tokens)
+    answers = work.speed.generation(work.size, stopping.count, prompt_tokens(config), length)
+    requests, prompt = stopping_comparisons(config, work.counts), judge_prompt_tokens(config) + 2 * length
     reply = judgement_tokens(config)
-    if stopping.judge == "self":
-        compared = speed.generation(size, requests, prompt, reply)
+    role = config.stopping_role
+    if role == "self":
+        compared = work.speed.generation(work.size, requests, prompt, reply)
     else:
-        compared = _by_teacher(config, requests, prompt, reply, teacher, speed)
-    return checkpoints * answers + max(0, checkpoints - 1) * compared
+        compared = _by_model(work, role, requests, prompt, reply)
+    return stopping_checkpoints(config, work.counts) * answers + compared
 
 
-def _by_teacher(
-    config: RunConfig, requests: float, prompt: float, reply: float, teacher: ModelSize | None, speed: Speed
-) -> float:
-    entry = ENGINES[config.teacher.kind]
-    if entry.loads_weights:
-        return speed.generation(teacher, requests, prompt, reply) if teacher else 0.0
-    return requests * REMOTE_SECONDS / config.teacher.concurrency if entry.is_remote else 0.0
+def _by_model(work: Workload, role: ModelRole, requests: float, prompt: float, reply: float) -> float:
+    """Return the seconds of requests to the model of a section; 0 for a program or a model of unknown size."""
+    section = work.config.model_of(role)
+    if section.entry.loads_weights:
+        size = work.local.get(role)
+        return work.speed.generation(size, requests, prompt, reply) if size else 0.0
+    return requests * REMOTE_SECONDS / section.concurrency if section.is_remote else 0.0

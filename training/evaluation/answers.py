@@ -1,20 +1,19 @@
-"""Answers to held-out prompts: their teacher scores and lengths."""
+"""Answers to held-out prompts: the evaluator's scores, and the lengths."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from training.config import RunConfig
-from training.domain.engine_kinds import ENGINES
 from training.domain.metric import Metric
 from training.domain.metrics import mean, mean_interval
-from training.evaluation.measure import TEACHER, EvaluationContext, Measure, Requests, Rows, Sizes
+from training.evaluation.measure import EVALUATOR, EvaluationContext, Measure, Requests, Rows, Sizes
 
 PURPOSE = "evaluation"
 
 
 class Answers(Measure):
-    """One answer per held-out prompt, scored by the teacher if there is one."""
+    """One answer per held-out prompt, scored by the evaluator if there is one."""
 
     key = "answers"
     title = "Answers to held-out prompts"
@@ -35,40 +34,36 @@ class Answers(Measure):
 
     def rows(self, context: EvaluationContext) -> Rows:
         responses = context.responses(PURPOSE)
-        done = responses.count() + len(context.judgements(responses, "teacher"))
-        return Rows(done, len(context.prompts) * (1 + _has_teacher(context.config)))
+        done = responses.count() + len(context.judgements(responses, "evaluator"))
+        return Rows(done, len(context.prompts) * (1 + context.config.has_evaluator))
 
     def run(self, context: EvaluationContext) -> None:
         context.generate(context.prompts, purpose=PURPOSE, n=1, sampling=context.config.evaluation)
-        if _has_teacher(context.config):
-            context.judge(context.responses(PURPOSE), TEACHER)
+        if context.config.has_evaluator:
+            context.judge(context.responses(PURPOSE), EVALUATOR)
 
     def figures(self, context: EvaluationContext) -> dict[str, Any]:
         responses = context.responses(PURPOSE)
         answers = context.answers(responses)
-        given = {one.response_id: one.score for one in context.judgements(responses, "teacher")}
+        given = {one.response_id: one.score for one in context.judgements(responses, "evaluator")}
         scores = [score for one in answers if (score := given.get(one.id)) is not None]
         low, high = mean_interval(scores)
         figures: dict[str, Any] = {
-            "mean_score": context.mean_score(responses, "teacher"),
+            "mean_score": context.mean_score(responses, "evaluator"),
             "score_low": low,
             "score_high": high,
             "scored": len(scores),
             "response_characters_mean": mean([len(one.text) for one in answers]),
             "response_tokens_mean": mean([one.tokens for one in answers if one.tokens is not None]),
         }
-        if ENGINES[context.config.teacher.kind].knows_answers:
+        if context.config.model_of(context.config.evaluator_role).entry.knows_answers:
             figures["right_answers"] = sum(score >= 5 for score in scores)
         return figures
 
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
-        section, k = config.evaluation, config.judging.k
+        section, k = config.evaluation, config.judge_settings(config.evaluator_role).k
         length = sizes.response(section.max_new_tokens)
         return [
             Requests("student", section.count, sizes.prompt, length),
-            Requests("teacher", section.count * k, sizes.judge_prompt + length, sizes.judgement),
+            Requests("evaluator", section.count * k, sizes.judge_prompt + length, sizes.judgement),
         ]
-
-
-def _has_teacher(config: RunConfig) -> bool:
-    return config.teacher.exists

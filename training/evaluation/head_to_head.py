@@ -13,11 +13,11 @@ ORDERS = 2  # judged once per order of the two answers
 
 
 class HeadToHead(Measure):
-    """The teacher compares the answers of two checkpoints in both orders (Yuan et al., 2024, section 3.1.2)."""
+    """The evaluator compares the answers of two checkpoints in both orders (Yuan et al., 2024, section 3.1.2)."""
 
     key = "head_to_head"
     title = "Head-to-head against the previous checkpoint"
-    needs_teacher = needs_previous = True
+    needs_evaluator = needs_previous = True
     metrics = (
         Metric("n", "Prompts compared with the previous checkpoint", rows="comparisons"),
         Metric("win", "Wins", rows="comparisons", filter="outcome=win"),
@@ -67,4 +67,4 @@ class HeadToHead(Measure):
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
         section = config.evaluation
         prompt = sizes.judge_prompt + 2 * sizes.response(section.max_new_tokens)
-        return [Requests("teacher", section.count * ORDERS, prompt, sizes.judgement)]
+        return [Requests("evaluator", section.count * ORDERS, prompt, sizes.judgement)]

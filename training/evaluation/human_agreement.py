@@ -8,7 +8,7 @@ from training.config import RunConfig
 from training.domain.agreement import IntervalEstimate
 from training.domain.calibration import Calibration
 from training.domain.metric import Metric
-from training.evaluation.measure import TEACHER, EvaluationContext, JudgeRef, Measure, Requests, Rows, Sizes
+from training.evaluation.measure import EVALUATOR, TEACHER, EvaluationContext, JudgeRef, Measure, Requests, Rows, Sizes
 
 PREFIX: Final = "human_"
 #: Statistics of :class:`training.domain.calibration.Calibration`, by their names with :data:`PREFIX`.
@@ -34,7 +34,7 @@ def estimate_of(metric: Metric, calibration: Calibration) -> IntervalEstimate:
 
 
 class HumanAgreement(Measure):
-    """All checkpoints so far and the teacher judge the responses that people scored without seeing a judgement.
+    """All checkpoints so far, teacher and evaluator judge the responses that people scored without seeing a judgement.
 
     People may score at any time, so :data:`AGREEMENT_METRICS` are not stored with an evaluation: the page of a run's
     judges computes them from the current scores and judgements. This measure makes the judgements.
@@ -66,4 +66,7 @@ class HumanAgreement(Measure):
 
 
 def _judges(context: EvaluationContext) -> list[JudgeRef]:
-    return [*context.self_judges, *([TEACHER] if context.config.teacher.exists else [])]
+    config = context.config
+    judges = [*context.self_judges, *([TEACHER] if config.teacher.exists else [])]
+    has_own_evaluator = config.has_evaluator and config.evaluator_role == "evaluator"
+    return [*judges, EVALUATOR] if has_own_evaluator else judges

@@ -16,18 +16,21 @@ from training.domain.metric import Metric
 from training.domain.ranking import Ranked
 from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
 
-#: Unmet requirements of a measure: it is disabled, or there is no teacher or no previous checkpoint.
-Unmet = Literal["off", "no-teacher", "no-previous"]
+#: Unmet requirements of a measure: it is disabled, or there is no evaluator or no previous checkpoint.
+Unmet = Literal["off", "no-evaluator", "no-previous"]
+#: Kinds of judges: the evaluator, which may be the teacher; the teacher; a checkpoint.
+JudgeSource = Literal["evaluator", "teacher", "self"]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeRef:
-    """Reference to a judge: the teacher, or a checkpoint of the run by its number."""
+    """Reference to a judge: the evaluator, the teacher, or a checkpoint of the run by its number."""
 
-    source: Literal["teacher", "self"]
+    source: JudgeSource
     checkpoint: int | None = None
 
 
+EVALUATOR = JudgeRef("evaluator")
 TEACHER = JudgeRef("teacher")
 
 
@@ -107,10 +110,10 @@ class EvaluationContext(Protocol):
     def answers(self, responses: Responses) -> Sequence[Answer]:
         """Return the responses with their texts, ordered by prompt and index."""
 
-    def judgements(self, responses: Responses, source: Literal["teacher", "self"]) -> Sequence[Judged]:
+    def judgements(self, responses: Responses, source: JudgeSource) -> Sequence[Judged]:
         """Return the saved judgements of these responses by one kind of judge."""
 
-    def mean_score(self, responses: Responses, source: Literal["teacher", "self"]) -> float | None:
+    def mean_score(self, responses: Responses, source: JudgeSource) -> float | None:
         """Return the mean score of these responses, or ``None`` if none has a score."""
 
     def previous_answers(self) -> Mapping[int, ResponseRow]:
@@ -120,7 +123,7 @@ class EvaluationContext(Protocol):
         """Return the checkpoint's answers to held-out prompts, by prompt id."""
 
     def compare(self, pairs: Sequence[tuple[PromptRow, ResponseRow, ResponseRow]]) -> None:
-        """Save the teacher's missing verdicts on (prompt, newer, older) in both orders."""
+        """Save the evaluator's missing verdicts on (prompt, newer, older) in both orders."""
 
     def compared(self) -> Sequence[Compared]:
         """Return the saved head-to-head comparisons."""
@@ -153,7 +156,7 @@ class Requests:
     ``per_prompt`` requests share one prompt, which an engine processes once.
     """
 
-    to: Literal["student", "teacher"]
+    to: Literal["student", "evaluator"]
     count: float
     prompt_tokens: float
     reply_tokens: float
@@ -190,7 +193,7 @@ class Measure(ABC):
         title: the name on screens.
         metrics: its metrics; their keys are those of :meth:`figures`.
         datasets: config fields that name the data sets it reads.
-        needs_teacher: whether it requires a teacher.
+        needs_evaluator: whether it requires an evaluator.
         needs_previous: whether it requires a previous checkpoint, so that the first one has no metrics.
     """
 
@@ -198,7 +201,7 @@ class Measure(ABC):
     title: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     datasets: ClassVar[tuple[str, ...]] = ("evaluation.dataset",)
-    needs_teacher: ClassVar[bool] = False
+    needs_evaluator: ClassVar[bool] = False
     needs_previous: ClassVar[bool] = False
 
     def is_enabled(self, config: RunConfig) -> bool:
@@ -210,8 +213,8 @@ class Measure(ABC):
         unmet: list[Unmet] = []
         if not (config.evaluation.enabled and self.is_enabled(config)):
             unmet.append("off")
-        if self.needs_teacher and not config.teacher.exists:
-            unmet.append("no-teacher")
+        if self.needs_evaluator and not config.has_evaluator:
+            unmet.append("no-evaluator")
         if self.needs_previous and not has_previous:
             unmet.append("no-previous")
         return tuple(unmet)
@@ -230,4 +233,4 @@ class Measure(ABC):
 
     @abstractmethod
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:
-        """Return the requests per checkpoint. Those to a teacher count only if there is one."""
+        """Return the requests per checkpoint. Those to the evaluator count only if there is one."""

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from alignment_app.models import Dataset, IterationPrompt, Judge, Response, StepCheck
-from alignment_app.selectors import work as selectors
+from alignment_app.models import IterationPrompt, Judge, Response, StepCheck
 from alignment_app.services import events, rows, stages, step_checks
 from alignment_app.services.progress import Progress
 from training.config import EarlyStoppingConfig
@@ -91,17 +90,17 @@ class _Checker:
     """Generates and compares the validation answers of one training, and decides when to stop."""
 
     def __init__(self, job: StageWork, stopping: EarlyStoppingConfig) -> None:
-        self.job, self.stopping = job, stopping
+        self.job, self.stopping, self.role = job, stopping, job.config.stopping_role
         self.prompts = self._prompts()
-        by_self = stopping.judge == "self"
-        self.judge = job.judge_row(job.start if by_self else None, purpose=Judge.Purpose.COMPARE)
+        self.judge = (
+            job.judge_row(job.start, purpose=Judge.Purpose.COMPARE)
+            if self.role == "self"
+            else job.judge_row(None, purpose=Judge.Purpose.COMPARE, role=self.role)
+        )
 
     def _prompts(self) -> list[PromptRow]:
         job, name = self.job, self.stopping.dataset
-        if not job.iteration.iteration_prompts.filter(role=ROLE).exists():
-            dataset = Dataset.objects.get(name=name)
-            rows.use_prompts(job.attempt, job.iteration, selectors.first_prompts(dataset, self.stopping.count), ROLE)
-        prompts = selectors.iteration_prompts(job.iteration, ROLE)
+        prompts = job.fixed_prompts(name, self.stopping.count, ROLE)
         if not prompts:
             raise CannotContinue(f"The data set {name!r} holds no validation prompts. Import some, then resume.")
         return prompts
@@ -165,8 +164,9 @@ class _Checker:
         if not items:
             return
         progress = _ValidationProgress(job, step, done=len(done), total=len(both), against=before)
-        engine = job.student(job.start) if self.stopping.judge == "self" else job.teacher()
-        drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), job.sampling(job.config.judging))
+        engine = job.student(job.start) if self.role == "self" else job.model(self.role)
+        section = job.config.judging if self.role == "self" else job.config.judge_settings(self.role).sampling
+        drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), job.sampling(section))
         progress.save_in_batches(
             drafts, lambda batch: step_checks.save_comparisons(job.attempt, job.iteration, step, batch)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alignment_app.models import Dataset, IterationPrompt, Judge, Response
+from alignment_app.models import IterationPrompt, Judge, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import rows
 from training.domain.rows import PromptRow
@@ -25,7 +25,9 @@ def evaluate(job: StageWork) -> EvaluationResult:
         job.attempt,
         checkpoint,
         against=checkpoint.parent if checkpoint.number > 1 else None,
-        judge=job.judge_row(None, purpose=Judge.Purpose.COMPARE) if job.config.teacher.exists else None,
+        judge=job.judge_row(None, purpose=Judge.Purpose.COMPARE, role=job.config.evaluator_role)
+        if job.config.has_evaluator
+        else None,
         prompt_count=len(prompts),
     )
     database = DatabaseContext(job, checkpoint, evaluation, prompts)
@@ -45,10 +47,7 @@ def evaluate(job: StageWork) -> EvaluationResult:
 
 def _held_out_prompts(job: StageWork) -> list[PromptRow]:
     config = job.config.evaluation
-    if not job.iteration.iteration_prompts.filter(role=ROLE).exists():
-        dataset = Dataset.objects.get(name=config.dataset)
-        rows.use_prompts(job.attempt, job.iteration, selectors.first_prompts(dataset, config.count), ROLE)
-    prompts = selectors.iteration_prompts(job.iteration, ROLE)
+    prompts = job.fixed_prompts(config.dataset, config.count, ROLE)
     if not prompts:
         raise CannotContinue(
             f"The data set {config.dataset!r} holds no prompts to evaluate on. Import some, then resume."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from django.db.models import Avg, QuerySet
 
@@ -12,10 +12,10 @@ from alignment_app.models import Checkpoint, Evaluation, Judgement, Response
 from alignment_app.selectors import work as selectors
 from alignment_app.services import rows
 from alignment_app.services.progress import Progress
-from training.config import RunConfig
+from training.config import ModelRole, RunConfig
 from training.domain.ranking import Ranked
 from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
-from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, Responses
+from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, JudgeSource, Responses
 from training.jobs import rankings
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
@@ -71,12 +71,26 @@ class DatabaseContext:
 
     def judge(self, responses: Responses, judge: JudgeRef) -> None:
         self.job.judge(
-            _rows(responses), source=judge.source, checkpoint=self._checkpoint(judge), progress=self.progress
+            _rows(responses),
+            source=self._stored(judge.source),
+            checkpoint=self._checkpoint(judge),
+            progress=self.progress,
+            role=self._role(judge.source),
         )
 
     def unjudged(self, responses: Responses, judge: JudgeRef) -> int:
-        row = self.job.judge_row(self._checkpoint(judge))
-        return len(selectors.unjudged(_rows(responses), source=judge.source, judge=row))
+        row = self.job.judge_row(self._checkpoint(judge), role=self._role(judge.source))
+        return len(selectors.unjudged(_rows(responses), source=self._stored(judge.source), judge=row))
+
+    def _role(self, source: JudgeSource) -> ModelRole:
+        return self.config.evaluator_role if source == "evaluator" else "teacher"
+
+    def _stored(self, source: JudgeSource) -> str:
+        """Return the source of the judgements. An evaluator of its own is an outside reference: it never trains."""
+        if source == "evaluator":
+            own = self.config.evaluator_role == "evaluator"
+            return Judgement.Source.REFERENCE if own else Judgement.Source.TEACHER
+        return source
 
     def _checkpoint(self, judge: JudgeRef) -> Checkpoint | None:
         if judge.checkpoint is None:
@@ -87,15 +101,15 @@ class DatabaseContext:
         saved = _rows(responses).order_by("prompt_id", "index")
         return [Answer(row.pk, row.prompt_id, row.text, row.token_count) for row in saved]
 
-    def judgements(self, responses: Responses, source: Literal["teacher", "self"]) -> Sequence[Judged]:
+    def judgements(self, responses: Responses, source: JudgeSource) -> Sequence[Judged]:
         saved = self._judgements(responses, source).values_list("response_id", "score", "samples")
         return [Judged(pk, score, [sample["score"] for sample in samples]) for pk, score, samples in saved]
 
-    def mean_score(self, responses: Responses, source: Literal["teacher", "self"]) -> float | None:
+    def mean_score(self, responses: Responses, source: JudgeSource) -> float | None:
         return cast("float | None", self._judgements(responses, source).aggregate(mean=Avg("score"))["mean"])
 
-    def _judgements(self, responses: Responses, source: str) -> QuerySet[Judgement]:
-        return Judgement.objects.filter(response__in=_rows(responses).values("pk"), source=source)
+    def _judgements(self, responses: Responses, source: JudgeSource) -> QuerySet[Judgement]:
+        return Judgement.objects.filter(response__in=_rows(responses).values("pk"), source=self._stored(source))
 
     def current_answers(self) -> Mapping[int, ResponseRow]:
         return {row.prompt_id: row for row in _answers(self.job.iteration.pk)}
@@ -111,11 +125,12 @@ class DatabaseContext:
         ]
         if not items:
             return
+        role = self.config.evaluator_role
         drafts = compare_responses(
             items,
-            WatchedEngine(self.job.teacher(), self.progress),
+            WatchedEngine(self.job.model(role), self.progress),
             self.job.judge_of("evaluation.judge"),
-            self.job.sampling(self.config.judging),
+            self.job.sampling(self.config.judge_settings(role).sampling),
         )
         self.progress.save_in_batches(
             drafts, lambda batch: rows.save_comparisons(self.job.attempt, self.evaluation, batch)

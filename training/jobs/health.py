@@ -93,10 +93,14 @@ def record_health(job: StageWork, figures: dict[str, Health | OrderHealth]) -> d
 
 
 def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, Health | OrderHealth]:
-    """Record the health of an evaluation's judges: student and teacher on the same responses, and the comparer."""
+    """Record the health of an evaluation's judges: student and evaluator on the same responses, and the comparer."""
     figures: dict[str, Health | OrderHealth] = {}
     judged = Judgement.objects.filter(response__in=probes.values("pk"))
-    for role, source in (("self-judge", Judgement.Source.SELF), ("teacher", Judgement.Source.TEACHER)):
+    for role, source in (
+        ("self-judge", Judgement.Source.SELF),
+        ("teacher", Judgement.Source.TEACHER),
+        ("evaluator", Judgement.Source.REFERENCE),
+    ):
         health = health_of(judged.filter(source=source))
         if health.replies:
             figures[role] = health

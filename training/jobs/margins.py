@@ -58,7 +58,9 @@ def _parts(job: StageWork, data: list[Row]) -> dict[str, list[tuple[int, Row]]]:
     config = job.config.evaluation
     if config.enabled and config.pairs:
         dataset = Dataset.objects.get(name=config.pairs)
-        parts[str(PairMargin.Part.EVALUATION)] = selectors.evaluation_pairs(dataset, config.count)
+        parts[str(PairMargin.Part.EVALUATION)] = selectors.evaluation_pairs(
+            job.run.pk, dataset, config.count, config.prompt_seed
+        )
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Connect a remote teacher to the run's account: every answer is stored at once and never paid for twice."""
+"""Connect a remote model to the run's account: every answer is stored at once and never paid for twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from alignment_app.services.spending import Account, request_hash
+from alignment_app.services.spending import AccountLine, request_hash
 from training.domain.rows import FinishReason
 from training.domain.spending import Usage
 from training.engines.base import Completion, Inflow, Request, Sampling
@@ -15,9 +15,9 @@ from training.engines.remote import RemoteEngine
 
 
 class PaidEngine:
-    """A :class:`training.engines.base.Engine` that counts and stores a remote teacher's answers."""
+    """A :class:`training.engines.base.Engine` that counts and stores a remote model's answers."""
 
-    def __init__(self, engine: RemoteEngine, account: Account) -> None:
+    def __init__(self, engine: RemoteEngine, account: AccountLine) -> None:
         self.name = engine.name
         self.engine, self.account = engine, account
         self._digests: dict[tuple[str, int], str] = {}

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from alignment_app.models import Checkpoint, Judge, Judgement, Response, StageAttempt
+from alignment_app.models import Checkpoint, Dataset, Judge, Judgement, Response, StageAttempt
 from alignment_app.selectors import judges, scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import artifacts, judge_rows, keys, rows
@@ -16,13 +16,14 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.heartbeat import AttemptHeartbeat
 from alignment_app.services.progress import Progress
 from alignment_app.services.spending import Account
-from training.config import EngineConfig, TeacherConfig
+from training.config import EngineConfig, ModelConfig, ModelRole
 from training.domain.engine_kinds import ENGINES
 from training.domain.judges import Judge as JudgePrompt
 from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
 from training.domain.score_rule import ScoreRule
 from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
+from training.domain.spending import Price
 from training.engines.base import Engine, EngineError, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
@@ -57,7 +58,8 @@ class StageWork:
         self.iteration = self.stage.iteration
         self.run = self.iteration.run
         self.config = self.run.typed_config
-        self._paid: PaidEngine | None = None
+        self._account: Account | None = None
+        self._paid: dict[ModelRole, PaidEngine] = {}
 
     @property
     def recorded(self) -> bool:
@@ -101,6 +103,19 @@ class StageWork:
         """Derive the seed of one generated row from the run's seed, the iteration, and the arguments."""
         return derive_seed(self.config.seed, purpose, self.iteration.number, *parts)
 
+    def fixed_prompts(self, name: str, count: int, role: str) -> list[PromptRow]:
+        """Return the prompts of the iteration with this role, which are the same in all iterations of the run.
+
+        The first iteration draws ``count`` prompts of the data set ``name`` by ``evaluation.prompt_seed``.
+        """
+        if not self.iteration.iteration_prompts.filter(role=role).exists():
+            chosen = selectors.prompts_of_earlier_iteration(self.iteration, role)
+            if not chosen:
+                dataset = Dataset.objects.get(name=name)
+                chosen = selectors.draw_prompts(dataset, count, self.config.evaluation.prompt_seed, role)
+            rows.use_prompts(self.attempt, self.iteration, chosen, role)
+        return selectors.iteration_prompts(self.iteration, role)
+
     def student(self, checkpoint: Checkpoint) -> Engine:
         """Return the engine of one of the run's checkpoints."""
         return self.student_at(checkpoint.location)
@@ -110,19 +125,26 @@ class StageWork:
         return self.engines.student(self.config, artifacts.resolve(location), self._key(self.config.engine))
 
     def teacher(self) -> Engine:
-        """Return the teacher's engine. A remote one is wrapped in a :class:`PaidEngine`."""
-        teacher = self.config.teacher
-        model = artifacts.resolve(teacher.model) if ENGINES[teacher.kind].loads_weights else teacher.model
-        engine = self.engines.teacher(self.config, model, self._key(teacher))
+        """Return the teacher's engine."""
+        return self.model("teacher")
+
+    def model(self, role: ModelRole) -> Engine:
+        """Return the engine of a section that judges or demonstrates. A remote one is wrapped in a PaidEngine."""
+        section = self.config.model_of(role)
+        model = artifacts.resolve(section.model) if section.entry.loads_weights else section.model
+        engine = self.engines.model(self.config, role, model, self._key(section))
         if isinstance(engine, OracleEngine):  # it answers only the judge prompts that it knows
             engine.judges = tuple(self.judge_of(field) for field in self.config.judges())
         if not isinstance(engine, RemoteEngine):
             return engine
-        if self._paid is None:
-            account = Account(self.attempt, self.run, self.config, f"{teacher.kind}: {model}"[:200])
+        if role not in self._paid:
+            self._account = self._account or Account(self.attempt, self.run, self.config)
+            line = self._account.line(
+                f"{section.kind}: {model}"[:200], Price(section.prompt_price, section.completion_price)
+            )
             engine.should_stop = self.heartbeat.should_stop
-            self._paid = PaidEngine(engine, account)
-        return self._paid
+            self._paid[role] = PaidEngine(engine, line)
+        return self._paid[role]
 
     def writer(self) -> Engine:
         """Return the engine that writes new prompts: the current student, the teacher, or a fixed model."""
@@ -133,7 +155,7 @@ class StageWork:
             return self.student_at(prompts.writer_model)
         return self.student(self.start)
 
-    def _key(self, section: EngineConfig | TeacherConfig) -> Secret | None:
+    def _key(self, section: EngineConfig | ModelConfig) -> Secret | None:
         """Return the API key of a remote engine. Raises :class:`EngineError` if the named key cannot be used."""
         if not ENGINES[section.kind].is_remote:
             return None
@@ -143,9 +165,9 @@ class StageWork:
             raise EngineError(refusal.message) from None
 
     def finalize(self) -> None:
-        """Await the requests in flight to a paid teacher and save its account. Call before the attempt ends."""
-        if self._paid is not None:
-            self._paid.stop()
+        """Await the requests in flight to paid models and save the account. Call before the attempt ends."""
+        for paid in self._paid.values():
+            paid.stop()
 
     def judge_of(self, field: str) -> JudgePrompt:
         """Return the judge prompt that a config field names, as frozen at the launch."""
@@ -202,16 +224,26 @@ class StageWork:
         )
 
     def judge(
-        self, responses: QuerySet[Response], *, source: str, checkpoint: Checkpoint | None, progress: Progress
+        self,
+        responses: QuerySet[Response],
+        *,
+        source: str,
+        checkpoint: Checkpoint | None,
+        progress: Progress,
+        role: ModelRole = "teacher",
     ) -> str:
-        """Generate and save the missing judgements of these responses. Returns the judge's name."""
-        judge = self.judge_row(checkpoint)
+        """Generate and save the missing judgements of these responses by a checkpoint, or by the model of a section.
+
+        Returns the judge's name.
+        """
+        judge = self.judge_row(checkpoint, role=role)
         todo = selectors.unjudged(responses, source=source, judge=judge)
         if not todo:
             return judge.name
-        engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.teacher(), progress)
-        form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
-        items = self._judge_items(todo, source)
+        engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.model(role), progress)
+        settings = self.config.judge_settings(role)
+        form, sampling = self.judge_of(settings.template), self.sampling(settings.sampling)
+        items = self._judge_items(todo, source, settings.k)
         prompt_of = {response.id: prompt.id for response, prompt in todo}
         drafts = judge_responses(items, engine, form, sampling)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
@@ -233,14 +265,14 @@ class StageWork:
             last_id = max((response.id for response, _ in todo), default=last_id)
             next_query_at = time.monotonic() + POLL_SECONDS
             prompt_of.update((response.id, prompt.id) for response, prompt in todo)
-            return self._judge_items(todo, source)
+            return self._judge_items(todo, source, self.config.judging.k)
 
         form, sampling = self.judge_of("judging.template"), self.sampling(self.config.judging)
         drafts = judge_arriving(arrivals, WatchedFollowingEngine(teacher, progress), form, sampling)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
 
-    def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str) -> list[JudgeItem]:
-        draws = range(self.config.judging.k)
+    def _judge_items(self, todo: Sequence[tuple[ResponseRow, PromptRow]], source: str, k: int) -> list[JudgeItem]:
+        draws = range(k)
         return [
             JudgeItem(
                 response,
@@ -272,9 +304,23 @@ class StageWork:
             prompt_of=lambda draft: prompt_of[draft.response_id],
         )
 
-    def judge_row(self, checkpoint: Checkpoint | None, *, purpose: str = Judge.Purpose.SCORE, name: str = "") -> Judge:
-        """Return the judge row of a checkpoint, of the model ``name``, or by default of the teacher."""
-        field = "evaluation.judge" if purpose == Judge.Purpose.COMPARE else "judging.template"
-        name = name or (checkpoint.name if checkpoint else self.teacher_name)
+    def judge_row(
+        self,
+        checkpoint: Checkpoint | None,
+        *,
+        purpose: str = Judge.Purpose.SCORE,
+        name: str = "",
+        role: ModelRole = "teacher",
+    ) -> Judge:
+        """Return the judge row of a checkpoint, of the model ``name``, or by default of the model of a section."""
+        compares = purpose == Judge.Purpose.COMPARE
+        field = "evaluation.judge" if compares else self.config.judge_settings(role).template
+        name = name or (checkpoint.name if checkpoint else self._name_of(role))
         prompt = self.judge_of(field)
         return judge_rows.model_judge(self.attempt, self.run, prompt, name=name, checkpoint=checkpoint, purpose=purpose)
+
+    def _name_of(self, role: ModelRole) -> str:
+        """Return the name of a section's model; one that is also the teacher, with other settings, has its own."""
+        label = self.config.model_of(role).label
+        same = role != "teacher" and self.config.teacher.exists and label == self.teacher_name
+        return f"{label} ({role.replace('_', ' ')})" if same else label

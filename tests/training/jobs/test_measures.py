@@ -154,6 +154,6 @@ def test_unmet_requirements_of_a_measure_are_codes() -> None:
     assert head_to_head.unmet(config, has_previous=True) == ()
     assert head_to_head.unmet(config, has_previous=False) == ("no-previous",)
     alone = _config(Path("m"), teacher={"kind": "none"}, paradigm="self_reward")
-    assert head_to_head.unmet(alone, has_previous=False) == ("no-teacher", "no-previous")
+    assert head_to_head.unmet(alone, has_previous=False) == ("no-evaluator", "no-previous")
     off = _config(Path("m"), evaluation={"enabled": False})
     assert [one.unmet(off, has_previous=True)[0] for one in registry.MEASURES] == ["off"] * len(registry.MEASURES)

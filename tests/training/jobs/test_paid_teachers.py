@@ -33,7 +33,7 @@ from tests.support.paid_teacher import Teacher, paid_config, rows_of
 from tests.support.providers import GEMINI_TROUBLES, Provider, Reply, as_json, candidate, chat
 from tests.support.runs import drive
 from training.config import ConfigError, RunConfig
-from training.domain.spending import Usage
+from training.domain.spending import Price, Usage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -206,13 +206,13 @@ def test_requests_in_flight_of_a_dead_worker_count_as_spent(launch: Callable[...
     config = RunConfig.parse(run.config)
     spending.set_budget(run, tokens=10_000, usd=None)
     run.refresh_from_db()
-    account = spending.Account(dead, run, config, "gemini: gemini-x")
+    account = spending.Account(dead, run, config).line("gemini: gemini-x", Price())
     assert account.reserve(Usage(1000, 40))
     assert not account.reserve(Usage(9000, 40))
     stages.crash(dead, "killed", StageAttempt.Reason.DIED)
     heir = stages.claim(run.pk, stage.queue, worker="w", host="h", pid=2)
     assert heir is not None
-    spending.Account(heir, run, config, "gemini: gemini-x")
+    spending.Account(heir, run, config)
     after = spending.totals(run.pk)
     assert after["tokens"] - before["tokens"] == 2 * 1040  # the reservation covers twice the requests in flight
     assert after["lost"] == 1
