@@ -141,6 +141,12 @@ class MetricSerializer(serializers.Serializer[Metric]):
     format = serializers.CharField(help_text="number, percent (a share of one), places1, places2, p, duration, bytes.")
     better = serializers.CharField(help_text="up, down, or empty if models are not compared by the metric.")
     about = serializers.CharField()
+    low = serializers.CharField(help_text="Field name of the lower bound of its 95 % interval; empty without one.")
+    high = serializers.CharField(help_text="Field name of the upper bound.")
+    count = serializers.SerializerMethodField(help_text="Field name of its sample size; empty without one.")
+
+    def get_count(self, metric: Metric) -> str:
+        return metric.count[0]
 
 
 class MetricViewSet(BaseAPIView, viewsets.ViewSet):

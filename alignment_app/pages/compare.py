@@ -11,9 +11,13 @@ from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
 
 from alignment_app.models import Checkpoint, Comparison, Judgement, Prompt, Response, Run
 from alignment_app.pages.checkpoints import ROWS_A_PAGE, answers_of, checkpoints_of_runs
-from alignment_app.pages.figures import Figure, note, values_of
+from alignment_app.pages.figures import Figure, figure_of, values_of
+from alignment_app.pages.wording import percent, signed, written_interval
+from training.domain.agreement import IntervalEstimate
+from training.domain.intervals import paired_difference
 from training.domain.metric import Metric
 from training.domain.metrics import HeadToHead, head_to_head, score_outcome
+from training.domain.scores import SAME_SCORE, comparable
 from training.domain.training_metrics import PAIR_METRICS
 from training.evaluation.registry import evaluation_metrics
 from training.evaluation.registry import metric as registered
@@ -37,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A metric's value for one checkpoint; ``best`` marks the best value of the row."""
+    """A metric's value for one checkpoint; ``best`` marks the best one, see :meth:`Metric.best`."""
 
     figure: Figure
     checkpoint: int
@@ -124,20 +128,17 @@ def numbers(texts: Iterable[str]) -> list[int]:
 
 
 def metric_rows(chosen: Sequence[Column]) -> list[MetricRow]:
-    """Return the metrics that at least one column has, with the best value of each marked."""
+    """Return the metrics that at least one column has; the best is marked if its interval overlaps no other."""
     measured = [values_of(column.checkpoint) for column in chosen]
     rows = []
     for metric in (*evaluation_metrics(), registered("seconds"), *PAIR_METRICS):
-        found = [metric.value(values) for values in measured]
-        known = [value for value in found if value is not None]
-        if not known:
+        figures = [figure_of(metric, values) for values in measured]
+        if all(figure.value is None for figure in figures):
             continue
-        best = None
-        if metric.better and len(known) > 1 and max(known) != min(known):
-            best = max(known) if metric.better == "up" else min(known)
+        best = metric.best(measured)
         cells = [
-            Cell(Figure(metric, value, note(metric, values)), column.checkpoint.pk, best is not None and value == best)
-            for value, values, column in zip(found, measured, chosen, strict=True)
+            Cell(figure, column.checkpoint.pk, place == best)
+            for place, (figure, column) in enumerate(zip(figures, chosen, strict=True))
         ]
         rows.append(MetricRow(metric, cells))
     return rows
@@ -177,16 +178,38 @@ def shared_prompts(chosen: Sequence[Column]) -> QuerySet[Prompt]:
     return prompts
 
 
-def tally(prompts: QuerySet[Prompt], last: int) -> HeadToHead | None:
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The last column against the first on the prompts with both scores: by outcome, and the change of the mean score.
+
+    ``gain`` is in points, with the interval of the difference paired by prompt.
+    """
+
+    counts: HeadToHead
+    gain: IntervalEstimate
+
+    @property
+    def sentence(self) -> str:
+        """Win rate and change of the mean score with their 95 % intervals."""
+        counts, gain = self.counts, self.gain
+        found = f"win rate {percent(counts.win_rate, 1)} (95 % interval "
+        found += f"{written_interval(counts.low, counts.high, 'percent')}), mean score {signed(gain.value)}"
+        if gain.low is None or gain.high is None:
+            return found
+        return f"{found} ({signed(gain.low)} to {signed(gain.high)})"
+
+
+def tally(prompts: QuerySet[Prompt], last: int) -> Tally | None:
     """Compare the last column with the first by score. Return ``None`` if no prompt has both scores."""
-    pairs = prompts.order_by().values_list("score_0", f"score_{last}")
+    rows = prompts.order_by("position", "id").values_list("score_0", f"score_{last}")
+    pairs = [(before, after) for before, after in rows if before is not None and after is not None]
+    if not pairs:
+        return None
     outcomes = [outcome for before, after in pairs if (outcome := score_outcome(after, before)) is not None]
-    return head_to_head(outcomes) if outcomes else None
+    return Tally(head_to_head(outcomes), paired_difference([one for one, _ in pairs], [other for _, other in pairs]))
 
 
-def prompts_page(
-    chosen: Sequence[Column], show: str, number: str | int | None
-) -> tuple[Page[PromptRow], HeadToHead | None]:
+def prompts_page(chosen: Sequence[Column], show: str, number: str | int | None) -> tuple[Page[PromptRow], Tally | None]:
     """Return a page of 20 shared prompts with all answers, and the tally over all prompts.
 
     :param show: ``better``, ``worse`` or ``same``: filter by the last column's score compared with the first's.
@@ -194,14 +217,14 @@ def prompts_page(
     prompts = shared_prompts(chosen)
     last = len(chosen) - 1
     counted = tally(prompts, last)
-    against = F("score_0")
+    kept: QuerySet[Any] = prompts.annotate(gain=F(f"score_{last}") - F("score_0"))
     if show == "better":
-        prompts = prompts.filter(**{f"score_{last}__gt": against})
+        kept = kept.filter(gain__gt=SAME_SCORE)
     elif show == "worse":
-        prompts = prompts.filter(**{f"score_{last}__lt": against})
+        kept = kept.filter(gain__lt=-SAME_SCORE)
     elif show == "same":
-        prompts = prompts.filter(**{f"score_{last}": against})
-    page: Page[Any] = Paginator(prompts, ROWS_A_PAGE).get_page(number)
+        kept = kept.filter(gain__range=(-SAME_SCORE, SAME_SCORE))
+    page: Page[Any] = Paginator(kept, ROWS_A_PAGE).get_page(number)
     shown = list(page.object_list)
     texts = {
         (response.checkpoint_id, response.prompt_id): response.text
@@ -239,7 +262,9 @@ def _prompt_row(
 ) -> PromptRow:
     scores = [getattr(prompt, f"score_{place}") for place in range(len(chosen))]
     known = [score for score in scores if score is not None]
-    top = max(known) if len(known) > 1 and max(known) != min(known) else None
+    top = comparable(max(known)) if known else None
+    if len(known) < 2 or top == comparable(min(known)):
+        top = None
     outcome = judged.get(prompt.pk) or (score_outcome(scores[-1], scores[0]) if len(chosen) == 2 else None)
     return PromptRow(
         prompt,
@@ -248,7 +273,7 @@ def _prompt_row(
                 texts.get((column.checkpoint.pk, prompt.pk), ""),
                 score,
                 judged=bool(known),
-                best=top is not None and score == top,
+                best=top is not None and score is not None and comparable(score) == top,
             )
             for column, score in zip(chosen, scores, strict=True)
         ],

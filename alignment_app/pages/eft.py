@@ -8,7 +8,8 @@ from typing import Any
 from django.urls import reverse
 
 from alignment_app.models import Checkpoint, Dataset, Run
-from alignment_app.pages.wording import number, percent, written
+from alignment_app.pages.figures import Figure, figure_of
+from alignment_app.pages.wording import number, percent
 from alignment_app.selectors.runs import stages_of
 from alignment_app.services.eft_rows import name_of
 from training.domain.alarms import Health
@@ -24,12 +25,12 @@ from training.plan.spec import HealthData
 class RankingTable:
     """Ranking agreement of a run's judges.
 
-    ``columns`` are (name, URL) pairs, ``rows`` (metric, cells) pairs. ``gains`` are sentences on the change of each
+    ``columns`` are (name, URL) pairs, ``rows`` (metric, figures) pairs. ``gains`` are sentences on the change of each
     model's judge compared with the model before EFT.
     """
 
     columns: list[tuple[str, str]]
-    rows: list[tuple[str, list[str]]]
+    rows: list[tuple[str, list[Figure]]]
     prompts: int
     gains: list[str]
 
@@ -52,8 +53,9 @@ def ranking_table(run: Run, before: RankAgreement | None) -> RankingTable | None
         columns.append((checkpoint.name, reverse("checkpoint-judgements", args=[checkpoint.pk]) + "?on=rankings"))
         values.append(metrics)
     rows = [
-        (metric.name, [written(metric.value(one), metric.format) for one in values])
+        (metric.name, [figure_of(metric, one) for one in values])
         for metric in RankingAgreement.metrics
+        if any(metric.value(one) is not None for one in values)
     ]
     gains = [_gain(checkpoint.name, metrics) for checkpoint, metrics in measured]
     return RankingTable(columns, rows, before.prompts, [gain for gain in gains if gain])

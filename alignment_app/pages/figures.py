@@ -18,6 +18,7 @@ class Figure:
     metric: Metric
     value: Any
     note: str = ""  #: its 95 % interval and sample size
+    interval: str = ""  #: the bounds of its 95 % interval, for a narrow cell
 
     @property
     def text(self) -> str:
@@ -28,6 +29,11 @@ class Figure:
     def line(self) -> str:
         """The metric's short name and value."""
         return f"{self.metric.name} {self.text}"
+
+    @property
+    def full_line(self) -> str:
+        """The line with the interval and the sample size."""
+        return f"{self.line} ({self.note})" if self.note else self.line
 
 
 def values_of(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -41,8 +47,19 @@ def values_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def figures(metrics: Iterable[Metric], values: Mapping[str, Any]) -> list[Figure]:
     """Return the metrics that have a value, in order. A metric without a value is skipped, not shown as zero."""
-    found = [Figure(metric, metric.value(values), note(metric, values)) for metric in metrics]
+    found = [figure_of(metric, values) for metric in metrics]
     return [figure for figure in found if figure.value is not None]
+
+
+def figure_of(metric: Metric, values: Mapping[str, Any]) -> Figure:
+    """Return a metric of stored values with its interval."""
+    bounds = metric.interval(values)
+    return Figure(
+        metric,
+        metric.value(values),
+        note(metric, values),
+        written_interval(*bounds, metric.format) if bounds else "",
+    )
 
 
 def note(metric: Metric, values: Mapping[str, Any]) -> str:

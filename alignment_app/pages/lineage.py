@@ -24,6 +24,7 @@ class Node:
     snapshot: DatasetSnapshot | None = None  # set for the training data of ``checkpoint``
     here: bool = False
     reached: str = ""  # its main metrics
+    reached_title: str = ""  # the same with intervals
 
     height: int = HEIGHT
 
@@ -90,13 +91,15 @@ def lineage(checkpoints: Sequence[Checkpoint], *, current: int | None = None) ->
             if before is not None:
                 edges.append(_arrow(before, data))
             x, before = x + DATA_WIDTH + GAP, data
+        main = figures(shown, values_of(checkpoint))
         node = Node(
             x,
             y,
             MODEL_WIDTH,
             checkpoint,
             here=checkpoint.pk == current,
-            reached=" · ".join(one.line for one in figures(shown, values_of(checkpoint))),
+            reached=" · ".join(one.line for one in main),
+            reached_title=" · ".join(one.full_line for one in main),
         )
         nodes.append(node)
         placed[checkpoint.pk] = node

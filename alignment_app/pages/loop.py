@@ -8,12 +8,14 @@ from typing import Any
 
 from alignment_app.models import Checkpoint, Evaluation, Iteration, Run, RunEvent, Stage, StageAttempt
 from alignment_app.pages import health, runs, wording
+from alignment_app.pages.figures import Figure, figure_of
 from alignment_app.pages.figures import figures as metric_figures
 from alignment_app.pages.time_left import TimeLeft, stage_seconds_left, time_left
-from alignment_app.pages.wording import NB, number, percent, rate, written
+from alignment_app.pages.wording import NB, number, percent, rate
 from alignment_app.selectors.queues import place_in_queue
 from alignment_app.selectors.runs import current_stage, elapsed, share_done, stages_of
 from training.config import RunConfig
+from training.domain.metric import Metric
 from training.evaluation.registry import metrics
 from training.plan.gathering import JudgementsResult
 from training.plan.spec import FinishedStage, JudgeData, LiveStageData
@@ -100,10 +102,10 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """Metrics per model: ``rows`` are (metric, one cell per model)."""
+    """Metrics per model: ``rows`` are (metric, one cell per model); a cell is its text and its figure, if measured."""
 
     models: list[str]
-    rows: list[tuple[str, list[str]]] = field(default_factory=list)
+    rows: list[tuple[str, list[tuple[str, Figure | None]]]] = field(default_factory=list)
     evaluator: str = ""  #: the model that judged the evaluations
 
 
@@ -373,14 +375,17 @@ def figures(run: Run) -> ModelTable | None:
     names = dict.fromkeys(one.judge.name for one in measured.values() if one.judge)
     table = ModelTable([f"M{column}" for column in columns], evaluator=", ".join(names))
     for metric in metrics("models"):
-        values = [metric.value(measured[column].metrics) if column in measured else None for column in columns]
-        if any(value is not None for value in values):
-            gaps = ["–" if column in measured else "…" for column in columns]
-            cells = [
-                gap if value is None else written(value, metric.format) for gap, value in zip(gaps, values, strict=True)
-            ]
+        cells = [_cell(metric, measured.get(column)) for column in columns]
+        if any(figure is not None for _, figure in cells):
             table.rows.append((metric.title, cells))
     return table
+
+
+def _cell(metric: Metric, evaluation: Evaluation | None) -> tuple[str, Figure | None]:
+    if evaluation is None:
+        return "…", None
+    figure = figure_of(metric, evaluation.metrics)
+    return (wording.MISSING, None) if figure.value is None else (figure.text, figure)
 
 
 def log_lines(run: Run) -> list[RunEvent]:

@@ -9,7 +9,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import F
 
 from alignment_app.models import Checkpoint, PairMargin
-from alignment_app.pages.figures import Figure, note
+from alignment_app.pages.figures import Figure, figure_of
 from training.domain.metric import Metric
 from training.domain.training_metrics import MARGINS
 
@@ -62,7 +62,7 @@ def tables(checkpoint: Checkpoint) -> list[MarginTable]:
         MarginTable(
             str(part.value),
             str(part.label),
-            [Figure(one, one.value(found[part.value]), note(one, found[part.value])) for one in MARGINS],
+            [figure_of(one, found[part.value]) for one in MARGINS],
         )
         for part in PairMargin.Part
         if found.get(part.value)

@@ -41,6 +41,12 @@ def number(value: Any, places: Any = None) -> str:
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
+def signed(value: Any, places: int = 2) -> str:
+    """Format a change with its sign, as "+0.12"; ``None`` as "–"."""
+    found = finite(value)
+    return number(value, places) if found is None or found < 0 else f"+{number(value, places)}"
+
+
 def percent(value: Any, places: int = 0) -> str:
     """Format a share (0 to 1) as "48 %"; ``None`` as "–"."""
     found = finite(value)

@@ -26,6 +26,7 @@ from alignment_app.models import (
 )
 from alignment_app.selectors.scores import by_judge, rule_of
 from training.domain.rows import AGREEING, PromptOutcome
+from training.domain.scores import SAME_SCORE
 
 PAGE: Final = 10
 Mark = Literal["chosen", "rejected", ""]
@@ -201,8 +202,8 @@ def _by_scores(prompts: QuerySet[Prompt], judgements: QuerySet[Judgement], show:
         longest=Subquery(judgements.order_by("-length", "score").values("score")[:1]),
     )
     if show == "alike":
-        return prompts.filter(top=F("bottom"))
-    return prompts.filter(top__gt=F("bottom"), longest=F("top"))
+        return prompts.filter(top__lte=F("bottom") + SAME_SCORE)
+    return prompts.filter(top__gt=F("bottom") + SAME_SCORE, longest__gte=F("top") - SAME_SCORE)
 
 
 def comparisons_page(iteration: Iteration, query: str = "", show: str = "", page: Any = 1) -> Page[ComparisonSample]:

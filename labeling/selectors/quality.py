@@ -26,7 +26,7 @@ from training.domain.agreement import (
     percent_with_interval,
 )
 from training.domain.calibration import calibrate
-from training.domain.metrics import wilson_interval
+from training.domain.intervals import win_rate_interval
 
 #: Agreement is computed on at most this many items, the newest, so that the page stays fast.
 MAX_ITEMS = 5000
@@ -217,9 +217,6 @@ def comparison(queue: Queue) -> ComparisonResult | None:
         else:
             counts["tie" if resolution.decision == "both_bad" else resolution.decision] += 1
     n = sum(counts.values())
-    won = counts["first"] + counts["tie"] / 2
-    interval = wilson_interval(won, n)
-    low, high = interval if interval else (None, None)
-    return ComparisonResult(
-        counts["first"], counts["tie"], counts["second"], undecided, won / n if n else None, low, high
-    )
+    win, tie, lose = counts["first"], counts["tie"], counts["second"]
+    low, high = win_rate_interval(win, tie, lose) or (None, None)
+    return ComparisonResult(win, tie, lose, undecided, (win + tie / 2) / n if n else None, low, high)

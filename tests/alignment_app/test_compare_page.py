@@ -27,7 +27,8 @@ def two_runs() -> tuple[Run, Run]:
     changes = {"seed": 7, "training": {"loss": "dpo", "beta": 0.2}}
     two = Story.launch(name="second", prompts=FEW, **changes).to_the_end().run
     for place, prompt in enumerate(Prompt.objects.filter(dataset__name="story-test").order_by("position")[:20]):
-        scores = (2.0, 4.0) if place < 12 else (4.0, 2.0) if place < 16 else (3.0, 3.0) if place < 19 else (3.0, None)
+        same = 3.0, 10 * (0.1 * 3)  # differ by rounding
+        scores = (2.0, 4.0) if place < 12 else (4.0, 2.0) if place < 16 else same if place < 19 else (3.0, None)
         for run, score in zip((one, two), scores, strict=True):
             answer = answers_of(run.checkpoints.get(number=3)).get(prompt=prompt)
             Judgement.objects.create(response=answer, source="teacher", judge=teacher_judge(run), score=score)
@@ -98,12 +99,21 @@ def test_checkpoints_of_one_run_have_no_different_settings(as_role: AsRole, two_
     assert "checkpoints of the same run" in text
 
 
-def test_the_best_of_a_metric_is_marked_only_where_more_is_better(two_runs: tuple[Run, Run]) -> None:
-    two = two_runs[1].checkpoints.get(number=3)
-    two.evaluation.metrics |= {"mean_score": 4.2, "response_tokens_mean": 99.0}
-    two.evaluation.save()
+@pytest.mark.parametrize(
+    ("low", "high", "best"),
+    [(3.9, 4.5, [False, True]), (3.6, 4.8, [False, False]), (None, None, [False, False])],
+    ids=["apart", "overlapping", "without"],
+)
+def test_the_best_of_a_metric_is_marked_only_where_intervals_do_not_overlap(
+    two_runs: tuple[Run, Run], low: float | None, high: float | None, best: list[bool]
+) -> None:
+    intervals = ({"score_low": 3.3, "score_high": 3.7}, {"score_low": low, "score_high": high})
+    for run, mean, interval in zip(two_runs, (3.5, 4.2), intervals, strict=True):
+        evaluation = run.checkpoints.get(number=3).evaluation
+        evaluation.metrics |= {"mean_score": mean, "response_tokens_mean": 99.0 * mean, **interval}
+        evaluation.save()
     rows = {row.metric.key: row.cells for row in selectors.metric_rows(both(two_runs))}
-    assert [cell.best for cell in rows["mean_score"]] == [False, True]
+    assert [cell.best for cell in rows["mean_score"]] == best
     assert [cell.best for cell in rows["response_tokens_mean"]] == [False, False]
     assert "sign_test_p" not in rows  # neither has it
 
@@ -111,7 +121,12 @@ def test_the_best_of_a_metric_is_marked_only_where_more_is_better(two_runs: tupl
 def test_the_tally_counts_prompts_where_both_have_a_score(two_runs: tuple[Run, Run]) -> None:
     page, tally = selectors.prompts_page(both(two_runs), "", 1)
     assert tally is not None
-    assert (tally.wins, tally.ties, tally.losses) == (12, 3, 4)
+    assert (tally.counts.wins, tally.counts.ties, tally.counts.losses) == (12, 3, 4)
+    assert tally.counts.low is not None
+    assert tally.counts.low < (12 + 3 / 2) / 19 < (tally.counts.high or 0)
+    assert (tally.gain.value, tally.gain.items) == (pytest.approx((12 * 2 - 4 * 2) / 19), 19)
+    assert tally.gain.low is not None
+    assert 0 < tally.gain.low < tally.gain.value < (tally.gain.high or 0)
     assert page.paginator.count == 20
 
 

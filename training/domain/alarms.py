@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from training.domain.metrics import mean, spearman
 from training.domain.rows import Verdict
+from training.domain.scores import comparable
 
 ONE_SCORE: Final = 0.9
 FOLLOWS_LENGTH: Final = 0.4
@@ -82,11 +83,11 @@ def health(
         scored_lengths: for each prompt, (mean score or ``None``, length in characters) of its responses.
     """
     replies = list(reply_scores)
-    scores = [score for score in replies if score is not None]
+    scores = [comparable(score) for score in replies if score is not None]
     common, count = Counter(scores).most_common(1)[0] if scores else (None, 0)
     rhos = []
     for group in scored_lengths:
-        known = [(score, length) for score, length in group if score is not None]
+        known = [(comparable(score), length) for score, length in group if score is not None]
         rho = spearman([score for score, _ in known], [length for _, length in known])
         if rho is not None:
             rhos.append(rho)

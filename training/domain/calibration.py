@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 
 from training.domain.agreement import IntervalEstimate, bootstrap_counts, percentile_interval
+from training.domain.metrics import ordered_pairs
+from training.domain.scores import SCORE_DECIMALS
 
 #: One prompt's responses as (judge's score, people's score), both 0 to 5.
 Scored = Sequence[tuple[float, float]]
@@ -167,7 +169,7 @@ class _Sums:
         each = weights[:, self.prompt]
         ranks = []
         for values in (self.judge, self.people):
-            distinct, place = np.unique(values, return_inverse=True)
+            distinct, place = np.unique(np.round(values, SCORE_DECIMALS), return_inverse=True)
             membership = np.zeros((len(values), len(distinct)))
             membership[np.arange(len(values)), place] = 1
             counts = each @ membership
@@ -193,11 +195,6 @@ class _Sums:
 
 
 def _ordered(prompt: Scored) -> tuple[float, int]:
-    """Return (correctly ordered pairs, pairs) of one prompt, by :func:`training.domain.metrics.pairwise_with_ties`."""
-    right, n = 0.0, 0
-    for place, (a, b) in enumerate(prompt):
-        for c, d in prompt[:place]:
-            if b != d:
-                n += 1
-                right += 0.5 if a == c else float((a > c) == (b > d))
-    return right, n
+    """Return (correctly ordered pairs, pairs) of one prompt, by :func:`training.domain.metrics.ordered_pairs`."""
+    counts = ordered_pairs([judge for judge, _ in prompt], [people for _, people in prompt])
+    return counts.right, counts.pairs

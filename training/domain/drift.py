@@ -12,6 +12,7 @@ from typing import Literal
 
 from training.domain.agreement import IntervalEstimate
 from training.domain.calibration import Measure, mean_change, measure_change
+from training.domain.scores import comparable
 
 LEAST_RISE = 0.05  #: minimum rise of the mean self-reward, in points of 0 to 5
 LEAST_FALL = 0.02  #: minimum fall of pairwise accuracy (or κ)
@@ -73,7 +74,12 @@ def drift_between(before: CheckpointJudge, after: CheckpointJudge) -> Drift | No
     one, other = _shared(before, after)
     if len(one) < LEAST_PROMPTS or reward.value is None or reward.low is None:
         return None
-    ordered = sum(people != rival for row in one for place, (_, people) in enumerate(row) for _, rival in row[:place])
+    ordered = sum(
+        comparable(people) != comparable(rival)
+        for row in one
+        for place, (_, people) in enumerate(row)
+        for _, rival in row[:place]
+    )
     by_pairs = ordered >= LEAST_PAIRS
     measure: Measure = "pairwise" if by_pairs else "kappa"
     agreement = measure_change(one, other, measure)

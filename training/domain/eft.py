@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from training.domain.judges import Judge
 from training.domain.rows import AGREEING, PromptOutcome
+from training.domain.scores import comparable
 from training.domain.seeds import derive_seed
 
 Part = Literal["train", "eval"]
@@ -63,7 +64,7 @@ def agrees_with_people(group: Sequence[RankedJudgement]) -> bool:
     any score, but at least two ranks must differ.
     """
     return len({row.rank for row in group}) >= 2 and all(
-        one.score is not None and other.score is not None and one.score > other.score
+        one.score is not None and other.score is not None and comparable(one.score) > comparable(other.score)
         for one in group
         for other in group
         if one.rank < other.rank

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from training.domain.scores import comparable
+
 #: Bounds of the share of a judge's variance within a prompt that is attributed to quality.
 LEAST_SHARE, MOST_SHARE = 0.05, 0.95
 #: Minimum number of responses with two scores; with fewer, :data:`DEFAULT_VARIANCES` is used.
@@ -132,6 +134,7 @@ def score_impact(response: JudgedResponse, group: Group, variances: ScoreVarianc
     mean, variance = _qualities(group, variances)[place]
     mean += _mean([row.score for row in group])
     above, below = 1 - _below(max(others), mean, variance), _below(min(others), mean, variance)
-    chosen, rejected = response.score > max(others), response.score < min(others)
+    score, rivals = comparable(response.score), [comparable(other) for other in others]
+    chosen, rejected = score > max(rivals), score < min(rivals)
     change = 1 - above if chosen else 1 - below if rejected else above + below
     return min(1.0, max(0.0, change))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,3 +81,22 @@ class Metric:
         """Return the bounds of the 95 % interval; ``None`` if they were not measured."""
         low, high = values.get(self.low), values.get(self.high)
         return None if low is None or high is None else (low, high)
+
+    def best(self, stored: Sequence[Mapping[str, Any]]) -> int | None:
+        """Return the place of the best of several stored values, or ``None`` if none is known to be best.
+
+        A value is the best if its 95 % interval lies beyond the interval of every other one. Without intervals, or if
+        two overlap, the order may be chance. Places without a value are ignored.
+        """
+        known = {place: self.interval(values) for place, values in enumerate(stored) if self.value(values) is not None}
+        return self.best_interval(known)
+
+    def best_interval(self, intervals: Mapping[int, tuple[float, float] | None]) -> int | None:
+        """Return the key of the interval that lies beyond all others in the better direction; see :meth:`best`."""
+        bounds = {key: interval for key, interval in intervals.items() if interval is not None}
+        if not self.better or len(bounds) < 2 or len(bounds) < len(intervals):
+            return None
+        if self.better == "down":
+            bounds = {key: (-high, -low) for key, (low, high) in bounds.items()}
+        best = max(bounds, key=lambda key: bounds[key][0])
+        return best if all(high < bounds[best][0] for key, (_, high) in bounds.items() if key != best) else None

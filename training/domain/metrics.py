@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.domain.intervals import win_rate_interval
 from training.domain.rows import ComparisonOutcome, Verdict
+from training.domain.scores import comparable
 
-Z_95 = 1.959963984540054
 UNPARSED_IN_PAPER = -1.0
 
 
@@ -22,8 +23,8 @@ UNPARSED_IN_PAPER = -1.0
 class HeadToHead:
     """Wins, ties and losses of A against B, with the win rate of A (a tie counts half) and its 95 % interval.
 
-    The interval is Wilson's score interval with n prompts; it is slightly conservative if there are ties. ``p_value``
-    is the exact two-sided sign test over wins and losses.
+    The interval is that of :func:`training.domain.intervals.win_rate_interval`. ``p_value`` is the exact two-sided sign
+    test over wins and losses.
     """
 
     wins: int
@@ -38,31 +39,6 @@ class HeadToHead:
 def mean(values: Sequence[float]) -> float | None:
     """Return the arithmetic mean; ``None`` for no values."""
     return float(np.mean(values)) if len(values) else None
-
-
-def mean_interval(values: Sequence[float], *, draws: int = 1000, seed: int = 1) -> tuple[float | None, float | None]:
-    """Return the 95 % percentile bootstrap interval of the mean of one value per prompt.
-
-    The bounds are the 2.5th and the 97.5th percentile of the means of ``draws`` bootstrap samples (Efron & Tibshirani
-    1993, section 13.3). The seed is fixed, so the result is reproducible. Returns ``(None, None)`` for fewer than two
-    values.
-    """
-    n = len(values)
-    if n < 2:
-        return None, None
-    often = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    low, high = np.percentile(often @ np.asarray(values, dtype=float) / n, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def wilson_interval(successes: float, n: int) -> tuple[float, float] | None:
-    """Return Wilson's 95 % score interval of the share ``successes / n``; ``None`` for n = 0."""
-    if n == 0:
-        return None
-    share, square = successes / n, Z_95**2
-    centre = (share + square / (2 * n)) / (1 + square / n)
-    half = Z_95 / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def sign_test(wins: int, losses: int) -> float | None:
@@ -91,7 +67,8 @@ def score_outcome(score_a: float | None, score_b: float | None) -> ComparisonOut
     """Return the outcome of A from two scores; ``None`` if a score is missing."""
     if score_a is None or score_b is None:
         return None
-    return "win" if score_a > score_b else "lose" if score_a < score_b else "tie"
+    a, b = comparable(score_a), comparable(score_b)
+    return "win" if a > b else "lose" if a < b else "tie"
 
 
 def head_to_head(outcomes: Iterable[ComparisonOutcome]) -> HeadToHead:
@@ -99,7 +76,7 @@ def head_to_head(outcomes: Iterable[ComparisonOutcome]) -> HeadToHead:
     counts = Counter(outcomes)
     wins, ties, losses = counts["win"], counts["tie"], counts["lose"]
     n = wins + ties + losses
-    interval = wilson_interval(wins + ties / 2, n)
+    interval = win_rate_interval(wins, ties, losses)
     return HeadToHead(
         wins,
         ties,
@@ -146,23 +123,6 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> float | None:
     return concordance / math.sqrt(untied_x * untied_y)
 
 
-@dataclass(frozen=True, slots=True)
-class RewardModelling:
-    """Agreement of a judge's scores with a reference. Shares are 0 to 1; ``pairs`` is the sample size of the accuracy.
-
-    ``pairwise_with_ties`` counts a tie of the judge as half correct, which reveals a judge that ties most pairs.
-    """
-
-    pairwise_accuracy: float | None
-    pairwise_with_ties: float | None
-    five_best: float | None
-    exact_match: float | None
-    spearman: float | None
-    kendall: float | None
-    parse_rate: float | None
-    pairs: int
-
-
 Scores = Sequence[Sequence[float | None]]
 """One list per prompt with one score per response; ``None``: unparsed or missing."""
 
@@ -173,71 +133,66 @@ def parse_rate(scores: Iterable[float | None]) -> float | None:
     return sum(score is not None for score in replies) / len(replies) if replies else None
 
 
+@dataclass(frozen=True, slots=True)
+class OrderedPairs:
+    """Pairs of responses to one prompt with both scores, of which the reference ties none.
+
+    ``right`` counts the pairs that the judge orders as the reference does, a tie of the judge as half: the expected
+    value of a random order. ``untied_right`` and ``untied`` leave out the pairs that the judge ties.
+    """
+
+    right: float
+    pairs: int
+    untied_right: int
+    untied: int
+
+
+def ordered_pairs(judge: Sequence[float | None], reference: Sequence[float | None]) -> OrderedPairs:
+    """Count the pairs of one prompt, from a score of each response by the judge and by the reference.
+
+    Equal scores are those of :func:`training.domain.scores.comparable`. Responses without both scores are left out.
+    """
+    both = [
+        (comparable(a), comparable(b)) for a, b in zip(judge, reference, strict=True) if a is not None and b is not None
+    ]
+    pairs = untied = right = 0
+    for place, (a, b) in enumerate(both):
+        for c, d in both[:place]:
+            if b != d:
+                pairs += 1
+                untied += a != c
+                right += a != c and (a > c) == (b > d)
+    return OrderedPairs(right + (pairs - untied) / 2, pairs, right, untied)
+
+
 def pairwise_with_ties(judge: Scores, reference: Scores) -> tuple[float | None, int]:
     """Return the share of response pairs of one prompt that both sides order alike, and the number of pairs.
 
-    Pairs with a missing score and pairs that the reference ties are left out. A tie of the judge counts as half
-    correct, the expected value of a random order.
+    A tie of the judge counts as half correct; see :class:`OrderedPairs`.
     """
-    right, n = 0.0, 0
-    for own, other in zip(judge, reference, strict=True):
-        both = [(a, b) for a, b in zip(own, other, strict=True) if a is not None and b is not None]
-        for place, (a, b) in enumerate(both):
-            for c, d in both[:place]:
-                if b == d:
-                    continue
-                n += 1
-                right += 0.5 if a == c else float((a > c) == (b > d))
-    return (right / n if n else None), n
+    counts = [ordered_pairs(own, other) for own, other in zip(judge, reference, strict=True)]
+    n = sum(one.pairs for one in counts)
+    return (sum(one.right for one in counts) / n if n else None), n
 
 
 def pairwise_accuracy(judge: Scores, reference: Scores) -> tuple[float | None, int]:
     """Like :func:`pairwise_with_ties`, but only over pairs that neither side ties."""
-    right, n = 0, 0
-    for own, other in zip(judge, reference, strict=True):
-        both = [(a, b) for a, b in zip(own, other, strict=True) if a is not None and b is not None]
-        for place, (a, b) in enumerate(both):
-            for c, d in both[:place]:
-                if a != c and b != d:
-                    n += 1
-                    right += (a > c) == (b > d)
-    return (right / n if n else None), n
+    counts = [ordered_pairs(own, other) for own, other in zip(judge, reference, strict=True)]
+    n = sum(one.untied for one in counts)
+    return (sum(one.untied_right for one in counts) / n if n else None), n
 
 
-def reward_modelling(judge: Scores, reference: Scores) -> RewardModelling:
-    """Compute the agreement of a judge with a reference.
+@dataclass(frozen=True, slots=True)
+class RewardModelling:
+    """Agreement of a judge's scores with a reference, by the conventions of Luo et al., table 2. Shares are 0 to 1."""
 
-    Unparsed scores are left out, and correlations are averaged over prompts. ``five_best`` is the share of the
-    responses scored 5 by the judge that have the reference's highest score of their prompt. ``exact_match`` is the
-    share of the fully scored prompts that both sides order identically.
-    """
-    accuracy, n = pairwise_accuracy(judge, reference)
-    best: list[bool] = []
-    exact: list[bool] = []
-    rhos: list[float] = []
-    taus: list[float] = []
-    for own, other in zip(judge, reference, strict=True):
-        both = [(a, b) for a, b in zip(own, other, strict=True) if a is not None and b is not None]
-        if len(both) < 2:
-            continue
-        x, y = [a for a, _ in both], [b for _, b in both]
-        best += [b == max(y) for a, b in both if a == 5]
-        if len(both) == len(own):
-            exact.append(bool(np.array_equal(ranks(x), ranks(y))))
-        rho, tau = spearman(x, y), kendall(x, y)
-        if rho is not None and tau is not None:
-            rhos.append(rho)
-            taus.append(tau)
-    return RewardModelling(
-        accuracy,
-        pairwise_with_ties(judge, reference)[0],
-        mean(best),
-        mean(exact),
-        mean(rhos),
-        mean(taus),
-        parse_rate(s for own in judge for s in own),
-        n,
-    )
+    pairwise_accuracy: float | None
+    five_best: float | None
+    exact_match: float | None
+    spearman: float | None
+    kendall: float | None
+    parse_rate: float | None
+    pairs: int
 
 
 def reward_modelling_as_in_paper(judge: Scores, reference: Scores) -> RewardModelling:
@@ -257,7 +212,6 @@ def reward_modelling_as_in_paper(judge: Scores, reference: Scores) -> RewardMode
     x, y = [a for a, _ in pooled], [b for _, b in pooled]
     return RewardModelling(
         mean([a == b for a, b in pooled]),
-        None,
         mean([b == 5 for a, b in pooled if a == 5]),
         mean(exact),
         spearman(x, y),

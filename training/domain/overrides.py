@@ -8,6 +8,7 @@ from typing import Literal
 
 from training.domain.pairing import max_min_pairs
 from training.domain.rows import NoPair, PairDraft, PromptOutcome, ScoredResponse
+from training.domain.scores import comparable
 
 PairDecision = Literal["confirm", "flip", "tie", "both_bad", "edit"]
 ChangeKind = Literal["same", "confirms", "flips", "drops", "appears", "changes"]
@@ -85,7 +86,7 @@ def change_between(before: PairOutcome, after: PairOutcome, *, confirmed: bool =
     if (before.chosen_id, before.rejected_id) == (after.chosen_id, after.rejected_id):
         if confirmed:
             return PairChange("confirms", f"The pair is confirmed{_with(after)}.", 0, before, after)
-        if before.margin == after.margin:
+        if _same(before.margin, after.margin):
             return PairChange("same", "Nothing changes.", 0, before, after)
         sentence = f"The same pair{_with(after)} instead of {_points(before.margin)}."
         return PairChange("same", sentence, 0, before, after)
@@ -101,12 +102,18 @@ def change_between(before: PairOutcome, after: PairOutcome, *, confirmed: bool =
 def _scores_note(before: float | None, after: float | None) -> str:
     """Say which response of a flipped pair the judge, and people, scored higher."""
     note = ""
-    if before:
+    if before and comparable(before):
         preferred = "the other response" if before > 0 else "this response"
         note = f" The judge scored {preferred} higher by {_points(abs(before))}."
-    if after is None or after <= 0 or (before is not None and after == -before):
+    if after is None or comparable(after) <= 0 or (before is not None and _same(after, -before)):
         return note
     return f"{note} People scored this response higher by {_points(after)}."
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return comparable(one) == comparable(other)
 
 
 def _with(pair: PairDraft) -> str:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from training.domain.rows import NoPair, PairDraft, PromptOutcome, ResponseRow, ScoredResponse
+from training.domain.scores import comparable
 from training.domain.seeds import derive_seed
 
 
@@ -24,10 +25,10 @@ def _score(value: float) -> str:
 def max_min_pairs(responses: Iterable[ScoredResponse], *, min_margin: float = 0.0) -> list[PairDraft | NoPair]:
     """Pair the highest with the lowest scored response of each prompt (Yuan et al., 2024, section 2.3).
 
-    Returns one row per prompt. Equal scores or a margin below ``min_margin`` (in points) make no pair. Responses
-    without a score are left out. A response that the token limit cut is chosen only if all were cut: training on it
-    would teach half an answer. Of equal scores the response with the lowest index is used, so the result is
-    deterministic.
+    Returns one row per prompt. Equal scores or a margin below ``min_margin`` (in points) make no pair; scores are
+    compared by :func:`training.domain.scores.comparable`. Responses without a score are left out. A response that the
+    token limit cut is chosen only if all were cut: training on it would teach half an answer. Of equal scores the
+    response with the lowest index is used, so the result is deterministic.
     """
     return [_max_min(prompt_id, group, min_margin) for prompt_id, group in _by_prompt(responses).items()]
 
@@ -42,19 +43,20 @@ def _max_min(prompt_id: int, group: Sequence[ScoredResponse], min_margin: float)
             f"{len(scored)} of {len(group)} responses have a score; a pair needs two.",
         )
     ended = [item for item in scored if not item[0].cut] or scored
-    chosen, high = max(ended, key=lambda item: item[1])
-    rejected, low = min(scored, key=lambda item: item[1])
-    passed_over = sum(score > high for _, score in scored)
-    if high == low and passed_over:
+    chosen, high = max(ended, key=lambda item: comparable(item[1]))
+    rejected, low = min(scored, key=lambda item: comparable(item[1]))
+    passed_over = sum(comparable(score) > comparable(high) for _, score in scored)
+    is_same = comparable(high) == comparable(low)
+    if is_same and passed_over:
         reason = "The token limit cut every response with a score above the lowest, so none of them is chosen."
         return NoPair(prompt_id, PromptOutcome.CUT, reason)
-    if high == low:
+    if is_same:
         reason = f"All {len(scored)} scored responses have the same score, {_score(high)}."
         return NoPair(prompt_id, PromptOutcome.SAME_SCORE, reason)
     if chosen.text.strip() == rejected.text.strip():
         reason = "The highest and the lowest scored response have the same text."
         return NoPair(prompt_id, PromptOutcome.SAME_TEXT, reason)
-    if high - low < min_margin:
+    if comparable(high - low) < comparable(min_margin):
         reason = f"The margin {_score(high - low)} is below the minimum of {_score(min_margin)}."
         return NoPair(prompt_id, PromptOutcome.BELOW_MARGIN, reason)
     reason = f"Highest score {_score(high)} against lowest {_score(low)} of {len(scored)} scored responses"

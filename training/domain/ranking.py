@@ -1,4 +1,4 @@
-"""Agreement of a judge with people's rankings of held-out responses (Yuan et al., 2024, section 3.1.2, table 4)."""
+"""Agreement of a judge with a ranking: people's, or a teacher's scores (Yuan et al., 2024, section 3.1.2, table 4)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,34 @@ from typing import Any
 import numpy as np
 
 from training.domain.agreement import IntervalEstimate, bootstrap_counts, percentile_interval
-from training.domain.metrics import pairwise_with_ties, reward_modelling
+from training.domain.intervals import ratio_interval
+from training.domain.metrics import kendall, ordered_pairs, ranks, spearman
+from training.domain.scores import comparable
 
-#: Responses of one prompt as (judge's score, or ``None`` if unparsed; people's rank, 1 = best).
+#: Responses of one prompt as (judge's score, or ``None`` if unparsed; the reference's rank, 1 = best).
 Ranked = Sequence[tuple[float | None, float]]
 
 DRAWS = 500
+BEST_SCORE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class RankAgreement:
     """Ranking agreement statistics. Shares are 0 to 1; an undefined statistic is ``None``.
 
+    ``…_low`` and ``…_high`` bound 95 % bootstrap intervals over prompts; they are ``None`` with fewer than two prompts
+    that have a value, and in results of earlier versions.
+
     Attributes:
-        pairs: pairs of two scored responses that people do not tie.
-        accuracy: share of these pairs that the judge orders as people do, a tie counting half; with the 95 % interval
-            over prompts.
-        untied_accuracy: the same over pairs that the judge does not tie.
-        exact: share of prompts whose responses are all ordered as people do.
-        five_best: share of the responses scored 5 that people rank first.
+        scored: responses that the judge scored; ``parse_rate`` is their share.
+        pairs: pairs of two scored responses that the reference does not tie.
+        accuracy: share of these pairs that the judge orders as the reference does, a tie of the judge counting half.
+        untied_accuracy: the same over the ``untied_pairs`` that the judge does not tie.
+        exact: share of prompts whose responses are all ordered as in the reference.
+        five_best_untied: share of the responses scored 5 that are the reference's best, without prompts whose responses
+            the reference ties throughout: there every response is the best one, and the statistic says nothing.
+        five_best: the same over all prompts, as Yuan et al. (2024), section 3.1.2, define it.
+        fives, fives_untied: the numbers of responses scored 5 in these two.
         spearman, kendall: correlations within a prompt, averaged.
     """
 
@@ -44,35 +53,102 @@ class RankAgreement:
     fives: int
     spearman: float | None
     kendall: float | None
+    untied_pairs: int = 0
+    untied_accuracy_low: float | None = None
+    untied_accuracy_high: float | None = None
+    exact_low: float | None = None
+    exact_high: float | None = None
+    five_best_low: float | None = None
+    five_best_high: float | None = None
+    five_best_untied: float | None = None
+    five_best_untied_low: float | None = None
+    five_best_untied_high: float | None = None
+    fives_untied: int = 0
+    spearman_low: float | None = None
+    spearman_high: float | None = None
+    kendall_low: float | None = None
+    kendall_high: float | None = None
+    parse_rate: float | None = None
+    parse_rate_low: float | None = None
+    parse_rate_high: float | None = None
 
     def as_data(self) -> dict[str, Any]:
         """Return the statistics by name, as stored in the database."""
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _PromptAgreement:
+    """Sums over one prompt. ``None``: the prompt does not count for the statistic."""
+
+    responses: int
+    scored: int
+    right: float
+    pairs: int
+    untied_right: int
+    untied: int
+    exact: bool | None
+    fives: int
+    best_fives: int
+    is_tied: bool
+    spearman: float | None
+    kendall: float | None
+
+
+def _of_prompt(group: Ranked) -> _PromptAgreement:
+    """Compute the sums of one prompt. 5-best, exact match and correlations need two scored responses."""
+    both = [(comparable(score), -rank) for score, rank in group if score is not None]
+    pairs = ordered_pairs([score for score, _ in group], [-rank for _, rank in group])
+    counts = (len(group), len(both), pairs.right, pairs.pairs, pairs.untied_right, pairs.untied)
+    if len(both) < 2:
+        return _PromptAgreement(*counts, None, 0, 0, False, None, None)
+    own, reference = [score for score, _ in both], [value for _, value in both]
+    best = [value == max(reference) for score, value in both if score == BEST_SCORE]
+    return _PromptAgreement(
+        *counts,
+        bool(np.array_equal(ranks(own), ranks(reference))) if len(both) == len(group) else None,
+        len(best),
+        sum(best),
+        len(set(reference)) == 1,
+        spearman(own, reference),
+        kendall(own, reference),
+    )
+
+
 def ranking_agreement(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreement:
     """Compute the ranking agreement over these prompts. Without prompts, counts are 0 and statistics ``None``."""
-    groups = [list(prompt) for prompt in prompts]
-    scores = [[score for score, _ in group] for group in groups]
-    people = [[-rank for _, rank in group] for group in groups]
-    agreement = reward_modelling(scores, people)
-    right, pairs = _in_order(groups)
-    accuracy = _share(right, pairs, seed=seed)
-    given = [score for group in scores for score in group]
+    rows = [_of_prompt(list(prompt)) for prompt in prompts]
+
+    def share(parts: Iterable[float], wholes: Iterable[float]) -> IntervalEstimate:
+        return ratio_interval(list(parts), list(wholes), draws=DRAWS, seed=seed)
+
+    def average(values: Iterable[float | None]) -> IntervalEstimate:
+        known = [value for value in values if value is not None]
+        return share(known, [1.0] * len(known))
+
+    untied = [row for row in rows if not row.is_tied]
+    found = {
+        "accuracy": share((row.right for row in rows), (row.pairs for row in rows)),
+        "untied_accuracy": share((row.untied_right for row in rows), (row.untied for row in rows)),
+        "exact": average(row.exact for row in rows),
+        "five_best": share((row.best_fives for row in rows), (row.fives for row in rows)),
+        "five_best_untied": share((row.best_fives for row in untied), (row.fives for row in untied)),
+        "spearman": average(row.spearman for row in rows),
+        "kendall": average(row.kendall for row in rows),
+        "parse_rate": share((row.scored for row in rows), (row.responses for row in rows)),
+    }
+    statistics: dict[str, float | None] = {}
+    for name, estimate in found.items():
+        statistics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return RankAgreement(
-        prompts=len(groups),
-        responses=len(given),
-        scored=sum(score is not None for score in given),
-        pairs=int(pairs.sum()),
-        accuracy=accuracy.value,
-        accuracy_low=accuracy.low,
-        accuracy_high=accuracy.high,
-        untied_accuracy=agreement.pairwise_accuracy,
-        exact=agreement.exact_match,
-        five_best=agreement.five_best,
-        fives=sum(score == 5 for score in given),
-        spearman=agreement.spearman,
-        kendall=agreement.kendall,
+        prompts=len(rows),
+        responses=sum(row.responses for row in rows),
+        scored=sum(row.scored for row in rows),
+        pairs=sum(row.pairs for row in rows),
+        untied_pairs=sum(row.untied for row in rows),
+        fives=sum(row.fives for row in rows),
+        fives_untied=sum(row.fives for row in untied),
+        **statistics,
     )
 
 
@@ -98,21 +174,8 @@ def accuracy_change(before: Sequence[Ranked], after: Sequence[Ranked], *, seed: 
 
 def _in_order(prompts: Sequence[Ranked]) -> tuple[np.ndarray, np.ndarray]:
     """Return (correctly ordered pairs, pairs) of each prompt; a tie of the judge counts half. Shapes (P,)."""
-    right, pairs = np.zeros(len(prompts)), np.zeros(len(prompts))
-    for place, prompt in enumerate(prompts):
-        share, pairs[place] = pairwise_with_ties([[score for score, _ in prompt]], [[-rank for _, rank in prompt]])
-        right[place] = (share or 0.0) * pairs[place]
-    return right, pairs
-
-
-def _share(right: np.ndarray, pairs: np.ndarray, *, seed: int) -> IntervalEstimate:
-    has_pairs = pairs > 0
-    n = int(has_pairs.sum())
-    if not n:
-        return IntervalEstimate(None, None, None, 0)
-    weights = _weights(n, seed)
-    shares = (weights @ right[has_pairs]) / (weights @ pairs[has_pairs])
-    return IntervalEstimate(float(shares[0]), *percentile_interval(shares[1:]), n)
+    counts = [ordered_pairs([score for score, _ in prompt], [-rank for _, rank in prompt]) for prompt in prompts]
+    return np.array([one.right for one in counts], dtype=float), np.array([one.pairs for one in counts], dtype=float)
 
 
 def _weights(n: int, seed: int) -> np.ndarray:

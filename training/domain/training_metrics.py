@@ -44,16 +44,19 @@ CHOICES: Final = (Metric("lam", "λ, chosen on held-out pairs"),)
 MARGINS: Final = (
     Metric("pairs", "Pairs"),
     Metric("accuracy", "Reward accuracy", format="percent", better="up", filter="order=low",
-           about="Share of pairs whose chosen response has the higher log-ratio."),
+           about="Share of pairs whose chosen response has the higher log-ratio.",
+           low="accuracy_low", high="accuracy_high"),
     Metric("augmented_accuracy", "Reward accuracy on augmented prompts", format="percent", filter="order=low",
-           about="The same on p⊕x."),
+           about="The same on p⊕x.", low="augmented_accuracy_low", high="augmented_accuracy_high"),
     Metric("margin", "Mean margin", "nats", "places2", filter="order=high",
-           about="Mean difference of the log-ratios of the two responses."),
+           about="Mean difference of the log-ratios of the two responses.", low="margin_low", high="margin_high"),
     Metric("scored", "Pairs with two scores", filter="order=score"),
     Metric("pearson", "Margin–score correlation, Pearson", format="places2", better="up", filter="order=score",
            low="pearson_low", high="pearson_high"),
-    Metric("spearman", "Margin–score correlation, Spearman", format="places2", better="up", filter="order=score"),
-    Metric("kendall", "Margin–score correlation, Kendall τ-b", format="places2", better="up", filter="order=score"),
+    Metric("spearman", "Margin–score correlation, Spearman", format="places2", better="up", filter="order=score",
+           low="spearman_low", high="spearman_high"),
+    Metric("kendall", "Margin–score correlation, Kendall τ-b", format="places2", better="up", filter="order=score",
+           low="kendall_low", high="kendall_high"),
 )  # fmt: skip
 #: The sets of pairs, and their labels.
 PARTS: Final = {

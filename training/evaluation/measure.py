@@ -113,8 +113,8 @@ class EvaluationContext(Protocol):
     def judgements(self, responses: Responses, source: JudgeSource) -> Sequence[Judged]:
         """Return the saved judgements of these responses by one kind of judge."""
 
-    def mean_score(self, responses: Responses, source: JudgeSource) -> float | None:
-        """Return the mean score of these responses, or ``None`` if none has a score."""
+    def previous_responses(self, purpose: str) -> Responses:
+        """Return the previous checkpoint's responses with this purpose."""
 
     def previous_answers(self) -> Mapping[int, ResponseRow]:
         """Return the previous checkpoint's answers to held-out prompts, by prompt id."""

@@ -23,6 +23,7 @@ class RankingAgreement(Measure):
         Metric(
             "ranking_parse_rate", "Responses of people's rankings that the self-judge scores", "", "percent", "up",
             ROWS, FILTER, short="Responses with a score", ratio=("ranking_scored", "ranking_responses"),
+            low="ranking_parse_rate_low", high="ranking_parse_rate_high",
         ),
         Metric(
             "ranking_accuracy", "Self-judge pairwise accuracy on people's rankings, ties as half", "", "percent", "up",
@@ -31,20 +32,30 @@ class RankingAgreement(Measure):
         ),
         Metric(
             "ranking_untied_accuracy", "Self-judge pairwise accuracy on people's rankings, without ties", "", "percent",
-            "up", ROWS, FILTER, short="Pairwise accuracy, without ties",
+            "up", ROWS, FILTER, short="Pairwise accuracy, without ties", low="ranking_untied_accuracy_low",
+            high="ranking_untied_accuracy_high", count=("ranking_untied_pairs", "pairs"),
         ),
         Metric(
-            "ranking_five_best", "Responses scored 5 that people rank first", "", "percent", "up", ROWS, FILTER,
-            short="5-best", count=("ranking_fives", "responses"),
+            "ranking_five_best_untied", "Responses scored 5 that people rank first", "", "percent", "up", ROWS, FILTER,
+            short="5-best", about="Without prompts whose responses people tie throughout.",
+            low="ranking_five_best_untied_low", high="ranking_five_best_untied_high",
+            count=("ranking_fives_untied", "responses"),
+        ),
+        Metric(
+            "ranking_five_best", "Responses scored 5 that people rank first, all prompts", "", "percent", "up", ROWS,
+            FILTER, short="5-best, all prompts", about="The convention of Yuan et al. (2024).",
+            low="ranking_five_best_low", high="ranking_five_best_high", count=("ranking_fives", "responses"),
         ),
         Metric(
             "ranking_exact", "Exact match of the self-judge with people's rankings", "", "percent", "up", ROWS, FILTER,
-            short="Exact match", count=("ranking_prompts", "prompts"),
+            short="Exact match", low="ranking_exact_low", high="ranking_exact_high",
+            count=("ranking_prompts", "prompts"),
         ),
         Metric("ranking_spearman", "Correlation of the self-judge with people's rankings, Spearman", "", "places2",
-               "up", ROWS, FILTER, short="Spearman correlation"),
+               "up", ROWS, FILTER, short="Spearman correlation", low="ranking_spearman_low",
+               high="ranking_spearman_high"),
         Metric("ranking_kendall", "Correlation of the self-judge with people's rankings, Kendall τ", "", "places2",
-               "up", ROWS, FILTER, short="Kendall τ"),
+               "up", ROWS, FILTER, short="Kendall τ", low="ranking_kendall_low", high="ranking_kendall_high"),
     )  # fmt: skip
 
     def is_enabled(self, config: RunConfig) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from django.db.models import Avg, QuerySet
+from django.db.models import QuerySet
 
 from alignment_app import human_feedback
 from alignment_app.models import Checkpoint, Evaluation, Judgement, Response
@@ -66,6 +66,10 @@ class DatabaseContext:
     def responses(self, purpose: str) -> QuerySet[Response]:
         return self.job.iteration.responses.filter(purpose=purpose)
 
+    def previous_responses(self, purpose: str) -> QuerySet[Response]:
+        before = self.job.run.iterations.get(number=self.job.iteration.number - 1)
+        return before.responses.filter(purpose=purpose)
+
     def scored_blind(self) -> QuerySet[Response]:
         return human_feedback.provider().blind_responses(self.job.run)
 
@@ -104,9 +108,6 @@ class DatabaseContext:
     def judgements(self, responses: Responses, source: JudgeSource) -> Sequence[Judged]:
         saved = self._judgements(responses, source).values_list("response_id", "score", "samples")
         return [Judged(pk, score, [sample["score"] for sample in samples]) for pk, score, samples in saved]
-
-    def mean_score(self, responses: Responses, source: JudgeSource) -> float | None:
-        return cast("float | None", self._judgements(responses, source).aggregate(mean=Avg("score"))["mean"])
 
     def _judgements(self, responses: Responses, source: JudgeSource) -> QuerySet[Judgement]:
         return Judgement.objects.filter(response__in=_rows(responses).values("pk"), source=self._stored(source))

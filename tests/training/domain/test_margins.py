@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,29 @@ def test_the_interval_of_pearson_equals_scipy() -> None:
     assert (found.pearson_low, found.pearson_high) == pytest.approx((expected.low, expected.high), abs=1e-9)
     assert fisher_interval(0.2, 3) is None
     assert fisher_interval(1.0, 50) is None
+
+
+@pytest.mark.parametrize("kind", ["pearson", "spearman", "kendall"])
+def test_the_intervals_of_correlations_agree_with_the_bootstrap(kind: str) -> None:
+    draw = np.random.default_rng(2)
+    margins = draw.normal(size=150)
+    differences = margins + draw.normal(scale=1.5, size=150)
+    found = margin_figures([_pair(*row) for row in zip(margins.tolist(), differences.tolist(), strict=True)])
+    statistic = {"pearson": stats.pearsonr, "spearman": stats.spearmanr, "kendall": stats.kendalltau}[kind]
+    picks = draw.integers(0, 150, (200, 150))
+    expected = np.percentile([statistic(margins[pick], differences[pick])[0] for pick in picks], [2.5, 97.5])
+    assert (getattr(found, f"{kind}_low"), getattr(found, f"{kind}_high")) == pytest.approx(expected, abs=0.06)
+
+
+def test_accuracy_and_margin_have_intervals_over_pairs() -> None:
+    found = margin_figures([_pair(margin, augmented=-margin) for margin in (2.0, 3.0, -1.0, 0.5, 1.5)])
+    expected = stats.binomtest(4, 5).proportion_ci(method="wilson")
+    assert (found.accuracy_low, found.accuracy_high) == pytest.approx((expected.low, expected.high))
+    assert found.margin_low is not None
+    assert found.margin_high is not None
+    assert found.margin_low < 1.2 < found.margin_high
+    assert found.augmented_margin_low == pytest.approx(-found.margin_high)
+    assert found.augmented_accuracy_high == pytest.approx(1 - found.accuracy_low)
 
 
 def test_margin_and_accuracies_count_every_pair_and_correlations_the_scored_ones() -> None:

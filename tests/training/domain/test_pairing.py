@@ -33,6 +33,23 @@ def test_equal_scores_make_no_pair() -> None:
     assert row.reason == "All 3 scored responses have the same score, 3."
 
 
+def test_scores_that_differ_by_rounding_are_equal() -> None:
+    mean = (2.7 + 2.7 + 2.7) / 3
+    assert 0 < abs(mean - 2.7) < 1e-15
+    (row,) = max_min_pairs(_scored(2.7, mean))
+    assert isinstance(row, NoPair)
+    assert row.code == PromptOutcome.SAME_SCORE
+    (pair,) = max_min_pairs(_scored(mean, 2.7, 1.0))
+    assert isinstance(pair, PairDraft)
+    assert pair.chosen_id == 10  # of equal scores the first
+
+
+def test_a_margin_that_equals_the_minimum_but_for_rounding_makes_a_pair() -> None:
+    assert 0.7 - 0.5 < 0.2
+    (pair,) = max_min_pairs(_scored(0.7, 0.5), min_margin=0.2)
+    assert isinstance(pair, PairDraft)
+
+
 def test_unparsed_judgements_are_left_out() -> None:
     (pair,) = max_min_pairs(_scored(None, 4, 2, None))
     assert isinstance(pair, PairDraft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,46 @@ def test_unparsed_scores_are_undefined_and_constant_scores_give_one_half() -> No
     same = ranking_agreement([[(4, 1), (4, 2), (4, 3)]] * 5)
     assert (same.accuracy, same.untied_accuracy, same.exact, same.spearman) == (0.5, None, 0, None)
     assert ranking_agreement([]) == RankAgreement(0, 0, 0, 0, None, None, None, None, None, None, 0, None, None)
+
+
+def test_five_best_leaves_out_prompts_that_the_reference_ties_throughout() -> None:
+    prompts: list[Ranked] = [[(5, 1), (2, 1)], [(5, 1), (5, 1)], [(5, 2), (3, 1)], [(5, 1), (1, 2)]]
+    found = ranking_agreement(prompts)
+    assert (found.five_best_untied, found.fives_untied) == (0.5, 2)
+    assert (found.five_best, found.fives) == (0.8, 5)  # the convention of Yuan et al. (2024)
+
+
+def test_every_statistic_has_an_interval_over_prompts() -> None:
+    draw = np.random.default_rng(3)
+    prompts = [
+        [(float(np.clip(round(quality + draw.normal()), 0, 5)), 6 - quality) for quality in draw.integers(0, 6, 4)]
+        for _ in range(80)
+    ]
+    found = ranking_agreement(prompts).as_data()
+    names = ("accuracy", "untied_accuracy", "exact", "five_best", "five_best_untied", "spearman", "kendall")
+    for name in names:
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"], name
+    assert (found["parse_rate"], found["parse_rate_low"], found["parse_rate_high"]) == (1, 1, 1)
+
+
+def test_pairs_of_one_prompt_are_resampled_together() -> None:
+    """Eight copies of each response add pairs, no information: the interval must not shrink."""
+    draw = np.random.default_rng(5)
+    once = [[(5.0, float(rank)), (1.0, 3.0 - rank)] for rank in draw.integers(1, 3, 60)]
+    often = [group * 8 for group in once]
+    one, many = ranking_agreement(once), ranking_agreement(often)
+    assert many.pairs == 64 * one.pairs
+    assert (many.accuracy_low, many.accuracy_high) == (one.accuracy_low, one.accuracy_high)
+
+
+def test_agreement_uses_only_parsed_replies(real_data: Path) -> None:
+    rows = [json.loads(line)["responses"] for line in (real_data / "eft_scores_200.jsonl").read_text().splitlines()]
+    groups = [[(row["scores"]["M2"], row["scores"]["gpt"]) for row in group] for group in rows]
+    found = ranking_agreement(
+        [(None if own in (-1, None) else own, -gpt) for own, gpt in group if gpt not in (-1, None)] for group in groups
+    )
+    assert found.scored == 800 - 627
+    assert found.untied_pairs == 22
 
 
 def test_the_change_in_accuracy_uses_the_prompts_of_both_judges() -> None:

@@ -13,6 +13,7 @@ from alignment_app.services import artifacts, runs
 from tests.support.runs import drive
 from training.config import RunConfig
 from training.domain.seeds import derive_seed
+from training.evaluation.registry import MEASURES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,6 +71,13 @@ def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch
     for purpose in Response.Purpose.CANDIDATE, Response.Purpose.EVALUATION, Response.Purpose.PROBE:
         for response in m2.iteration.responses.filter(purpose=purpose):
             assert response.seed == derive_seed(3, purpose, 1, response.prompt.text, response.index)
+    assert metrics["win_low"] <= metrics["win_rate"] <= metrics["win_high"]
+    before = run.checkpoints.get(number=1).evaluation.metrics
+    assert metrics["score_gain_prompts"] == before["scored"] == 3
+    assert metrics["score_gain"] == pytest.approx(metrics["mean_score"] - before["mean_score"])
+    stored = [one for one in MEASURES if one.key in ("answers", "head_to_head", "self_judge")]
+    keys = {key for one in stored for metric in one.metrics for key in (metric.low, metric.high, metric.count[0])}
+    assert keys - {""} - set(metrics) <= {"right_answers_low", "right_answers_high"}
     for comparison in m2.evaluation.comparisons.all():
         assert "Verdict:" in comparison.raw_first
         assert "Verdict:" in comparison.raw_second
