@@ -1,4 +1,4 @@
-"""The form of a study: what to start from, one or two fields with their values, changes for all runs.
+"""The form of a study: what to start from, one or two fields with their values, seeds, changes for all runs.
 
 What was typed stays as it was typed; ``services.studies.plan`` alone says what is wrong with it.
 """
@@ -16,13 +16,14 @@ import yaml
 from alignment_app.forms import LaunchField, LaunchForm
 from alignment_app.pages.form_words import TITLES
 from training.config import ConfigError, Point, RunConfig, preset_data, preset_names, read_yaml
+from training.config.grid import SEED
 
 #: Fields that studies are usually made of, first in the list.
 USUAL: Final = (
     "training.lam", "training.beta", "training.loss", "training.max_pairs", "training.learning_rate",
-    "training.epochs", "training.method", "training.reference", "pairs.rule", "seed",
+    "training.epochs", "training.method", "training.reference", "pairs.rule",
 )  # fmt: skip
-NAMES: Final = ("name", "start", "field_1", "values_1", "field_2", "values_2", "changes")
+NAMES: Final = ("name", "start", "field_1", "values_1", "field_2", "values_2", "seeds", "changes")
 
 
 @dataclass
@@ -61,6 +62,10 @@ class StudyForm:
             self.problems.append((first, "is there twice; choose two different fields"))
         both = ((first, self.typed["values_1"]), (second, self.typed["values_2"]))
         found["vary"] = {name: values for name, values in both if name}
+        if self.typed["seeds"].strip():
+            if SEED in self.fields:
+                self.problems.append((SEED, "is there twice; give its values under Seeds alone"))
+            found["vary"][SEED] = self.typed["seeds"]
         return found
 
     def field_groups(self) -> list[tuple[str, list[LaunchField]]]:

@@ -35,7 +35,9 @@ StudyAsked = inline_serializer(
         "config": serializers.JSONField(required=False, help_text="or from a complete config,"),
         "run": serializers.IntegerField(required=False, help_text="or from the config of a run."),
         "set": serializers.DictField(required=False, help_text='Changes for all runs: {"training.epochs": 2}.'),
-        "vary": serializers.DictField(help_text='One or two fields: {"training.lam": [0, 0.1, 0.3]}.'),
+        "vary": serializers.DictField(
+            help_text='One or two fields, and seed: {"training.lam": [0, 0.3], "seed": [1, 2]}.'
+        ),
     },
 )
 StudyAnswer = inline_serializer(
@@ -46,7 +48,13 @@ StudyAnswer = inline_serializer(
         "axes": serializers.JSONField(),
         "config": serializers.JSONField(),
         "runs": serializers.ListField(
-            child=serializers.DictField(), help_text="Values, status and metrics of each run."
+            child=serializers.DictField(), help_text="Values, status and metrics of each run, with their intervals."
+        ),
+        "cells": serializers.ListField(
+            child=serializers.DictField(),
+            help_text="The points of the grid averaged over seeds. Of a metric KEY: its mean KEY, the bounds of its "
+            "95 % interval (over seeds; of a single run its own), KEY_spread and KEY_seeds. best: the metrics of "
+            "which this point is the best, its interval over seeds overlapping no other.",
         ),
     },
 )
@@ -115,5 +123,14 @@ def _detail(study: Study) -> dict[str, Any]:
                 "measures": row.measures,
             }
             for row in shown.outcomes
+        ],
+        "cells": [
+            {
+                "values": cell.raw,
+                "runs": [row.run.pk for row in cell.rows],
+                "measures": cell.measures,
+                "best": sorted(cell.best),
+            }
+            for cell in shown.cells
         ],
     }

@@ -14,8 +14,10 @@ from alignment_app.models import Checkpoint, Run, Stage, Study, StudyRun
 from alignment_app.pages import runs
 from alignment_app.pages.figures import values_of
 from alignment_app.pages.form_words import label_of
+from alignment_app.pages.study_cells import StudyCell, averaged, bounds_of, cells
 from alignment_app.selectors.runs import CHANGED_AT, current_stage, elapsed, progress, stages_of
 from training.config import RunConfig
+from training.config.grid import SEED
 from training.domain.loss_specs import loss_label
 from training.domain.metric import Metric, Place
 from training.estimate import Estimate
@@ -37,17 +39,20 @@ class StudyRow:
     where: str  #: its current stage
     progress: float  #: 0 to 1
     checkpoint: Checkpoint | None
-    measures: dict[str, Any]  #: values by metric key
+    measures: dict[str, Any]  #: values by metric key, with the bounds of their intervals
+    seed: Any  #: of a study that varies the seed
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """A study with the results of its runs."""
+    """A study with the results of its runs, averaged over seeds."""
 
     study: Study
-    fields: list[tuple[str, str]]  #: dotted field and its label, the x axis first
+    fields: list[tuple[str, str]]  #: dotted field and its label, the x axis first, without the seed
     outcomes: list[StudyRow]
+    cells: list[StudyCell[StudyRow]]
+    seeds: int  #: number of seeds per point, 1 if the study does not vary the seed
     states: list[tuple[str, str, int]]  #: state, its label, number of runs
     measures: list[Metric]  #: metrics that at least one run has
 
@@ -111,18 +116,27 @@ def load(pk: int) -> Study:
 
 def view(study: Study) -> StudyView:
     """Return the view model of a loaded study."""
-    outcomes = [_row(place) for place in study.places.all()]
+    fields = [axis["field"] for axis in study.axes]
+    seed_at = fields.index(SEED) if SEED in fields else None
+    outcomes = [_row(place, seed_at) for place in study.places.all()]
+    shown = [place for place in range(len(fields)) if place != seed_at]
     counted = Counter(row.run.status for row in outcomes)
     return StudyView(
         study=study,
-        fields=[(axis["field"], label_of(axis["field"]).partition(",")[0]) for axis in study.axes],
+        fields=[(fields[place], label_of(fields[place]).partition(",")[0]) for place in shown],
         outcomes=outcomes,
+        cells=cells(
+            outcomes,
+            lambda row: ([row.values[place] for place in shown], [row.raw[place] for place in shown]),
+            metrics(),
+        ),
+        seeds=1 if seed_at is None else len(study.axes[seed_at]["values"]),
         states=[(state, str(Run.Status(state).label), counted[state]) for state in STATES if counted[state]],
         measures=[one for one in studied("study") if any(row.measures.get(one.key) is not None for row in outcomes)],
     )
 
 
-def _row(place: StudyRun) -> StudyRow:
+def _row(place: StudyRun, seed_at: int | None) -> StudyRow:
     run = place.run
     stages = stages_of(run)
     current = current_stage(stages)
@@ -136,13 +150,18 @@ def _row(place: StudyRun) -> StudyRow:
         progress=progress(stages),
         checkpoint=newest,
         measures=_values(newest) if newest else {},
+        seed=None if seed_at is None else place.values[seed_at],
         seconds=elapsed(run),
     )
 
 
 def _values(checkpoint: Checkpoint) -> dict[str, Any]:
     values = values_of(checkpoint)
-    return {metric.key: metric.value(values) for metric in metrics()}
+    found: dict[str, Any] = {}
+    for metric in metrics():
+        found |= {name: values.get(name) for name in (metric.low, metric.high) if name}
+        found[metric.key] = metric.value(values)
+    return found
 
 
 def studied(place: Place | None = None) -> list[Metric]:
@@ -151,31 +170,59 @@ def studied(place: Place | None = None) -> list[Metric]:
 
 
 def plot(shown: StudyView) -> dict[str, Any]:
-    """Return the plot's data: one line per value of the second field, over the first field."""
+    """Return the plot's data: one line per value of the second field, over the first field.
+
+    Each point is the mean over seeds with its interval. A study that varies nothing but the seed is plotted over it.
+    """
+    if shown.fields:
+        points = [(cell.raw, cell.values, cell.measures) for cell in shown.cells]
+        axis, x = next(one for one in shown.study.axes if one["field"] == shown.fields[0][0]), shown.fields[0][1]
+    else:
+        points = [(row.raw, row.values, row.measures) for row in shown.outcomes]
+        axis, x = shown.study.axes[0], label_of(SEED).partition(",")[0]
     series: dict[str, list[dict[str, Any]]] = {}
-    for row in shown.outcomes:
-        label = row.values[1] if len(row.values) > 1 else ""
-        series.setdefault(label, []).append({"x": row.raw[0], "word": row.values[0], "y": row.measures})
-    numbers = list(shown.study.axes[0]["values"])
+    for raw, words, measures in points:
+        label = words[1] if len(words) > 1 else ""
+        series.setdefault(label, []).append({"x": raw[0], "word": words[0], "y": measures})
+    numbers = list(axis["values"])
     is_numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers)
     return {
-        "x": shown.fields[0][1],
+        "x": x,
         "series_of": shown.fields[1][1] if len(shown.fields) > 1 else "",
         "numeric": is_numeric,
         "words": [word(value) for value in numbers],
         "series": [{"label": label, "points": points} for label, points in series.items()],
-        "measures": [{"key": one.key, "label": one.title, "format": one.format} for one in shown.measures],
+        "measures": [
+            {"key": one.key, "label": one.title, "format": one.format, "low": low, "high": high}
+            for one in shown.measures
+            for low, high in (bounds_of(one),)
+        ],
+        "seeds": shown.seeds,
     }
 
 
 def table(shown: StudyView) -> Iterator[list[Any]]:
-    """Yield the CSV rows, header first."""
-    keys = [metric.key for metric in studied()]
-    yield ["run", "name", "status", *(field for field, _ in shown.fields), "model", *keys]
+    """Yield the CSV rows, header first: one row per run, with the bounds of each interval beside its metric."""
+    keys = [name for metric in studied() for name in (metric.key, metric.low, metric.high) if name]
+    yield ["run", "name", "status", *(axis["field"] for axis in shown.study.axes), "model", *keys]
     for row in shown.outcomes:
         model = row.checkpoint.name if row.checkpoint else ""
         values = ["" if row.measures.get(key) is None else row.measures[key] for key in keys]
         yield [row.run.pk, row.run.name, row.run.status, *row.raw, model, *values]
+
+
+def averaged_table(shown: StudyView) -> Iterator[list[Any]]:
+    """Yield the CSV rows, header first: one row per point, with mean, bounds, spread and number of seeds per metric."""
+    keys = [
+        name
+        for metric in averaged(studied())
+        for name in (metric.key, *bounds_of(metric), f"{metric.key}_spread", f"{metric.key}_seeds")
+    ]
+    yield [*(name for name, _ in shown.fields), "runs", *keys]
+    for cell in shown.cells:
+        measures = cell.measures
+        values = ["" if measures.get(key) is None else measures[key] for key in keys]
+        yield [*cell.raw, len(cell.rows), *values]
 
 
 def studies_page(number: Any) -> Page[StudyView]:

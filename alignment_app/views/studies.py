@@ -22,6 +22,7 @@ from alignment_app.services.studies import Plan
 from alignment_app.study_form import StudyForm
 from alignment_app.views.access import requires
 from training.config import ConfigError
+from training.config.grid import SEED
 
 only_leads = requires(people.can_launch, "Only leads and admins can launch studies.")
 
@@ -98,6 +99,7 @@ def _side(form: StudyForm) -> dict[str, Any]:
     return {
         "plan": plan,
         "cost": selectors.cost_of([launching.estimate_of(point.config, datasets) for point in plan.points]),
+        "seeds": next((len(axis.values) for axis in plan.axes if axis.field == SEED), 1),
         "idle": study_form.without_effect(plan.points, [axis.field for axis in plan.axes]),
         "measured_by": selectors.measured_by(plan.base),
         "repeats": selectors.repeats(plan.base),
@@ -134,10 +136,13 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def outcomes_csv(request: HttpRequest, pk: int) -> HttpResponse:
-    """Return the results as a CSV file."""
+    """Return the results as a CSV file: one row per run, or with ``?average=seeds`` one per point."""
     text = io.StringIO()
-    csv.writer(text).writerows(selectors.table(selectors.view(_load(pk))))
-    headers = {"Content-Disposition": f'attachment; filename="study-{pk}.csv"', "Cache-Control": "no-store"}
+    is_averaged = request.GET.get("average") == "seeds"
+    rows = selectors.averaged_table if is_averaged else selectors.table
+    csv.writer(text).writerows(rows(selectors.view(_load(pk))))
+    name = f"study-{pk}-averaged" if is_averaged else f"study-{pk}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"}
     return HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8", headers=headers)
 
 

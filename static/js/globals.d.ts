@@ -39,4 +39,5 @@ interface TooltipItem {
   label: string;
   dataset: { label: string };
   parsed: { x: number; y: number };
+  raw: unknown;
 }

@@ -4,12 +4,13 @@
  * @typedef {{x: number, word: string, y: Record<string, number | null | undefined>}} StudyPoint
  *
  * @typedef {object} Plot
- * @property {{key: string, label: string, format: string}[]} measures
+ * @property {{key: string, label: string, format: string, low: string, high: string}[]} measures
  * @property {{label: string, points: StudyPoint[]}[]} series one line per value of the second field
  * @property {boolean} numeric whether the values of the first field are numbers
  * @property {string[]} words formatted values of the first field
  * @property {string} x name of the first field
  * @property {string} [series_of] name of the second field
+ * @property {number} seeds number of seeds that a point is averaged over
  *
  * @typedef {"category" | "linear" | "logarithmic"} Axis
  */
@@ -31,17 +32,23 @@ export function axisOf(plot) {
 }
 
 /**
- * The points of a line that have a value, ordered by x.
+ * The points of a line that have a value, ordered by x. ``low`` and ``high`` bound the interval, if there is one.
  *
  * @param {StudyPoint[]} points
- * @param {string} measure
+ * @param {{key: string, low: string, high: string}} measure
  * @param {Axis} axis
  */
 export function pointsOf(points, measure, axis) {
   const found = [];
   for (const { x, word, y } of points) {
-    const value = y[measure];
-    if (value !== null && value !== undefined) found.push({ x: axis === "category" ? word : x, y: value });
+    const value = y[measure.key];
+    if (value === null || value === undefined) continue;
+    found.push({
+      x: axis === "category" ? word : x,
+      y: value,
+      low: y[measure.low] ?? undefined,
+      high: y[measure.high] ?? undefined,
+    });
   }
   return axis === "category" ? found : found.sort((one, other) => Number(one.x) - Number(other.x));
 }

@@ -25,6 +25,37 @@ const select = /** @type {HTMLSelectElement} */ (byId("measure"));
 let chart = null;
 let drawn = "";
 
+/** Draws the interval of each point as a vertical line. */
+const intervals = {
+  id: "intervals",
+  /** @param {any} drawing */
+  afterDatasetsDraw(drawing) {
+    const { ctx, scales } = drawing;
+    drawing.data.datasets.forEach((/** @type {any} */ line, /** @type {number} */ place) => {
+      const { data } = drawing.getDatasetMeta(place);
+      ctx.save();
+      ctx.strokeStyle = line.borderColor;
+      ctx.lineWidth = 1.2;
+      ctx.beginPath();
+      line.data.forEach(
+        (/** @type {ReturnType<typeof pointsOf>[number]} */ { low, high }, /** @type {number} */ at) => {
+          if (low === undefined || high === undefined || !data[at]) return;
+          const { x } = data[at];
+          const [bottom, top] = [scales.y.getPixelForValue(low), scales.y.getPixelForValue(high)];
+          ctx.moveTo(x, bottom);
+          ctx.lineTo(x, top);
+          for (const y of [bottom, top]) {
+            ctx.moveTo(x - 4, y);
+            ctx.lineTo(x + 4, y);
+          }
+        },
+      );
+      ctx.stroke();
+      ctx.restore();
+    });
+  },
+};
+
 /** @param {Plot} plot */
 function offerMeasures(plot) {
   const chosen = select.value || plot.measures[0]?.key;
@@ -56,13 +87,19 @@ function draw() {
 function optionsOf(plot, measure, theme) {
   const axis = axisOf(plot);
   const tick = tickStyle(theme);
+  const bounds = plot.series.flatMap(({ points }) =>
+    pointsOf(points, measure, axis).flatMap(({ low, high }) =>
+      low === undefined || high === undefined ? [] : [low, high],
+    ),
+  );
   return {
     type: "line",
+    plugins: [intervals],
     data: {
       labels: plot.words,
       datasets: plot.series.map(({ label, points }, place) => ({
         label,
-        data: pointsOf(points, measure.key, axis),
+        data: pointsOf(points, measure, axis),
         borderColor: theme[TONES[place % TONES.length]],
         backgroundColor: theme[TONES[place % TONES.length]],
         borderDash: DASHES[Math.floor(place / TONES.length) % DASHES.length],
@@ -94,6 +131,7 @@ function optionsOf(plot, measure, theme) {
           border: { display: false },
           grid: { color: theme.line, drawTicks: false },
           grace: "8%",
+          ...(bounds.length ? { suggestedMin: Math.min(...bounds), suggestedMax: Math.max(...bounds) } : {}),
           ticks: {
             ...tick,
             maxTicksLimit: 6,
@@ -109,8 +147,12 @@ function optionsOf(plot, measure, theme) {
           callbacks: {
             title: (/** @type {TooltipItem[]} */ items) =>
               `${plot.x} ${axis === "category" ? items[0].label : figure(items[0].parsed.x)}`,
-            label: (/** @type {TooltipItem} */ item) =>
-              `${item.dataset.label} ${formatted(item.parsed.y, measure.format, 1)}`.trim(),
+            label: (/** @type {TooltipItem} */ item) => {
+              const { low, high } = /** @type {ReturnType<typeof pointsOf>[number]} */ (item.raw);
+              const text = `${item.dataset.label} ${formatted(item.parsed.y, measure.format, 1)}`.trim();
+              if (low === undefined || high === undefined) return text;
+              return `${text}, 95 % interval ${formatted(low, measure.format, 1)} to ${formatted(high, measure.format, 1)}`;
+            },
           },
         },
       },

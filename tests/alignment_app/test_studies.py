@@ -14,8 +14,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.models import Run, Study
+from alignment_app.models import Checkpoint, Run, Study
 from alignment_app.pages import studies as selectors
+from alignment_app.pages.studies import StudyView
 from alignment_app.services import runs, studies
 from alignment_app.services.errors import Refused
 from tests.support.people import person
@@ -267,6 +268,88 @@ def test_the_page_of_a_run_names_its_study(lead: Client) -> None:
 
 
 # ---------------------------------------------------------------- a whole study
+
+
+def measured(study: Study, values: dict[tuple[float, int], dict[str, float]]) -> StudyView:
+    """Give each run of a study of λ and the seed a checkpoint with these metrics."""
+    for place in study.places.select_related("run"):
+        lam, seed = place.values
+        metrics = {"margins": {"held_out": values[lam, seed]}}
+        Checkpoint.objects.create(
+            run=place.run, number=2, kind="preference", config_hash="0", location="x", metrics=metrics
+        )
+    return selectors.view(selectors.load(study.pk))
+
+
+def test_results_are_averaged_over_the_seed(lead: Client) -> None:
+    study = launched(vary={"training.lam": [0, 0.3], "seed": [1, 2, 3]})
+    margins = {(0, 1): 1.0, (0, 2): 1.2, (0, 3): 1.1, (0.3, 1): 2.0, (0.3, 2): 2.2, (0.3, 3): 2.1}
+    accuracies = {(0, 1): 0.6, (0, 2): 0.7, (0, 3): 0.8, (0.3, 1): 0.7, (0.3, 2): 0.8, (0.3, 3): 0.9}
+    shown = measured(study, {key: {"margin": margins[key], "accuracy": accuracies[key]} for key in margins})
+    assert [field for field, _ in shown.fields] == ["training.lam"]
+    assert shown.seeds == 3
+    one, other = shown.cells
+    assert (one.raw, [row.seed for row in one.rows]) == ([0], [1, 2, 3])
+    found = one.figures["held_out_margin"]
+    assert (found.estimate.mean, found.estimate.spread, found.estimate.seeds) == (
+        pytest.approx(1.1),
+        pytest.approx(0.1),
+        3,
+    )
+    assert found.is_over_seeds
+    assert (found.low, found.high) == pytest.approx((1.1 - 4.302653 * 0.1 / 3**0.5, 1.1 + 4.302653 * 0.1 / 3**0.5))
+    assert other.best == set()  # more margin is not better, and the intervals of the accuracy overlap
+
+    plot = lead.get(reverse("study", args=[study.pk])).context["plot"]
+    (line,) = plot["series"]
+    assert [(point["x"], point["y"]["held_out_margin"]) for point in line["points"]] == [
+        (0, pytest.approx(1.1)),
+        (0.3, pytest.approx(2.1)),
+    ]
+    (metric,) = [one for one in plot["measures"] if one["key"] == "held_out_margin"]
+    assert line["points"][0]["y"][metric["low"]] == pytest.approx(found.low)
+
+    heading, *rows = csv.reader(
+        io.StringIO(lead.get(reverse("study-csv", args=[study.pk]), {"average": "seeds"}).content.decode())
+    )
+    assert heading[:2] == ["training.lam", "runs"]
+    row = dict(zip(heading, rows[1], strict=True))
+    assert (float(row["held_out_margin"]), row["held_out_margin_seeds"]) == (pytest.approx(2.1), "3")
+
+    cells = lead.get(f"/api/v1/studies/{study.pk}/").json()["cells"]
+    assert [(cell["values"], len(cell["runs"])) for cell in cells] == [([0], 3), ([0.3], 3)]
+    assert cells[0]["measures"]["held_out_margin_spread"] == pytest.approx(0.1)
+
+
+def test_a_point_is_the_best_only_if_its_interval_over_seeds_overlaps_no_other() -> None:
+    study = launched(vary={"training.lam": [0, 0.3], "seed": [1, 2, 3]})
+    values = {(0, 1): 0.5, (0, 2): 0.51, (0, 3): 0.52, (0.3, 1): 0.8, (0.3, 2): 0.81, (0.3, 3): 0.82}
+    shown = measured(study, {key: {"accuracy": value} for key, value in values.items()})
+    assert [cell.best for cell in shown.cells] == [set(), {"held_out_accuracy"}]
+
+
+def test_without_seeds_a_point_has_the_interval_of_its_run_and_none_is_best(lead: Client) -> None:
+    study = launched(vary={"training.lam": [0, 0.3], "seed": [1]})
+    values = {(0, 1): (0.5, 0.45, 0.55), (0.3, 1): (0.8, 0.75, 0.85)}
+    shown = measured(
+        study,
+        {
+            key: {"accuracy": value, "accuracy_low": low, "accuracy_high": high}
+            for key, (value, low, high) in values.items()
+        },
+    )
+    figure = shown.cells[1].figures["held_out_accuracy"]
+    assert (figure.low, figure.high, figure.is_over_seeds, figure.estimate.spread) == (0.75, 0.85, False, None)
+    assert [cell.best for cell in shown.cells] == [set(), set()]
+    assert lead.get(reverse("study", args=[study.pk])).status_code == 200
+
+
+def test_the_form_takes_seeds_once(lead: Client) -> None:
+    page = lead.post(reverse("study-check"), sent(seeds="1, 2, 3"))
+    assert len(page.context["plan"].points) == 12
+    assert page.context["seeds"] == 3
+    page = lead.post(reverse("study-check"), sent(seeds="1, 2", field_2="seed", values_2="3"))
+    assert {field for field, _ in page.context["problems"]} == {"seed"}
 
 
 @pytest.mark.django_db(transaction=True)

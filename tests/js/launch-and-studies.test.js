@@ -28,17 +28,18 @@ test("a plot's axis is logarithmic where positive values span more than a factor
 
 test("points without a value are left out, and numbers run from left to right", () => {
   const points = [
-    { x: 2, word: "two", y: { wins: 0.5 } },
-    { x: 1, word: "one", y: { wins: 0 } },
+    { x: 2, word: "two", y: { wins: 0.5, low: 0.4, high: 0.6 } },
+    { x: 1, word: "one", y: { wins: 0, low: null } },
     { x: 3, word: "three", y: { wins: null } },
     { x: 4, word: "four", y: {} },
   ];
-  assert.deepEqual(pointsOf(points, "wins", "linear"), [
-    { x: 1, y: 0 },
-    { x: 2, y: 0.5 },
+  const measure = { key: "wins", low: "low", high: "high" };
+  assert.deepEqual(pointsOf(points, measure, "linear"), [
+    { x: 1, y: 0, low: undefined, high: undefined },
+    { x: 2, y: 0.5, low: 0.4, high: 0.6 },
   ]);
-  assert.deepEqual(pointsOf(points, "wins", "category"), [
-    { x: "two", y: 0.5 },
-    { x: "one", y: 0 },
+  assert.deepEqual(pointsOf(points, measure, "category"), [
+    { x: "two", y: 0.5, low: 0.4, high: 0.6 },
+    { x: "one", y: 0, low: undefined, high: undefined },
   ]);
 });

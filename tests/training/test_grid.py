@@ -26,6 +26,13 @@ def test_a_grid_has_a_run_for_each_combination_and_the_last_field_varies_fastest
     assert points[3].config.name == "λ: lam 0.3, loss sr_ipo"
 
 
+def test_the_seed_counts_beside_two_fields() -> None:
+    axes = [Axis("training.lam", (0, 0.3)), Axis("training.loss", ("sr_dpo", "sr_ipo")), Axis("seed", (1, 2, 3))]
+    points = grid(BASE, axes, "λ")
+    assert len(points) == 12
+    assert [point.config.seed for point in points[:3]] == [1, 2, 3]
+
+
 def test_the_runs_differ_only_in_the_varied_fields() -> None:
     for point in grid(BASE, [Axis("training.beta", (0.05, 0.5))], "β"):
         changed = {**point.config.to_dict(), "name": "x"}

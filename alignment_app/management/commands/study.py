@@ -23,7 +23,7 @@ ENDED = (*Run.STOPPED, Run.Status.FINISHED, Run.Status.WAITING)
 
 
 class Command(PlainCommand):
-    help = "Launch a study: one run per combination of values of one or two fields."
+    help = "Launch a study: one run per combination of values of one or two fields, and of seeds."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("study", nargs="?", type=Path, help="A YAML file, as shown on the page New study.")
