@@ -28,6 +28,8 @@ from training.engines import EngineSpec, create_engine, model_spec, student_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.transformers_engine import TransformersEngine
+from training.gguf import GgufError, gguf_file
+from training.gguf_conversion import plain_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +170,7 @@ class ChatEngines:
 def _spec(checkpoint: Checkpoint) -> EngineSpec:
     """Return the run's engine; local weights use transformers, which starts fastest."""
     config = checkpoint.run.typed_config
-    spec = student_spec(config, artifacts.resolve(checkpoint.location))
+    spec = student_spec(config, _weights(checkpoint.location))
     is_remote = ENGINES[spec.kind].is_remote and checkpoint.kind == Checkpoint.Kind.BASE
     if is_remote:
         return replace(spec, key=keys.open_key(spec.kind, config.engine.key, spec.base_url))
@@ -181,4 +183,14 @@ def _teacher(checkpoint: Checkpoint) -> EngineSpec:
     spec = model_spec(config)
     if ENGINES[spec.kind].is_remote:
         return replace(spec, key=keys.open_key(spec.kind, config.teacher.key, spec.base_url))
-    return replace(spec, model=artifacts.resolve(spec.model)) if ENGINES[spec.kind].loads_weights else spec
+    return replace(spec, model=_weights(spec.model)) if ENGINES[spec.kind].loads_weights else spec
+
+
+def _weights(location: str) -> str:
+    """Return the folder or hub name of the weights. Raises :class:`EngineError` for a GGUF file that cannot be used."""
+    path = artifacts.resolve(location)
+    try:
+        file = gguf_file(path)
+        return path if file is None else str(plain_checkpoint(file, artifacts.converted_models()))
+    except GgufError as error:
+        raise EngineError(str(error)) from error

@@ -15,6 +15,7 @@ from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import preferences_of, short_model
 from alignment_app.services import keys
+from alignment_app.services.runs import local_models
 from training.config import (
     PRESETS,
     ConfigError,
@@ -29,6 +30,7 @@ from training.config import (
 from training.domain.engine_kinds import ENGINES
 from training.domain.loss_specs import loss_label
 from training.estimate import Estimate, estimate
+from training.gguf import gguf_file, quantization_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,9 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
     judges = generates and not config.demonstrates
     if judges and config.judging.k > 1 and config.judging.temperature == 0:
         yield "judging.temperature", "At temperature 0 all judgements of a response are equal; set k to 1."
+    for field, model in local_models(config):
+        if (file := gguf_file(model)) is not None:
+            yield field, quantization_note(file)
     if config.student.trust_remote_code:
         yield (
             "student.trust_remote_code",

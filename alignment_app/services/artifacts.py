@@ -52,6 +52,11 @@ def run_folder(run_id: int) -> Path:
     return Path(settings.HOME) / "runs" / str(run_id)
 
 
+def converted_models() -> Path:
+    """Return the folder of checkpoints converted from GGUF files. It can be deleted at any time."""
+    return Path(settings.HOME) / "converted-models"
+
+
 def reference_store() -> Path:
     """Return the folder of cached reference log-probabilities. It can be deleted at any time."""
     return Path(settings.HOME) / "reference-logps"

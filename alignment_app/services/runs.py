@@ -14,6 +14,7 @@ from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from alignment_app.signals import review_counts_due
 from training.config import ConfigError, RunConfig, dataset_names, datasets
+from training.gguf import GgufError, gguf_file, require_usable
 from training.plan import EVALUATION, REVIEW, plan_iteration
 
 
@@ -81,7 +82,7 @@ def check_names(config: RunConfig) -> None:
     except ConfigError as error:
         problems += error.problems
     problems += keys.config_problems(config)
-    problems += [problem for problem in (_local_model(*pair) for pair in _models_of(config)) if problem]
+    problems += [problem for problem in (model_problem(*pair) for pair in local_models(config)) if problem]
     if problems:
         raise ConfigError(problems)
 
@@ -101,7 +102,8 @@ def _dataset_problems(config: RunConfig) -> list[tuple[str, str]]:
     return problems
 
 
-def _models_of(config: RunConfig) -> list[tuple[str, str]]:
+def local_models(config: RunConfig) -> list[tuple[str, str]]:
+    """Return (dotted field, model) of each model of the config whose weights are loaded here."""
     models = [("student.model", config.student.model)]
     if config.prompts.source == "self_instruct" and config.prompts.writer == "model":
         models.append(("prompts.writer_model", config.prompts.writer_model))
@@ -109,11 +111,17 @@ def _models_of(config: RunConfig) -> list[tuple[str, str]]:
     return models
 
 
-def _local_model(field: str, model: str) -> tuple[str, str] | None:
-    """Return a problem if ``model`` is a local path without a model. Hub names are checked on loading."""
+def model_problem(field: str, model: str) -> tuple[str, str] | None:
+    """Return a problem if ``model`` is a local path without a usable model. Hub names are checked on loading."""
     if not (model.startswith(("/", "./", "../", "~")) or "\\" in model):
         return None
     folder = Path(model).expanduser()
+    try:
+        if (file := gguf_file(folder)) is not None:
+            require_usable(file)
+            return None
+    except GgufError as error:
+        return field, str(error)
     if not folder.is_dir():
         return field, f"there is no folder {model}; give a model folder, or a hub name like org/name"
     if not (folder / "config.json").is_file():

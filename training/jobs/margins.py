@@ -24,8 +24,8 @@ def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoin
     rows = [row for part in parts.values() for _, row in part]
     measured = measure_pairs(
         rows,
-        model=artifacts.resolve(checkpoint.location),
-        reference=artifacts.resolve(reference.location),
+        model=job.weights(checkpoint.location),
+        reference=job.weights(reference.location),
         batch_size=2 * job.config.training.micro_batch_size,
         should_stop=job.heartbeat.should_stop,
         store=artifacts.reference_store(),

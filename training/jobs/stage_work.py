@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from alignment_app.models import Checkpoint, Dataset, Judge, Judgement, Response, StageAttempt
 from alignment_app.selectors import judges, scores
 from alignment_app.selectors import work as selectors
-from alignment_app.services import artifacts, judge_rows, keys, rows
+from alignment_app.services import artifacts, events, judge_rows, keys, rows
 from alignment_app.services.errors import Refused
 from alignment_app.services.heartbeat import AttemptHeartbeat
 from alignment_app.services.progress import Progress
@@ -28,6 +28,8 @@ from training.engines.base import Engine, EngineError, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
+from training.gguf import GgufError, gguf_file
+from training.gguf_conversion import plain_checkpoint
 from training.jobs.paying import PaidEngine
 from training.jobs.traffic import WatchedEngine, WatchedFollowingEngine
 from training.stages.judgements import JudgeItem, judge_arriving, judge_responses
@@ -122,7 +124,18 @@ class StageWork:
 
     def student_at(self, location: str) -> Engine:
         """Return the student's engine with the weights at a stored location."""
-        return self.engines.student(self.config, artifacts.resolve(location), self._key(self.config.engine))
+        return self.engines.student(self.config, self.weights(location), self._key(self.config.engine))
+
+    def weights(self, location: str) -> str:
+        """Return the folder or hub name of the weights at a stored location; a GGUF file is converted once."""
+        path = artifacts.resolve(location)
+        try:
+            file = gguf_file(path)
+            if file is None:
+                return path
+            return str(plain_checkpoint(file, artifacts.converted_models(), lambda text: events.log(self.run.pk, text)))
+        except GgufError as error:
+            raise CannotContinue(str(error)) from error
 
     def teacher(self) -> Engine:
         """Return the teacher's engine."""
@@ -131,7 +144,7 @@ class StageWork:
     def model(self, role: ModelRole) -> Engine:
         """Return the engine of a section that judges or demonstrates. A remote one is wrapped in a PaidEngine."""
         section = self.config.model_of(role)
-        model = artifacts.resolve(section.model) if section.entry.loads_weights else section.model
+        model = self.weights(section.model) if section.entry.loads_weights else section.model
         engine = self.engines.model(self.config, role, model, self._key(section))
         if isinstance(engine, OracleEngine):  # it answers only the judge prompts that it knows
             engine.judges = tuple(self.judge_of(field) for field in self.config.judges())

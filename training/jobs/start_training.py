@@ -68,7 +68,7 @@ def start_fine_tuning(
             rows,
             config,
             section="sft",
-            model=artifacts.resolve(job.start.location),
+            model=job.weights(job.start.location),
             output_dir=folder,
             seed=seed,
             report=tracking.report,

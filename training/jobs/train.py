@@ -117,7 +117,7 @@ class _Training:
         job = self.job
         with Tracking(job, self.folder, config, series) as tracking:
             common: dict[str, Any] = {
-                "model": artifacts.resolve(self.start.location),
+                "model": job.weights(self.start.location),
                 "output_dir": folder,
                 "seed": job.seed("training"),
                 "section": "training",
@@ -128,7 +128,7 @@ class _Training:
             if config.method == "positive_only":
                 result = start_training(job, "sft", chosen_rows(self.data), as_fine_tuning(config), **common)
             else:
-                reference = artifacts.resolve(self.reference.location)
+                reference = job.weights(self.reference.location)
                 result = start_training(job, "preference", self.data, config, reference=reference, **common)
         return result
 
@@ -137,7 +137,7 @@ class _Training:
         measured = measure_pairs(
             [row for _, row in selectors.held_out_pairs(self.job.iteration)],
             model=str(model),
-            reference=artifacts.resolve(self.reference.location),
+            reference=self.job.weights(self.reference.location),
             batch_size=2 * self.job.config.training.micro_batch_size,
             should_stop=self.job.heartbeat.should_stop,
             store=artifacts.reference_store(),
