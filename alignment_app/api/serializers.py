@@ -112,6 +112,7 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
             "content_hash",
             "position",
             "meta",
+            "checks",
             "created_at",
         )
 
@@ -137,7 +138,8 @@ class JudgementSerializer(serializers.ModelSerializer[Judgement]):
         model = Judgement
         fields = (
             "id", "response", "iteration", "source", "judge", "judge_id", "checkpoint", "template", "template_version",
-            "score", "unparsed", "spread", "parsed_count", "sample_count", "samples", "rationale", "created_at",
+            "score", "unparsed", "spread", "parsed_count", "sample_count", "samples", "rationale", "checks",
+            "created_at",
         )  # fmt: skip
 
 

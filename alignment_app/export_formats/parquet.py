@@ -73,6 +73,9 @@ def _schema(kind: str) -> Any:
     turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     text, whole, number = pa.string(), pa.int64(), pa.float64()
     where = [("run", whole), ("iteration", whole)]
+    if kind == "prompts":
+        columns = [("messages", turns), *((name, text) for name in ("checks", "meta", "source", "dataset"))]
+        return pa.schema([*columns, ("prompt_id", whole)])
     if kind == "pairs":
         columns = [("prompt", turns), ("chosen", turns), ("rejected", turns)]
         columns += [(name, number) for name in ("chosen_score", "rejected_score", "margin")]
@@ -91,6 +94,7 @@ def _schema(kind: str) -> Any:
         ("spread", number),
         ("samples", samples),
         ("rationale", text),
+        ("checks", text),
         ("template", text),
     ]
     columns += [("judgement_id", whole), ("judge_id", whole), ("response_id", whole), ("prompt_id", whole)]

@@ -50,6 +50,9 @@ class Prompt(models.Model):
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the messages (and of raw text).")
     position = models.PositiveIntegerField(default=0, help_text="Order within the data set.")
     meta = models.JSONField(default=dict, blank=True)
+    checks = models.JSONField(
+        default=list, blank=True, help_text='[{"kind": "words", "at_most": 50}, …]: what a verifier checks.'
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -196,6 +199,11 @@ class Judgement(models.Model):
     score = models.FloatField(null=True, blank=True, help_text="Mean of the parsed samples; null: unparsed.")
     spread = models.FloatField(null=True, blank=True, help_text="Population standard deviation of the parsed samples.")
     rationale = models.TextField(blank=True)
+    checks = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Results of a verifier: [{"kind": "words", "passed": true, "reason": "…", "points": 1}, …].',
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -13,6 +13,7 @@ class Export(models.Model):
     """One export: its selection and, once complete, its row count and content hash."""
 
     class Kind(models.TextChoices):
+        PROMPTS = "prompts", "Prompts"
         PAIRS = "pairs", "Preference pairs"
         RESPONSES = "responses", "Responses"
         JUDGEMENTS = "judgements", "Judgements"

@@ -98,7 +98,7 @@ def judge_models() -> list[tuple[str, list[tuple[str, str]]]]:
             continue
         options = [(f"checkpoint:{one.pk}", f"{one.name} of run {run.pk}") for one in checkpoints]
         teacher = run.typed_config.teacher
-        if teacher.exists:
+        if teacher.entry.implementation:
             name = short_model(teacher.label)
             options.append((f"teacher:{checkpoints[0].pk}", f"teacher of run {run.pk}, {name}"))
         groups.append((f"{run.name} (run {run.pk})", options))

@@ -1,4 +1,4 @@
-"""Export rows: pairs in TRL's preference format, responses as prompt and completion, judgements."""
+"""Export rows: prompts, pairs in TRL's preference format, responses as prompt and completion, judgements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from alignment_app.models import DatasetSnapshot, Export, Judgement, PreferencePair, Response, SnapshotItem
+from alignment_app.models import DatasetSnapshot, Export, Judgement, PreferencePair, Prompt, Response, SnapshotItem
 
 CHUNK = 1000
 
@@ -32,6 +32,19 @@ class Selection:
     def to_dict(self) -> dict[str, Any]:
         """Return the filters that are set."""
         return {name: value for name, value in asdict(self).items() if value}
+
+
+def prompts(selection: Selection) -> QuerySet[Prompt]:
+    found = Prompt.objects.exclude(messages=[])
+    if selection.run:
+        found = found.filter(uses__iteration__run=selection.run)
+    if selection.iteration:
+        found = found.filter(uses__iteration=selection.iteration)
+    if selection.dataset:
+        found = found.filter(dataset=selection.dataset)
+    if selection.source:
+        found = found.filter(source=selection.source)
+    return Prompt.objects.filter(pk__in=found.values("pk"))
 
 
 def pairs(selection: Selection) -> QuerySet[PreferencePair]:
@@ -82,6 +95,7 @@ def judgements(selection: Selection) -> QuerySet[Judgement]:
 
 #: By kind: the query, and the allowed sources.
 KINDS: Final[dict[str, tuple[Callable[[Selection], QuerySet[Any]], list[str]]]] = {
+    "prompts": (prompts, Prompt.Source.values),
     "pairs": (pairs, PreferencePair.Origin.values),
     "responses": (responses, Response.Source.values),
     "judgements": (judgements, Judgement.Source.values),
@@ -154,6 +168,17 @@ def _margin(row: dict[str, Any]) -> dict[str, Any]:
     return {"margin": None if chosen is None or rejected is None else chosen - rejected}
 
 
+def _prompt(prompt: Prompt) -> dict[str, Any]:
+    return {
+        "messages": prompt.messages,
+        "checks": json.dumps(prompt.checks, ensure_ascii=False) if prompt.checks else None,
+        "meta": json.dumps(prompt.meta, ensure_ascii=False) if prompt.meta else None,
+        "source": prompt.source,
+        "dataset": prompt.dataset.name,
+        "prompt_id": prompt.pk,
+    }
+
+
 def _pair(pair: PreferencePair) -> dict[str, Any]:
     return {
         "prompt": pair.prompt.messages,
@@ -211,6 +236,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
             for sample in judgement.samples
         ],
         "rationale": judgement.rationale,
+        "checks": json.dumps(judgement.checks, ensure_ascii=False) if judgement.checks else None,
         "template": judgement.judge.template,
         "judgement_id": judgement.pk,
         "judge_id": judgement.judge_id,
@@ -222,6 +248,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 
 
 _SHAPES: dict[str, tuple[tuple[str, ...], Callable[[Any], dict[str, Any]]]] = {
+    "prompts": (("dataset",), _prompt),
     "pairs": (("prompt", "chosen", "rejected", "iteration"), _pair),
     "responses": (("prompt", "checkpoint", "iteration"), _response),
     "judgements": (("response__prompt", "iteration", "judge"), _judgement),

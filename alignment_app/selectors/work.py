@@ -27,7 +27,7 @@ from training.domain.seeds import derive_seed
 
 def prompt_row(prompt: Prompt) -> PromptRow:
     """Return a prompt as a frozen row."""
-    return PromptRow(prompt.pk, tuple(prompt.messages))
+    return PromptRow(prompt.pk, tuple(prompt.messages), tuple(prompt.checks))
 
 
 def iteration_prompts(iteration: Iteration, role: str = IterationPrompt.Role.TRAIN) -> list[PromptRow]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from django.db.models import Max
 
 from alignment_app.models import Dataset, Judge, Judgement, PreferencePair, Prompt, Response
+from alignment_app.services.import_formats import ImportRefused
 from alignment_app.services.judge_rows import imported_judge
 from training.domain.importing import ImportedResponse, ImportedRow
 
 BATCH = 1000
-_NEEDED = ("id", "content_hash")  # fields of an existing prompt
+_NEEDED = ("id", "content_hash", "checks")  # fields of an existing prompt
 
 
 class Writer:
@@ -62,8 +63,14 @@ class Writer:
                     content_hash=key,
                     position=self.position,
                     meta=row.meta,
+                    checks=list(row.checks),
                 )
                 self.position += 1
+            elif row.checks and list(row.checks) != (known.get(key) or fresh[key]).checks:
+                raise ImportRefused(
+                    f"the prompt {row.text[:80]!r} is in the data set with other checks; import it under another name, "
+                    "or give one row per prompt"
+                )
         Prompt.objects.bulk_create(fresh.values(), batch_size=BATCH)
         return known | fresh, set(fresh)
 

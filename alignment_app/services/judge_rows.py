@@ -10,6 +10,8 @@ from training.domain.judges import Judge as JudgePrompt
 
 #: The template name of judges who use the annotation page instead of a prompt.
 PEOPLE = "people"
+#: The template name of verifiers, which apply the checks of the prompts.
+CHECKS = "checks"
 
 
 def judge_for(
@@ -75,6 +77,15 @@ def model_judge(
             template=prompt.name,
             template_version=str(prompt.version),
         )
+
+
+def verifier_judge(attempt: StageAttempt, run: Run, *, name: str, purpose: str, version: str) -> Judge:
+    """Get or create the judge that checks responses by a program, without a prompt.
+
+    Raises :class:`alignment_app.services.errors.LeaseLost`.
+    """
+    with leased(attempt):
+        return judge_for(Judge.Kind.MODEL, name, purpose=purpose, run=run, template=CHECKS, template_version=version)
 
 
 def person_judge(name: str, person_id: int | None) -> Judge:

@@ -178,6 +178,7 @@ def save_judgements(
                     score=draft.mean,
                     spread=draft.spread,
                     rationale=storable(draft.rationale),
+                    checks=[check | {"reason": storable(check["reason"])} for check in draft.checks],
                 )
                 for draft in drafts
             ),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
-from alignment_app.models import Checkpoint, Dataset, Iteration, Run, Stage
+from alignment_app.models import Checkpoint, Dataset, Iteration, Prompt, Run, Stage
 from alignment_app.services import events, judges, keys
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
@@ -76,7 +77,7 @@ def _base_is_m1(run: Run, base: Checkpoint) -> None:
 
 def check_names(config: RunConfig) -> None:
     """Raise :class:`ConfigError` for each data set, folder and key in the config that does not exist."""
-    problems = _dataset_problems(config)
+    problems = _dataset_problems(config) or _check_problems(config)
     try:
         judges.judges_for_run(config)
     except ConfigError as error:
@@ -100,6 +101,22 @@ def _dataset_problems(config: RunConfig) -> list[tuple[str, str]]:
                 labels = " or ".join(Dataset.Kind(kind).label.lower() for kind in kinds)
                 problems.append((reference.field, f"the data set {name!r} does not hold {labels}; choose another"))
     return problems
+
+
+def _check_problems(config: RunConfig) -> list[tuple[str, str]]:
+    """Return (dotted field, message) for each data set whose prompts carry no checks for the verifier."""
+    with_checks = set(
+        Dataset.objects.filter(
+            Exists(Prompt.objects.filter(dataset=OuterRef("pk")).exclude(checks=[])),
+            name__in=config.verified_datasets.values(),
+        ).values_list("name", flat=True)
+    )
+    remedy = "import prompts with checks, or make them (manage.py make_constraints)"
+    return [
+        (field, f"no prompt of {name!r} carries checks for the verifier; {remedy}")
+        for field, name in config.verified_datasets.items()
+        if name and name not in with_checks
+    ]
 
 
 def local_models(config: RunConfig) -> list[tuple[str, str]]:

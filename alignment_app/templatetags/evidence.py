@@ -10,6 +10,7 @@ from django.urls import reverse
 from alignment_app.pages.samples import preferred
 from alignment_app.pages.wording import p_value
 from training.domain.metric import Metric
+from training.domain.verifiers.registry import VERIFIERS, describe
 
 register = template.Library()
 register.filter(preferred)
@@ -56,3 +57,15 @@ def setting(value: Any) -> str:
 def at(items: Any, place: int) -> Any:
     """Return ``items[place]``, where the place is a variable."""
     return items[place]
+
+
+@register.filter
+def check_label(kind: str) -> str:
+    """Return what a verifier checks, for people."""
+    return VERIFIERS[kind].label if kind in VERIFIERS else kind
+
+
+@register.filter
+def check_words(check: dict[str, Any]) -> str:
+    """Return a check of a prompt in words."""
+    return describe(check)

@@ -21,6 +21,7 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     needs_teacher = config.judges_candidates or (config.demonstrates and not config.uses_ready_pairs)
     if config.paradigm != "self_reward" and not teacher.exists and needs_teacher:
         problems.append(("teacher.kind", f"{config.paradigm} needs a teacher; choose one, or use self_reward"))
+    problems += _verifier_problems(config)
     for role, model in _named_models(config):
         if "model" in model.entry.required and not model.model:
             problems.append((f"{role}.model", f"is required for {_ONE[role]} of kind {model.kind}"))
@@ -92,6 +93,21 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     ]
     problems += _training_problems(config)
     return problems
+
+
+def _verifier_problems(config: RunConfig) -> list[tuple[str, str]]:
+    """Return a problem if a verifier is asked for what it cannot do: to write, or to score prompts without checks."""
+    if not config.teacher.entry.verifies or config.uses_ready_pairs or not config.iterations:
+        return []
+    if config.demonstrates:
+        return [
+            ("teacher.kind", "a verifier scores responses and cannot write any; choose the paradigm teacher_reward")
+        ]
+    if config.judging_source == "teacher" and config.writes_prompts:
+        return [
+            ("prompts.source", "prompts of self-instruct carry no checks for the verifier; use a data set of prompts")
+        ]
+    return []
 
 
 _ONE: Final = {"teacher": "a teacher", "evaluator": "an evaluator", "stopping_judge": "a judge of early stopping"}

@@ -55,7 +55,7 @@ class ModelConfig(Section):
     @property
     def exists(self) -> bool:
         """Whether the section names a model."""
-        return bool(self.entry.implementation)
+        return self.entry.name != "none"
 
     @property
     def is_remote(self) -> bool:
@@ -78,7 +78,8 @@ class TeacherConfig(ModelConfig):
 
     kind: TeacherKind = Field(
         "none",
-        description="The oracle works for the miniature only. Gemini and most servers need an API key.",
+        description="The oracle works for the miniature only. A verifier scores answers by the checks that prompts "
+        "carry. Gemini and most servers need an API key.",
     )
     budget_tokens: int | None = Field(
         None,

@@ -234,6 +234,25 @@ class RunConfig(Section):
             used.add(self.stopping_role)
         return {role: section for role in MODEL_ROLES if role in used and (section := self.model_of(role)).exists}
 
+    @property
+    def verified_datasets(self) -> dict[str, str]:
+        """The data sets whose prompts a verifier checks, by the field that names them."""
+        found: dict[str, str] = {}
+        if (
+            self.teacher.entry.verifies
+            and self.iterations
+            and self.judges_candidates
+            and self.judging_source == "teacher"
+        ):
+            field = "candidates.from_dataset" if self.uses_recorded_responses else "prompts.dataset"
+            found[field] = self.candidates.from_dataset or self.prompts.dataset
+        if self.evaluation.enabled and self.model_of(self.evaluator_role).entry.verifies:
+            found["evaluation.dataset"] = self.evaluation.dataset
+        stopping, role = self.training.early_stopping, self.stopping_role
+        if stopping and self.iterations and role != "self" and self.model_of(role).entry.verifies:
+            found["training.early_stopping.dataset"] = stopping.dataset
+        return found
+
     def judge_settings(self, role: ModelRole) -> JudgeSettings:
         """Return how the model of a section judges."""
         if role == "teacher":

@@ -49,6 +49,7 @@ class EngineEntry:
         loads_weights: whether it runs a model on this machine.
         writes_prompts: whether it can write new prompts.
         knows_answers: whether its highest score means a correct answer.
+        verifies: whether it applies the checks of a prompt, and neither reads a judge prompt nor writes text.
         batches_continuously: whether it starts a new request as soon as another one ends.
         without_gpu: the launch warning on a machine without a GPU.
     """
@@ -69,6 +70,7 @@ class EngineEntry:
     loads_weights: bool = False
     writes_prompts: bool = True
     knows_answers: bool = False
+    verifies: bool = False
     batches_continuously: bool = False
     without_gpu: str = ""
 
@@ -94,6 +96,14 @@ _ENTRIES = (
         for_teacher=True,
         writes_prompts=False,
         knows_answers=True,
+    ),
+    EngineEntry(
+        "verifier",
+        "a program: the checks of each prompt",
+        for_teacher=True,
+        writes_prompts=False,
+        knows_answers=True,
+        verifies=True,
     ),
     EngineEntry(
         "transformers",

@@ -114,6 +114,11 @@ def meta_of(record: Mapping[str, Any]) -> dict[str, Any]:
                 continue
             kept[name] = value
     own = record.get("meta")
+    if isinstance(own, str):  # as exports have it
+        try:
+            own = json.loads(own)
+        except (ValueError, RecursionError):
+            return kept
     if isinstance(own, Mapping):
         try:
             text = json.dumps(own, ensure_ascii=False, allow_nan=False)

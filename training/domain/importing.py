@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from training.domain.import_values import (
@@ -29,6 +29,8 @@ from training.domain.import_values import (
     weights_of,
 )
 from training.domain.rows import Message
+from training.domain.verifiers.base import CheckError
+from training.domain.verifiers.registry import read_checks
 
 DatasetKind = Literal["prompts", "demonstrations", "scored", "preferences"]
 DATASET_KINDS: tuple[DatasetKind, ...] = ("prompts", "demonstrations", "scored", "preferences")
@@ -51,13 +53,14 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "rejected": ("rejected",),
     "chosen_score": ("chosen_score", "score_chosen"),
     "rejected_score": ("rejected_score", "score_rejected"),
+    "checks": ("checks",),
 }
 #: Meanings that a mapping may name, by kind of data set.
 MEANINGS: dict[str, tuple[str, ...]] = {
-    "prompts": ("prompt", "input", "system"),
-    "demonstrations": ("prompt", "input", "system", "completion", "weights"),
-    "scored": ("prompt", "input", "system", "responses", "text", "scores", "rank"),
-    "preferences": ("prompt", "system", "chosen", "rejected", "chosen_score", "rejected_score"),
+    "prompts": ("prompt", "input", "system", "checks"),
+    "demonstrations": ("prompt", "input", "system", "completion", "weights", "checks"),
+    "scored": ("prompt", "input", "system", "responses", "text", "scores", "rank", "checks"),
+    "preferences": ("prompt", "system", "chosen", "rejected", "chosen_score", "rejected_score", "checks"),
 }
 
 
@@ -88,6 +91,7 @@ class ImportedRow:
     chosen_score: float | None = None
     rejected_score: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    checks: tuple[dict[str, Any], ...] = ()
 
     @property
     def text(self) -> str:
@@ -165,12 +169,25 @@ def read_row(kind: DatasetKind, record: Any, mapping: Mapping[str, str], judges:
         raise BadRow("is not an object with named fields")
     used = detect_mapping(kind, record, mapping)
     if kind == "prompts":
-        return ImportedRow(_prompt(record, used, kind), meta=meta_of(record))
-    if kind == "demonstrations":
-        return _demonstration(record, used)
-    if kind == "scored":
-        return _scored(record, used, judges)
-    return _preference(record, used)
+        row = ImportedRow(_prompt(record, used, kind), meta=meta_of(record))
+    elif kind == "demonstrations":
+        row = _demonstration(record, used)
+    elif kind == "scored":
+        row = _scored(record, used, judges)
+    else:
+        row = _preference(record, used)
+    return replace(row, checks=_checks(record, used))
+
+
+def _checks(record: Mapping[str, Any], used: dict[str, str]) -> tuple[dict[str, Any], ...]:
+    """Return the checks of a row, validated; empty without any."""
+    value = value_at(record, used["checks"]) if "checks" in used else None
+    if value is None or value == "":
+        return ()
+    try:
+        return tuple(read_checks(value))
+    except CheckError as error:
+        raise BadRow(f"{used['checks']}: {error}") from None
 
 
 def score_columns(record: Mapping[str, Any], mapping: Mapping[str, str]) -> list[str]:

@@ -61,10 +61,11 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """A stored prompt. ``messages`` ends with a user turn."""
+    """A stored prompt. ``messages`` ends with a user turn; ``checks`` are those of a verifier."""
 
     id: int
     messages: tuple[Message, ...]
+    checks: tuple[dict[str, Any], ...] = field(default=(), hash=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -139,13 +140,17 @@ class JudgementSample:
 
 @dataclass(frozen=True, slots=True)
 class JudgementDraft:
-    """k sampled replies on one response, with mean and population standard deviation of the parsed ones."""
+    """k sampled replies on one response, with mean and population standard deviation of the parsed ones.
+
+    ``checks`` are the results of a verifier, one per check of the prompt.
+    """
 
     response_id: int
     samples: tuple[JudgementSample, ...]
     mean: float | None
     spread: float | None
     rationale: str
+    checks: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,16 @@ class NoPair:
     prompt_id: int
     code: PromptOutcome
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonItem:
+    """A prompt with the newer checkpoint's answer (A) and the older one's (B), to be compared."""
+
+    prompt: PromptRow
+    a: ResponseRow
+    b: ResponseRow
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,14 @@ class Answers(Measure):
         ),
         Metric(
             "right_answers", "Right answers", "", "number", "up", "answers", "score=5",
-            about="Held-out answers that the miniature's oracle grades as right.", low="right_answers_low",
-            high="right_answers_high", count=("scored", "answers"), places=("models", "study"),
+            about="Held-out answers that a program grades as right: the miniature's oracle, or a verifier whose checks "
+            "all passed.", low="right_answers_low", high="right_answers_high", count=("scored", "answers"),
+            places=("models", "study"),
+        ),
+        Metric(
+            "right_share", "Share of right answers", "", "percent", "up", "answers", "score=5", low="right_share_low",
+            about="Right answers among those that were scored.", high="right_share_high",
+            count=("scored", "answers"), places=("models", "lineage", "study"),
         ),
         Metric("response_tokens_mean", "Mean answer length", "tokens", "places1", "", "answers", "order=long",
                low="response_tokens_low", high="response_tokens_high", places=("models",)),
@@ -82,6 +88,8 @@ class Answers(Measure):
             low, high = wilson_interval(right, len(scores)) or (None, None)
             figures["right_answers"] = right
             figures |= _bounds("right_answers", (low and low * len(scores), high and high * len(scores)))
+            figures["right_share"] = right / len(scores) if scores else None
+            figures |= _bounds("right_share", (low, high))
         return figures
 
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:

@@ -17,10 +17,10 @@ from alignment_app.services import events, rows, stages, step_checks
 from alignment_app.services.progress import Progress
 from training.config import EarlyStoppingConfig
 from training.domain.early_stopping import FIRST_CHECKPOINT, compare_checkpoints
-from training.domain.rows import PromptRow, ResponseRow, Verdict
+from training.domain.rows import ComparisonItem, PromptRow, ResponseRow, Verdict
 from training.jobs.stage_work import CannotContinue, StageWork
 from training.plan.training import StepComparing
-from training.stages.comparisons import ComparisonItem, compare_responses
+from training.stages.comparisons import compare_responses
 from training.stages.responses import ResponseRequest, generate_responses
 from training.trainers import checkpoints
 from training.trainers.loop import result_of
@@ -164,9 +164,11 @@ class _Checker:
         if not items:
             return
         progress = _ValidationProgress(job, step, done=len(done), total=len(both), against=before)
-        engine = job.student(job.start) if self.role == "self" else job.model(self.role)
-        section = job.config.judging if self.role == "self" else job.config.judge_settings(self.role).sampling
-        drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), job.sampling(section))
+        if self.role == "self":
+            engine, sampling = job.student(job.start), job.sampling(job.config.judging)
+            drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), sampling)
+        else:
+            drafts = job.compare(items, self.role, progress)
         progress.save_in_batches(
             drafts, lambda batch: step_checks.save_comparisons(job.attempt, job.iteration, step, batch)
         )

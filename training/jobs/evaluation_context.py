@@ -14,12 +14,10 @@ from alignment_app.services import rows
 from alignment_app.services.progress import Progress
 from training.config import ModelRole, RunConfig
 from training.domain.ranking import Ranked
-from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
+from training.domain.rows import ComparisonItem, ComparisonOutcome, PromptRow, ResponseRow, Verdict
 from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, JudgeSource, Responses
 from training.jobs import rankings
 from training.jobs.stage_work import StageWork
-from training.jobs.traffic import WatchedEngine
-from training.stages.comparisons import ComparisonItem, compare_responses
 
 
 class DatabaseContext:
@@ -126,13 +124,7 @@ class DatabaseContext:
         ]
         if not items:
             return
-        role = self.config.evaluator_role
-        drafts = compare_responses(
-            items,
-            WatchedEngine(self.job.model(role), self.progress),
-            self.job.judge_of("evaluation.judge"),
-            self.job.sampling(self.config.judge_settings(role).sampling),
-        )
+        drafts = self.job.compare(items, self.config.evaluator_role, self.progress)
         self.progress.save_in_batches(
             drafts, lambda batch: rows.save_comparisons(self.job.attempt, self.evaluation, batch)
         )

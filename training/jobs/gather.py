@@ -177,7 +177,9 @@ def judge_candidates(job: StageWork) -> JudgementsResult:
     progress = _judging_progress(job, made, total)
     job.judge(responses, source=job.score_rule.source, checkpoint=judge.checkpoint, progress=progress)
     progress.after_save()
-    health = record_health(job, {"judge": health_of(made)})
+    # A verifier's scores are what the checks say: none of the alarms of a judge applies.
+    verifies = judge.checkpoint is None and job.config.teacher.entry.verifies
+    health = {} if verifies else record_health(job, {"judge": health_of(made)})
     return JudgementsResult(judge=judge.name, health=health, **_judgement_figures(made))
 
 

@@ -95,6 +95,7 @@ def record_health(job: StageWork, figures: dict[str, Health | OrderHealth]) -> d
 def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[Any]) -> dict[str, Health | OrderHealth]:
     """Record the health of an evaluation's judges: student and evaluator on the same responses, and the comparer."""
     figures: dict[str, Health | OrderHealth] = {}
+    verifies = job.config.model_of(job.config.evaluator_role).entry.verifies
     judged = Judgement.objects.filter(response__in=probes.values("pk"))
     for role, source in (
         ("self-judge", Judgement.Source.SELF),
@@ -102,8 +103,8 @@ def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[A
         ("evaluator", Judgement.Source.REFERENCE),
     ):
         health = health_of(judged.filter(source=source))
-        if health.replies:
+        if health.replies and not (verifies and source != Judgement.Source.SELF):
             figures[role] = health
-    if evaluation.comparisons.exists():
+    if evaluation.comparisons.exists() and not verifies:
         figures["comparisons"] = order_health_of(evaluation)
     return record_health(job, figures)

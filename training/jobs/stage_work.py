@@ -19,11 +19,12 @@ from alignment_app.services.spending import Account
 from training.config import EngineConfig, ModelConfig, ModelRole
 from training.domain.engine_kinds import ENGINES
 from training.domain.judges import Judge as JudgePrompt
-from training.domain.rows import JudgementDraft, PromptRow, ResponseRow
+from training.domain.rows import ComparisonDraft, ComparisonItem, JudgementDraft, PromptRow, ResponseRow
 from training.domain.score_rule import ScoreRule
 from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
 from training.domain.spending import Price
+from training.domain.verifiers.verify import VERSION
 from training.engines.base import Engine, EngineError, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
@@ -32,8 +33,10 @@ from training.gguf import GgufError, gguf_file
 from training.gguf_conversion import plain_checkpoint
 from training.jobs.paying import PaidEngine
 from training.jobs.traffic import WatchedEngine, WatchedFollowingEngine
+from training.stages.comparisons import compare_responses
 from training.stages.judgements import JudgeItem, judge_arriving, judge_responses
 from training.stages.responses import ResponseRequest, generate_responses
+from training.stages.verifying import compare_by_checks, verify_responses
 
 #: Interval of the queries for newly saved responses during an overlap.
 POLL_SECONDS: Final = 0.3
@@ -253,6 +256,9 @@ class StageWork:
         todo = selectors.unjudged(responses, source=source, judge=judge)
         if not todo:
             return judge.name
+        if checkpoint is None and self.config.model_of(role).entry.verifies:
+            self._verify(todo, source=source, judge=judge, progress=progress)
+            return judge.name
         engine = WatchedEngine(self.student(checkpoint) if checkpoint else self.model(role), progress)
         settings = self.config.judge_settings(role)
         form, sampling = self.judge_of(settings.template), self.sampling(settings.sampling)
@@ -261,6 +267,29 @@ class StageWork:
         drafts = judge_responses(items, engine, form, sampling)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
         return judge.name
+
+    def _verify(
+        self, todo: Sequence[tuple[ResponseRow, PromptRow]], *, source: str, judge: Judge, progress: Progress
+    ) -> None:
+        """Save the judgements of a verifier. Responses to prompts without checks stay unjudged, with a warning."""
+        prompt_of = {response.id: prompt.id for response, prompt in todo}
+        self.save_judgements(verify_responses(todo), prompt_of, source=source, judge=judge, progress=progress)
+        if without := {prompt.id for _, prompt in todo if not prompt.checks}:
+            events.log(
+                self.run.pk,
+                f"{len(without)} prompts carry no checks, so the verifier does not score their responses.",
+                "warning",
+            )
+
+    def compare(
+        self, items: Sequence[ComparisonItem], role: ModelRole, progress: Progress
+    ) -> Iterator[ComparisonDraft]:
+        """Yield the verdicts of a section's model on pairs of answers; a verifier decides by its scores."""
+        if self.config.model_of(role).entry.verifies:
+            return compare_by_checks(items)
+        sampling = self.sampling(self.config.judge_settings(role).sampling)
+        engine = WatchedEngine(self.model(role), progress)
+        return compare_responses(items, engine, self.judge_of("evaluation.judge"), sampling)
 
     def judge_arriving(self, responses: QuerySet[Response], *, progress: Progress) -> None:
         """Judge these responses with the remote teacher as they are written, until the overlap ends."""
@@ -328,6 +357,9 @@ class StageWork:
         """Return the judge row of a checkpoint, of the model ``name``, or by default of the model of a section."""
         compares = purpose == Judge.Purpose.COMPARE
         field = "evaluation.judge" if compares else self.config.judge_settings(role).template
+        if checkpoint is None and not name and self.config.model_of(role).entry.verifies:
+            label = self._name_of(role)
+            return judge_rows.verifier_judge(self.attempt, self.run, name=label, purpose=purpose, version=VERSION)
         name = name or (checkpoint.name if checkpoint else self._name_of(role))
         prompt = self.judge_of(field)
         return judge_rows.model_judge(self.attempt, self.run, prompt, name=name, checkpoint=checkpoint, purpose=purpose)

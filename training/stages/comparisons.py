@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from training.domain.judges import Judge
 from training.domain.metrics import both_orders_outcome
-from training.domain.rows import ComparisonDraft, PromptRow, ResponseRow
+from training.domain.rows import ComparisonDraft, ComparisonItem
 from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonItem:
-    """A prompt with the newer checkpoint's answer (A) and the older one's (B)."""
-
-    prompt: PromptRow
-    a: ResponseRow
-    b: ResponseRow
-    seed: int
 
 
 def compare_responses(

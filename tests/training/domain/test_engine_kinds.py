@@ -40,7 +40,8 @@ def _name(entry: EngineEntry) -> str:
 
 def test_the_config_accepts_the_kinds_of_each_role() -> None:
     assert get_args(EngineKind) == STUDENT_ENGINES == ("transformers", "vllm", "openai_compatible")
-    assert get_args(TeacherKind) == TEACHERS == ("none", "oracle", "checkpoint", "openai_compatible", "gemini")
+    kinds = ("none", "oracle", "verifier", "checkpoint", "openai_compatible", "gemini")
+    assert get_args(TeacherKind) == TEACHERS == kinds
     assert set(ENGINE_FIELDS) <= set(EngineConfig.model_fields)
     assert set(TEACHER_FIELDS) <= set(TeacherConfig.model_fields)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from training import judges
-from training.domain.rows import PromptDraft, PromptRow, RejectedDraft, ResponseRow
+from training.domain.rows import ComparisonItem, PromptDraft, PromptRow, RejectedDraft, ResponseRow
 from training.domain.self_instruct import PromptFilter
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_short_answer
 from training.engines.base import Completion, Request, Sampling, Unanswered
@@ -17,7 +17,7 @@ from training.engines.oracle import OracleEngine
 from training.engines.remote import UNAVAILABLE_AFTER, Answer, Refused, RemoteEngine, TryAgain
 from training.engines.transformers_engine import TransformersEngine
 from training.miniature.oracle import demonstrate
-from training.stages.comparisons import ComparisonItem, compare_responses
+from training.stages.comparisons import compare_responses
 from training.stages.judgements import JudgeItem, judge_responses
 from training.stages.prompts import write_prompts
 from training.stages.responses import ResponseRequest, generate_responses
