@@ -53,7 +53,6 @@ class Row:
     """A prompt of a data set with its imported rows."""
 
     prompt: Prompt
-    before: list[dict[str, str]]  #: the turns before the last one
     responses: list[JudgedResponse]
 
 
@@ -144,7 +143,6 @@ def _rows(prompts: list[Prompt]) -> list[Row]:
     return [
         Row(
             prompt=prompt,
-            before=prompt.messages[:-1],
             responses=[
                 JudgedResponse(response, judged[response.pk], marks.get(response.pk, ""), _rank(prompt, response))
                 for response in responses[prompt.pk]

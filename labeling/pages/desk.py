@@ -46,9 +46,9 @@ def item(assignment: Assignment) -> dict[str, Any]:
             "text": task.prompt.text,
             "html": safe_html(task.prompt.text),
             "earlier": [
-                {"role": message["role"], "html": safe_html(message["content"])}
-                for message in task.prompt.messages[:-1]
+                {"role": turn["role"].capitalize(), "html": safe_html(turn["content"])} for turn in task.prompt.earlier
             ],
+            "earlier_is_long": task.prompt.earlier_is_long,
         },
         "items": [
             {"id": response.pk, "text": response.text, "html": safe_html(response.text)}

@@ -86,7 +86,7 @@ def demonstrations(scores: QuerySet[Judgement], judge: JudgePrompt) -> Iterator[
     """Yield each score with the judge prompt and the reply to learn (Yuan et al., 2024, section 3.1.1)."""
     for judgement in scores.select_related("response__prompt").iterator(chunk_size=500):
         assert judgement.score is not None
-        prompt = judge.render(judgement.response.prompt.text, judgement.response.text)
+        prompt = judge.render(judgement.response.prompt.messages, judgement.response.text)
         yield judgement, prompt, judge_reply(judge, judgement.rationale, judgement.score)
 
 

@@ -197,6 +197,7 @@ def task(request: HttpRequest, pk: int) -> HttpResponse:
         "task": item,
         "queue": item.queue,
         "prompt": safe_html(item.prompt.text),
+        "earlier": [(turn["role"], safe_html(turn["content"])) for turn in item.prompt.earlier],
         "sides": [(response, safe_html(response.text)) for response in (item.first, item.second) if response],
         "history": item_selectors.history(item),
         "elsewhere": item_selectors.answers_elsewhere(item),

@@ -10,7 +10,8 @@ import { all, byId, first, make } from "./dom.js";
  * @typedef {object} Item
  * @property {number} id
  * @property {boolean} blind whether the judge is shown only after the answer
- * @property {{html: string, text: string, earlier: {role: string, html: string}[]}} prompt
+ * @property {{html: string, text: string, earlier: {role: string, html: string}[],
+ *   earlier_is_long: boolean}} prompt
  * @property {DeskResponse[]} items its responses, left and right
  * @property {Record<string, any> | null} draft
  * @property {string | null} draft_saved_at
@@ -45,10 +46,14 @@ export function drawItem(item) {
   byId("prompt-title").focus({ preventScroll: true });
   scrollTo(0, 0);
   fill(byId("prompt"), item.prompt.html);
-  byId("earlier").hidden = !item.prompt.earlier.length;
+  const earlier = /** @type {HTMLDetailsElement} */ (byId("earlier"));
+  earlier.hidden = !item.prompt.earlier.length;
+  earlier.open = !item.prompt.earlier_is_long;
+  byId("earlier-count").textContent =
+    item.prompt.earlier.length === 1 ? "1 earlier turn" : `${item.prompt.earlier.length} earlier turns`;
   byId("earlier-turns").replaceChildren(
     ...item.prompt.earlier.map((turn) => {
-      const block = make("div");
+      const block = make("div", "turn");
       const text = make("div", "rendered");
       fill(text, turn.html);
       block.append(make("b", "", turn.role), text);

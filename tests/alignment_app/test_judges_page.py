@@ -20,6 +20,7 @@ from tests.support.datasets import make_datasets
 from tests.support.stories import Story, config
 from training import judges
 from training.config import ConfigError, RunConfig
+from training.domain.transcripts import user_turn
 
 AsRole = Callable[[str], Client]
 pytestmark = pytest.mark.django_db
@@ -198,7 +199,7 @@ def test_stored_responses_are_judged_by_a_checkpoint_and_shown_as_they_come(
     assert "data-pending" in page
     replies = iter(["It only boasts.\nScore: 20", "Score: high"])
     while question := chat.take_question(0):
-        assert question.messages[0]["content"] == judges.get("hundred").render("Name a bird.", boasts.text)
+        assert question.messages[0]["content"] == judges.get("hundred").render(user_turn("Name a bird."), boasts.text)
         chat.publish_answer(question, Answer("done", next(replies), 5, 0.1))
     page = client.get(reverse("judge-trial")).content.decode()
     assert "data-pending" not in page
@@ -226,8 +227,8 @@ def test_a_comparing_judge_is_asked_in_both_orders(
         chat.publish_answer(question, Answer("done", "Verdict: first", 5, 0.1))
     form = judges.get("pairwise")
     assert [question.messages[0]["content"] for question in asked] == [
-        form.render_pair("Name a bird.", first.text, second.text),
-        form.render_pair("Name a bird.", second.text, first.text),
+        form.render_pair(user_turn("Name a bird."), first.text, second.text),
+        form.render_pair(user_turn("Name a bird."), second.text, first.text),
     ]
     assert all(question.of_teacher and judges.read_judge(question.judge) == form for question in asked)
     assert "B shown first" in client.get(reverse("judge-trial")).content.decode()

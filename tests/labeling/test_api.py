@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from alignment_app.models import Prompt
 from labeling.models import Assignment, Queue, Review, Task
 from labeling.services import queues
 from tests.support.review import expire
@@ -39,6 +40,26 @@ def test_next_returns_responses_in_shown_order_and_the_lease_expiry(make: Make, 
     assert item["lease_expires"] == assignment.lease_expires_at.isoformat()
     assert item["judge"] is None
     assert "<strong>snake plant</strong>" in item["items"][0]["html"]
+
+
+def test_an_item_has_the_earlier_turns_with_their_roles_and_long_ones_are_folded(
+    make: Make, annotators: list[User]
+) -> None:
+    queue = make()
+    for prompt in Prompt.objects.all():
+        prompt.messages = [
+            {"role": "system", "content": "Be short."},
+            {"role": "user", "content": "Name **a bird**."},
+            {"role": "assistant", "content": "The ostrich."},
+            *prompt.messages,
+        ]
+        prompt.save()
+    asked = ask_next(client_of(annotators[0]), queue)["prompt"]
+    assert [turn["role"] for turn in asked["earlier"]] == ["System", "User", "Assistant"]
+    assert "<strong>a bird</strong>" in asked["earlier"][1]["html"]
+    assert asked["earlier_is_long"] is False
+    prompt.messages[0]["content"] = "Be short. " * 400
+    assert prompt.earlier_is_long
 
 
 def test_next_returns_204_after_the_whole_queue_is_answered(make: Make, annotators: list[User]) -> None:

@@ -1,7 +1,10 @@
 """Judges as data: prompt, parser of the replies, and version. No I/O.
 
 A prompt has placeholders such as ``<RESPONSE_HERE>``, each of which occurs once. All are filled in a single pass, so a
-response that itself contains a placeholder or "Score: 5" is passed to the judge unchanged.
+response that itself contains a placeholder or "Score: 5" is passed to the judge unchanged. ``<CONVERSATION_HERE>`` is
+replaced by all turns with their roles, ``<INSTRUCTION_HERE>`` by the last user turn. In a prompt without
+``<CONVERSATION_HERE>``, a conversation of several turns replaces ``<INSTRUCTION_HERE>`` as a whole
+(:mod:`training.domain.transcripts`).
 """
 
 from __future__ import annotations
@@ -10,30 +13,36 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal, cast
 
 from training.domain.judging import HIGHEST_SCORE, rationale
 from training.domain.parsers import ChoiceParser, NumberParser, Parser, Reading, VerdictParser
-from training.domain.rows import Verdict
+from training.domain.rows import Message, Verdict
+from training.domain.transcripts import instruction, transcript
 
 JudgeKind = Literal["score", "comparison"]
 JUDGE_KINDS: Final[dict[JudgeKind, str]] = {
     "score": "scores one response",
     "comparison": "compares two responses",
 }
+#: Placeholders of which a prompt must contain at least one, each at most once.
+ASKED: Final = ("<INSTRUCTION_HERE>", "<CONVERSATION_HERE>")
 #: Placeholders that a prompt of each kind must contain exactly once.
-PLACEHOLDERS: Final[dict[JudgeKind, tuple[str, ...]]] = {
-    "score": ("<INSTRUCTION_HERE>", "<RESPONSE_HERE>"),
-    "comparison": ("<INSTRUCTION_HERE>", "<FIRST_HERE>", "<SECOND_HERE>"),
+ANSWERED: Final[dict[JudgeKind, tuple[str, ...]]] = {
+    "score": ("<RESPONSE_HERE>",),
+    "comparison": ("<FIRST_HERE>", "<SECOND_HERE>"),
 }
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _REFERENCE: Final = re.compile(rf"({NAME.pattern})(?:@([1-9][0-9]{{0,5}}))?")
 _LABEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?: [A-Za-z0-9]+){0,3}")
 _WORD: Final = re.compile(r"[A-Za-z0-9]+(?:[ -][A-Za-z0-9]+){0,3}")
 _PLACEHOLDER: Final = re.compile(r"<([A-Z]+(?:_[A-Z]+)*_HERE)>")
+#: In front of the instruction, the label of a user turn belongs to the transcript, so that it is not written twice.
+_LABEL_OF_ASKED: Final = "User: "
+_LABELLED: Final = re.compile(rf"(?m)^{_LABEL_OF_ASKED}(?=<INSTRUCTION_HERE>)")
 MAX_PROMPT: Final = 20_000  # characters
 MAX_EXAMPLES, MAX_CHOICES = 20, 20
 _FIELDS: Final = ("name", "title", "description", "kind", "prompt", "parser", "examples")
@@ -92,16 +101,35 @@ class Judge:
             return self.parser.lowest, self.parser.highest
         raise TypeError(f"the judge {self.name} compares and has no scale")
 
-    def render(self, instruction: str, response: str) -> str:
-        """Return the prompt for one response."""
-        return self._filled({"INSTRUCTION_HERE": instruction, "RESPONSE_HERE": response})
+    def render(self, conversation: Sequence[Message], response: str) -> str:
+        """Return the prompt for one response to a conversation, which ends with a user turn."""
+        return self._filled(conversation, {"RESPONSE_HERE": response})
 
-    def render_pair(self, instruction: str, first: str, second: str) -> str:
-        """Return the prompt for two responses, in this order."""
-        return self._filled({"INSTRUCTION_HERE": instruction, "FIRST_HERE": first, "SECOND_HERE": second})
+    def render_pair(self, conversation: Sequence[Message], first: str, second: str) -> str:
+        """Return the prompt for two responses to a conversation, in this order."""
+        return self._filled(conversation, {"FIRST_HERE": first, "SECOND_HERE": second})
 
-    def _filled(self, values: Mapping[str, str]) -> str:
-        return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), self.prompt)
+    @cached_property
+    def _form(self) -> tuple[list[str], list[str], bool]:
+        """The fixed texts and the placeholders between them, and whether "User: " was cut before the instruction."""
+        shows_turns = "<CONVERSATION_HERE>" in self.prompt
+        form, labelled = (self.prompt, 0) if shows_turns else _LABELLED.subn("", self.prompt)
+        parts = _PLACEHOLDER.split(form)
+        return parts[::2], parts[1::2], bool(labelled)
+
+    def _filled(self, conversation: Sequence[Message], answers: Mapping[str, str]) -> str:
+        """The only place where the text is made that a judge gets."""
+        fixed, names, labelled = self._form
+        asked = {"CONVERSATION_HERE": transcript(conversation)}
+        if labelled:
+            asked["INSTRUCTION_HERE"] = transcript(conversation)
+        elif "CONVERSATION_HERE" in names:
+            asked["INSTRUCTION_HERE"] = conversation[-1]["content"]
+        else:
+            asked["INSTRUCTION_HERE"] = instruction(conversation)
+        values = asked | dict(answers)
+        inserted = [values.get(name, f"<{name}>") for name in names]
+        return fixed[0] + "".join(text + after for text, after in zip(inserted, fixed[1:], strict=True))
 
     def read(self, reply: str) -> Reading:
         """Parse a reply, on the judge's own scale. Never raises. Pass only text that the judge wrote."""
@@ -132,10 +160,11 @@ class Judge:
         """Return the texts of the placeholders in a rendered prompt, by name; ``None`` if it is not this judge's.
 
         The first occurrence of the fixed text between two placeholders separates them. The beginning and the end of
-        the prompt are fixed, so text in the last response that looks like the prompt stays in the response.
+        the prompt are fixed, so text in the last response that looks like the prompt stays in the response. A
+        conversation of several turns is returned as it was written, except for "User: " where the prompt has it too;
+        :func:`training.domain.transcripts.last_user_turn` returns the end of it.
         """
-        parts = _PLACEHOLDER.split(self.prompt)
-        fixed, names = parts[::2], parts[1::2]
+        fixed, names, labelled = self._form
         if not (prompt.startswith(fixed[0]) and prompt.endswith(fixed[-1])):
             return None
         if len(prompt) < len(fixed[0]) + len(fixed[-1]):
@@ -147,7 +176,10 @@ class Judge:
                 return None
             value, inner = inner.split(divider, 1)
             values.append(value)
-        return dict(zip(names, [*values, inner], strict=True))
+        found = dict(zip(names, [*values, inner], strict=True))
+        if labelled:
+            found["INSTRUCTION_HERE"] = found["INSTRUCTION_HERE"].removeprefix(_LABEL_OF_ASKED)
+        return found
 
     def as_data(self) -> dict[str, Any]:
         """Return the data that :func:`judge_from_data` reads, without the version."""
@@ -230,17 +262,16 @@ def _prompt(value: Any, kind: Any, problems: list[tuple[str, str]]) -> str:
         problems.append(("prompt", f"must be text of at most {MAX_PROMPT:,} characters, without NUL characters"))
         return ""
     placeholders = [f"<{name}>" for name in _PLACEHOLDER.findall(value)]
-    wanted = PLACEHOLDERS.get(kind, ())
-    for placeholder in wanted:
-        if placeholder not in placeholders:
-            problems.append(("prompt", f"must contain {placeholder}"))
-        elif placeholders.count(placeholder) > 1:
-            problems.append(
-                ("prompt", f"must contain {placeholder} only once, not {placeholders.count(placeholder)} times")
-            )
+    required = ANSWERED.get(kind, ())
+    problems += [("prompt", f"must contain {wanted}") for wanted in required if wanted not in placeholders]
+    if not set(ASKED) & set(placeholders):
+        problems.append(("prompt", f"must contain {' or '.join(ASKED)}"))
     for placeholder in dict.fromkeys(placeholders):
-        if wanted and placeholder not in wanted:
-            problems.append(("prompt", f"contains the unknown placeholder {placeholder}; use {', '.join(wanted)}"))
+        if required and placeholder not in (*ASKED, *required):
+            known = ", ".join((*ASKED, *required))
+            problems.append(("prompt", f"contains the unknown placeholder {placeholder}; use {known}"))
+        elif (times := placeholders.count(placeholder)) > 1:
+            problems.append(("prompt", f"must contain {placeholder} only once, not {times} times"))
     return value.rstrip("\n")
 
 

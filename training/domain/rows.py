@@ -68,11 +68,6 @@ class PromptRow:
     checks: tuple[dict[str, Any], ...] = field(default=(), hash=False, compare=False)
 
     @property
-    def text(self) -> str:
-        """The last user turn, which a judge gets as the instruction."""
-        return self.messages[-1]["content"]
-
-    @property
     def words(self) -> str:
         """All turns joined, from which seeds are derived; for a single turn, the turn itself."""
         return "\x1e".join(message["content"] for message in self.messages)

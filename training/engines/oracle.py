@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from training import judges
 from training.domain.judges import Judge
+from training.domain.transcripts import last_user_turn
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.miniature.oracle import demonstrate, grade, judgement_text
 
@@ -22,19 +23,20 @@ def reply(text: str, known: Iterable[Judge] = ()) -> str:
     for judge in (*judges.builtin().values(), *known):
         fields = judge.extract_texts(text)
         if fields is not None:
-            return _comparison(judge, fields) if judge.kind == "comparison" else _score(judge, fields)
+            asked = last_user_turn(fields.get("INSTRUCTION_HERE") or fields["CONVERSATION_HERE"].removeprefix("User: "))
+            return _comparison(judge, asked, fields) if judge.kind == "comparison" else _score(judge, asked, fields)
     return demonstrate(text)
 
 
-def _score(judge: Judge, fields: dict[str, str]) -> str:
+def _score(judge: Judge, asked: str, fields: dict[str, str]) -> str:
     if judge.content_hash == judges.get(judges.SCORING).content_hash:
-        return judgement_text(fields["INSTRUCTION_HERE"], fields["RESPONSE_HERE"])
-    result = grade(fields["INSTRUCTION_HERE"], fields["RESPONSE_HERE"])
+        return judgement_text(asked, fields["RESPONSE_HERE"])
+    result = grade(asked, fields["RESPONSE_HERE"])
     return f"{result.reason}\n{judge.parser.conclusion(judge.from_run_scale(result.score))}"
 
 
-def _comparison(judge: Judge, fields: dict[str, str]) -> str:
-    one, other = (grade(fields["INSTRUCTION_HERE"], fields[name]) for name in ("FIRST_HERE", "SECOND_HERE"))
+def _comparison(judge: Judge, asked: str, fields: dict[str, str]) -> str:
+    one, other = (grade(asked, fields[name]) for name in ("FIRST_HERE", "SECOND_HERE"))
     verdict = "tie" if one.score == other.score else "first" if one.score > other.score else "second"
     comparison = f"The first answer earns {one.score} of 5, the second {other.score}. {one.reason}"
     return f"{comparison}\n{judge.parser.conclusion(verdict)}"

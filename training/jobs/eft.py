@@ -131,7 +131,7 @@ def build_rows(job: StageWork) -> EFTResult:
 
     def row(kept: RankedJudgement) -> EFTRow:
         response, sample = replies[kept.key]
-        prompt = form.render(selectors.prompt_row(response.prompt).text, response.text)
+        prompt = form.render(selectors.prompt_row(response.prompt).messages, response.text)
         return EFTRow(prompt, sample["raw"].strip(), sample["score"], response.pk)
 
     parts: dict[Part, list[EFTRow]] = {

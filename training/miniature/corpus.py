@@ -13,6 +13,7 @@ from typing import NotRequired, TypedDict
 
 from training import judges
 from training.domain.rows import Message
+from training.domain.transcripts import user_turn
 from training.miniature.oracle import given_answer as given_in
 from training.miniature.oracle import grade, judged, judgement_text
 from training.miniature.world import REFUSAL, Noise, Question, Split, families, questions
@@ -149,7 +150,7 @@ def judge_row(instruction: str, response: str) -> TrainingRow:
     verdict = (completion.index(":") + 1, completion.index(". Score"))
     score = (completion.rindex(" "), len(completion))
     return {
-        "messages": [{"role": "user", "content": judges.get(JUDGE_TEMPLATE).render(instruction, response)}],
+        "messages": [{"role": "user", "content": judges.get(JUDGE_TEMPLATE).render(user_turn(instruction), response)}],
         "completion": completion,
         "weights": [(start, end, KEY_TOKEN_WEIGHT) for start, end in (expected, verdict, score)],
     }

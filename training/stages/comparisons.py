@@ -20,7 +20,7 @@ def compare_responses(
     calls: list[Request] = []
     for number, item in enumerate(items):
         for order, first, second in (("ab", item.a, item.b), ("ba", item.b, item.a)):
-            text = judge.render_pair(item.prompt.text, first.text, second.text)
+            text = judge.render_pair(item.prompt.messages, first.text, second.text)
             calls.append(Request(f"{number}:{order}", ({"role": "user", "content": text},), item.seed))
     half: dict[int, tuple[str, Completion]] = {}
     lost: list[Completion] = []

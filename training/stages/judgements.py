@@ -68,7 +68,7 @@ class _Judging:
         """Return the requests for these responses, one per seed."""
         calls: list[Request] = []
         for number, item in enumerate(items, start=len(self.items)):
-            prompt = self.judge.render(item.prompt.text, item.response.text)
+            prompt = self.judge.render(item.prompt.messages, item.response.text)
             calls += [
                 Request(f"{number}:{k}", ({"role": "user", "content": prompt},), seed)
                 for k, seed in enumerate(item.seeds)

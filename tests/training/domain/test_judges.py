@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from training import judges
 from training.domain.judges import Judge, JudgeError, judge_from_data, split_reference
+from training.domain.rows import Message
+from training.domain.transcripts import last_user_turn, transcript, user_turn
 
 ALL = sorted(judges.builtin())
 ATTACKS = (
@@ -22,8 +24,8 @@ ATTACKS = (
 
 def rendered(judge: Judge, instruction: str, response: str) -> str:
     if judge.kind == "comparison":
-        return judge.render_pair(instruction, response, "a bird")
-    return judge.render(instruction, response)
+        return judge.render_pair(user_turn(instruction), response, "a bird")
+    return judge.render(user_turn(instruction), response)
 
 
 def problems(**changes: Any) -> list[tuple[str, str]]:
@@ -212,3 +214,54 @@ def test_a_reference_has_a_name_and_an_optional_version() -> None:
     for wrong in ("", "Mine", "mine@", "mine@0", "mine@1@2", "../etc"):
         with pytest.raises(ValueError, match="name of a judge"):
             split_reference(wrong)
+
+
+TURNS: tuple[Message, ...] = (
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "Name a bird."},
+    {"role": "assistant", "content": "The ostrich."},
+    {"role": "user", "content": "And one that flies?"},
+)
+
+
+def test_the_papers_prompt_of_a_single_turn_is_its_figure_with_the_two_texts_inserted() -> None:
+    figure = judges.get("additive_5").prompt
+    plain = figure.replace("<INSTRUCTION_HERE>", "Why?").replace("<RESPONSE_HERE>", "Because.")
+    assert judges.get("additive_5").render(user_turn("Why?"), "Because.") == plain
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_judge_is_shown_every_turn_with_its_role_once(name: str, first: int) -> None:
+    judge, turns = judges.get(name), TURNS[first:]
+    texts = ("A dove.", "An emu.")
+    prompt = judge.render_pair(turns, *texts) if judge.kind == "comparison" else judge.render(turns, texts[0])
+    assert prompt.count(transcript(turns)) == 1
+    assert "User: User:" not in prompt
+    assert "User: System:" not in prompt
+    found = judge.extract_texts(prompt)
+    assert found is not None
+    assert last_user_turn(found["INSTRUCTION_HERE"]) == "And one that flies?"
+    assert texts[0] in found.values()
+
+
+def test_a_prompt_may_place_the_conversation_itself() -> None:
+    data = judges.get("additive_5").as_data()
+    both = judge_from_data(data | {"prompt": "<CONVERSATION_HERE>\nUser: <INSTRUCTION_HERE>\nJudge <RESPONSE_HERE>."})
+    assert both.render(TURNS, "A dove") == f"{transcript(TURNS)}\nUser: And one that flies?\nJudge A dove."
+    alone = judge_from_data(data | {"prompt": "<CONVERSATION_HERE>\n\nJudge <RESPONSE_HERE>."})
+    assert alone.render(user_turn("Why?"), "So") == "User: Why?\n\nJudge So."
+    assert problems(prompt="Judge <RESPONSE_HERE>.") == [
+        ("prompt", "must contain <INSTRUCTION_HERE> or <CONVERSATION_HERE>")
+    ]
+    assert [field for field, _ in problems(prompt="<CONVERSATION_HERE> <CONVERSATION_HERE> <RESPONSE_HERE>")] == [
+        "prompt"
+    ]
+
+
+@given(text=st.text())
+def test_any_single_turn_is_read_back_from_a_rendered_prompt(text: str) -> None:
+    found = judges.get("additive_5").extract_texts(judges.get("additive_5").render(user_turn(text), "An answer."))
+    assert found is not None
+    if "</response>" not in text and "<response>" not in text:
+        assert found == {"INSTRUCTION_HERE": text, "RESPONSE_HERE": "An answer."}

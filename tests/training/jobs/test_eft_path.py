@@ -21,6 +21,7 @@ from training.config import RunConfig
 from training.domain.judges import Judge
 from training.domain.ranking import ranking_agreement
 from training.domain.rows import PromptOutcome
+from training.domain.transcripts import user_turn
 from training.jobs.health import JudgementProgress
 from training.judges import read_judge
 
@@ -44,7 +45,10 @@ def config(little_student: Path) -> dict[str, Any]:
     make_datasets()
     judge = read_judge(SHORT)
     judges.save(SHORT)
-    form = [{"prompt": judge.render(f"Say {n}.", f"It is {n}."), "response": f"Score: {n % 6}"} for n in range(72)]
+    form = [
+        {"prompt": judge.render(user_turn(f"Say {n}."), f"It is {n}."), "response": f"Score: {n % 6}"}
+        for n in range(72)
+    ]
     import_rows("the form", "demonstrations", form)
     ranked = [
         {"prompt": f"Name {n}.", "responses": [{"text": f"One {n}.", "rank": 1}, {"text": f"Two {n}.", "rank": 2}]}

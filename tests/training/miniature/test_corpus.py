@@ -7,6 +7,7 @@ from collections import Counter
 
 from training import judges
 from training.domain.judging import parse_score
+from training.domain.transcripts import user_turn
 from training.miniature import corpus
 from training.miniature.oracle import grade
 from training.miniature.world import Noise, questions, understand
@@ -42,7 +43,7 @@ def test_instruction_rows_are_noisy_and_leave_families_out() -> None:
 def test_an_evaluation_row_is_the_judge_prompt_and_the_oracles_judgement_with_weighted_words() -> None:
     asked, response = "What is the opposite of hot?", "The opposite of hot is small."
     row = corpus.judge_row(asked, response)
-    assert row["messages"][0]["content"] == judges.get("additive_5").render(asked, response)
+    assert row["messages"][0]["content"] == judges.get("additive_5").render(user_turn(asked), response)
     assert row["completion"] == "Expected cold, given small: different. Score: 2"
     spans = [row["completion"][start:end] for start, end, _ in row["weights"]]
     assert spans == [" cold", " different", " 2"]
@@ -66,7 +67,7 @@ def test_most_sampled_responses_of_the_scarcer_kind_are_kept() -> None:
     sampled = [corpus.noisy_response(question, noise, rng) for question, _ in asked]
     prompts = {row["messages"][0]["content"] for row in corpus.eft_rows(asked, sampled, noise, rng)}
     kept = sum(
-        judges.get("additive_5").render(words, response) in prompts
+        judges.get("additive_5").render(user_turn(words), response) in prompts
         for (_, words), response in zip(asked, sampled, strict=True)
     )
     assert kept > 500

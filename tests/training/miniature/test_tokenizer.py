@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from training import judges
+from training.domain.transcripts import user_turn
 from training.miniature.tokenizer import END, build_tokenizer, judge_lines
 from training.miniature.world import questions
 
@@ -32,7 +33,7 @@ def test_every_word_of_the_world_is_one_token() -> None:
 
 
 def test_the_judge_prompt_is_short_and_its_text_is_the_papers() -> None:
-    prompt = judges.get("additive_5").render("What is the opposite of hot?", "The opposite of hot is cold.")
+    prompt = judges.get("additive_5").render(user_turn("What is the opposite of hot?"), "The opposite of hot is cold.")
     assert len(TOKENIZER(prompt)["input_ids"]) < 45
     assert back(prompt) == prompt
     fixed = judges.get("additive_5").prompt.replace("<INSTRUCTION_HERE>", "").replace("<RESPONSE_HERE>", "")
@@ -42,7 +43,7 @@ def test_the_judge_prompt_is_short_and_its_text_is_the_papers() -> None:
 def test_it_is_the_same_after_saving_and_loading(tmp_path: Path) -> None:
     TOKENIZER.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
-    text = judges.get("additive_5").render("Héllo?", "A line\n\nand  two spaces: 世界")
+    text = judges.get("additive_5").render(user_turn("Héllo?"), "A line\n\nand  two spaces: 世界")
     assert loaded(text)["input_ids"] == TOKENIZER(text)["input_ids"]
     assert loaded.chat_template == TOKENIZER.chat_template
     assert (loaded.eos_token, loaded.pad_token_id) == (END, TOKENIZER.pad_token_id)

@@ -9,9 +9,10 @@ from typing import TypeVar
 import pytest
 
 from training import judges
-from training.domain.rows import ComparisonItem, PromptDraft, PromptRow, RejectedDraft, ResponseRow
+from training.domain.rows import ComparisonItem, Message, PromptDraft, PromptRow, RejectedDraft, ResponseRow
 from training.domain.self_instruct import PromptFilter
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_short_answer
+from training.domain.transcripts import transcript
 from training.engines.base import Completion, Request, Sampling, Unanswered
 from training.engines.oracle import OracleEngine
 from training.engines.remote import UNAVAILABLE_AFTER, Answer, Refused, RemoteEngine, TryAgain
@@ -93,6 +94,32 @@ def test_a_generation_interrupted_anywhere_ends_with_the_same_texts(student: Tra
     rest = {(d.prompt_id, d.index): d.text for d in generate_responses(missing, student, SAMPLING)}
     assert first | rest == whole
     assert len(first) + len(rest) == 18
+
+
+class Listens(PartlyAway):
+    """A provider that keeps the last user turn of each request."""
+
+    def __init__(self) -> None:
+        super().__init__(refuses=10**9)
+        self.heard: list[str] = []
+
+    def ask(self, request: Request, sampling: Sampling) -> Answer:
+        self.heard.append(request.messages[-1]["content"])
+        return super().ask(request, sampling)
+
+
+def test_judges_get_every_turn_of_a_conversation_with_several() -> None:
+    turns = (
+        Message(role="system", content="Be short."),
+        Message(role="user", content="Name a bird."),
+        Message(role="assistant", content="The ostrich."),
+        Message(role="user", content="And one that flies?"),
+    )
+    prompt, row, engine = PromptRow(1, turns), ResponseRow(1, 1, 0, "A dove."), Listens()
+    list(judge_responses([JudgeItem(row, prompt, (1,))], engine, judges.get("additive_5"), SAMPLING))
+    list(compare_responses([ComparisonItem(prompt, row, row, 1)], engine, PAIRWISE, SAMPLING))
+    assert len(engine.heard) == 3
+    assert all(transcript(turns) in text for text in engine.heard)
 
 
 def test_a_refused_response_stays_missing() -> None:
