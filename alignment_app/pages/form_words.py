@@ -144,6 +144,7 @@ LABELS: Final = {
     "timeout": "Timeout, seconds",
     "system": "System prompt",
     "safety": "Safety filters block",
+    "reasoning_tokens": "Tokens for reasoning",
     "prompt_price": "USD per million prompt tokens",
     "completion_price": "USD per million completion tokens",
     "dtype": "Number format",

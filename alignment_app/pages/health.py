@@ -137,6 +137,7 @@ def unparsed_examples(run: Run, current: Stage | None) -> list[UnparsedReply]:
     found = Judgement.objects.filter(iteration=current.iteration_id, score__isnull=True, sample_count__gt=0)
     examples = []
     for judgement in found.select_related("response__prompt").order_by("-pk")[:EXAMPLES]:
-        raw = judgement.samples[0]["raw"]
-        examples.append(UnparsedReply(judgement.response.prompt.text, raw, judge.read(raw).why))
+        sample = judgement.samples[0]
+        why = judge.read(sample["raw"], cut=sample.get("cut", False)).why
+        examples.append(UnparsedReply(judgement.response.prompt.text, sample["raw"], why))
     return examples

@@ -21,7 +21,7 @@ from alignment_app.models import (
     Response,
 )
 from training.domain.pair_split import PairContent
-from training.domain.rows import PairDraft, PromptRow, ResponseRow
+from training.domain.rows import LEFT_OUT, PairDraft, PromptOutcome, PromptRow, Refusal, ResponseRow
 from training.domain.seeds import derive_seed
 
 
@@ -34,6 +34,13 @@ def iteration_prompts(iteration: Iteration, role: str = IterationPrompt.Role.TRA
     """Return the prompts of an iteration, in order."""
     uses = iteration.iteration_prompts.filter(role=role).select_related("prompt")
     return [prompt_row(use.prompt) for use in uses]
+
+
+def left_out(iteration: Iteration) -> dict[int, Refusal]:
+    """Return why models refused the iteration's training prompts, by prompt id."""
+    uses = iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN, outcome_code__in=LEFT_OUT)
+    found = uses.values_list("prompt_id", "outcome_code", "outcome")
+    return {prompt_id: Refusal(PromptOutcome(code), reason) for prompt_id, code, reason in found}
 
 
 def choose_prompts(iteration: Iteration, dataset: Dataset, count: int, seed: int) -> list[int]:

@@ -29,6 +29,8 @@ from training.domain.pair_split import PairSplit
 from training.domain.rows import (
     ComparisonDraft,
     JudgementDraft,
+    JudgementSample,
+    LeftOut,
     Message,
     NoPair,
     PairDraft,
@@ -172,7 +174,7 @@ def save_judgements(
                     iteration=iteration,
                     source=source,
                     judge=judge,
-                    samples=[asdict(sample) | {"raw": storable(sample.raw)} for sample in draft.samples],
+                    samples=[_sample(sample) for sample in draft.samples],
                     parsed_count=sum(sample.score is not None for sample in draft.samples),
                     sample_count=len(draft.samples),
                     score=draft.mean,
@@ -186,6 +188,32 @@ def save_judgements(
             ignore_conflicts=True,
         )
         _count(attempt, len(drafts))
+
+
+def _sample(sample: JudgementSample) -> dict[str, Any]:
+    """Return a reply as it is stored; ``cut`` only where it is true, as in rows of earlier versions."""
+    data = asdict(sample) | {"raw": storable(sample.raw)}
+    return data if sample.cut else {name: value for name, value in data.items() if name != "cut"}
+
+
+def leave_out(attempt: StageAttempt, iteration: Iteration, left_out: Sequence[LeftOut], role: str) -> None:
+    """Store why a model refused these prompts as their outcome."""
+    refusals = {one.prompt_id: one.refusal for one in reversed(left_out)}
+    with leased(attempt):
+        for chunk in _chunks(sorted(refusals)):
+            uses = list(iteration.iteration_prompts.filter(role=role, prompt__in=chunk))
+            for use in uses:
+                refusal = refusals[use.prompt_id]
+                use.outcome_code, use.outcome = refusal.code, _whole_sentences(storable(refusal.reason))
+            IterationPrompt.objects.bulk_update(uses, ["outcome", "outcome_code"])
+
+
+def _whole_sentences(text: str, most: int = 200) -> str:
+    """Shorten a text to ``most`` characters, at the end of a sentence if possible."""
+    if len(text) <= most:
+        return text
+    end = text.rfind(". ", 0, most)
+    return text[: end + 1] if end > 0 else f"{text[: most - 1]}…"
 
 
 def set_judge(attempt: StageAttempt, iteration: Iteration, judge: Judge, *, source: str) -> None:

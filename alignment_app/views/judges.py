@@ -285,7 +285,7 @@ def _trial(request: HttpRequest, judge: Judge) -> dict[str, Any]:
                     changed = True
             pending = pending or not answer.is_over
             swapped = compares and place >= kept["k"]
-            reading = judge.read(answer.text) if answer.state == "done" else None
+            reading = judge.read(answer.text, cut=answer.cut) if answer.state == "done" else None
             replies.append({"answer": answer, "reading": reading, "swapped": swapped})
             if reading is not None and reading.score is not None:
                 scores.append(reading.score)

@@ -204,6 +204,6 @@ OPENAI_TROUBLES: dict[str, Reply] = {
     "malformed": (200, {}, b'{"choices": [{"message"'),
     "another form": as_json({"choices": "many", "usage": 3}),
     "no choice": as_json({"choices": []}),
-    "empty text": chat("", "length"),
+    "empty text": chat("", "tool_calls"),
     "filtered": chat("", "content_filter"),
 }

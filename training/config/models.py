@@ -41,6 +41,13 @@ class ModelConfig(Section):
         120, ge=1, le=3600, description="Timeout of a request in seconds, after which it is repeated."
     )
     system: str = Field("", max_length=20_000, description="System prompt of every request to a remote model.")
+    reasoning_tokens: int = Field(
+        0,
+        ge=0,
+        le=131072,
+        description="Tokens of each request for the reasoning of a remote model, added to the limit of its answer. "
+        "Providers count both together. 0 for a model that does not reason.",
+    )
     safety: SafetyThreshold = Field("", description="Gemini: threshold of all safety filters. Empty: Google's default.")
     prompt_price: float | None = Field(None, ge=0, description="Price in USD per million prompt tokens.")
     completion_price: float | None = Field(

@@ -82,9 +82,9 @@ class EngineEntry:
 
 _PAID = (
     "model", "base_url", "key", "concurrency", "timeout", "system", "budget_tokens", "budget_usd", "prompt_price",
-    "completion_price",
+    "completion_price", "reasoning_tokens",
 )  # fmt: skip
-_REMOTE = ("model", "base_url", "key", "system", "timeout", "concurrency")
+_REMOTE = ("model", "base_url", "key", "system", "timeout", "concurrency", "reasoning_tokens")
 _WEIGHTS = ("model", "dtype", "max_length", "trust_remote_code")
 
 _ENTRIES = (

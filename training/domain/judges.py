@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal, cast
 
-from training.domain.judging import HIGHEST_SCORE, rationale
+from training.domain.judging import HIGHEST_SCORE, rationale, read_conclusion, without_thoughts
 from training.domain.parsers import ChoiceParser, NumberParser, Parser, Reading, VerdictParser
 from training.domain.rows import Message, Verdict
 from training.domain.transcripts import instruction, transcript
@@ -131,13 +131,16 @@ class Judge:
         inserted = [values.get(name, f"<{name}>") for name in names]
         return fixed[0] + "".join(text + after for text, after in zip(inserted, fixed[1:], strict=True))
 
-    def read(self, reply: str) -> Reading:
-        """Parse a reply, on the judge's own scale. Never raises. Pass only text that the judge wrote."""
-        return self.parser.read(reply)
+    def read(self, reply: str, *, cut: bool = False) -> Reading:
+        """Parse a reply, on the judge's own scale. Never raises. Pass only text that the judge wrote.
 
-    def verdict(self, reply: str) -> Verdict:
+        A reply that was ``cut`` at the token limit has no conclusion. Thoughts in <think> are not read.
+        """
+        return read_conclusion(self.parser, reply, cut=cut)
+
+    def verdict(self, reply: str, *, cut: bool = False) -> Verdict:
         """Return the position that a reply of a comparing judge prefers, or "unparsed"."""
-        value = self.read(reply).value
+        value = self.read(reply, cut=cut).value
         return value if value == "first" or value == "second" or value == "tie" else "unparsed"
 
     def to_run_scale(self, given: float) -> float:
@@ -153,8 +156,9 @@ class Judge:
         return lowest + score / HIGHEST_SCORE * (highest - lowest)
 
     def rationale(self, reply: str) -> str:
-        """Return the text of a reply before its conclusion."""
-        return rationale(reply, self.read(reply))
+        """Return the text of a reply before its conclusion, without thoughts."""
+        text = without_thoughts(reply)
+        return rationale(text, self.parser.read(text))
 
     def extract_texts(self, prompt: str) -> dict[str, str] | None:
         """Return the texts of the placeholders in a rendered prompt, by name; ``None`` if it is not this judge's.

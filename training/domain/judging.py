@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from training.domain.parsers import NumberParser, Reading, VerdictParser
+from training.domain.parsers import NumberParser, Parser, Reading, VerdictParser
 from training.domain.rows import JudgementSample, Verdict
 
 #: The run's scale. Scores of judges with another scale are converted to it.
@@ -46,6 +46,35 @@ def parse_score(completion: str) -> float | None:
     True
     """
     return ADDITIVE.read(completion).score
+
+
+_THINK, _THOUGHT = "<think>", "</think>"
+
+
+def without_thoughts(reply: str) -> str:
+    """Return the text after the last ``</think>``; the reply itself if it has none.
+
+    >>> without_thoughts("<think>Score: 1?</think>Good. Score: 4")
+    'Good. Score: 4'
+    """
+    return reply.rpartition(_THOUGHT)[2]
+
+
+def read_conclusion(parser: Parser, reply: str, *, cut: bool = False) -> Reading:
+    """Parse the conclusion of a reply with ``parser``. Never raises.
+
+    A reply that was ``cut`` at the token limit, or that ends within its thoughts, has no conclusion: a number in it
+    may be a step of the argument ("so it has score: 1"). ``place`` refers to the whole reply.
+    """
+    if cut:
+        return Reading(None, None, "the reply was cut at the token limit, before its conclusion")
+    if _THOUGHT not in reply and reply.lstrip().startswith(_THINK):
+        return Reading(None, None, "the reply ends within its thoughts")
+    text = without_thoughts(reply)
+    reading, start = parser.read(text), len(reply) - len(text)
+    if reading.place is None or not start:
+        return reading
+    return Reading(reading.value, (reading.place[0] + start, reading.place[1] + start), reading.why)
 
 
 def rationale(completion: str, reading: Reading | None = None) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from training.domain.rows import NoPair, PairDraft, PromptOutcome, ResponseRow, ScoredResponse
+from training.domain.rows import NoPair, PairDraft, PromptOutcome, Refusal, ResponseRow, ScoredResponse
 from training.domain.scores import comparable
 from training.domain.seeds import derive_seed
 
@@ -117,3 +118,23 @@ def demonstration_pairs(
             reason = "The teacher's response against the student's."
             rows.append(PairDraft(prompt_id, chosen.id, rejected.id, None, None, None, reason))
     return rows
+
+
+#: Outcomes of prompts that lack a row; a refusal explains them.
+_LACKING: Final = (PromptOutcome.TOO_FEW_SCORES, PromptOutcome.NO_DEMONSTRATION, PromptOutcome.NO_RESPONSE)
+
+
+def with_left_out(outcomes: Iterable[PairDraft | NoPair], refusals: Mapping[int, Refusal]) -> list[PairDraft | NoPair]:
+    """Give prompts without enough rows the reason why a model refused them.
+
+    Args:
+        outcomes: one per prompt that has a row.
+        refusals: by prompt id, of all prompts for which a row was left out.
+    """
+    found = list(outcomes)
+    reasons = {prompt_id: NoPair(prompt_id, one.code, one.reason) for prompt_id, one in refusals.items()}
+    known = {row.prompt_id for row in found}
+    return [
+        *(reasons.get(row.prompt_id, row) if row.code in _LACKING else row for row in found),
+        *(row for prompt_id, row in reasons.items() if prompt_id not in known),
+    ]

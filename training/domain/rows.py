@@ -33,10 +33,15 @@ class PromptOutcome(StrEnum):
     RANKING_HELD_OUT = "ranking_held_out"
     RANKING_DIFFERS = "ranking_differs"
     RANKING_UNKNOWN = "ranking_unknown"
+    TOO_LONG = "too_long"
+    TEMPLATE_REFUSED = "template_refused"
+    REQUEST_REFUSED = "request_refused"
 
 
 #: Outcomes of prompts whose judgements agree with people's ranking.
 AGREEING = (PromptOutcome.RANKING_TRAINS, PromptOutcome.RANKING_HELD_OUT)
+#: Outcomes of prompts for which a model refused a row.
+LEFT_OUT = (PromptOutcome.TOO_LONG, PromptOutcome.TEMPLATE_REFUSED, PromptOutcome.REQUEST_REFUSED)
 
 
 def storable(text: str) -> str:
@@ -66,6 +71,11 @@ class PromptRow:
     id: int
     messages: tuple[Message, ...]
     checks: tuple[dict[str, Any], ...] = field(default=(), hash=False, compare=False)
+
+    @property
+    def last_turn(self) -> str:
+        """The last user turn, for programs that check an answer to it. Judges get all turns."""
+        return self.messages[-1]["content"]
 
     @property
     def words(self) -> str:
@@ -121,16 +131,34 @@ class ResponseDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a model cannot take a prompt: ``code`` for programs, ``reason`` with the remedy for people."""
+
+    code: PromptOutcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that a stage left out, because a model refused the prompt: a response, a judgement or a comparison."""
+
+    prompt_id: int
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
 class JudgementSample:
     """One raw reply of a judge.
 
     ``score`` is on the run's scale of 0 to 5, ``given`` on the judge's own scale; both are ``None`` if unparsed.
+    ``cut`` says that the reply ended at the token limit, so that it has no conclusion.
     """
 
     raw: str
     score: float | None
     seed: int
     given: float | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class EngineSpec:
     timeout: float = 120
     system: str = ""
     safety: str = ""
+    reasoning_tokens: int = 0
     key: Secret | None = None
 
     @property
@@ -75,6 +76,7 @@ def model_spec(config: RunConfig, role: ModelRole = "teacher") -> EngineSpec:
         timeout=section.timeout,
         system=section.system,
         safety=section.safety,
+        reasoning_tokens=section.reasoning_tokens,
     )
 
 

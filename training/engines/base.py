@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
-from training.domain.rows import FinishReason, Message
+from training.domain.rows import FinishReason, LeftOut, Message, PromptOutcome, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Completion:
     """One completion. ``logprob`` is the sum over its tokens in nats under the sampling model, if known.
 
     With ``finish_reason`` "error", ``text`` is empty and ``error`` gives the reason. ``refused`` means that a retry
-    would fail too.
+    would fail too; ``refusal`` is then the outcome of the prompt.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Completion:
     logprob: float | None = None
     error: str = ""
     refused: bool = False
+    refusal: PromptOutcome = PromptOutcome.REQUEST_REFUSED
 
 
 class EngineError(Exception):
@@ -69,23 +71,28 @@ class BudgetReached(EngineError):
     """The next request could exceed the budget. All requests in flight were awaited before this is raised."""
 
 
-class PromptUnusable(EngineError):
-    """The model cannot be asked some prompts. Raised before anything is generated.
+class PromptsRefused(EngineError):
+    """The model cannot take some prompts: they do not fit with their completions, or the chat template refuses them.
 
-    ``keys`` are the keys of all requests with such a prompt.
+    Prompts are never truncated. Raised before anything is generated. ``reasons`` are by the keys of these requests,
+    and must not be empty. :func:`training.engines.asking.ask` answers the other requests.
     """
 
-    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.keys = frozenset(keys)
+    def __init__(self, reasons: Mapping[str, Refusal]) -> None:
+        texts = list(dict.fromkeys(refusal.reason for refusal in reasons.values()))
+        super().__init__(texts[0] + (f" {len(texts) - 1} more are refused." if texts[1:] else ""))
+        self.reasons = dict(reasons)
 
 
-class PromptTooLong(PromptUnusable):
-    """A prompt and its completion do not fit into the model's context; prompts are never truncated."""
+class AllRefused(EngineError):
+    """Every prompt of a stage was refused, so that it made no row."""
 
-
-class PromptRefused(PromptUnusable):
-    """The model's chat template refuses the prompt's conversation, for example its system turn."""
+    @classmethod
+    def of(cls, left_out: Sequence[LeftOut]) -> Self:
+        """Create the error for rows that were left out, at least one."""
+        reason, times = Counter(one.refusal.reason for one in left_out).most_common(1)[0]
+        more = f" {len(left_out) - times} others were refused too." if times < len(left_out) else ""
+        return cls(f"No row could be made: {len(left_out)} of {len(left_out)} were refused. {reason}{more}")
 
 
 class Engine(Protocol):
@@ -103,7 +110,7 @@ class Engine(Protocol):
         ...
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
-        """Yield one completion per request. Raises :class:`EngineError` or :class:`PromptTooLong`."""
+        """Yield one completion per request. Raises :class:`EngineError` or :class:`PromptsRefused`."""
         ...
 
     def close(self) -> None:

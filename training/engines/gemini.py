@@ -106,7 +106,7 @@ class GeminiEngine(RemoteEngine):
             system_instruction=system or None,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            max_output_tokens=sampling.max_new_tokens,
+            max_output_tokens=self.limit(sampling),
             seed=request.seed % 2**31,
             safety_settings=self._safety or None,
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
@@ -121,7 +121,7 @@ class GeminiEngine(RemoteEngine):
             raise TryAgain(f"no answer from Gemini: {type(error).__name__}", outcome="lost") from None
         except ValueError as error:  # a truncated or malformed body
             raise TryAgain(f"the answer could not be read: {str(error)[:200]}", outcome="lost") from None
-        return self._answer(request, answer)
+        return self._answer(request, answer, sampling)
 
     def _error_of(self, error: Any) -> Exception:
         text = str(error.message or error.status or "")[:300]
@@ -136,7 +136,7 @@ class GeminiEngine(RemoteEngine):
             return TryAgain(f"status {error.code}: {text}", _retry_after(error))
         return Refused(f"status {error.code}: {text}")
 
-    def _answer(self, request: Request, answer: Any) -> Answer:
+    def _answer(self, request: Request, answer: Any, sampling: Sampling) -> Answer:
         used = _usage(answer.usage_metadata)
         if not answer.candidates:
             blocked = answer.prompt_feedback.block_reason if answer.prompt_feedback else None
@@ -150,6 +150,8 @@ class GeminiEngine(RemoteEngine):
             raise TryAgain(f"Gemini withheld the answer: {reason}", outcome="blocked", usage=used)
         parts = candidate.content.parts if candidate.content and candidate.content.parts else []
         text = "".join(part.text for part in parts if part.text and not part.thought)
+        if not text and reason == "MAX_TOKENS":
+            raise self.empty_at_limit(sampling, reason, used)
         if not text:
             raise TryAgain("the answer was empty", outcome="empty", usage=used)
         count = (answer.usage_metadata.candidates_token_count if used else None) or len(text.split())

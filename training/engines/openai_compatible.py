@@ -63,7 +63,7 @@ class OpenAICompatibleEngine(RemoteEngine):
                 messages=cast(Any, [dict(message) for message in self.messages(request)]),
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
-                max_tokens=sampling.max_new_tokens,
+                max_tokens=self.limit(sampling),
                 seed=request.seed,
             )
         except openai.APIStatusError as error:
@@ -73,7 +73,7 @@ class OpenAICompatibleEngine(RemoteEngine):
         except (openai.APIError, ValueError) as error:
             raise TryAgain(f"the answer could not be read: {error}", outcome="lost") from None
         try:
-            return self._answer(request, answer)
+            return self._answer(request, answer, sampling)
         except (AttributeError, IndexError, KeyError, TypeError):  # the SDK does not validate the JSON
             raise TryAgain("the answer is not a chat completion", outcome="lost") from None
 
@@ -96,7 +96,7 @@ class OpenAICompatibleEngine(RemoteEngine):
             return TryAgain(f"status {status}: {text}", retry_after_seconds(error.response.headers.get("retry-after")))
         return Refused(f"status {status}: {text}")
 
-    def _answer(self, request: Request, answer: Any) -> Answer:
+    def _answer(self, request: Request, answer: Any, sampling: Sampling) -> Answer:
         used = _usage(getattr(answer, "usage", None))
         choice = answer.choices[0] if getattr(answer, "choices", None) else None
         if choice is None or choice.message is None:
@@ -106,6 +106,8 @@ class OpenAICompatibleEngine(RemoteEngine):
         text = choice.message.content or ""
         if not isinstance(text, str):
             raise TypeError
+        if not text and choice.finish_reason == "length":
+            raise self.empty_at_limit(sampling, "length", used)
         if not text and choice.finish_reason != "stop":
             raise TryAgain("the answer was empty", outcome="empty", usage=used)
         count = used.completion_tokens if used else len(text.split())

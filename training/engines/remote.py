@@ -21,6 +21,8 @@ from training.engines.metering import Call, Meter, Outcome
 
 #: Consecutive unanswered requests, each with retries, after which the provider is considered unavailable.
 UNAVAILABLE_AFTER = 12
+#: Different prompts, refused in the same words before any answer, after which no other request is sent.
+REFUSED_AFTER = 8
 #: Attempts at a request that the provider blocks: its filters see sampled text, and another sample may pass.
 BLOCKED_TRIES = 3
 #: Longest wait in seconds that a provider may request. Above it, the provider is considered unavailable.
@@ -49,7 +51,14 @@ class TryAgain(Exception):
 
 
 class Refused(Exception):
-    """The provider rejected the request; a retry would fail too."""
+    """The provider rejected the request, or answered so that a retry would end in the same way.
+
+    ``outcome`` and ``usage`` are those of this attempt, as for :class:`TryAgain`.
+    """
+
+    def __init__(self, reason: str, *, outcome: Outcome = "failed", usage: Usage | None = None) -> None:
+        super().__init__(reason)
+        self.outcome, self.usage = outcome, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,10 @@ class RemoteEngine(ABC):
         attempts: int = 6,
         base_delay: float = 0.5,
         max_delay: float = 60,
+        reasoning_tokens: int = 0,
     ) -> None:
         self.key = key
+        self.reasoning_tokens = reasoning_tokens
         self.system = system
         self.concurrency = concurrency
         self.attempts = attempts
@@ -119,6 +130,23 @@ class RemoteEngine(ABC):
         """Return the request's turns, preceded by the engine's system text if set."""
         system: Message = {"role": "system", "content": self.system}
         return (system, *request.messages) if self.system else request.messages
+
+    def limit(self, sampling: Sampling) -> int:
+        """Return the token limit of a request. Providers count reasoning in it, so its tokens are added."""
+        return sampling.max_new_tokens + self.reasoning_tokens
+
+    def empty_at_limit(self, sampling: Sampling, ended: str, usage: Usage | None) -> Refused:
+        """Return the refusal for an answer without text that ended at the token limit: all of it was reasoning.
+
+        A retry would be paid again and end in the same way. ``ended`` is the provider's word for the limit.
+        """
+        return Refused(
+            f"the answer was empty and ended at the limit of {self.limit(sampling)} tokens ({ended}). A model that "
+            "reasons counts its thoughts in the limit: clone the run with a larger reasoning_tokens (now "
+            f"{self.reasoning_tokens}) in the section of this model, such as teacher",
+            outcome="empty",
+            usage=usage,
+        )
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield completions as they arrive, with at most ``concurrency`` requests in flight."""
@@ -165,6 +193,8 @@ class _Generation:
         self.running: dict[Future[Answer], _PendingRequest] = {}
         self.done: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()  # polling all of `running` is slow
         self.unanswered: list[Completion] = []  # consecutive unanswered requests
+        #: Refused prompts by reason, until the first answer.
+        self.refused: dict[str, set[tuple[str, ...]]] | None = {}
         self.ending: EngineError | None = None
         self.not_before = 0.0
         self.pool = ThreadPoolExecutor(engine.concurrency, thread_name_prefix=engine.name)
@@ -206,7 +236,7 @@ class _Generation:
             return []
         known = self.engine.meter.known(arrived, self.sampling) if self.engine.meter else []
         answered = {completion.key for completion in known}
-        limit = self.sampling.max_new_tokens
+        limit = self.engine.limit(self.sampling)
         self.unsent.extend(
             _PendingRequest(request, worst_case(self.engine.messages(request), limit))
             for request in arrived
@@ -264,7 +294,8 @@ class _Generation:
             self._count(one, failure.outcome, failure.usage)
             return self._retry(one, failure)
         except Refused as refusal:
-            self._count(one, "failed")
+            self._count(one, refusal.outcome, refusal.usage)
+            self._track_refusals(request, str(refusal))
             return self._track_availability(self._error(request, str(refusal), refused=True))
         except EngineError as error:
             self._count(one, "failed")
@@ -280,6 +311,7 @@ class _Generation:
                 request.key, text, completion.token_count, completion.finish_reason, request.seed, completion.logprob
             )
         self._count(one, "answered", answer.usage, completion)
+        self.refused = None  # the provider does answer
         return self._track_availability(completion)
 
     def _retry(self, one: _PendingRequest, failure: TryAgain) -> Completion | None:
@@ -310,6 +342,21 @@ class _Generation:
         if len(self.unanswered) >= max(UNAVAILABLE_AFTER, 2 * self.engine.concurrency):
             self._end_with(Unanswered.of(self.unanswered))
         return completion
+
+    def _track_refusals(self, request: Request, reason: str) -> None:
+        """End the generation if the provider refuses whatever it is asked."""
+        if self.refused is None:
+            return
+        asked = self.refused.setdefault(reason, set())
+        asked.add(tuple(turn["content"] for turn in request.messages))
+        if len(asked) >= REFUSED_AFTER:
+            text = self.engine.hide(reason).rstrip(".")
+            self._end_with(
+                EngineError(
+                    f"Every request was refused, so no more were sent: {text}. Correct the server and resume, which "
+                    "asks again, or clone the run with other settings of the teacher or engine."
+                )
+            )
 
     def _count(
         self, one: _PendingRequest, outcome: Outcome, usage: Usage | None = None, completion: Completion | None = None

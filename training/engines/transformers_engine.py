@@ -72,7 +72,7 @@ class TransformersEngine:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion per request, batch by batch, shortest prompts first.
 
-        Raises :class:`PromptTooLong` before generating anything if a prompt does not fit.
+        Raises :class:`PromptsRefused` before generating anything if a prompt does not fit or the template refuses it.
         """
         try:
             for batch in self._batches(self._encode(requests, sampling)):

@@ -107,7 +107,7 @@ class VLLMEngine:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[Completion]:
         """Yield one completion per request, in the order in which they finish.
 
-        Raises :class:`training.engines.base.PromptTooLong` before generating anything if a prompt does not fit.
+        Raises :class:`training.engines.base.PromptsRefused` before generating anything.
         """
         prompts = encode(self.conversations, requests, sampling, max_length=self.max_length)
         finished: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()

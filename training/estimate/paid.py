@@ -54,16 +54,22 @@ def paid_use(config: RunConfig, counts: Counts) -> list[PaidUse]:
         compared = stopping_comparisons(config, counts) * config.iterations
         requests[config.stopping_role].append((compared, judge + 2 * length, reply))
     return [
-        PaidUse(role, section, round(sum(number for number, _, _ in requests[role])), _usage(requests[role]))
+        PaidUse(
+            role,
+            section,
+            round(sum(number for number, _, _ in requests[role])),
+            _usage(requests[role], section.reasoning_tokens),
+        )
         for role, section in config.models().items()
         if section.is_remote
     ]
 
 
-def _usage(requests: list[tuple[float, float, float]]) -> Usage:
+def _usage(requests: list[tuple[float, float, float]], thoughts: int) -> Usage:
+    """Return the tokens of these requests; ``thoughts`` per request may all be used."""
     return Usage(
         round(sum(number * read for number, read, _ in requests)),
-        round(sum(number * written for number, _, written in requests)),
+        round(sum(number * (written + thoughts) for number, _, written in requests)),
     )
 
 
@@ -80,7 +86,8 @@ def paid_notes(config: RunConfig, uses: list[PaidUse]) -> list[str]:
         notes.append(
             f"About {use.requests:,} requests to {use.section.label}, {REMOTE_SECONDS:.0f} seconds each, "
             f"{use.section.concurrency} concurrent: {use.used.prompt_tokens:,} prompt and "
-            f"{use.used.completion_tokens:,} completion tokens. Hidden reasoning is not included."
+            f"{use.used.completion_tokens:,} completion tokens, {use.section.reasoning_tokens:,} of each request "
+            "for reasoning."
         )
         if use.cost is None:
             where = {"teacher": "Teacher", "evaluator": "Evaluator", "stopping_judge": "Judge of early stopping"}

@@ -55,7 +55,7 @@ class HumanAgreement(Measure):
     def run(self, context: EvaluationContext) -> None:
         responses = context.scored_blind()
         for judge in _judges(context):
-            context.judge(responses, judge)
+            context.judge(responses, judge, required=False)
 
     def figures(self, context: EvaluationContext) -> dict[str, Any]:
         return {}

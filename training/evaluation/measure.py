@@ -101,8 +101,12 @@ class EvaluationContext(Protocol):
     def scored_blind(self) -> Responses:
         """Return the held-out responses that people scored without seeing a judgement."""
 
-    def judge(self, responses: Responses, judge: JudgeRef) -> None:
-        """Generate and save the missing judgements of these responses."""
+    def judge(self, responses: Responses, judge: JudgeRef, *, required: bool = True) -> None:
+        """Generate and save the missing judgements of these responses.
+
+        Responses whose judging prompt the model refuses are left out. If that leaves none, the stage fails, unless
+        they are not ``required``.
+        """
 
     def unjudged(self, responses: Responses, judge: JudgeRef) -> int:
         """Return the number of these responses that the judge has not judged."""

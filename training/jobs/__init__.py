@@ -24,6 +24,7 @@ from alignment_app.services.errors import LeaseLost
 from alignment_app.services.heartbeat import AttemptHeartbeat, Interrupted
 from training.engines.base import BudgetReached, EngineError, Unanswered
 from training.engines.pool import EnginePool
+from training.jobs import left_out
 from training.jobs.stage_work import CannotContinue, Halt, StageWork
 from training.plan import StageSpec, import_function
 from training.plan.spec import StageData
@@ -64,7 +65,7 @@ def _perform(attempt: StageAttempt, engines: EnginePool) -> None:
             job = StageWork(attempt, heartbeat, engines)
             try:
                 try:
-                    result = job_of(attempt.stage.spec)(job)
+                    result = left_out.counted(job, job_of(attempt.stage.spec)(job))
                 finally:
                     job.finalize()
                 spending.delete_call_texts(attempt)

@@ -17,7 +17,7 @@ from alignment_app.services import events, rows, stages, step_checks
 from alignment_app.services.progress import Progress
 from training.config import EarlyStoppingConfig
 from training.domain.early_stopping import FIRST_CHECKPOINT, compare_checkpoints
-from training.domain.rows import ComparisonItem, PromptRow, ResponseRow, Verdict
+from training.domain.rows import ComparisonItem, LeftOut, PromptRow, ResponseRow, Verdict
 from training.jobs.stage_work import CannotContinue, StageWork
 from training.plan.training import StepComparing
 from training.stages.comparisons import compare_responses
@@ -130,8 +130,10 @@ class _Checker:
         section = job.config.evaluation
         sampling = job.sampling(section)
         requests = [ResponseRequest(prompt, step, job.seed("validation", prompt.words)) for prompt in missing]
+        left_out: list[LeftOut] = []
+        student = job.engines.student(job.config, str(model))
         progress.save_in_batches(
-            generate_responses(requests, job.engines.student(job.config, str(model)), sampling),
+            generate_responses(requests, student, sampling, left_out=left_out.append),
             lambda drafts: rows.save_responses(
                 job.attempt,
                 job.iteration,
@@ -145,6 +147,7 @@ class _Checker:
                 },
             ),
         )
+        job.leave_out(left_out, total=len(self.prompts))
 
     def _answers(self, step: int) -> dict[int, ResponseRow]:
         """Return the answers of a step's model, by prompt id."""
@@ -164,14 +167,17 @@ class _Checker:
         if not items:
             return
         progress = _ValidationProgress(job, step, done=len(done), total=len(both), against=before)
+        left_out: list[LeftOut] = []
         if self.role == "self":
             engine, sampling = job.student(job.start), job.sampling(job.config.judging)
-            drafts = compare_responses(items, engine, job.judge_of("evaluation.judge"), sampling)
+            form = job.judge_of("evaluation.judge")
+            drafts = compare_responses(items, engine, form, sampling, left_out=left_out.append)
         else:
-            drafts = job.compare(items, self.role, progress)
+            drafts = job.compare(items, self.role, progress, left_out=left_out.append)
         progress.save_in_batches(
             drafts, lambda batch: step_checks.save_comparisons(job.attempt, job.iteration, step, batch)
         )
+        job.leave_out(left_out, total=len(both))
 
 
 class _ValidationProgress(Progress):

@@ -14,7 +14,7 @@ from alignment_app.services import rows
 from alignment_app.services.progress import Progress
 from training.config import ModelRole, RunConfig
 from training.domain.ranking import Ranked
-from training.domain.rows import ComparisonItem, ComparisonOutcome, PromptRow, ResponseRow, Verdict
+from training.domain.rows import ComparisonItem, ComparisonOutcome, LeftOut, PromptRow, ResponseRow, Verdict
 from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, JudgeSource, Responses
 from training.jobs import rankings
 from training.jobs.stage_work import StageWork
@@ -71,13 +71,14 @@ class DatabaseContext:
     def scored_blind(self) -> QuerySet[Response]:
         return human_feedback.provider().blind_responses(self.job.run)
 
-    def judge(self, responses: Responses, judge: JudgeRef) -> None:
+    def judge(self, responses: Responses, judge: JudgeRef, *, required: bool = True) -> None:
         self.job.judge(
             _rows(responses),
             source=self._stored(judge.source),
             checkpoint=self._checkpoint(judge),
             progress=self.progress,
             role=self._role(judge.source),
+            required=required,
         )
 
     def unjudged(self, responses: Responses, judge: JudgeRef) -> int:
@@ -124,10 +125,12 @@ class DatabaseContext:
         ]
         if not items:
             return
-        drafts = self.job.compare(items, self.config.evaluator_role, self.progress)
+        left_out: list[LeftOut] = []
+        drafts = self.job.compare(items, self.config.evaluator_role, self.progress, left_out=left_out.append)
         self.progress.save_in_batches(
             drafts, lambda batch: rows.save_comparisons(self.job.attempt, self.evaluation, batch)
         )
+        self.job.leave_out(left_out, total=len(items) + len(self.compared_prompts()))
 
     def compared(self) -> Sequence[Compared]:
         saved = self.evaluation.comparisons.values_list("verdict_first", "verdict_second", "outcome")

@@ -13,7 +13,7 @@ from alignment_app.selectors import scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.progress import Progress
-from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs
+from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs, with_left_out
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.domain.self_instruct import MAX_WORDS, usable_demonstrations
 from training.engines.base import Sampling
@@ -214,6 +214,7 @@ def _judgement_figures(judgements: QuerySet[Judgement]) -> dict[str, Any]:
 def make_pairs(job: StageWork) -> PairsResult:
     """Make preference pairs, and save per prompt why it gave one or none."""
     outcomes, origin = _pair_outcomes(job)
+    outcomes = with_left_out(outcomes, selectors.left_out(job.iteration))
     count = rows.save_pairs(job.attempt, job.iteration, outcomes, origin=origin)
     without = [outcome for outcome in outcomes if isinstance(outcome, NoPair)]
     if not count:

@@ -33,7 +33,11 @@ class JudgementProgress(Progress):
         """``expected`` is the total number of replies."""
         self.job, self.expected = job, expected
         samples = made.values_list("samples", flat=True)
-        self.scores = Counter(sample["score"] for row in samples.iterator(chunk_size=2000) for sample in row)
+        self.scores: Counter[float | None] = Counter()
+        self.cut = 0  #: replies that ended at the token limit
+        for row in samples.iterator(chunk_size=2000):
+            self.scores.update(sample["score"] for sample in row)
+            self.cut += sum(sample.get("cut", False) for sample in row)
         super().__init__(job.heartbeat, done=done, total=total, overlapping_stage=overlapping_stage)
 
     def publish(self) -> None:
@@ -46,6 +50,7 @@ class JudgementProgress(Progress):
     def saved(self, drafts: list[JudgementDraft]) -> None:
         """Count the new replies."""
         self.scores.update(sample.score for draft in drafts for sample in draft.samples)
+        self.cut += sum(sample.cut for draft in drafts for sample in draft.samples)
 
     def after_save(self) -> None:
         """Raise :class:`Halt` if the parse rate is below ``judging.min_parse_rate``."""
@@ -56,12 +61,17 @@ class JudgementProgress(Progress):
             return
         if parsed < config.min_parse_rate * replies:
             share, minimum = 100 * parsed / replies, 100 * config.min_parse_rate
+            remedy = (
+                f"{self.cut} replies were cut at the limit of {config.max_new_tokens} tokens: clone the run with a "
+                "larger judging.max_new_tokens."
+                if 2 * self.cut >= self.scores[None]
+                else "This judge does not follow the judge prompt. Look at its raw replies under Samples; then "
+                "fine-tune it on EFT rows, or clone the run with a teacher as judge."
+            )
             raise Halt(
                 StageAttempt.Reason.PARSE_RATE,
                 f"Only {parsed} of the judge's {replies} replies contained a score ({share:.0f} %; the "
-                f"minimum is {minimum:.0f} %). This judge does not follow the judge prompt. Look at its raw replies "
-                "under Samples; "
-                "then fine-tune it on EFT rows, or clone the run with a teacher as judge.",
+                f"minimum is {minimum:.0f} %). {remedy}",
             )
 
 

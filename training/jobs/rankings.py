@@ -9,13 +9,13 @@ from django.db.models import QuerySet
 from alignment_app.models import Checkpoint, Iteration, Judge, Judgement, Response
 from alignment_app.selectors import rankings as selectors
 from alignment_app.selectors import work
-from alignment_app.services import events
 from alignment_app.services.progress import Progress
 from training.domain.ranking import RankAgreement, Ranked, ranking_agreement
-from training.engines.base import Engine, PromptTooLong
+from training.domain.rows import LeftOut
+from training.engines.base import Engine
 from training.jobs.stage_work import StageWork
 from training.jobs.traffic import WatchedEngine
-from training.stages.judgements import JudgeItem, item_indices, judge_responses
+from training.stages.judgements import JudgeItem, judge_responses
 
 IFT = "IFT"  # the model fine-tuned on IFT rows only, before it learns to judge
 
@@ -35,30 +35,18 @@ def judge_ranked(
 ) -> None:
     """Save the missing judgements of these ranked responses, with ``eft.k`` replies each.
 
-    A response that does not fit into the model's context with the judge's prompt is skipped and logged.
+    A response whose judging prompt the model refuses is left out.
     """
     form, source = job.judge_of("judging.template"), Judgement.Source.SELF
     todo = work.unjudged(responses, source=source, judge=judge)
     items = [JudgeItem(response, prompt, seeds(job, prompt.words, response.index)) for response, prompt in todo]
     prompt_of = {response.id: prompt.id for response, prompt in todo}
 
-    def ask(batch: list[JudgeItem]) -> None:
-        drafts = judge_responses(batch, WatchedEngine(engine, progress), form, job.sampling(job.config.judging))
-        job.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
-
-    try:
-        ask(items)
-    except PromptTooLong as error:
-        too_long = item_indices(error.keys)
-        if len(too_long) == responses.count():
-            raise
-        events.log(
-            job.run.pk,
-            f"{len(too_long)} of {responses.count()} ranked responses are too long to judge and are skipped. {error}",
-            "warning",
-        )
-        if fitting := [item for place, item in enumerate(items) if place not in too_long]:
-            ask(fitting)
+    left_out: list[LeftOut] = []
+    sampling = job.sampling(job.config.judging)
+    drafts = judge_responses(items, WatchedEngine(engine, progress), form, sampling, left_out=left_out.append)
+    job.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
+    job.leave_out(left_out, total=responses.count())
 
 
 def held_out(job: StageWork) -> QuerySet[Response]:

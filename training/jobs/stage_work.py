@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -19,13 +19,13 @@ from alignment_app.services.spending import Account
 from training.config import EngineConfig, ModelConfig, ModelRole
 from training.domain.engine_kinds import ENGINES
 from training.domain.judges import Judge as JudgePrompt
-from training.domain.rows import ComparisonDraft, ComparisonItem, JudgementDraft, PromptRow, ResponseRow
+from training.domain.rows import ComparisonDraft, ComparisonItem, JudgementDraft, LeftOut, PromptRow, ResponseRow
 from training.domain.score_rule import ScoreRule
 from training.domain.secret import Secret
 from training.domain.seeds import derive_seed
 from training.domain.spending import Price
 from training.domain.verifiers.verify import VERSION
-from training.engines.base import Engine, EngineError, Sampling
+from training.engines.base import AllRefused, Engine, EngineError, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
@@ -65,6 +65,8 @@ class StageWork:
         self.config = self.run.typed_config
         self._account: Account | None = None
         self._paid: dict[ModelRole, PaidEngine] = {}
+        #: Rows of this attempt that were left out, because a model refused their prompts.
+        self.left_out: list[LeftOut] = []
 
     @property
     def recorded(self) -> bool:
@@ -208,7 +210,10 @@ class StageWork:
         progress: Progress,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        """Generate and save the missing responses to these prompts; without a checkpoint the teacher writes them."""
+        """Generate and save the missing responses to these prompts; without a checkpoint the teacher writes them.
+
+        Prompts that the model refuses are left out. Raises :class:`AllRefused` if that leaves no response.
+        """
         source = Response.Source.STUDENT if checkpoint else Response.Source.TEACHER
         missing = selectors.missing_responses(self.iteration, prompts, purpose=purpose, source=source, n=n)
         if not missing:
@@ -219,8 +224,9 @@ class StageWork:
         # The type of a part belongs to the seed: a plain string here would change the samples of a resumed run.
         seeded = Response.Purpose(purpose)
         requests = [ResponseRequest(prompt, index, self.seed(seeded, prompt.words, index)) for prompt, index in missing]
+        left_out: list[LeftOut] = []
         progress.save_in_batches(
-            generate_responses(requests, engine, sampling, short_answers=framed),
+            generate_responses(requests, engine, sampling, short_answers=framed, left_out=left_out.append),
             lambda drafts: rows.save_responses(
                 self.attempt,
                 self.iteration,
@@ -238,6 +244,14 @@ class StageWork:
             ),
             prompt_of=lambda draft: draft.prompt_id,
         )
+        if progress.overlapping_stage is None:  # otherwise the stage itself asks for them again
+            self.leave_out(left_out, total=len(prompts) * n)
+
+    def leave_out(self, left_out: Sequence[LeftOut], *, total: int) -> None:
+        """Count rows that were left out, of ``total`` in all. Raises :class:`AllRefused` if there are no others."""
+        if left_out and len(left_out) >= total:
+            raise AllRefused.of(left_out)
+        self.left_out += left_out
 
     def judge(
         self,
@@ -247,10 +261,12 @@ class StageWork:
         checkpoint: Checkpoint | None,
         progress: Progress,
         role: ModelRole = "teacher",
+        required: bool = True,
     ) -> str:
         """Generate and save the missing judgements of these responses by a checkpoint, or by the model of a section.
 
-        Returns the judge's name.
+        Responses whose judging prompt the model refuses are left out. Raises :class:`AllRefused` if that leaves no
+        judgement and one is ``required``. Returns the judge's name.
         """
         judge = self.judge_row(checkpoint, role=role)
         todo = selectors.unjudged(responses, source=source, judge=judge)
@@ -264,8 +280,10 @@ class StageWork:
         form, sampling = self.judge_of(settings.template), self.sampling(settings.sampling)
         items = self._judge_items(todo, source, settings.k)
         prompt_of = {response.id: prompt.id for response, prompt in todo}
-        drafts = judge_responses(items, engine, form, sampling)
+        left_out: list[LeftOut] = []
+        drafts = judge_responses(items, engine, form, sampling, left_out=left_out.append)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
+        self.leave_out(left_out, total=responses.count() if required else len(left_out) + 1)
         return judge.name
 
     def _verify(
@@ -282,14 +300,20 @@ class StageWork:
             )
 
     def compare(
-        self, items: Sequence[ComparisonItem], role: ModelRole, progress: Progress
+        self,
+        items: Sequence[ComparisonItem],
+        role: ModelRole,
+        progress: Progress,
+        *,
+        left_out: Callable[[LeftOut], None],
     ) -> Iterator[ComparisonDraft]:
         """Yield the verdicts of a section's model on pairs of answers; a verifier decides by its scores."""
         if self.config.model_of(role).entry.verifies:
             return compare_by_checks(items)
         sampling = self.sampling(self.config.judge_settings(role).sampling)
         engine = WatchedEngine(self.model(role), progress)
-        return compare_responses(items, engine, self.judge_of("evaluation.judge"), sampling)
+        form = self.judge_of("evaluation.judge")
+        return compare_responses(items, engine, form, sampling, left_out=left_out)
 
     def judge_arriving(self, responses: QuerySet[Response], *, progress: Progress) -> None:
         """Judge these responses with the remote teacher as they are written, until the overlap ends."""

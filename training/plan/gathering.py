@@ -8,10 +8,12 @@ from training.plan.spec import (
     JudgeData,
     LiveJudgeData,
     LiveStageData,
+    ModelStageData,
     Queue,
     StageData,
     StageSpec,
     SummaryFormat,
+    left_out_note,
     teacher_queue,
 )
 
@@ -60,7 +62,7 @@ class PromptsProgress(LiveStageData):
     removed: dict[str, int] = {}
 
 
-class WrittenResult(StageData):
+class WrittenResult(ModelStageData):
     """The number of responses that the token limit cut."""
 
     cut: int = 0
@@ -99,14 +101,14 @@ def _prompts(result: PromptsResult, stage: FinishedStage, words: SummaryFormat) 
 
 
 def _written(result: WrittenResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
-    return words.number(stage.done), f"{words.number(result.cut)} cut" if result.cut else ""
+    cut = f"{words.number(result.cut)} cut" if result.cut else ""
+    return words.number(stage.done), ", ".join(note for note in (cut, left_out_note(result, words)) if note)
 
 
 def judged_summary(result: JudgeData, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
-    """Return the number of judgements, and the share of replies with a score."""
-    return words.number(
-        stage.done
-    ), f"{words.percent(result.parse_rate, 1)} parsed" if result.parse_rate is not None else ""
+    """Return the number of judgements, the share of replies with a score, and the responses that were left out."""
+    parsed = f"{words.percent(result.parse_rate, 1)} parsed" if result.parse_rate is not None else ""
+    return words.number(stage.done), ", ".join(note for note in (parsed, left_out_note(result, words)) if note)
 
 
 def _pairs(result: PairsResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:

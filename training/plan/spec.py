@@ -42,6 +42,12 @@ class StageData(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
+class ModelStageData(StageData):
+    """A finished stage whose rows a model makes."""
+
+    left_out: dict[str, int] = {}  #: rows whose prompt a model refused, by PromptOutcome
+
+
 class LiveStageData(StageData):
     """Progress of a running stage that uses an engine."""
 
@@ -153,7 +159,12 @@ def _without_kind(data: Any) -> Any:
 JudgeHealth = Annotated[Health | OrderHealth, BeforeValidator(_without_kind)]
 
 
-class HealthData(StageData):
+def left_out_note(result: ModelStageData, words: SummaryFormat) -> str:
+    """Return the number of rows that were left out, for a summary; "" if there are none."""
+    return f"{words.number(sum(result.left_out.values()))} left out" if result.left_out else ""
+
+
+class HealthData(ModelStageData):
     """Health statistics of the judges in a stage."""
 
     health: dict[str, JudgeHealth] = {}  #: by the judge's role

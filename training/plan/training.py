@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from training.config import RunConfig
-from training.plan.spec import FinishedStage, HealthData, LiveStageData, StageData, StageSpec, SummaryFormat
+from training.plan.spec import (
+    FinishedStage,
+    HealthData,
+    LiveStageData,
+    ModelStageData,
+    StageData,
+    StageSpec,
+    SummaryFormat,
+)
 
 
 def _makes_m1_from_m0(config: RunConfig, iteration: int) -> bool:
@@ -37,8 +45,8 @@ class TrainingResult(StageData):
     loss: float | None = None
 
 
-class PreferenceResult(TrainingResult):
-    """A finished preference training, with the selected λ if it was automatic."""
+class PreferenceResult(TrainingResult, ModelStageData):
+    """A finished preference training, with the selected λ if it was automatic, and what early stopping left out."""
 
     lam: float | None = None
 

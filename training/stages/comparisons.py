@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from training.domain.judges import Judge
 from training.domain.metrics import both_orders_outcome
-from training.domain.rows import ComparisonDraft, ComparisonItem
+from training.domain.rows import ComparisonDraft, ComparisonItem, LeftOut, Refusal
+from training.engines.asking import ask
 from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
 def compare_responses(
-    items: Sequence[ComparisonItem], engine: Engine, judge: Judge, sampling: Sampling
+    items: Sequence[ComparisonItem],
+    engine: Engine,
+    judge: Judge,
+    sampling: Sampling,
+    *,
+    left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> Iterator[ComparisonDraft]:
     """Yield the outcome for A per prompt that was judged in both orders; conflicting verdicts are a tie.
 
-    If some requests were not answered, raises :class:`training.engines.base.Unanswered` after the last outcome.
+    A reply that was cut at the token limit holds no verdict. An item of which an order is refused yields nothing and is
+    passed to ``left_out``. If some requests were not answered, raises :class:`training.engines.base.Unanswered` after
+    the last outcome.
     """
     calls: list[Request] = []
     for number, item in enumerate(items):
@@ -24,17 +32,22 @@ def compare_responses(
             calls.append(Request(f"{number}:{order}", ({"role": "user", "content": text},), item.seed))
     half: dict[int, tuple[str, Completion]] = {}
     lost: list[Completion] = []
-    for completion in engine.generate(calls, sampling):
+    for completion in ask(engine, calls, sampling):
         number, order = int(completion.key.split(":")[0]), completion.key.split(":")[1]
         if number not in half:
             half[number] = order, completion
             continue
         replies = dict([half.pop(number), (order, completion)])
-        if failed := [reply for reply in replies.values() if reply.finish_reason == "error"]:
-            lost += [reply for reply in failed if not reply.refused]
-            continue
         item = items[number]
-        verdict_ab, verdict_ba = judge.verdict(replies["ab"].text), judge.verdict(replies["ba"].text)
+        if failed := [reply for reply in replies.values() if reply.finish_reason == "error"]:
+            if unanswered := [reply for reply in failed if not reply.refused]:
+                lost += unanswered
+            else:
+                left_out(LeftOut(item.prompt.id, Refusal(failed[0].refusal, failed[0].error)))
+            continue
+        verdict_ab, verdict_ba = (
+            judge.verdict(replies[order].text, cut=replies[order].finish_reason == "length") for order in ("ab", "ba")
+        )
         yield ComparisonDraft(
             prompt_id=item.prompt.id,
             response_a_id=item.a.id,

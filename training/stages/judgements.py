@@ -5,12 +5,13 @@ Source: Yuan et al. (2024), section 3.1.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from training.domain.judges import Judge
 from training.domain.judging import average
-from training.domain.rows import JudgementDraft, JudgementSample, PromptRow, ResponseRow
+from training.domain.rows import JudgementDraft, JudgementSample, LeftOut, PromptRow, Refusal, ResponseRow
+from training.engines.asking import ask
 from training.engines.base import Completion, Engine, FollowingEngine, Request, Sampling, Unanswered
 
 
@@ -23,17 +24,27 @@ class JudgeItem:
     seeds: tuple[int, ...]
 
 
+def _ignore(_: LeftOut) -> None:
+    """Do nothing."""
+
+
 def judge_responses(
-    items: Sequence[JudgeItem], engine: Engine, judge: Judge, sampling: Sampling
+    items: Sequence[JudgeItem],
+    engine: Engine,
+    judge: Judge,
+    sampling: Sampling,
+    *,
+    left_out: Callable[[LeftOut], None] = _ignore,
 ) -> Iterator[JudgementDraft]:
     """Yield each judgement as soon as all its replies have arrived.
 
-    Refused requests do not count as replies; a response without any reply yields no judgement. If some requests were
+    Refused requests do not count as replies; a response without any reply yields no judgement and is passed to
+    ``left_out``. If some requests were
     not answered, their responses yield no judgement either, and :class:`training.engines.base.Unanswered` is raised
     after the last one, so that a later attempt repeats them.
     """
-    judging = _Judging(judge)
-    return judging.drafts(engine.generate(judging.requests(items), sampling))
+    judging = _Judging(judge, left_out)
+    return judging.drafts(ask(engine, judging.requests(items), sampling))
 
 
 def judge_arriving(
@@ -52,16 +63,11 @@ def judge_arriving(
     return judging.drafts(engine.follow(requests, sampling))
 
 
-def item_indices(keys: Iterable[str]) -> set[int]:
-    """Return the indices of the items that the requests with these keys belong to."""
-    return {int(key.split(":")[0]) for key in keys}
-
-
 class _Judging:
     """Assigns replies to the responses they judge."""
 
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+    def __init__(self, judge: Judge, left_out: Callable[[LeftOut], None] = _ignore) -> None:
+        self.judge, self.left_out = judge, left_out
         self.items: list[JudgeItem] = []
 
     def requests(self, items: Sequence[JudgeItem]) -> list[Request]:
@@ -90,6 +96,9 @@ class _Judging:
                     lost += unanswered
                 elif draft := _judgement(self.items[number], whole, self.judge):
                     yield draft
+                else:
+                    refusal = Refusal(whole[0].refusal, whole[0].error)
+                    self.left_out(LeftOut(self.items[number].prompt.id, refusal))
         if lost:
             raise Unanswered.of(lost)
 
@@ -102,11 +111,12 @@ def _judgement(item: JudgeItem, received: list[Completion], judge: Judge) -> Jud
         return None
     samples = tuple(_sample(reply, judge) for reply in replies)
     mean, spread = average(samples)
-    text = next((sample.raw for sample in samples if sample.score is not None), samples[0].raw)
-    return JudgementDraft(item.response.id, samples, mean, spread, judge.rationale(text))
+    shown = next((sample for sample in samples if sample.score is not None), samples[0])
+    return JudgementDraft(item.response.id, samples, mean, spread, judge.rationale(shown.raw))
 
 
 def _sample(reply: Completion, judge: Judge) -> JudgementSample:
     """Return one raw reply with its score on the run's scale of 0 to 5."""
-    given = judge.read(reply.text).score
-    return JudgementSample(reply.text, None if given is None else judge.to_run_scale(given), reply.seed, given)
+    cut = reply.finish_reason == "length"
+    given = judge.read(reply.text, cut=cut).score
+    return JudgementSample(reply.text, None if given is None else judge.to_run_scale(given), reply.seed, given, cut)

@@ -19,6 +19,7 @@ from training.domain.self_instruct import (
     usable_demonstrations,
 )
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_self_instruct
+from training.engines.asking import ask
 from training.engines.base import Engine, Request, Sampling, Unanswered
 
 Template = Literal["few_shot", "single_instruction"]
@@ -89,7 +90,7 @@ def _replies(
         demonstrations.append(shown)
         requests.append(Request(str(number), (message,), derive_seed(seed, "write", number)))
     # In request order, not in order of completion: the admitted prompts must not depend on timing.
-    replies = sorted(engine.generate(requests, sampling), key=lambda reply: int(reply.key))
+    replies = sorted(ask(engine, requests, sampling), key=lambda reply: int(reply.key))
     failed = [reply for reply in replies if reply.finish_reason == "error"]
     # Some refusals only make the round smaller; if all are refused, the round says nothing about the writer.
     if lost := [reply for reply in failed if not reply.refused or len(failed) == len(replies)]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from training.domain.rows import PromptRow, ResponseDraft
+from training.domain.rows import LeftOut, PromptRow, Refusal, ResponseDraft
 from training.domain.templates import with_short_answer
+from training.engines.asking import ask
 from training.engines.base import Completion, Engine, Request, Sampling, Unanswered
 
 
@@ -20,23 +21,31 @@ class ResponseRequest:
 
 
 def generate_responses(
-    requests: Sequence[ResponseRequest], engine: Engine, sampling: Sampling, *, short_answers: bool = False
+    requests: Sequence[ResponseRequest],
+    engine: Engine,
+    sampling: Sampling,
+    *,
+    short_answers: bool = False,
+    left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> Iterator[ResponseDraft]:
     """Yield response drafts in the order in which they finish.
 
     ``short_answers`` wraps each prompt in the instruction of Luo et al., figure 3, without changing the saved prompt.
-    Refused requests yield nothing. If some requests were not answered, raises
+    Refused requests yield nothing and are passed to ``left_out``. If some requests were not answered, raises
     :class:`training.engines.base.Unanswered` after the last draft, so that a later attempt repeats them.
     """
     requests_by_key = {str(number): request for number, request in enumerate(requests)}
     frame = with_short_answer if short_answers else tuple
     calls = [Request(key, frame(request.prompt.messages), request.seed) for key, request in requests_by_key.items()]
     lost: list[Completion] = []
-    for completion in engine.generate(calls, sampling):
-        if completion.finish_reason == "error":
-            lost += [] if completion.refused else [completion]
-            continue
+    for completion in ask(engine, calls, sampling):
         request = requests_by_key[completion.key]
+        if completion.finish_reason == "error":
+            if completion.refused:
+                left_out(LeftOut(request.prompt.id, Refusal(completion.refusal, completion.error)))
+            else:
+                lost.append(completion)
+            continue
         yield ResponseDraft(
             prompt_id=request.prompt.id,
             index=request.index,

@@ -30,7 +30,7 @@ def verify_responses(items: Sequence[tuple[ResponseRow, PromptRow]]) -> Iterator
     for response, prompt in items:
         if not prompt.checks:
             continue
-        found = verify(prompt.checks, prompt.text, response.text)
+        found = verify(prompt.checks, prompt.last_turn, response.text)
         sample = JudgementSample(found.text, found.score, seed=0, given=found.score)
         checks = tuple(result.as_data() for result in found.results)
         yield JudgementDraft(response.id, (sample,), found.score, 0.0, found.text, checks)
@@ -44,7 +44,7 @@ def compare_by_checks(items: Sequence[ComparisonItem]) -> Iterator[ComparisonDra
     for item in items:
         if not item.prompt.checks:
             continue
-        a, b = (verify(item.prompt.checks, item.prompt.text, one.text) for one in (item.a, item.b))
+        a, b = (verify(item.prompt.checks, item.prompt.last_turn, one.text) for one in (item.a, item.b))
         outcome = decide(a, b)
         verdict_ab, verdict_ba = _POSITIONS[outcome]
         yield ComparisonDraft(

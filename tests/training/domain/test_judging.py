@@ -161,3 +161,24 @@ def test_the_average_is_over_the_samples_that_parsed() -> None:
 def test_unparsed_judgements_have_no_mean() -> None:
     assert average(_samples(None, None)) == (None, None)
     assert average([]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "cut", "score"),
+    [
+        ("It is relevant, so it has score: 1. It also answers most, so score: 2. Next I", True, None),
+        ("Good. Score: 4", True, None),
+        ("Good. Score: 4", False, 4),
+        ("<think>It is on topic, so maybe score: 1. However", False, None),
+        ("<think>hm, Score: 1?</think>\nGood answer. Score: 4", False, 4),
+        ("<think>Score: 3</think>Good answer.", False, None),
+        ("hm, Score: 1?</think>Score: 2", False, 2),
+        ('It quotes "<think>". Score: 2', False, 2),
+    ],
+)
+def test_a_reply_that_was_cut_or_still_thinks_has_no_score(reply: str, cut: bool, score: float | None) -> None:
+    reading = judges.get("additive_5").read(reply, cut=cut)
+    assert reading.score == score
+    if reading.place:
+        assert reply[slice(*reading.place)].startswith("Score")
+    assert "<think>" not in judges.get("additive_5").rationale("<think>a</think>b Score: 2")

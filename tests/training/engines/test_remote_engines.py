@@ -22,9 +22,9 @@ from tests.support.providers import (
 )
 from training.config import RunConfig
 from training.engines import create_engine, student_spec
-from training.engines.base import Request, Sampling, Unanswered
+from training.engines.base import EngineError, Request, Sampling, Unanswered
 from training.engines.gemini import CATEGORIES
-from training.engines.remote import RemoteEngine, retry_after_seconds
+from training.engines.remote import REFUSED_AFTER, RemoteEngine, retry_after_seconds
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,42 @@ def test_delays_grow_with_jitter() -> None:
         assert len(set(drawn)) > 100
     assert max(engine.delay(20, None) for _ in range(50)) == 60
     assert engine.delay(1, 300) == 300
+
+
+@pytest.mark.parametrize(("engine_of", "reply"), [(gemini, candidate("", "MAX_TOKENS")), (openai, chat("", "length"))])
+def test_an_answer_that_was_all_reasoning_is_paid_once_and_names_the_setting(
+    serve: Serve, engine_of: Callable[..., RemoteEngine], reply: Answer
+) -> None:
+    server = serve(lambda text, _: reply)
+    engine = engine_of(server, reasoning_tokens=100)
+    engine.meter = tally = Tally()
+    (found,) = engine.generate(requests("hard"), SAMPLING)
+    engine.close()
+    assert (found.finish_reason, found.refused) == ("error", True)
+    assert "reasoning_tokens" in found.error
+    assert [call.outcome for call in tally.calls] == ["empty"]
+    assert tally.calls[0].usage.completion_tokens > 0
+    (body,) = server.bodies
+    limit = body["generationConfig"]["maxOutputTokens"] if "generationConfig" in body else body["max_tokens"]
+    assert limit == SAMPLING.max_new_tokens + 100
+
+
+def test_a_server_that_refuses_everything_is_not_asked_further(serve: Serve) -> None:
+    server = serve(lambda text, _: as_json({"error": {"message": "no max_tokens here", "code": 400}}, 400))
+    engine = openai(server, concurrency=2)
+    with pytest.raises(EngineError, match="no max_tokens here") as raised:
+        list(engine.generate(requests(*(str(number) for number in range(60))), SAMPLING))
+    engine.close()
+    assert not isinstance(raised.value, Unanswered)
+    assert len(server.bodies) <= REFUSED_AFTER + 2
+
+
+def test_refusals_after_an_answer_or_of_one_prompt_end_nothing(serve: Serve) -> None:
+    answered = serve(lambda text, _: chat("yes") if text == "0" else as_json({"error": {"message": "no"}}, 400))
+    engine = openai(answered, concurrency=1)
+    assert len(list(engine.generate(requests(*(str(number) for number in range(30))), SAMPLING))) == 30
+    engine.close()
+    engine = openai(serve(lambda text, _: as_json({"error": {"message": "no"}}, 400)), concurrency=1)
+    same = [Request(str(number), ({"role": "user", "content": "a long one"},), number) for number in range(30)]
+    assert all(one.refused for one in engine.generate(same, SAMPLING))
+    engine.close()

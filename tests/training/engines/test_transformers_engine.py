@@ -12,7 +12,7 @@ import torch
 
 from training import engines
 from training.engines import EngineSpec, create_engine
-from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
+from training.engines.base import Completion, EngineError, PromptsRefused, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
 from training.engines.transformers_engine import TransformersEngine
 
@@ -123,7 +123,7 @@ def test_the_log_probability_is_the_models_own(engine: TransformersEngine) -> No
 def test_a_prompt_that_does_not_fit_is_refused_with_its_length_and_the_limit(little_model: Path) -> None:
     engine = TransformersEngine(little_model, max_length=64)
     long = Request("long", ({"role": "user", "content": "x" * 60},), 0)
-    with pytest.raises(PromptTooLong, match=r"prompt of 6\d tokens with 12 new ones .* limit of 64; it begins"):
+    with pytest.raises(PromptsRefused, match=r"prompt of 6\d tokens with 12 new ones .* limit of 64; it begins"):
         list(engine.generate([*_requests(3), long], SAMPLED))
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.students import save_little_student
-from training.engines.base import Completion, EngineError, PromptTooLong, Request, Sampling
+from training.engines.base import Completion, EngineError, PromptsRefused, Request, Sampling
 
 pytestmark = [
     pytest.mark.vllm,
@@ -124,7 +124,7 @@ def test_a_short_answer_does_not_wait_for_a_long_one_and_a_stop_aborts_the_other
 
 def test_a_prompt_that_does_not_fit_is_refused_with_its_length_and_the_limit(engine) -> None:
     long = Request("long", ({"role": "user", "content": "x" * 1015},), 0)
-    with pytest.raises(PromptTooLong, match=r"prompt of 10\d\d tokens with 24 new ones .* limit of 1024; it begins"):
+    with pytest.raises(PromptsRefused, match=r"prompt of 10\d\d tokens with 24 new ones .* limit of 1024; it begins"):
         next(engine.generate([*_requests(3), long], SAMPLED))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +10,16 @@ from typing import TypeVar
 import pytest
 
 from training import judges
-from training.domain.rows import ComparisonItem, Message, PromptDraft, PromptRow, RejectedDraft, ResponseRow
+from training.domain.rows import (
+    ComparisonItem,
+    LeftOut,
+    Message,
+    PromptDraft,
+    PromptOutcome,
+    PromptRow,
+    RejectedDraft,
+    ResponseRow,
+)
 from training.domain.self_instruct import PromptFilter
 from training.domain.templates import SINGLE_INSTRUCTION_TEXT, render_short_answer
 from training.domain.transcripts import transcript
@@ -120,6 +130,39 @@ def test_judges_get_every_turn_of_a_conversation_with_several() -> None:
     list(compare_responses([ComparisonItem(prompt, row, row, 1)], engine, PAIRWISE, SAMPLING))
     assert len(engine.heard) == 3
     assert all(transcript(turns) in text for text in engine.heard)
+
+
+def test_prompts_that_the_model_cannot_take_are_named_and_the_others_are_answered(
+    little_model: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(little_model, tmp_path / "strict")
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    template = folder / "chat_template.jinja"
+    template.write_text(refusing + template.read_text())
+    system = PromptRow(2, (Message(role="system", content="Be short."), Message(role="user", content="Hello.")))
+    rows = [_prompt(1), system, _prompt(3, "long " * 40), _prompt(4)]
+    left_out: list[LeftOut] = []
+    engine = TransformersEngine(folder, max_length=64)
+    requests = [ResponseRequest(prompt, index, index) for prompt in rows for index in range(2)]
+    drafts = list(generate_responses(requests, engine, SAMPLING, left_out=left_out.append))
+    assert {(draft.prompt_id, draft.index) for draft in drafts} == {(p, k) for p in (1, 4) for k in (0, 1)}
+    assert [(one.prompt_id, one.refusal.code) for one in left_out] == [
+        (2, PromptOutcome.TEMPLATE_REFUSED), (2, PromptOutcome.TEMPLATE_REFUSED),
+        (3, PromptOutcome.TOO_LONG), (3, PromptOutcome.TOO_LONG),
+    ]  # fmt: skip
+    assert "no system role" in left_out[0].refusal.reason
+    answer = ResponseRow(1, 1, 0, "fine")
+    judged = [JudgeItem(answer, _prompt(1), (1, 2)), JudgeItem(answer, _prompt(2, "x" * 2000), (1, 2))]
+    left_out.clear()
+    wide = TransformersEngine(folder, max_length=2048)
+    short = judges.get("hundred")
+    assert len(list(judge_responses(judged, wide, short, SAMPLING, left_out=left_out.append))) == 1
+    assert [one.prompt_id for one in left_out] == [2]
+    items = [ComparisonItem(_prompt(1), answer, answer, 1), ComparisonItem(_prompt(2, "x" * 2000), answer, answer, 1)]
+    assert [one.prompt_id for one in compare_responses(items, wide, PAIRWISE, SAMPLING, left_out=left_out.append)] == [
+        1
+    ]
+    assert [one.prompt_id for one in left_out] == [2, 2]
 
 
 def test_a_refused_response_stays_missing() -> None:
