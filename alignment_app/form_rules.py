@@ -66,6 +66,8 @@ def applying(value: Mapping[str, Any]) -> dict[str, bool]:
     loss = LOSSES.get(str(value["training.loss"]))
     for name in LOSS_FIELDS:
         found[f"training.{name}"] = by_pairs and loss is not None and name in loss.fields
+    found["training.refinement_prompt"] = found["training.lam"]
+    found["training.seed_rows"] = found["training.min_chosen_score"] = rounds and not by_pairs
     measures_margins = rounds and bool(value["training.held_out_pairs"])
     found["training.beta"] = found["training.beta"] or measures_margins
     for path in value:

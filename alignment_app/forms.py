@@ -16,13 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from alignment_app.form_rules import DATASETS, applying
-from alignment_app.pages.form_words import (
-    ESSENTIAL,
-    OPTIONAL,
-    TITLES,
-    label_of,
-    label_of_choice,
-)
+from alignment_app.pages.form_words import ESSENTIAL, OPTIONAL, TITLES, label_of, label_of_choice
 from alignment_app.pages.launching import DatasetChoice
 from training.config import JUDGE_FIELDS, RunConfig
 
@@ -320,12 +314,12 @@ def _as_text(value: Any, kind: Kind) -> Any:
         return bool(value)
     if kind == "datasets":
         return [str(item) for item in value or ()]
-    if value is None:
-        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
     if isinstance(value, float):
         # 1.0 → 1, 5.5e-06 → 5.5e-6: shorter, and the same number when parsed.
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value).replace("e-0", "e-")
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

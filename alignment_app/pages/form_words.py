@@ -150,6 +150,10 @@ LABELS: Final = {
     "dtype": "Number format",
     "lam": "λ, weight of the refinement (or auto)",
     "max_pairs": "Maximum pairs",
+    "pairs_by_iteration": "Maximum pairs by iteration",
+    "refinement_prompt": "Refinement prompt p",
+    "seed_rows": "Train on the rows of M1 too",
+    "min_chosen_score": "Minimum chosen score",
     "method": "Training method",
     "held_out_pairs": "Held-out pairs",
     "beta": "β",
@@ -177,6 +181,7 @@ LABELS: Final = {
     "self_judge_prompts": "Self-judge prompts",
     "save_steps": "Steps between saves",
     "warmup_ratio": "Warm-up ratio",
+    "warmup_steps": "Warm-up steps",
     "tensor_parallel": "GPUs per model",
     "concurrency": "Parallel requests",
 }

@@ -82,7 +82,7 @@ class TrainingSet:
 def training_set(iteration: Iteration) -> TrainingSet:
     """Count the pairs that the iteration would train on now."""
     training = iteration.run.typed_config.training
-    mixes, held_out, most = training.mix_previous, training.held_out_pairs, training.max_pairs
+    mixes, held_out, most = training.mix_previous, training.held_out_pairs, training.most_pairs(iteration.number)
     frozen = DatasetSnapshot.objects.filter(iteration=iteration, kind=DatasetSnapshot.Kind.PREFERENCE).exists()
     if mixes or (frozen and (held_out or most)):
         rows = work.training_pairs(iteration.run_id, iteration.number, mix_previous=mixes)

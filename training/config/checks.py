@@ -62,6 +62,8 @@ def cross_field_problems(config: RunConfig) -> list[tuple[str, str]]:
     for name, section in (("sft", config.sft), ("training", config.training)):
         if section.final_learning_rate > section.learning_rate:
             problems.append((f"{name}.final_learning_rate", "must not be above the peak learning rate"))
+        if section.warmup_steps and section.warmup_ratio:
+            problems.append((f"{name}.warmup_steps", "cannot be combined with warmup_ratio; set one of them to 0"))
         if section.batch_size % section.micro_batch_size and section.micro_batch_size < section.batch_size:
             problems.append((f"{name}.batch_size", "must be a multiple of micro_batch_size"))
     makes_pairs_by_score = config.iterations > 0 and config.makes_candidates and not config.demonstrates
@@ -125,6 +127,13 @@ def _training_problems(config: RunConfig) -> list[tuple[str, str]]:
         problems.append(
             ("training.held_out_pairs", "lam: auto selects λ on held-out pairs; hold some out (the paper: 50)")
         )
+    for field, is_set in (("seed_rows", training.seed_rows), ("min_chosen_score", training.min_chosen_score > 0)):
+        if is_set and not training.is_positive_only:
+            problems.append((f"training.{field}", "has an effect with training.method positive_only alone"))
+    if training.seed_rows and not config.sft.enabled:
+        problems.append(("training.seed_rows", "needs the rows of M1; turn on sft.enabled"))
+    if len(training.pairs_by_iteration) > config.iterations > 0:
+        problems.append(("training.pairs_by_iteration", f"has more numbers than iterations ({config.iterations})"))
     if training.is_positive_only and training.lora:
         problems.append(("training.lora", "positive_only trains all weights; turn off LoRA"))
     stopping, place = training.early_stopping, "training.early_stopping"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, WrapValidator
+from pydantic import BeforeValidator, Field, ValidationError, WrapValidator
 
 from training.config.base import GRADIENT_CHECKPOINTING, Section
 from training.config.datasets import DatasetRef
 from training.domain.loss_specs import LOSSES
+from training.domain.templates import REFINEMENT_PROMPT
 
 # Type checkers need a plain string; pydantic, the form and the API schema take the choices from the registry.
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def _auto_or_number(value: Any, read: Callable[[Any], Any]) -> Any:
     return parsed
 
 
+def _numbers(value: Any) -> Any:
+    """Return the parts of a text such as "3964, 6942", as the form sends it."""
+    if isinstance(value, str):
+        return [part for part in value.replace(",", " ").split() if part]
+    return value
+
+
+PairCounts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_numbers)]
 Lambda = Annotated[float | Literal["auto"], WrapValidator(_auto_or_number)]
 
 
@@ -83,8 +92,28 @@ class PreferenceConfig(Section):
         description="λ, weight of the refinement Δ: 0 to 10, or auto. Auto trains with 0.1, 0.3, "
         "0.5 and 1 and keeps the best on the held-out pairs.",
     )
+    refinement_prompt: str = Field(
+        REFINEMENT_PROMPT.strip(),
+        min_length=1,
+        max_length=4000,
+        description="p, which precedes the last user turn in p⊕x (Yu et al., 2024, section 3.2.2).",
+    )
     max_pairs: int | None = Field(
         None, ge=1, description="Maximum number of training pairs, drawn by the seed. Empty: all."
+    )
+    pairs_by_iteration: PairCounts = Field(
+        (),
+        max_length=20,
+        description="Maximum number of training pairs of each iteration, in order, such as 3964, 6942. Iterations "
+        "without a number use max_pairs.",
+    )
+    seed_rows: bool = Field(
+        False,
+        description="positive_only: train on the rows of M1 too, as positive examples are added to the seed data "
+        "(Yuan et al., 2024, section 2.3).",
+    )
+    min_chosen_score: float = Field(
+        0.0, ge=0, le=5, description="positive_only: minimum score of a chosen response, in points."
     )
     held_out_pairs: int = Field(
         0,
@@ -99,6 +128,13 @@ class PreferenceConfig(Section):
     final_learning_rate: float = Field(1e-7, ge=0, le=1, description="Learning rate at the last step.")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate schedule.")
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    warmup_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Number of steps with a rising learning rate, instead of a share. RMSprop's first step without it "
+        "is ten times the learning rate.",
+    )
     optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
     batch_size: int = Field(
         16, ge=1, le=65536, description="Pairs per optimizer step, with gradient accumulation if needed."
@@ -113,6 +149,16 @@ class PreferenceConfig(Section):
     lora: LoraConfig | None = Field(None, description="Empty: train all weights.")
     early_stopping: EarlyStoppingConfig | None = Field(None, description="Empty: train to the last step.")
     mix_previous: bool = Field(False, description="Train on the pairs of all iterations so far, not only the latest.")
+
+    def most_pairs(self, iteration: int) -> int | None:
+        """Return the maximum number of training pairs of an iteration, counted from 1; ``None``: all."""
+        counts = self.pairs_by_iteration
+        return counts[iteration - 1] if iteration <= len(counts) else self.max_pairs
+
+    @property
+    def most_pairs_of_any(self) -> int | None:
+        """The maximum number of training pairs of the largest iteration; ``None``: all."""
+        return max(self.pairs_by_iteration, default=self.max_pairs)
 
     @property
     def is_positive_only(self) -> bool:

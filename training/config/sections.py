@@ -78,6 +78,13 @@ class SFTConfig(Section):
     final_learning_rate: float = Field(1.1e-6, ge=0, le=1, description="Learning rate at the last step.")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="Learning rate schedule.")
     warmup_ratio: float = Field(0.0, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    warmup_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Number of steps with a rising learning rate, instead of a share. RMSprop's first step without it "
+        "is ten times the learning rate.",
+    )
     optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
     batch_size: int = Field(
         16, ge=1, le=65536, description="Rows per optimizer step, with gradient accumulation if needed."

@@ -35,9 +35,9 @@ PLAIN_CHAT_TEMPLATE = (
 """Jinja chat template of models without their own, used in training and generation."""
 
 
-def augment_query(query: str) -> str:
-    """Return p⊕x, the refinement prompt followed by the query (Yu et al., 2024, section 3.2.2)."""
-    return REFINEMENT_PROMPT + query
+def augment_query(query: str, refinement_prompt: str = REFINEMENT_PROMPT) -> str:
+    """Return p⊕x, the refinement prompt, a space and the query (Yu et al., 2024, section 3.2.2)."""
+    return f"{refinement_prompt.rstrip()} {query}"
 
 
 def with_short_answer(messages: Sequence[Message]) -> tuple[Message, ...]:

@@ -82,7 +82,7 @@ def stopping_checkpoints(config: RunConfig, counts: Counts) -> int:
     if stopping is None:
         return 0
     pairs = max(1, counts.pairs - training.held_out_pairs)
-    steps = math.ceil(min(pairs, training.max_pairs or pairs) * training.epochs / training.batch_size)
+    steps = math.ceil(min(pairs, training.most_pairs_of_any or pairs) * training.epochs / training.batch_size)
     return math.ceil(steps / stopping.every)
 
 

@@ -171,7 +171,7 @@ def _preference(config: RunConfig, counts: Counts, size: ModelSize, speed: Speed
     held_out = min(training.held_out_pairs, counts.pairs)
     measured = 2 * speed.forward(size, held_out * 2 * full, math.ceil(held_out / training.micro_batch_size))
     trained = max(1, counts.pairs - held_out)
-    trained = min(trained, training.max_pairs or trained)
+    trained = min(trained, training.most_pairs_of_any or trained)
     tokens = trained * 2 * full
     steps = math.ceil(trained / training.micro_batch_size)
     if training.is_positive_only:

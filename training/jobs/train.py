@@ -55,7 +55,9 @@ def _divide_pairs(job: StageWork) -> dict[str, int]:
     config = job.config.training
     if not DatasetSnapshot.objects.filter(iteration=job.iteration).exists():
         pairs = selectors.pair_contents(job.iteration)
-        division = split_pairs(pairs, held_out=config.held_out_pairs, most=config.max_pairs, seed=job.config.seed)
+        division = split_pairs(
+            pairs, held_out=config.held_out_pairs, most=config.most_pairs(job.iteration.number), seed=job.config.seed
+        )
         rows.divide_pairs(job.attempt, job.iteration, division)
         if pairs and not division.train:
             raise CannotContinue(
@@ -126,11 +128,25 @@ class _Training:
                 "pause_at": pause_at,
             }
             if config.method == "positive_only":
-                result = start_training(job, "sft", chosen_rows(self.data), as_fine_tuning(config), **common)
+                result = start_training(job, "sft", self._positive_rows(), as_fine_tuning(config), **common)
             else:
                 reference = job.weights(self.reference.location)
                 result = start_training(job, "preference", self.data, config, reference=reference, **common)
         return result
+
+    def _positive_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of a training on chosen responses, after those of M1 with ``training.seed_rows``."""
+        config = self.job.config.training
+        rows = chosen_rows(self.data, min_score=config.min_chosen_score)
+        if not rows:
+            raise CannotContinue(
+                f"No chosen response has a score of {config.min_chosen_score:g} or more. Clone the run with a smaller "
+                "training.min_chosen_score, or with more prompts."
+            )
+        if not config.seed_rows:
+            return rows
+        seeds = DatasetSnapshot.objects.get(iteration__run=self.job.run, iteration__number=0)
+        return [*artifacts.read_snapshot(seeds), *rows]
 
     def measure(self, model: Path) -> MarginFigures:
         """Return the margin figures of the model on the held-out pairs."""
@@ -146,10 +162,12 @@ class _Training:
         return margin_figures([pair for pair in measured if pair is not None])
 
 
-def chosen_rows(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return fine-tuning rows of the chosen responses, without duplicates."""
+def chosen_rows(pairs: list[dict[str, Any]], *, min_score: float = 0.0) -> list[dict[str, Any]]:
+    """Return fine-tuning rows of the chosen responses, without duplicates and without scores below ``min_score``."""
     rows_by_text: dict[tuple[str, str], dict[str, Any]] = {}
     for pair in pairs:
+        if min_score and (pair.get("chosen_score") is None or pair["chosen_score"] < min_score):
+            continue
         text = pair["chosen"][-1]["content"]
         row = {"messages": pair["prompt"], "completion": text} | ({"cut": True} if pair.get("chosen_cut") else {})
         rows_by_text.setdefault((str(pair["prompt"]), text), row)

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.conversation.encoder import ConversationEncoder
 from training.conversation.frame import ConversationRefused
-from training.domain.templates import augment_query
+from training.domain.templates import REFINEMENT_PROMPT, augment_query
 from training.trainers.pair_logps import PairTokens
 from training.trainers.results import TrainingError
 
@@ -31,7 +31,12 @@ class EncodedPair:
 
 
 def encode_pairs(
-    tokenizer: Any, pairs: Sequence[Mapping[str, Any]], *, max_length: int, augment: bool
+    tokenizer: Any,
+    pairs: Sequence[Mapping[str, Any]],
+    *,
+    max_length: int,
+    augment: bool,
+    refinement_prompt: str = REFINEMENT_PROMPT,
 ) -> tuple[list[PairTokens], tuple[str, ...]]:
     """Tokenize pairs. Returns them, and notes on truncated and skipped pairs.
 
@@ -45,7 +50,9 @@ def encode_pairs(
     skipped: Counter[Skipped] = Counter()
     cut = 0
     for pair in pairs:
-        encoded = encode_pair(encoder, pair, max_length=max_length, augment=augment)
+        encoded = encode_pair(
+            encoder, pair, max_length=max_length, augment=augment, refinement_prompt=refinement_prompt
+        )
         if isinstance(encoded, Skipped):
             skipped[encoded] += 1
         else:
@@ -67,12 +74,17 @@ def encode_pairs(
 
 
 def encode_pair(
-    encoder: ConversationEncoder, pair: Mapping[str, Any], *, max_length: int, augment: bool
+    encoder: ConversationEncoder,
+    pair: Mapping[str, Any],
+    *,
+    max_length: int,
+    augment: bool,
+    refinement_prompt: str = REFINEMENT_PROMPT,
 ) -> EncodedPair | Skipped:
     """Tokenize one pair as :func:`encode_pairs` does."""
     try:
         prompt = encoder.prompt(pair["prompt"])
-        augmented = encoder.prompt(_augmented(pair["prompt"])).ids if augment else []
+        augmented = encoder.prompt(_augmented(pair["prompt"], refinement_prompt)).ids if augment else []
     except ConversationRefused as error:
         raise TrainingError(str(error)) from error
     room = max_length - len(prompt.ids)
@@ -88,8 +100,8 @@ def encode_pair(
     return EncodedPair(tokens, was_truncated=max(len(chosen), len(rejected)) > room)
 
 
-def _augmented(prompt: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def _augmented(prompt: Sequence[Mapping[str, str]], refinement_prompt: str) -> list[dict[str, str]]:
     """Return p⊕x: the refinement prompt precedes the last user turn."""
     turns = [dict(message) for message in prompt]
-    turns[-1]["content"] = augment_query(turns[-1]["content"])
+    turns[-1]["content"] = augment_query(turns[-1]["content"], refinement_prompt)
     return turns

@@ -175,6 +175,7 @@ def prepare(
         floor=config.final_learning_rate,
         total_steps=total_steps,
         warmup_ratio=config.warmup_ratio,
+        warmup_steps=config.warmup_steps,
     )
 
 

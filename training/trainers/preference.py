@@ -196,8 +196,9 @@ def train_preference(
 
     A pair is ``{"prompt": [messages], "chosen": [message], "rejected": [message], "pair_id": int}``, where chosen and
     rejected are assistant messages. ``training.domain.loss_specs`` lists which losses TRL computes. Rewards are
-    β·log(π/π_ref) for every loss. With LoRA, the update is merged into the published model. Responses are truncated so
-    that prompt and response have at most ``max_length`` tokens; truncated and skipped pairs are counted in the result's
+    β·log(π/π_ref) for every loss. With LoRA, the update is merged into the published model; with quantized weights, the
+    reference is quantized too. Responses are truncated so that prompt and response have at most ``max_length`` tokens;
+    truncated and skipped pairs are counted in the result's
     notes. ``store`` is the folder of cached reference log-probabilities; ``say`` receives messages about it.
 
     The same call resumes from the newest complete checkpoint in ``output_dir``. With ``pause_at``, a longer training
@@ -224,7 +225,9 @@ def train_preference(
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
     spec = LOSSES[config.loss]
     refined = spec.is_refined
-    encoded, notes = encode_pairs(tokenizer, pairs, max_length=max_length, augment=refined)
+    encoded, notes = encode_pairs(
+        tokenizer, pairs, max_length=max_length, augment=refined, refinement_prompt=config.refinement_prompt
+    )
     adapter, quantization = lora.settings_of(config)
     # Keep the configured parts for TRL's losses: some of them depend on the whole part.
     at_once = config.micro_batch_size
@@ -233,7 +236,7 @@ def train_preference(
     arguments = _arguments(config, output_dir=output_dir, seed=seed, dtype=dtype, at_once=at_once)
     torch.manual_seed(seed)
     rows = reference_rows(
-        LogpsModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code),
+        LogpsModel(reference, dtype, tokenizer.pad_token_id, 2 * at_once, trust_remote_code, quantization),
         encoded,
         augment=refined,
         store=store,

@@ -29,13 +29,18 @@ FORMAT: Final = 1  # increase it when the computation changes, to invalidate sto
 
 @dataclass(frozen=True, slots=True)
 class LogpsModel:
-    """A model for log-probabilities and its settings. ``pairs_at_once`` is the maximum number of pairs per batch."""
+    """A model for log-probabilities and its settings. ``pairs_at_once`` is the maximum number of pairs per batch.
+
+    ``quantization`` is that of a policy with quantized weights (QLoRA): its reference is the same quantized model
+    without an adapter, so that the margin is 0 at the first step, and not the model in full precision.
+    """
 
     model: str
     dtype: str
     pad_token_id: int
     pairs_at_once: int
     trust_remote_code: bool = False
+    quantization: Any = None
 
 
 def reference_rows(
@@ -131,13 +136,21 @@ def _identity(settings: LogpsModel, folder: Path) -> dict[str, Any]:
         "device": "cpu" if loading.use_cpu() else "cuda",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        **({"quantization": str(settings.quantization)} if settings.quantization is not None else {}),
     }
 
 
 def _load(settings: LogpsModel) -> Any:
     dtype = loading.weight_dtype(settings.dtype)
-    model, _ = loading.load_model(settings.model, dtype=dtype, trust_remote_code=settings.trust_remote_code)
-    model = model.to(processes.state().device).eval()
+    model, _ = loading.load_model(
+        settings.model,
+        dtype=dtype,
+        trust_remote_code=settings.trust_remote_code,
+        quantization_config=settings.quantization,
+    )
+    if settings.quantization is None:  # quantized weights are loaded onto the device, and cannot be moved
+        model = model.to(processes.state().device)
+    model = model.eval()
     add_fused_lm_head(model, outputs=("log_probs",))
     return model
 

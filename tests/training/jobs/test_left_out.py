@@ -30,7 +30,7 @@ from training.domain.rows import PromptOutcome
 pytestmark = pytest.mark.django_db(transaction=True)
 REFUSES_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
 PLAIN = [{"prompt": f"Name fruit {number}."} for number in range(3)]
-SYSTEM, LONG = {"prompt": "Name fruit 3.", "system": "Be short."}, {"prompt": "Name fruit 4. " * 250}
+SYSTEM, LONG = {"prompt": "Name fruit 3.", "system": "Be short."}, {"prompt": ("Name fruit 4. " * 250).strip()}
 
 
 def scored(text: str) -> Answer:
@@ -96,7 +96,7 @@ def test_a_run_goes_on_without_the_prompts_that_its_model_refuses(launch: Callab
     uses = IterationPrompt.objects.filter(iteration__run=run, iteration__number=1, role="train")
     outcomes = dict(uses.values_list("prompt__text", "outcome_code"))
     assert outcomes["Name fruit 3."] == PromptOutcome.TEMPLATE_REFUSED
-    assert outcomes[LONG["prompt"].strip()] == PromptOutcome.TOO_LONG
+    assert outcomes[LONG["prompt"]] == PromptOutcome.TOO_LONG
     assert result_of(run, "pairs")["reasons"].items() >= {"template_refused": 1, "too_long": 1}.items()
     held_out = IterationPrompt.objects.filter(iteration__run=run, iteration__number=0, role="evaluation")
     assert list(held_out.exclude(outcome_code="").values_list("outcome_code", flat=True)) == ["too_long"]

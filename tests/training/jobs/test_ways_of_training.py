@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from alignment_app.models import PreferencePair, Run
+from alignment_app.models import PreferencePair, Run, Stage
 from alignment_app.services import artifacts, heartbeat, runs
+from alignment_app.services.imports import import_rows
 from tests.support.runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import LAMBDAS
 from training.jobs.train import chosen_rows
@@ -129,3 +130,17 @@ def test_the_rows_of_positive_only_are_prompts_with_their_chosen_responses() -> 
     one = {"prompt": [{"role": "user", "content": "p"}], "chosen": [{"role": "assistant", "content": "good"}]}
     rows = chosen_rows([{**one, "rejected": "a"}, {**one, "rejected": "b"}])
     assert rows == [{"messages": one["prompt"], "completion": "good"}]
+    scored = [{**one, "chosen_score": score} for score in (4.0, None)]
+    assert chosen_rows(scored, min_score=5.0) == []
+    assert chosen_rows([*scored, {**one, "chosen_score": 5.0}], min_score=5.0) == rows
+
+
+def test_positive_only_adds_the_seed_rows_and_the_pairs_of_an_iteration_have_a_limit(little_student: Path) -> None:
+    data = pairs_config(little_student, method="positive_only", seed_rows=True, pairs_by_iteration=[3])
+    import_rows("seed rows", "demonstrations", [{"prompt": f"Say {n}.", "response": f"It is {n}."} for n in range(5)])
+    data["sft"] = {"enabled": True, "datasets": ["seed rows"], "batch_size": 5, "micro_batch_size": 5}
+    data["training"] |= {"batch_size": 8, "micro_batch_size": 8}
+    run = launch(data)
+    assert run.status == Run.Status.FINISHED, run.status_reason
+    assert run.iterations.get(number=1).snapshot.row_count == 3
+    assert Stage.objects.get(iteration__run=run, kind="training").result["steps"] == 1  # 5 seed rows and 3 responses

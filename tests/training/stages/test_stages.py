@@ -344,7 +344,7 @@ def test_the_short_answer_instruction_is_sent_to_the_model_but_not_saved() -> No
 
     (asked,) = _requests(1, 1)
     (draft,) = generate_responses([asked], Hears(99), SAMPLING, short_answers=True)
-    assert seen == [render_short_answer(asked.prompt.text)]
+    assert seen == [render_short_answer(asked.prompt.last_turn)]
     assert draft.prompt_id == asked.prompt.id
 
 

@@ -19,7 +19,7 @@ from trl.trainer.utils import add_fused_lm_head
 from tests.support.tokenizers import tokenizer_of
 from training.config import LoraConfig, PreferenceConfig
 from training.domain.templates import augment_query
-from training.trainers import losses
+from training.trainers import loading, lora, losses
 from training.trainers.encoding import encode_pairs
 from training.trainers.loading import load_tokenizer
 from training.trainers.pair_logps import pair_batch, summed_logps
@@ -258,6 +258,36 @@ def test_lora_publishes_a_merged_model(train: Callable[..., Any], little_model: 
     assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
 
 
+def test_the_reference_of_a_policy_with_quantized_weights_is_quantized(
+    train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The weights are rounded here as quantization does; the test below uses 4 bits on a GPU."""
+    load, settings_of = loading.load_model, lora.settings_of
+
+    def rounded(*args: Any, quantization_config: Any = None, **kwargs: Any) -> Any:
+        model, dropout = load(*args, **kwargs)
+        if quantization_config is not None:
+            for weight in model.parameters():
+                weight.data = (weight.data * 16).round() / 16
+        return model, dropout
+
+    monkeypatch.setattr(loading, "load_model", rounded)
+    monkeypatch.setattr(lora, "settings_of", lambda config: (settings_of(config)[0], "rounded to sixteenths"))
+    store = tmp_path / "store"
+    _, points = train(_config(lora=LoraConfig(rank=4, alpha=8, dropout=0)), store=store)
+    assert points[0]["margin"] == pytest.approx(0, abs=1e-6)
+    monkeypatch.undo()
+    _, plain = train(_config(lora=LoraConfig(rank=4, alpha=8, dropout=0)), name="plain", store=store)
+    assert plain[0]["margin"] == pytest.approx(0, abs=1e-6)  # the store keeps the two references apart
+
+
+@pytest.mark.gpu
+def test_qlora_has_no_margin_at_the_first_step(train: Callable[..., Any]) -> None:
+    pytest.importorskip("bitsandbytes")
+    _, points = train(_config(lora=LoraConfig(rank=4, alpha=8, dropout=0, quantize_4bit=True)), dtype="bfloat16")
+    assert points[0]["margin"] == pytest.approx(0, abs=1e-3)
+
+
 def test_a_training_without_pairs_raises_a_message(train: Callable[..., Any]) -> None:
     with pytest.raises(TrainingError, match="There are no preference pairs to train on"):
         train(_config(), pairs=[])
@@ -337,6 +367,20 @@ def test_a_response_that_generation_cut_gets_no_end_token(little_model: Path) ->
     (tokens,), _ = encode_pairs(tokenizer, [pair], max_length=64, augment=False)
     assert tokens.chosen_ids[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(tokens.rejected_ids) == "Beca"
+
+
+def test_the_refinement_prompt_of_the_config_precedes_the_query() -> None:
+    tokenizer = tokenizer_of("byte-level, no template")
+    pair = {
+        "prompt": [{"role": "user", "content": "Why?"}],
+        "chosen": [{"role": "assistant", "content": "Because."}],
+        "rejected": [{"role": "assistant", "content": "No."}],
+    }
+    (tokens,), _ = encode_pairs(
+        tokenizer, [pair], max_length=200, augment=True, refinement_prompt="Answer as well as you can: "
+    )
+    assert "User: Answer as well as you can: Why?" in tokenizer.decode(tokens.augmented_ids)
+    assert augment_query("Why?", PreferenceConfig().refinement_prompt) == augment_query("Why?")
 
 
 def test_the_augmented_prompt_ends_where_the_prompt_of_generation_ends() -> None:

@@ -181,6 +181,10 @@ def test_a_schedule_runs_from_the_peak_to_exactly_the_floor(shape: str) -> None:
 
 
 def test_a_constant_schedule_and_a_single_step_have_the_peak() -> None:
+    steps = decay_to_floor(shape="constant", peak=1, floor=0, total_steps=1000, warmup_ratio=0.0, warmup_steps=150)
+    assert [steps(step) for step in (0, 74, 149, 150, 999)] == pytest.approx([1 / 151, 75 / 151, 150 / 151, 1, 1])
+    short = decay_to_floor(shape="constant", peak=1, floor=0, total_steps=10, warmup_ratio=0.0, warmup_steps=150)
+    assert short(9) == pytest.approx(10 / 151)
     assert decay_to_floor(shape="constant", peak=1, floor=0, total_steps=5, warmup_ratio=0)(4) == 1
     assert decay_to_floor(shape="cosine", peak=1, floor=0, total_steps=1, warmup_ratio=0)(0) == 1
 
