@@ -348,7 +348,7 @@ def _facts(stages: list[Stage], measured: Evaluation | None) -> list[str]:
     """Return judge metrics of an iteration: of its evaluation, else of its judgements."""
     if measured is not None:
         return [
-            " ".join(filter(None, (one.metric.label, one.text, one.note)))
+            f"{one.metric.label} {one.text}" + (f" ({one.interval})" if one.interval else "")
             for one in metric_figures(metrics("loop"), measured.metrics)
         ]
     judging = next((stage.figures() for stage in stages if stage.done and isinstance(stage.figures(), JudgeData)), None)

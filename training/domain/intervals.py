@@ -124,6 +124,21 @@ def ratio_interval(
     return IntervalEstimate(value, *percentile_interval(counts @ part / (counts @ whole)), n)
 
 
+def share_interval(
+    parts: Sequence[float], wholes: Sequence[float], *, draws: int = DRAWS, seed: int = 1
+) -> IntervalEstimate:
+    """Return :func:`ratio_interval` for a share, where no part exceeds its whole.
+
+    If all prompts have the share 0, or all the share 1, every bootstrap sample has it too, which would make the
+    interval a point. It is then Wilson's interval with the prompts as trials, the same as for one row per prompt.
+    """
+    estimate = ratio_interval(parts, wholes, draws=draws, seed=seed)
+    if estimate.value not in (0.0, 1.0) or not estimate.items:
+        return estimate
+    low, high = wilson_interval(estimate.value * estimate.items, estimate.items) or (None, None)
+    return IntervalEstimate(estimate.value, low, high, estimate.items)
+
+
 #: 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom.
 _T_975: Final = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139)
 
@@ -141,6 +156,7 @@ def t_quantile(freedom: int) -> float:
         + (z**3 + z) / (4 * v)
         + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
         + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.domain.agreement import IntervalEstimate, bootstrap_counts, percentile_interval
-from training.domain.intervals import ratio_interval
+from training.domain.intervals import ratio_interval, share_interval
 from training.domain.metrics import kendall, ordered_pairs, ranks, spearman
 from training.domain.scores import comparable
 
@@ -120,11 +120,11 @@ def ranking_agreement(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreem
     rows = [_of_prompt(list(prompt)) for prompt in prompts]
 
     def share(parts: Iterable[float], wholes: Iterable[float]) -> IntervalEstimate:
-        return ratio_interval(list(parts), list(wholes), draws=DRAWS, seed=seed)
+        return share_interval(list(parts), list(wholes), draws=DRAWS, seed=seed)
 
     def average(values: Iterable[float | None]) -> IntervalEstimate:
         known = [value for value in values if value is not None]
-        return share(known, [1.0] * len(known))
+        return ratio_interval(known, [1.0] * len(known), draws=DRAWS, seed=seed)
 
     untied = [row for row in rows if not row.is_tied]
     found = {

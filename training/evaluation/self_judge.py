@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from training.config import CandidatesConfig, RunConfig
-from training.domain.intervals import ratio_interval
+from training.domain.intervals import share_interval
 from training.domain.metric import Metric
 from training.domain.ranking import ranking_agreement
 from training.domain.rows import PromptRow
@@ -94,7 +94,7 @@ class SelfJudge(Measure):
         for answer in context.answers(responses):
             groups.setdefault(answer.prompt_id, []).append(answer.id)
         replies = [[score for one in group if one in own for score in own[one].replies] for group in groups.values()]
-        parsed = ratio_interval(
+        parsed = share_interval(
             [sum(score is not None for score in prompt) for prompt in replies], list(map(len, replies))
         )
         agreement = ranking_agreement(

@@ -120,3 +120,12 @@ def test_the_best_interval_overlaps_no_other() -> None:
     assert UP.best_interval({0: (0.1, 0.2), 1: None}) is None
     assert UP.best_interval({0: (0.1, 0.2)}) is None
     assert Metric("x", "x").best_interval(apart) is None
+
+
+def test_a_share_that_is_the_same_on_all_prompts_has_an_interval() -> None:
+    whole = intervals.share_interval([3, 3, 3, 3], [3, 3, 3, 3])
+    assert (whole.value, whole.low, whole.high) == (1.0, *intervals.wilson_interval(4, 4))
+    none = intervals.share_interval([0, 0], [1, 2])
+    assert (none.value, none.low, none.high) == (0.0, *intervals.wilson_interval(0, 2))
+    mixed = intervals.share_interval([1, 2, 0, 2], [2, 2, 2, 2])
+    assert mixed == intervals.ratio_interval([1, 2, 0, 2], [2, 2, 2, 2])
