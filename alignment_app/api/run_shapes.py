@@ -8,6 +8,7 @@ from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
 from alignment_app.api.serializers import ConfigField, JudgedResponseSerializer, PairSerializer, PromptSerializer
+from alignment_app.services.leakage import SetLeakage
 
 
 class LaunchSerializer(serializers.Serializer[Any]):
@@ -86,6 +87,11 @@ EstimateAnswer = inline_serializer(
         "teacher_usd": serializers.FloatField(allow_null=True),
         "parts": serializers.ListField(child=serializers.DictField()),
         "notes": serializers.ListField(child=serializers.CharField()),
+        "leakage": serializers.ListField(
+            child=serializers.DictField(),
+            help_text="For each evaluation set (evaluation) and training set (training): status (done or computing), "
+            "prompts, same, near, passage, and examples.",
+        ),
         "warnings": serializers.ListField(child=serializers.DictField()),
     },
 )
@@ -96,3 +102,11 @@ EventAnswer = inline_serializer(
         "last_seq": serializers.IntegerField(help_text="Sequence number of the run's newest event."),
     },
 )
+
+
+def leakage_shape(one: SetLeakage) -> dict[str, Any]:
+    """Return the leakage of one evaluation set into one training set; while it is computed without numbers."""
+    about = {"field": one.field, "evaluation": one.evaluation, "training": one.training}
+    if one.found is None:
+        return {**about, "status": "computing"}
+    return {**about, "status": "done", **one.found.as_data()}

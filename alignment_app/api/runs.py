@@ -23,6 +23,7 @@ from alignment_app.api.run_shapes import (
     EventAnswer,
     LaunchSerializer,
     SampleAnswer,
+    leakage_shape,
 )
 from alignment_app.api.serializers import (
     IterationSerializer,
@@ -35,7 +36,7 @@ from alignment_app.downloads import csv_file
 from alignment_app.models import Iteration, Run, Stage
 from alignment_app.pages import launching
 from alignment_app.selectors import events, metrics, samples
-from alignment_app.services import runs, spending
+from alignment_app.services import leakage, runs, spending
 from alignment_app.services.configs import build_config
 from training.config import RunConfig
 
@@ -106,6 +107,7 @@ class RunViewSet(
                 "teacher_usd": found.teacher_usd,
                 "parts": [{"what": what, "seconds": seconds} for what, seconds in found.parts],
                 "notes": found.notes,
+                "leakage": [leakage_shape(one) for one in leakage.of_config(config)],
                 "warnings": [
                     {"field": field, "message": text} for field, text in launching.warnings_of(config, datasets)
                 ],

@@ -182,7 +182,17 @@ class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
 
     class Meta:
         model = Evaluation
-        fields = ("id", "checkpoint", "against", "judge", "judge_id", "prompt_count", "metrics", "created_at")
+        fields = (
+            "id",
+            "checkpoint",
+            "against",
+            "judge",
+            "judge_id",
+            "prompt_count",
+            "metrics",
+            "leakage",
+            "created_at",
+        )
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):

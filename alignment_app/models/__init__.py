@@ -21,6 +21,7 @@ from alignment_app.models.early_stopping import StepCheck, StepComparison
 from alignment_app.models.events import RunEvent
 from alignment_app.models.exports import Export
 from alignment_app.models.judges import Judge, JudgeVersion
+from alignment_app.models.leakage import LeakageReport
 from alignment_app.models.people import OneTimePassword
 from alignment_app.models.runs import Iteration, Run, Stage, StageAttempt
 from alignment_app.models.spending import ProviderKey, TeacherCall
@@ -38,6 +39,7 @@ __all__ = [
     "Judge",
     "JudgeVersion",
     "Judgement",
+    "LeakageReport",
     "OneTimePassword",
     "PairMargin",
     "PreferencePair",

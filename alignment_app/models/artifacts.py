@@ -110,6 +110,11 @@ class Evaluation(models.Model):
     )
     prompt_count = models.PositiveIntegerField()
     metrics = models.JSONField(default=dict, help_text="Names and units: training.evaluation. Null: not measured.")
+    leakage = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="training.domain.leakage.Leakage of the held-out prompts into the training rows; null: not measured.",
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
 

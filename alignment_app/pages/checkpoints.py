@@ -24,6 +24,7 @@ from alignment_app.pages.figures import Figure, figures, values_of
 from alignment_app.pages.lineage import Lineage, lineage
 from alignment_app.selectors.choices import CheckpointChoice, choice_of
 from alignment_app.services import artifacts
+from training.domain.leakage import Leakage
 from training.domain.metrics import pairwise_accuracy
 from training.domain.training_metrics import TRAINING_METRICS
 from training.evaluation.registry import evaluation_metrics
@@ -94,6 +95,7 @@ class CheckpointDetail:
     data: SnapshotSummary | None = None
     choice: CheckpointChoice | None = None
     answers: int = 0
+    leakage: Leakage | None = None
 
 
 def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
@@ -115,6 +117,7 @@ def checkpoint_detail(checkpoint: Checkpoint) -> CheckpointDetail:
         if checkpoint.iteration
         else None,
         answers=answers_of(checkpoint).count(),
+        leakage=Leakage.from_data(evaluation.leakage) if evaluation and evaluation.leakage else None,
     )
 
 

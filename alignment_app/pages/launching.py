@@ -14,7 +14,7 @@ from django.db.models import Count
 from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import preferences_of, short_model
-from alignment_app.services import keys
+from alignment_app.services import keys, leakage
 from alignment_app.services.runs import local_models
 from training.config import (
     PRESETS,
@@ -178,6 +178,9 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
             yield "evaluation.dataset", "This data set is also trained on, so the result is biased."
     if evaluation.enabled and config.iterations and evaluation.pairs and evaluation.pairs == config.pairs.from_dataset:
         yield "evaluation.pairs", "These pairs are also trained on, so the result is biased."
+    for one in leakage.of_config(config):
+        if one.found is not None and one.found.total:
+            yield one.field, f"{one.sentence} The result on them is biased."
     if generates and config.candidates.n > 1 and config.candidates.temperature == 0:
         yield "candidates.temperature", "At temperature 0 all candidates of a prompt are equal, so there are no pairs."
     judges = generates and not config.demonstrates

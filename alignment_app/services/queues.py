@@ -81,6 +81,32 @@ def _enqueue_now(run_id: int, queue: str) -> None:
         log.warning("could not enqueue run %s on %s (%s); the monitor will retry", run_id, queue, error)
 
 
+#: Job that compares two data sets, by name.
+LEAKAGE_ENTRY_POINT: Final = "training.jobs.leakage.compare"
+
+
+def enqueue_leakage(evaluation: int, training: int) -> None:
+    """Enqueue the comparison of two data sets, by their keys, after the commit of the current transaction.
+
+    Never raises: without a queue server the comparison is asked for again later.
+    """
+    transaction.on_commit(partial(_enqueue_leakage_now, evaluation, training))
+
+
+def _enqueue_leakage_now(evaluation: int, training: int) -> None:
+    try:
+        Queue(Stage.Queue.LIGHT, connection=connection()).enqueue_call(
+            LEAKAGE_ENTRY_POINT,
+            args=(evaluation, training),
+            description=f"leakage of data set {evaluation} into {training}",
+            timeout=-1,
+            result_ttl=0,
+            failure_ttl=3600,
+        )
+    except (RedisError, OSError) as error:
+        log.warning("could not enqueue the comparison of data sets %s and %s (%s)", evaluation, training, error)
+
+
 def is_enqueued(run_id: int, queue: str) -> bool:
     """Return whether a job for this run waits in this queue. Raises ``RedisError`` when the server is not available."""
     prefix = _prefix(run_id, queue)

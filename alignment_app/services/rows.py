@@ -25,6 +25,7 @@ from alignment_app.models import (
 )
 from alignment_app.services.stages import leased
 from training.domain.importing import content_hash
+from training.domain.leakage import Leakage
 from training.domain.pair_split import PairSplit
 from training.domain.rows import (
     ComparisonDraft,
@@ -314,3 +315,10 @@ def save_metrics(attempt: StageAttempt, evaluation: Evaluation, metrics: dict[st
     with leased(attempt):
         evaluation.metrics = metrics
         evaluation.save(update_fields=["metrics"])
+
+
+def save_leakage(attempt: StageAttempt, evaluation: Evaluation, found: Leakage) -> None:
+    """Save the leakage of the held-out prompts into the rows that the evaluated checkpoint was trained on."""
+    with leased(attempt):
+        evaluation.leakage = found.as_data()
+        evaluation.save(update_fields=["leakage"])

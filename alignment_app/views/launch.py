@@ -12,7 +12,7 @@ from alignment_app.forms import LaunchForm
 from alignment_app.models import Run
 from alignment_app.pages import launching
 from alignment_app.selectors import judges
-from alignment_app.services import people, runs
+from alignment_app.services import leakage, people, runs
 from alignment_app.services.configs import MAX_YAML, build_config
 from alignment_app.services.errors import Refused
 from alignment_app.views.access import requires
@@ -88,10 +88,14 @@ def _side(form: LaunchForm, preset: str) -> dict[str, Any]:
         problems = error.problems
         form.add_problems(problems)
     form.add_warnings(launching.warnings_of(config, form.datasets))
+    found = leakage.of_config(config)
     return {
         "config": config,
         "problems": problems,
         "estimate": launching.estimate_of(config, form.datasets),
+        "leakage": found,
+        "leaks": any(one.found is not None and one.found.total for one in found),
+        "is_comparing": any(one.found is None for one in found),
         "yaml": config.to_yaml(),
         "command": launching.command_of(config, preset),
     }

@@ -25,11 +25,13 @@ class DatasetRef:
         when: conditions that must all hold for the field to apply: ``field`` is on, ``!field`` is off, or
             ``field=value`` has this value. A dotted field is off if it is false, 0, empty, or in a missing section.
         required: the error message if the field applies and is empty; "" if it is optional.
+        measures: whether models are measured on the data set, so that nothing of it should be trained on.
     """
 
     kinds: tuple[DatasetKind, ...] = ()
     when: tuple[str, ...] = ()
     required: str = ""
+    measures: bool = False
 
     def applies(self, value_of: Callable[[str], Any]) -> bool:
         """Whether the field applies. ``value_of`` returns the value of a dotted field."""
@@ -60,6 +62,33 @@ def datasets(config: Section) -> Iterator[NamedDatasets]:
         names = (value,) if isinstance(value, str) else tuple(value or ())
         named = tuple(name for name in names if name)
         yield NamedDatasets(field, named, ref, ref.applies(lambda path: value_of(config, path)))
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedDatasets:
+    """An evaluation set, named by ``field``, and a training set of one config."""
+
+    field: str
+    evaluation: str
+    training: str
+
+
+def compared_datasets(config: Section) -> list[ComparedDatasets]:
+    """Return every pair of an evaluation set and a training set that a config uses, without duplicates."""
+    used = [named for named in datasets(config) if named.applies]
+    training = dict.fromkeys(name for named in used if not named.ref.measures for name in named.names)
+    found: dict[tuple[str, str], ComparedDatasets] = {}
+    for named in used:
+        for evaluation in named.names if named.ref.measures else ():
+            for name in training:
+                found.setdefault((evaluation, name), ComparedDatasets(named.field, evaluation, name))
+    return list(found.values())
+
+
+def measuring_names(config: Section) -> list[str]:
+    """Return the names of the data sets on which a config measures models."""
+    used = (named for named in datasets(config) if named.applies and named.ref.measures)
+    return list(dict.fromkeys(name for named in used for name in named.names))
 
 
 def dataset_names(config: Section) -> list[str]:

@@ -62,7 +62,11 @@ class EarlyStoppingConfig(Section):
     every: int = Field(200, ge=1, description="Steps between compared checkpoints.")
     dataset: Annotated[
         str,
-        DatasetRef(when=("iterations", "training.early_stopping"), required="name a data set with validation prompts"),
+        DatasetRef(
+            when=("iterations", "training.early_stopping"),
+            required="name a data set with validation prompts",
+            measures=True,
+        ),
     ] = Field("", description="Data set with validation prompts. Use it for nothing else.")
     count: int = Field(
         253, ge=1, le=100_000, description="Number of validation prompts, drawn at random from the whole data set."

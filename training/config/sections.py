@@ -232,6 +232,7 @@ class EvaluationConfig(Section):
         DatasetRef(
             when=("evaluation.enabled",),
             required="name a data set with held-out prompts, or turn off evaluation.enabled",
+            measures=True,
         ),
     ] = Field("", description="Data set with held-out prompts.")
     count: int = Field(
@@ -244,7 +245,9 @@ class EvaluationConfig(Section):
         description="Random seed of this draw and of that of early stopping. Runs with the same value have the same "
         "prompts, whatever their seed.",
     )
-    pairs: Annotated[str, DatasetRef(kinds=("preferences",), when=("iterations", "evaluation.enabled"))] = Field(
+    pairs: Annotated[
+        str, DatasetRef(kinds=("preferences",), when=("iterations", "evaluation.enabled"), measures=True)
+    ] = Field(
         "",
         description="Data set with held-out preference pairs, for margin, accuracy and the correlation of margins with "
         "scores. At most count pairs are used. Empty: none.",

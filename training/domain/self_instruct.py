@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from training.domain.leakage import COMPARED_WORDS, same_prompt
 from training.domain.rouge import RougePool, rouge_tokens
 from training.domain.rows import PromptDraft, RejectedDraft, storable
 from training.domain.seeds import derive_seed
@@ -115,10 +116,18 @@ class PromptFilter:
     """Filters new prompts against a growing pool.
 
     Admitted prompts join the pool, so of two similar candidates only one passes. ``scripts`` are the allowed scripts;
-    empty: those of the initial pool, or Latin if the pool is empty.
+    empty: those of the initial pool, or Latin if the pool is empty. ``held_out`` are the evaluation prompts: neither
+    they nor near ones are admitted, and they are not part of the pool.
     """
 
-    def __init__(self, pool: Iterable[str], *, threshold: float = ROUGE_THRESHOLD, scripts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        pool: Iterable[str],
+        *,
+        threshold: float = ROUGE_THRESHOLD,
+        scripts: Iterable[str] = (),
+        held_out: Iterable[str] = (),
+    ) -> None:
         self.threshold = threshold
         self.report = FilterReport()
         self._exact: set[str] = set()
@@ -126,6 +135,11 @@ class PromptFilter:
         self._pool = RougePool()
         for text in pool:
             self._remember(text)
+        self._held_out = list(held_out)
+        self._held_out_words = {same_prompt(text): text for text in self._held_out}
+        self._held_out_pool = RougePool()
+        for text in self._held_out:
+            self._held_out_pool.add(rouge_tokens(text)[:COMPARED_WORDS])
         pool_scripts = {main_script(text) for text in self._texts} - {""}
         self.scripts = frozenset(scripts) or frozenset(pool_scripts) or frozenset({"LATIN"})
 
@@ -141,7 +155,7 @@ class PromptFilter:
         ROUGE-L is at least :data:`NEIGHBOUR_FLOOR`.
         """
         text = " ".join(storable(text).split())  # as stored, so that a resumed run filters the same text
-        draft = self._without_rouge(text, shown) or self._with_rouge(text)
+        draft = self._without_rouge(text, shown) or self._held_out_match(text) or self._with_rouge(text)
         if isinstance(draft, RejectedDraft):
             self.report.count(draft.reason, text)
         else:
@@ -167,6 +181,20 @@ class PromptFilter:
         if repeated := next((one for one in shown if repeats(text, one)), None):
             return RejectedDraft(text, "only repeats a demonstration", repeated)
         return None
+
+    def _held_out_match(self, text: str) -> RejectedDraft | None:
+        """Return the rejection of a prompt that leaks an evaluation prompt; see :mod:`training.domain.leakage`."""
+        if (match := self._held_out_words.get(same_prompt(text))) is not None:
+            return RejectedDraft(text, "is an evaluation prompt", match, 1.0)
+        nearest = self._held_out_pool.nearest(rouge_tokens(text), floor=self.threshold)
+        if nearest is None:
+            return None
+        return RejectedDraft(
+            text,
+            f"ROUGE-L of {self.threshold:g} or more with an evaluation prompt",
+            self._held_out[nearest[0]],
+            round(nearest[1], 4),
+        )
 
     def _with_rouge(self, text: str) -> PromptDraft | RejectedDraft:
         match = self._pool.nearest(rouge_tokens(text), floor=min(self.threshold, NEIGHBOUR_FLOOR))

@@ -7,11 +7,12 @@ stopped. Metrics are computed from saved rows only.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
 from training.config import RunConfig
+from training.domain.leakage import EvaluationText, Leakage, TrainingText
 from training.domain.metric import Metric
 from training.domain.ranking import Ranked
 from training.domain.rows import ComparisonOutcome, PromptRow, ResponseRow, Verdict
@@ -119,6 +120,18 @@ class EvaluationContext(Protocol):
 
     def previous_responses(self, purpose: str) -> Responses:
         """Return the previous checkpoint's responses with this purpose."""
+
+    def evaluation_texts(self) -> Sequence[EvaluationText]:
+        """Return the held-out prompts with their known answers, for the comparison with training rows."""
+
+    def training_texts(self) -> Iterable[TrainingText]:
+        """Return all rows that the checkpoint and its predecessors were trained on."""
+
+    def leakage(self) -> Leakage | None:
+        """Return the saved leakage of the held-out prompts, or ``None`` if it is not computed yet."""
+
+    def save_leakage(self, found: Leakage) -> None:
+        """Save the leakage of the held-out prompts with the evaluation."""
 
     def previous_answers(self) -> Mapping[int, ResponseRow]:
         """Return the previous checkpoint's answers to held-out prompts, by prompt id."""

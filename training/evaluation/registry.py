@@ -9,12 +9,20 @@ from training.domain.training_metrics import PAIR_METRICS, TRAINING_METRICS
 from training.evaluation.answers import Answers
 from training.evaluation.head_to_head import HeadToHead
 from training.evaluation.human_agreement import AGREEMENT_METRICS, HumanAgreement
+from training.evaluation.leakage import LeakageMeasure
 from training.evaluation.measure import Measure
 from training.evaluation.ranking_agreement import RankingAgreement
 from training.evaluation.self_judge import SelfJudge
 
 #: All measures, in the order in which they run and are shown.
-MEASURES: Final[list[Measure]] = [Answers(), HeadToHead(), SelfJudge(), HumanAgreement(), RankingAgreement()]
+MEASURES: Final[list[Measure]] = [
+    Answers(),
+    HeadToHead(),
+    SelfJudge(),
+    HumanAgreement(),
+    RankingAgreement(),
+    LeakageMeasure(),
+]
 
 
 def evaluation_metrics(*, has_previous: bool = True) -> list[Metric]:

@@ -8,11 +8,13 @@ from typing import Any, cast
 from django.db.models import QuerySet
 
 from alignment_app import human_feedback
-from alignment_app.models import Checkpoint, Evaluation, Judgement, Response
+from alignment_app.models import Checkpoint, Evaluation, Judgement, Prompt, Response
+from alignment_app.selectors import leakage
 from alignment_app.selectors import work as selectors
 from alignment_app.services import rows
 from alignment_app.services.progress import Progress
 from training.config import ModelRole, RunConfig
+from training.domain.leakage import EvaluationText, Leakage, TrainingText
 from training.domain.ranking import Ranked
 from training.domain.rows import ComparisonItem, ComparisonOutcome, LeftOut, PromptRow, ResponseRow, Verdict
 from training.evaluation.measure import Answer, Compared, Judged, JudgeRef, JudgeSource, Responses
@@ -67,6 +69,18 @@ class DatabaseContext:
     def previous_responses(self, purpose: str) -> QuerySet[Response]:
         before = self.job.run.iterations.get(number=self.job.iteration.number - 1)
         return before.responses.filter(purpose=purpose)
+
+    def evaluation_texts(self) -> Sequence[EvaluationText]:
+        return leakage.evaluation_texts(Prompt.objects.filter(pk__in=[prompt.id for prompt in self.prompts]))
+
+    def training_texts(self) -> Iterator[TrainingText]:
+        return leakage.training_texts(self.evaluated)
+
+    def leakage(self) -> Leakage | None:
+        return None if self.evaluation.leakage is None else Leakage.from_data(self.evaluation.leakage)
+
+    def save_leakage(self, found: Leakage) -> None:
+        rows.save_leakage(self.job.attempt, self.evaluation, found)
 
     def scored_blind(self) -> QuerySet[Response]:
         return human_feedback.provider().blind_responses(self.job.run)

@@ -9,10 +9,11 @@ from typing import Any
 from django.db.models import Avg, Count, QuerySet, Sum
 
 from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage, StageAttempt
-from alignment_app.selectors import scores
+from alignment_app.selectors import leakage, scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.progress import Progress
+from training.config.datasets import measuring_names
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs, with_left_out
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.domain.self_instruct import MAX_WORDS, usable_demonstrations
@@ -73,6 +74,7 @@ def _write_prompts(job: StageWork, seeds: Dataset) -> PromptsResult:
         sampling=Sampling(config.temperature, config.top_p, job.config.candidates.max_new_tokens),
         seed=job.seed("self-instruct"),
         avoid=selectors.earlier_generated_prompts(job.iteration),
+        held_out=leakage.held_out_texts(measuring_names(job.config)),
     )
     progress.save_in_batches(writer, progress.save, units_of=lambda draft: int(isinstance(draft, PromptDraft)))
     progress.publish()

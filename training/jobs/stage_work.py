@@ -222,7 +222,8 @@ class StageWork:
         sampling = self.sampling(section)
         framed = purpose == Response.Purpose.CANDIDATE and self.config.candidates.short_answers
         # The type of a part belongs to the seed: a plain string here would change the samples of a resumed run.
-        seeded = Response.Purpose(purpose)
+        # Measures outside the repository have purposes of their own.
+        seeded = Response.Purpose(purpose) if purpose in Response.Purpose.values else purpose
         requests = [ResponseRequest(prompt, index, self.seed(seeded, prompt.words, index)) for prompt, index in missing]
         left_out: list[LeftOut] = []
         progress.save_in_batches(

@@ -38,6 +38,7 @@ def write_prompts(
     seed: int,
     template: Template = "few_shot",
     avoid: Sequence[str] = (),
+    held_out: Sequence[str] = (),
     keep: PromptFilter | None = None,
 ) -> Iterator[PromptDraft | RejectedDraft]:
     """Yield new prompts, with their round in ``meta``, until there are ``count``, and the rejected drafts.
@@ -45,13 +46,16 @@ def write_prompts(
     ``generated`` holds this iteration's prompts so far and their rounds. A round is a pure function of the seed and the
     earlier rounds, so the last one, which may be incomplete, is repeated: it yields its saved prompts again and then
     the missing ones. Ends early after several rounds without a new prompt. New prompts differ from the seeds, from
-    earlier rounds, and from ``avoid``, the prompts of earlier iterations. ``template`` "few_shot" shows six seeds and
-    two generated prompts (Yuan et al., 2024, section 3.1.3); "single_instruction" shows no example (Luo et al.,
-    figure 2). Pass ``keep`` to read the filter's counts afterwards; it then holds the pool of known prompts.
+    earlier rounds, from ``avoid``, the prompts of earlier iterations, and from ``held_out``, the prompts on which the
+    run measures models. ``template`` "few_shot" shows six seeds and two generated prompts (Yuan et al., 2024, section
+    3.1.3); "single_instruction" shows no example (Luo et al., figure 2). Pass ``keep`` to read the filter's counts
+    afterwards; it then holds the pool of known prompts.
     """
     current = max((number for _, number in generated), default=0)
     known = [text for text, number in generated if number < current]
-    keep = keep or PromptFilter([*seeds, *avoid, *known], scripts={main_script(text) for text in seeds} - {""})
+    keep = keep or PromptFilter(
+        [*seeds, *avoid, *known], scripts={main_script(text) for text in seeds} - {""}, held_out=held_out
+    )
     shown_seeds = usable_demonstrations(seeds)
     made, fruitless = len(known), 0
     while made < count and fruitless < FRUITLESS_ROUNDS:

@@ -119,3 +119,14 @@ def test_derived_seeds_are_reproducible() -> None:
     assert derive_seed(0, 1) != derive_seed(0, "1")
     assert all(0 <= derive_seed(7, "x", n) < MAX_SEED for n in range(1000))
     assert len({derive_seed(7, "x", n) for n in range(1000)}) == 1000
+
+
+def test_neither_an_evaluation_prompt_nor_a_near_one_is_admitted() -> None:
+    held_out = ["Name three birds that can swim.", "How does a diesel engine work in winter?"]
+    keep = PromptFilter(["Write a poem about the sea."], held_out=held_out)
+    same, near = keep.admit("name three birds that can swim"), keep.admit("How does a diesel engine work in summer?")
+    assert isinstance(same, RejectedDraft)
+    assert (same.reason, same.detail, same.rouge_l) == ("is an evaluation prompt", held_out[0], 1.0)
+    assert isinstance(near, RejectedDraft)
+    assert (near.detail, near.rouge_l) == (held_out[1], round(7 / 8, 4))
+    assert isinstance(keep.admit("How do bees find their way home?"), PromptDraft)

@@ -75,6 +75,9 @@ def test_demonstrations_carry_the_loop_from_m0_to_an_evaluated_m2(launch: Launch
     before = run.checkpoints.get(number=1).evaluation.metrics
     assert metrics["score_gain_prompts"] == before["scored"] == 3
     assert metrics["score_gain"] == pytest.approx(metrics["mean_score"] - before["mean_score"])
+    # "What is 0 plus two?" is near the training prompt "What is 0 plus one?"; M1 was trained on other prompts.
+    assert (metrics["leakage_of"], metrics["leakage_same"], metrics["leakage_near"]) == (3, 0, 3)
+    assert (before["leakage_of"], before["leakage_prompts"]) == (3, 0)
     stored = [one for one in MEASURES if one.key in ("answers", "head_to_head", "self_judge")]
     keys = {key for one in stored for metric in one.metrics for key in (metric.low, metric.high, metric.count[0])}
     assert keys - {""} - set(metrics) <= {"right_answers_low", "right_answers_high"}

@@ -32,7 +32,17 @@ class ShortAnswers(Measure):
     key = "short_answers"
     title = "Short answers"
     metrics = (
-        Metric("short_share", "Share of short answers", "", "percent", "down", "answers", places=("models", "study")),
+        Metric(
+            "short_share",
+            "Share of short answers",
+            "",
+            "percent",
+            "down",
+            "answers",
+            low="short_low",
+            high="short_high",
+            places=("models", "study"),
+        ),
     )
 
     def rows(self, context: EvaluationContext) -> Rows:
@@ -104,7 +114,8 @@ def test_its_metric_is_on_the_pages_in_the_api_and_in_the_csv_file(admin_client:
     run = Story.launch().to_the_end().run
     viewer, (m2, m3) = admin_client, run.checkpoints.filter(number__in=(2, 3)).order_by("number")
     for checkpoint, share in ((m2, 0.25), (m3, 0.125)):
-        checkpoint.evaluation.metrics |= {"short_share": share}
+        interval = {"short_low": share - 0.05, "short_high": share + 0.05}
+        checkpoint.evaluation.metrics |= {"short_share": share, **interval}
         checkpoint.evaluation.save()
     for address in (reverse("checkpoint", args=[m3.pk]), f"/compare/?checkpoint={m2.pk}&checkpoint={m3.pk}"):
         text = viewer.get(address).content.decode()
