@@ -45,6 +45,11 @@ class LaunchField:
         return "f-" + self.path.replace(".", "-").replace("_", "-")
 
     @property
+    def placeholder(self) -> str:
+        """What an empty number means."""
+        return "unknown" if self.path.endswith("_price") else "no limit"
+
+    @property
     def is_essential(self) -> bool:
         return self.path in ESSENTIAL
 

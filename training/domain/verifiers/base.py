@@ -135,11 +135,11 @@ def ordered(params: Params) -> str:
     return "at_least must not be above at_most" if low is not None and high is not None and low > high else ""
 
 
-def within(count: int, params: Params, unit: str) -> Outcome:
-    """Compare a count with ``at_least`` and ``at_most``."""
+def within(count: int, params: Params, unit: str, units: str = "") -> Outcome:
+    """Compare a count with ``at_least`` and ``at_most``. ``units`` is the plural, by default with an s."""
     low, high = params.get("at_least"), params.get("at_most")
     passed = (low is None or count >= low) and (high is None or count <= high)
-    return Outcome(passed, f"{plural(count, unit)}; {asked(params)}.")
+    return Outcome(passed, f"{plural(count, unit, units)}; {asked(params)}.")
 
 
 def asked(params: Params) -> str:
@@ -150,9 +150,9 @@ def asked(params: Params) -> str:
     return f"at least {low:,} asked" if low is not None else f"at most {high:,} asked"
 
 
-def plural(count: int, unit: str) -> str:
-    """Return "1 word", "3 words"; ``unit`` is the singular."""
-    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+def plural(count: int, unit: str, units: str = "") -> str:
+    """Return "1 word", "3 words"."""
+    return f"{count:,} {unit}" if count == 1 else f"{count:,} {units or f'{unit}s'}"
 
 
 def quoted(texts: list[str]) -> str:

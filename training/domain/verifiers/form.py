@@ -34,7 +34,7 @@ def _lower(params: Params, response: str) -> Outcome:
 
 def _capital_words(params: Params, response: str) -> Outcome:
     words = re.findall(r"[^\W\d_]{2,}", response)
-    return within(sum(word.isupper() for word in words), params, "word in capitals")
+    return within(sum(word.isupper() for word in words), params, "word in capitals", "words in capitals")
 
 
 def _bullets(params: Params, response: str) -> Outcome:
@@ -71,7 +71,7 @@ def _quotation(params: Params, response: str) -> Outcome:
 
 
 def _placeholders(params: Params, response: str) -> Outcome:
-    return within(len(_PLACEHOLDER.findall(response)), params, "placeholder in brackets")
+    return within(len(_PLACEHOLDER.findall(response)), params, "placeholder in brackets", "placeholders in brackets")
 
 
 def _highlights(params: Params, response: str) -> Outcome:

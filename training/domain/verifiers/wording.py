@@ -40,12 +40,14 @@ def _exclude(params: Params, response: str) -> Outcome:
 
 
 def _keyword(params: Params, response: str) -> Outcome:
-    return within(occurrences(params["word"], response), params, f"“{params['word']}”")
+    word = params["word"]
+    return within(occurrences(word, response), params, f"occurrence of “{word}”", f"occurrences of “{word}”")
 
 
 def _letter(params: Params, response: str) -> Outcome:
-    letter = params["letter"].casefold()
-    return within(response.casefold().count(letter), params, f"letter “{params['letter']}”")
+    letter = params["letter"]
+    count = response.casefold().count(letter.casefold())
+    return within(count, params, f"occurrence of “{letter}”", f"occurrences of “{letter}”")
 
 
 def _one_letter(params: Params) -> str:
