@@ -88,6 +88,10 @@ def _of_scores(found: Health) -> Iterator[tuple[AlarmKind, str, str]]:
     )
     if found.common_share is not None:
         yield "one_score", "most common score", f"{number(found.common_score)}, {percent(found.common_share, 1)}"
+    if found.control is not None:
+        bounds = "" if found.control.low is None else f" ({found.control.low:.1f} to {found.control.high:.1f})"
+        value = f"{found.control.drop:.1f}{bounds}, {number(len(found.control.rows))} responses"
+        yield "one_score", "points less as answers to other prompts", value.replace("-", "−")
     if found.length_rho is not None:
         value = f"{found.length_rho:+.2f} over {number(found.length_prompts)} prompts".replace("-", "−")
         yield "follows_length", "correlation of score and length", value

@@ -2,7 +2,9 @@
 
 A statistic is ``None`` where there is too little data. The thresholds:
 
-- :data:`ONE_SCORE`: share of the most common score. Above it, the judge does not discriminate between responses.
+- :data:`ONE_SCORE`: share of the most common score. From it on, the judge may not discriminate between responses. If
+  its scores of the same responses as answers to other prompts are lower (:class:`Control`), it does, and there is no
+  alarm.
 - :data:`FOLLOWS_LENGTH`: absolute rank correlation of score and length within a prompt, averaged over prompts. It is
   taken within a prompt because pairs compare responses to one prompt.
 - :data:`CHANGES_MIND`: share of comparisons whose verdict changes with the order of the answers (position bias).
@@ -18,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from training.domain.intervals import paired_difference
 from training.domain.metrics import mean, spearman
 from training.domain.rows import Verdict
 from training.domain.scores import comparable
@@ -33,11 +36,30 @@ ALARM_KINDS: Final[tuple[AlarmKind, ...]] = ("one_score", "follows_length", "cha
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """The scores of some responses, and the judge's scores of the same responses as answers to other prompts.
+
+    ``drop`` is the mean difference in points, ``low`` and ``high`` its 95 % interval (paired bootstrap over responses).
+    Each row has the response's id, the other prompt's id, the response's score, and its score under the other prompt.
+    """
+
+    drop: float
+    low: float | None
+    high: float | None
+    rows: tuple[tuple[int, int, float, float], ...]
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether the drop is above zero beyond its interval."""
+        return self.low is not None and self.low > 0
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """Statistics of a judge that scores. Shares are 0 to 1.
 
     ``length_rho`` is Spearman's correlation of score and length within a prompt, averaged over the
-    ``length_prompts`` prompts in which both vary.
+    ``length_prompts`` prompts in which both vary. ``control`` is measured only if almost all scores are the same.
     """
 
     replies: int
@@ -46,6 +68,7 @@ class Health:
     common_share: float | None
     length_rho: float | None
     length_prompts: int
+    control: Control | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +117,18 @@ def health(
     return Health(len(replies), len(scores), common, count / len(scores) if scores else None, mean(rhos), len(rhos))
 
 
+def control(rows: Sequence[tuple[int, int, float, float]]) -> Control | None:
+    """Compute the control from rows as in :class:`Control`; ``None`` without any."""
+    drop = paired_difference([other for *_, other in rows], [own for *_, own, _ in rows])
+    return None if drop.value is None else Control(drop.value, drop.low, drop.high, tuple(rows))
+
+
+def gave_one_score(figures: Health) -> bool:
+    """Return whether almost all of enough scores are the same."""
+    share = figures.common_share
+    return figures.parsed >= ENOUGH and share is not None and share >= ONE_SCORE
+
+
 def order_health(verdicts: Iterable[tuple[Verdict, Verdict]]) -> OrderHealth:
     """Compute the statistics of a judge that compares in both orders. Each verdict names the preferred *position*.
 
@@ -138,13 +173,15 @@ def _unparsed(asked: int, parsed: int, noun: str, what: str) -> Alarm | None:
 
 
 def _one_score(figures: Health) -> Alarm | None:
-    share = figures.common_share
-    if figures.parsed < ENOUGH or share is None or share < ONE_SCORE:
+    share, control = figures.common_share, figures.control
+    if not gave_one_score(figures) or share is None or (control is not None and control.discriminates):
         return None
     text = (
         f"The judge gave one score, {figures.common_score:g}, in {share:.0%} of {figures.parsed:,} replies: "
         "it hardly discriminates between responses, so few pairs are informative."
     )
+    if control is not None:
+        text += f" It gave no lower scores to {len(control.rows)} of them as answers to other prompts."
     return Alarm("one_score", share, ONE_SCORE, figures.parsed, text)
 
 

@@ -8,17 +8,28 @@ from typing import Any
 
 from django.db.models import Avg, Count, QuerySet, Sum
 
-from alignment_app.models import Dataset, IterationPrompt, Judgement, PreferencePair, Response, Stage, StageAttempt
+from alignment_app.models import (
+    Dataset,
+    IterationPrompt,
+    Judge,
+    Judgement,
+    PreferencePair,
+    Response,
+    Stage,
+    StageAttempt,
+)
 from alignment_app.selectors import leakage, scores
 from alignment_app.selectors import work as selectors
 from alignment_app.services import events, rows, stages
 from alignment_app.services.progress import Progress
 from training.config.datasets import measuring_names
+from training.domain.alarms import Health, OrderHealth
 from training.domain.pairing import demonstration_pairs, max_min_pairs, random_pairs, with_left_out
 from training.domain.rows import NoPair, PairDraft, PromptDraft, RejectedDraft
 from training.domain.self_instruct import MAX_WORDS, usable_demonstrations
 from training.engines.base import Sampling
 from training.jobs.health import JudgementProgress, health_of, record_health
+from training.jobs.judge_control import controlled
 from training.jobs.overlap import TeacherOverlap
 from training.jobs.stage_work import CannotContinue, Halt, StageWork
 from training.jobs.traffic import WatchedEngine
@@ -181,8 +192,13 @@ def judge_candidates(job: StageWork) -> JudgementsResult:
     progress.after_save()
     # A verifier's scores are what the checks say: none of the alarms of a judge applies.
     verifies = judge.checkpoint is None and job.config.teacher.entry.verifies
-    health = {} if verifies else record_health(job, {"judge": health_of(made)})
+    health = {} if verifies else _health(job, made, judge)
     return JudgementsResult(judge=judge.name, health=health, **_judgement_figures(made))
+
+
+def _health(job: StageWork, made: QuerySet[Judgement], judge: Judge) -> dict[str, Health | OrderHealth]:
+    """Record the health of the judge of the candidates."""
+    return record_health(job, {"judge": controlled(job, health_of(made), made, checkpoint=judge.checkpoint)})
 
 
 def judge_overlapping(job: StageWork, overlapping_stage: Stage) -> None:

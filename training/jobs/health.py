@@ -8,12 +8,14 @@ from typing import Any, cast
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
-from alignment_app.models import Evaluation, Judgement, Stage, StageAttempt
+from alignment_app.models import Checkpoint, Evaluation, Judgement, Stage, StageAttempt
 from alignment_app.services import events
 from alignment_app.services.progress import Progress
+from training.config import ModelRole
 from training.domain import alarms
 from training.domain.alarms import Health, OrderHealth
 from training.domain.rows import JudgementDraft, Verdict
+from training.jobs.judge_control import controlled
 from training.jobs.stage_work import Halt, StageWork
 
 
@@ -97,6 +99,13 @@ def order_health_of(evaluation: Evaluation) -> OrderHealth:
 def record_health(job: StageWork, figures: dict[str, Health | OrderHealth]) -> dict[str, Health | OrderHealth]:
     """Log every alarm, and return the health as a stage stores it, by the judge's role."""
     for role, health in figures.items():
+        if isinstance(health, Health) and health.control is not None and health.control.discriminates:
+            events.log(
+                job.run.pk,
+                f"{job.stage.get_kind_display()}, {role}: {health.common_share or 0:.0%} of the scores are "
+                f"{health.common_score:g}. The judge does discriminate: the same responses as answers to other prompts "
+                f"score {health.control.drop:.1f} points less.",
+            )
         for alarm in alarms.alarms(health):
             events.log(job.run.pk, f"{job.stage.get_kind_display()}, {role}: {alarm.text}", "warning")
     return figures
@@ -107,14 +116,17 @@ def evaluation_health(job: StageWork, evaluation: Evaluation, probes: QuerySet[A
     figures: dict[str, Health | OrderHealth] = {}
     verifies = job.config.model_of(job.config.evaluator_role).entry.verifies
     judged = Judgement.objects.filter(response__in=probes.values("pk"))
-    for role, source in (
-        ("self-judge", Judgement.Source.SELF),
-        ("teacher", Judgement.Source.TEACHER),
-        ("evaluator", Judgement.Source.REFERENCE),
-    ):
-        health = health_of(judged.filter(source=source))
+    judges: tuple[tuple[str, str, Checkpoint | None], ...] = (
+        ("self-judge", Judgement.Source.SELF, evaluation.checkpoint),
+        ("teacher", Judgement.Source.TEACHER, None),
+        ("evaluator", Judgement.Source.REFERENCE, None),
+    )
+    for role, source, checkpoint in judges:
+        made = judged.filter(source=source)
+        health = health_of(made)
         if health.replies and not (verifies and source != Judgement.Source.SELF):
-            figures[role] = health
+            model: ModelRole = "teacher" if checkpoint else job.config.evaluator_role
+            figures[role] = controlled(job, health, made, checkpoint=checkpoint, role=model)
     if evaluation.comparisons.exists() and not verifies:
         figures["comparisons"] = order_health_of(evaluation)
     return record_health(job, figures)

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from alignment_app.models import Judgement, PreferencePair, Run, RunEvent, Stage
+from alignment_app.models import Judgement, PreferencePair, Response, Run, RunEvent, Stage
 from alignment_app.pages import health, loop
 from alignment_app.selectors.runs import load
 from alignment_app.services import judges as services
@@ -101,20 +101,42 @@ def test_a_score_on_another_scale_is_saved_raw_and_converted(judged: Judged) -> 
     assert PreferencePair.objects.get().margin == 3
 
 
-def test_a_judge_with_equal_scores_raises_an_alarm_in_the_log_and_on_the_page(judged: Judged) -> None:
+def test_equal_scores_whatever_the_prompt_raise_an_alarm_in_the_log_and_on_the_page(
+    judged: Judged,
+) -> None:
+    rows = [(example(number)[0], ["I do not know.", "I do not know. "]) for number in range(16)]
+    question, right, _ = example(20)
+    run = judged([*rows, (question, ["I do not know.", right])])
+    stage = Stage.objects.get(kind="judgements")
+    assert stage.status == Stage.Status.DONE
+    warnings = [event.payload["text"] for event in RunEvent.objects.filter(run=run, payload__level="warning")]
+    assert any("in 97% of 34 replies" in text and "answers to other prompts" in text for text in warnings)
+    (found,) = health.of_run(load(run.pk))
+    figure, control = found.alarms
+    assert figure.url.endswith("&stage=judgements&show=alike")
+    assert figure.value.endswith(", 97.1\u00a0%")
+    assert control.value.endswith(", 17 responses")
+
+
+def test_equal_scores_of_a_judge_that_tells_responses_apart_raise_no_alarm(judged: Judged) -> None:
     rows = []
     for number in range(16):
         question, right, wrong = example(number)
         rows.append((question, [right, f"{right} "] if number else [right, wrong]))
     run = judged(rows)
     stage = Stage.objects.get(kind="judgements")
-    assert stage.status == Stage.Status.DONE
-    warnings = [event.payload["text"] for event in RunEvent.objects.filter(run=run, kind="log")]
-    assert any("gave one score, 5, in 97% of 32 replies" in text for text in warnings)
+    measured = stage.result["health"]["judge"]
+    assert measured["common_share"] == pytest.approx(31 / 32)
+    assert measured["control"]["low"] > 0
+    responses = dict(Response.objects.values_list("pk", "prompt_id"))
+    for response, prompt, own, other in measured["control"]["rows"]:
+        assert responses[response] != prompt
+        assert own == Judgement.objects.get(response=response).score
+        assert other < own
     (found,) = health.of_run(load(run.pk))
-    (figure,) = found.alarms
-    assert figure.url.endswith("&stage=judgements&show=alike")
-    assert figure.value == "5, 96.9\u00a0%"
+    assert not found.alarms
+    said = [event.payload for event in RunEvent.objects.filter(run=run, kind="log")]
+    assert any(payload["level"] == "info" and "does discriminate" in payload["text"] for payload in said)
 
 
 def test_a_run_paused_for_its_parse_rate_shows_unparsed_replies_and_the_reason(judged: Judged, client: Client) -> None:
