@@ -276,7 +276,18 @@ class RunConfig(Section):
 
 
 #: Fields that are part of the hash only if they are set, so that configs from before them keep their hash.
-_LATER_FIELDS: Final = ("evaluator", "stopping_judge", "evaluation.prompt_seed")
+_LATER_FIELDS: Final = (
+    "evaluator",
+    "stopping_judge",
+    "evaluation.prompt_seed",
+    "teacher.reasoning_tokens",
+    "sft.warmup_steps",
+    "training.refinement_prompt",
+    "training.pairs_by_iteration",
+    "training.seed_rows",
+    "training.min_chosen_score",
+    "training.warmup_steps",
+)
 
 
 def _default(path: str) -> Any:
