@@ -72,6 +72,17 @@ def test_no_response_breaks_a_check(response: str) -> None:
     verify([check for check, _, _ in CASES], "prompt", response)
 
 
+def test_an_empty_response_passes_no_check() -> None:
+    checks = [check for check, _, _ in CASES if check["kind"] in ("no_comma", "exclude", "words", "pattern")]
+    for response in ("", " \n"):
+        assert verify(checks, "prompt", response).score == 0
+
+
+def test_large_numbers_that_differ_by_one_are_different() -> None:
+    assert not verify(read_checks([{"kind": "number", "value": 2_880_001}]), "", "#### 2880000").passed
+    assert verify(read_checks([{"kind": "number", "value": 0.1 + 0.2}]), "", "0.3").passed
+
+
 def test_the_score_is_the_share_of_the_points_of_passed_checks() -> None:
     checks = read_checks([{"kind": "no_comma", "points": 3}, {"kind": "uppercase"}])
     found = verify(checks, "", "no capitals")

@@ -9,6 +9,8 @@ from training.domain.verifiers.base import CheckField, Outcome, Params, Verifier
 from training.domain.verifiers.helper import TIME_LIMIT_SECONDS, HelperError, TimedOut, search
 
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
+#: Relative difference of two numbers that count as equal, without a tolerance.
+ROUNDING: Final = 1e-9
 _MARKED: Final = re.compile(r"####\s*([^\n]*)")
 
 
@@ -38,7 +40,7 @@ def _number(params: Params, response: str) -> Outcome:
     found, wanted = final_number(response), params["value"]
     if found is None:
         return Outcome(False, f"No number; {wanted:g} asked.")
-    passed = abs(found - wanted) <= params.get("tolerance", 1e-6 * max(1.0, abs(wanted)))
+    passed = abs(found - wanted) <= params.get("tolerance", ROUNDING * max(1.0, abs(wanted)))
     return Outcome(passed, f"The last number is {found:g}; {wanted:g} asked.")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from training.domain.judging import HIGHEST_SCORE
 from training.domain.rows import ComparisonOutcome
 from training.domain.scores import comparable
+from training.domain.verifiers.base import Outcome
 from training.domain.verifiers.registry import VERIFIERS
 
 #: Version of the verifiers, stored with their judgements: raise it if a kind decides differently.
@@ -56,12 +57,15 @@ class Verification:
 
 
 def verify(checks: Sequence[Mapping[str, Any]], prompt: str, response: str) -> Verification:
-    """Apply valid checks (see :func:`training.domain.verifiers.registry.read_checks`), at least one."""
+    """Apply valid checks (see :func:`training.domain.verifiers.registry.read_checks`), at least one.
+
+    An empty response fails every check, as in IFEval: silence must not be the best answer to "use no comma".
+    """
     results = []
     for check in checks:
         verifier = VERIFIERS[check["kind"]]
         arguments = (check, response, prompt) if verifier.needs_prompt else (check, response)
-        outcome = verifier.check(*arguments)
+        outcome = verifier.check(*arguments) if response.strip() else Outcome(False, "Empty answer.")
         results.append(CheckResult(verifier.name, outcome.passed, outcome.reason, check.get("points", 1)))
     return Verification(tuple(results))
 
