@@ -22,7 +22,7 @@ from alignment_app.services import artifacts, chat, keys, queues
 from alignment_app.services.chat import Answer, Question
 from alignment_app.services.errors import Refused
 from training import judges
-from training.config import ConfigError
+from training.config import MODEL_ROLES, ConfigError
 from training.domain.engine_kinds import ENGINES
 from training.engines import EngineSpec, create_engine, model_spec, student_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
@@ -133,7 +133,7 @@ class ChatEngines:
         checkpoint = Checkpoint.objects.select_related("run").filter(pk=question.checkpoint).first()
         if checkpoint is None:
             return Answer("failed", reason="The checkpoint was removed. Choose another one.")
-        engine = self._engine(question, _teacher(checkpoint) if question.of_teacher else _spec(checkpoint))
+        engine = self._engine(question, _model(checkpoint, question.role) if question.role else _spec(checkpoint))
         if isinstance(engine, OracleEngine) and question.judge:
             engine.judges = (judges.read_judge(question.judge),)
         request = Request(question.id, question.messages, question.seed)
@@ -177,12 +177,13 @@ def _spec(checkpoint: Checkpoint) -> EngineSpec:
     return replace(spec, kind="transformers", base_url="", batch_size=1)
 
 
-def _teacher(checkpoint: Checkpoint) -> EngineSpec:
-    """Return the teacher of the checkpoint's run. Its cost is not charged to the run's account."""
+def _model(checkpoint: Checkpoint, role: str) -> EngineSpec:
+    """Return the teacher, or another judging model, of the checkpoint's run. Its cost is not charged to the run."""
     config = checkpoint.run.typed_config
-    spec = model_spec(config)
+    section = next(one for one in MODEL_ROLES if one == role)
+    spec = model_spec(config, section)
     if ENGINES[spec.kind].is_remote:
-        return replace(spec, key=keys.open_key(spec.kind, config.teacher.key, spec.base_url))
+        return replace(spec, key=keys.open_key(spec.kind, config.model_of(section).key, spec.base_url))
     return replace(spec, model=_weights(spec.model)) if ENGINES[spec.kind].loads_weights else spec
 
 

@@ -16,6 +16,12 @@ MOST_SCANNED: Final = 200  # responses read from the database, before duplicates
 #: Limits how long a trial occupies the interactive queue.
 MOST_ITEMS: Final = 5
 MOST_RUNS: Final = 40
+#: Names of the models of a run other than its checkpoints.
+ROLES: Final[dict[str, str]] = {
+    "teacher": "teacher",
+    "evaluator": "evaluator",
+    "stopping_judge": "judge of early stopping",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +103,21 @@ def judge_models() -> list[tuple[str, list[tuple[str, str]]]]:
         if not checkpoints:
             continue
         options = [(f"checkpoint:{one.pk}", f"{one.name} of run {run.pk}") for one in checkpoints]
-        teacher = run.typed_config.teacher
-        if teacher.entry.implementation:
-            name = short_model(teacher.label)
-            options.append((f"teacher:{checkpoints[0].pk}", f"teacher of run {run.pk}, {name}"))
+        for role, section in run.typed_config.models().items():
+            if section.entry.implementation:  # a verifier reads no judge prompt
+                name = f"{ROLES[role]} of run {run.pk}, {short_model(section.label)}"
+                options.append((f"{role}:{checkpoints[0].pk}", name))
         groups.append((f"{run.name} (run {run.pk})", options))
     return groups
 
 
-def engine_of(value: str) -> tuple[Checkpoint, bool] | None:
-    """Return (checkpoint, whether its run's teacher judges) for a form value, or ``None`` if it is invalid."""
+def engine_of(value: str) -> tuple[Checkpoint, str] | None:
+    """Return (checkpoint, role of the model of its run that judges instead) for a form value; ``None`` if invalid.
+
+    The role is a section of the config, such as "teacher", or "" for the checkpoint itself.
+    """
     kind, _, number = value.partition(":")
-    if kind not in ("checkpoint", "teacher") or not (number.isascii() and number.isdigit() and len(number) < 16):
+    if kind not in ("checkpoint", *ROLES) or not (number.isascii() and number.isdigit() and len(number) < 16):
         return None
     checkpoint = Checkpoint.objects.select_related("run").filter(pk=int(number)).first()
-    return (checkpoint, kind == "teacher") if checkpoint else None
+    return (checkpoint, kind if kind in ROLES else "") if checkpoint else None

@@ -33,7 +33,10 @@ State = Literal["waiting", "loading", "writing", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation that ends with a user turn, for a checkpoint or for the teacher of the checkpoint's run."""
+    """A conversation that ends with a user turn, for a checkpoint, or for another model of its run.
+
+    ``role`` is the section of the config that names the other model, such as "teacher"; "" for the checkpoint.
+    """
 
     id: str
     checkpoint: int
@@ -41,7 +44,7 @@ class Question:
     temperature: float
     max_new_tokens: int
     seed: int
-    of_teacher: bool = False
+    role: str = ""
     judge: str = ""  # YAML of the judge of this prompt, for a rule-based teacher
 
 
@@ -68,12 +71,12 @@ def ask(
     temperature: float,
     max_new_tokens: int,
     seed: int,
-    of_teacher: bool = False,
+    role: str = "",
     judge: str = "",
 ) -> str:
     """Enqueue a question and return its id. Raises :class:`Refused` when the queue server is not available."""
     question = Question(
-        secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed, of_teacher, judge
+        secrets.token_urlsafe(12), checkpoint, tuple(messages), temperature, max_new_tokens, seed, role, judge
     )
     client = queues.connection()
     try:

@@ -210,7 +210,7 @@ def try_out(request: HttpRequest, name: str) -> HttpResponse:
     if not form.is_valid():
         return _problem(" ".join(str(texts[0]) for texts in form.errors.values()))
     given = form.cleaned_data
-    checkpoint, of_teacher = engine
+    checkpoint, role = engine
     rows = []
     try:
         for item in items:
@@ -226,8 +226,8 @@ def try_out(request: HttpRequest, name: str) -> HttpResponse:
                     temperature=given["temperature"],
                     max_new_tokens=given["max_tokens"],
                     seed=secrets.randbelow(2**31),
-                    of_teacher=of_teacher,
-                    judge=write_judge(judge) if of_teacher else "",
+                    role=role,
+                    judge=write_judge(judge) if role else "",
                 )
                 for prompt in prompts
                 for _ in range(given["k"])
@@ -235,9 +235,9 @@ def try_out(request: HttpRequest, name: str) -> HttpResponse:
             rows.append({"responses": [row.pk for row in item.responses], "asked": asked, "answers": {}})
     except Refused as refusal:
         return _problem(refusal.message)
-    who = f"the teacher of {checkpoint.run.name}" if of_teacher else f"{checkpoint.name} of {checkpoint.run.name}"
+    who = f"the {judge_trials.ROLES[role]}" if role else checkpoint.name
     request.session[KEY] = {
-        "name": name, "version": judge.version, "who": who, "k": given["k"], "rows": rows,
+        "name": name, "version": judge.version, "who": f"{who} of {checkpoint.run.name}", "k": given["k"], "rows": rows,
         "temperature": given["temperature"], "max_tokens": given["max_tokens"],
     }  # fmt: skip
     return render(request, "judges/_trial.html", {"trial": _trial(request, judge), "judge": judge})

@@ -17,7 +17,7 @@ from alignment_app.services import judges as services
 from alignment_app.services.chat import Answer
 from alignment_app.services.rows import content_hash
 from tests.support.datasets import make_datasets
-from tests.support.stories import Story, config
+from tests.support.stories import Story, config, data_sets
 from training import judges
 from training.config import ConfigError, RunConfig
 from training.domain.transcripts import user_turn
@@ -230,7 +230,7 @@ def test_a_comparing_judge_is_asked_in_both_orders(
         form.render_pair(user_turn("Name a bird."), first.text, second.text),
         form.render_pair(user_turn("Name a bird."), second.text, first.text),
     ]
-    assert all(question.of_teacher and judges.read_judge(question.judge) == form for question in asked)
+    assert all(question.role == "teacher" and judges.read_judge(question.judge) == form for question in asked)
     assert "B shown first" in client.get(reverse("judge-trial")).content.decode()
 
 
@@ -271,3 +271,15 @@ def test_judge_models_begins_with_the_newest_model_that_was_trained(as_role: Cal
     page = as_role("lead").get(reverse("judge", args=["additive_5"])).content.decode()
     options = page[page.index('id="engine"') :]
     assert options.index(">M3 of run") < options.index(">M0 of run")
+
+
+def test_an_evaluator_can_try_a_judge_and_a_verifier_cannot(as_role: AsRole) -> None:
+    data_sets()
+    Prompt.objects.update(checks=[{"kind": "json"}])
+    run = Story.launch(teacher={"kind": "verifier"}, evaluator={"kind": "checkpoint", "model": "outside"}).run
+    base = run.checkpoints.get(number=0)
+    (_, options), *_ = judge_trials.judge_models()
+    assert [value for value, _ in options if not value.startswith("checkpoint:")] == [f"evaluator:{base.pk}"]
+    assert judge_trials.engine_of(f"evaluator:{base.pk}") == (base, "evaluator")
+    assert judge_trials.engine_of(f"checkpoint:{base.pk}") == (base, "")
+    assert judge_trials.engine_of(f"student:{base.pk}") is None
