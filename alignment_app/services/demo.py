@@ -1,4 +1,4 @@
-"""First-start data: an admin account, the miniature's data sets and the demo run. Each is created once."""
+"""First-start data: an admin account, data sets and demo runs. Each is created once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from alignment_app.services.imports import file_hash, import_rows
 from alignment_app.services.people import make_admin
 from alignment_app.services.runs import launch
 from training.config import RunConfig, preset_data
+from training.domain.verifiers.making import make_constraint_prompts
+from training.real_demo.instructions import instructions
 
 ADMIN: Final = "admin"
 DEMO_PRESET: Final = "miniature-teacher-reward"
+REAL_PRESET: Final = "smollm2-constraints"
 SEED: Final = 0
 DataKind = Literal["demonstrations", "prompts", "scored"]
 
@@ -67,10 +70,26 @@ def _import_one(name: str, directory: Path) -> Dataset:
     return report.dataset
 
 
-def ensure_demo_run() -> tuple[Run, bool]:
-    """Return the newest run of the demo preset and ``False``, or launch one and return it and ``True``."""
-    there = Run.objects.filter(preset=DEMO_PRESET).first()
+def make_constraint_data() -> None:
+    """Make the constraint prompts of the demonstration on a real model, unless they exist."""
+    for name, held_out in (("constraints", False), ("constraints-test", True)):
+        if Dataset.objects.filter(name=name).exists():
+            continue
+        prompts = make_constraint_prompts(instructions(SEED, held_out=held_out), seed=SEED, most=1)
+        import_rows(
+            name,
+            Dataset.Kind.PROMPTS,
+            [prompt.as_row() for prompt in prompts],
+            source="evaluation" if held_out else "imported",
+            description="Everyday instructions with a constraint that a program checks"
+            + (" (held-out subjects)." if held_out else "."),
+        )
+
+
+def ensure_demo_run(preset: str = DEMO_PRESET) -> tuple[Run, bool]:
+    """Return the newest run of the preset and ``False``, or launch one and return it and ``True``."""
+    there = Run.objects.filter(preset=preset).first()
     if there is not None:
         return there, False
     user = get_user_model().objects.filter(is_superuser=True, is_active=True).order_by("pk").first()
-    return launch(RunConfig.parse(preset_data(DEMO_PRESET)), user=user, preset=DEMO_PRESET), True
+    return launch(RunConfig.parse(preset_data(preset)), user=user, preset=preset), True

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from alignment_app.management.progress import ProgressLine
-from alignment_app.processes import miniature
+from alignment_app.processes import miniature, smollm2
 from alignment_app.processes.lock import AlreadyRunning
 from alignment_app.processes.supervisor import CannotStart, Supervisor
 from alignment_app.processes.valkey import ValkeyProblem
@@ -36,6 +36,9 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=int, default=1, help="jobs that may run at once (default: 1)")
         parser.add_argument("--logs", action="store_true", help="show every process's log here instead of in its file")
         parser.add_argument("--demo", action="store_true", help="build the miniature and launch the demo run on it")
+        parser.add_argument(
+            "--demo-real", action="store_true", help="fetch SmolLM2-135M-Instruct (93 MB) and launch the demo run on it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["workers"] < 1:
@@ -58,9 +61,11 @@ class Command(BaseCommand):
                 self._welcome(supervisor, taken=port not in (0, FIRST_PORT) and options["port"] is None)
                 if options["demo"]:
                     self._prepare_demo(supervisor)
+                if options["demo_real"]:
+                    self._prepare_real_demo(supervisor)
                 supervisor.wait()
                 self._say("Stopping.")
-        except (AlreadyRunning, CannotStart, ValkeyProblem, miniature.NotBuilt, Refused) as error:
+        except (AlreadyRunning, CannotStart, ValkeyProblem, miniature.NotBuilt, smollm2.NotFetched, Refused) as error:
             raise CommandError(str(error)) from None
         except ConfigError as error:
             raise CommandError(f"The demo run cannot be launched: {error}") from None
@@ -85,7 +90,20 @@ class Command(BaseCommand):
         finally:
             show.end()
         demo.import_miniature(folder)
-        run, launched = demo.ensure_demo_run()
+        self._launch(supervisor, demo.DEMO_PRESET)
+
+    def _prepare_real_demo(self, supervisor: Supervisor) -> None:
+        """Fetch the model while the pages are already served, and launch the demo run on it if there is none."""
+        self._say(f"The model: {smollm2.LICENCE}.")
+        try:
+            smollm2.fetch(settings.HOME / "models", supervisor.keep_running)
+        except smollm2.Stopped:
+            return
+        demo.make_constraint_data()
+        self._launch(supervisor, demo.REAL_PRESET)
+
+    def _launch(self, supervisor: Supervisor, preset: str) -> None:
+        run, launched = demo.ensure_demo_run(preset)
         state = "was launched" if launched else f"already exists: {run.get_status_display().lower()}"
         self._say(f"The demo run {state}. Watch it at {supervisor.url}runs/{run.pk}/")
 

@@ -1,0 +1,1 @@
+"""The demonstration on a real model: SmolLM2 learns to follow constraints that programs check."""
