@@ -49,7 +49,7 @@ def applying(value: Mapping[str, Any]) -> dict[str, bool]:
     for role in MODEL_ROLES[1:]:
         entry = entries[role]
         for path in value:
-            if path.startswith(f"{role}."):
+            if path.partition(".")[0] == role:
                 found[path] = asked[role] and (path == f"{role}.kind" or bool(entry and entry.implementation))
     for role in MODEL_ROLES:
         entry = entries[role]

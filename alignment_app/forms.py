@@ -47,7 +47,7 @@ class LaunchField:
     @property
     def placeholder(self) -> str:
         """What an empty number means."""
-        return "unknown" if self.path.endswith("_price") else "no limit"
+        return "unknown" if self.path.rpartition(".")[2] in ("prompt_price", "completion_price") else "no limit"
 
     @property
     def is_essential(self) -> bool:

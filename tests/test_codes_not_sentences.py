@@ -61,6 +61,8 @@ ALLOWED = {
     "before.removeprefix(prompt + cue)": FORM,
     "prompt.startswith(fixed[0])": FORM,
     "prompt.endswith(fixed[-1])": FORM,
+    "response.strip().casefold().startswith(params['text'].strip().casefold())": "what a verifier checks in an answer",
+    "response.strip().casefold().endswith(params['text'].strip().casefold())": "what a verifier checks in an answer",
     "noun.endswith(('s', 'sh', 'ch', 'x'))": ENGLISH,
     "noun.endswith('y')": ENGLISH,
     "question.family.statement.format(subject=question.subject, answer='').removesuffix('.')": ENGLISH,
