@@ -33,6 +33,7 @@ BECOMES = {
     "prompt": "Field name; nested: a.b or list.0.",
     "input": "Appended to the prompt after an empty line.",
     "system": "Inserted before the conversation.",
+    "checks": "What a verifier checks: [{kind, …}, …].",
     "weights": "Spans of the completion: [[from, to, weight], …].",
     "text": "Inside a response.",
     "scores": "Inside a response: a number, or one per judge.",

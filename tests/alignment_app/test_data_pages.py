@@ -147,3 +147,19 @@ def test_a_data_set_is_removed_when_no_run_needs_it() -> None:
     lead = browser("lead")
     lead.post(reverse("dataset-remove", args=[Dataset.objects.get().pk]))
     assert not Prompt.objects.exists()
+
+
+def test_checks_of_a_verifier_are_shown_before_and_after_an_import() -> None:
+    lead = browser("lead")
+    rows = b'{"prompt": "Explain <tides>.", "checks": [{"kind": "words", "at_most": 40, "points": 2}]}\n'
+    address = upload(lead, rows)
+    page = lead.get(address).content.decode()
+    assert page.count('class="checks"') == 1
+    assert 'value="checks"' in page  # the field of the file
+    lead.post(address, {"name": "checked", "kind": "prompts", "source": "imported", "import": "1"})
+    dataset = Dataset.objects.get(name="checked")
+    assert dataset.prompts.get().checks == [{"kind": "words", "at_most": 40, "points": 2}]
+    page = lead.get(reverse("dataset", args=[dataset.pk])).content.decode()
+    assert page.count('class="checks"') == 1
+    bad = upload(lead, rows.replace(b"words", b"tone"))
+    assert lead.get(bad).content.decode().count("Invalid lines") == 1
