@@ -124,7 +124,7 @@ def measure(model: Path, task: Task, checkpoint: str, held_out: Sequence[Any], c
     from training.miniature.oracle import grade
 
     began = time.monotonic()
-    text_of = {prompt.id: prompt.text for prompt in held_out}
+    text_of = {prompt.id: prompt.last_turn for prompt in held_out}
     kept = folder / "M1-answers.json"
     with student(model, config) as engine:
         answers = draw(engine, held_out, config.evaluation, 1, EVALUATION_SEED, "evaluation")
