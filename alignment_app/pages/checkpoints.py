@@ -13,6 +13,7 @@ from alignment_app.models import (
     Checkpoint,
     Comparison,
     DatasetSnapshot,
+    IterationPrompt,
     Judgement,
     PreferencePair,
     Prompt,
@@ -26,6 +27,7 @@ from alignment_app.selectors.choices import CheckpointChoice, choice_of
 from alignment_app.services import artifacts
 from training.domain.leakage import Leakage
 from training.domain.metrics import pairwise_accuracy
+from training.domain.rows import LEFT_OUT
 from training.domain.training_metrics import TRAINING_METRICS
 from training.evaluation.registry import evaluation_metrics
 
@@ -199,6 +201,16 @@ def snapshot_page(snapshot: DatasetSnapshot, state: str, number: str | int | Non
 def answers_of(checkpoint: Checkpoint) -> QuerySet[Response]:
     """Return the checkpoint's answers to held-out prompts."""
     return Response.objects.filter(checkpoint=checkpoint, purpose=Response.Purpose.EVALUATION)
+
+
+def left_out_of(checkpoint: Checkpoint) -> QuerySet[IterationPrompt]:
+    """Return the held-out prompts for which a row of the checkpoint's evaluation was left out, with the reasons."""
+    return IterationPrompt.objects.filter(
+        iteration__run=checkpoint.run_id,
+        iteration__number=checkpoint.number - 1,
+        role=IterationPrompt.Role.EVALUATION,
+        outcome_code__in=LEFT_OUT,
+    ).select_related("prompt")
 
 
 def answers_page(checkpoint: Checkpoint, score: str, order: str, number: str | int | None) -> Page[Response]:

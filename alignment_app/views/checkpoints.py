@@ -101,7 +101,10 @@ def answers(request: HttpRequest, pk: int) -> HttpResponse:
     checkpoint = _checkpoint(pk)
     score, order = request.GET.get("score", ""), request.GET.get("order", "")
     page = selectors.answers_page(checkpoint, score, order, request.GET.get("page"))
-    return _page(request, "answers", checkpoint, page=page, score=score, order=order, scores="543210")
+    left_out = selectors.left_out_of(checkpoint)
+    return _page(
+        request, "answers", checkpoint, page=page, score=score, order=order, scores="543210", left_out=left_out
+    )
 
 
 @require_GET

@@ -13,6 +13,7 @@ from training.plan.spec import (
     StageData,
     StageSpec,
     SummaryFormat,
+    left_out_note,
 )
 
 
@@ -110,7 +111,8 @@ def training_summary(result: TrainingResult, stage: FinishedStage, words: Summar
 
 
 def _evaluation(result: EvaluationResult, stage: FinishedStage, words: SummaryFormat) -> tuple[str, str]:
-    return stage.model or "measured", words.headline(result.metrics)
+    notes = (words.headline(result.metrics), left_out_note(result, words))
+    return stage.model or "measured", ", ".join(note for note in notes if note)
 
 
 DATASET = StageSpec(

@@ -20,6 +20,7 @@ from alignment_app.models import (
     Stage,
     StageAttempt,
 )
+from alignment_app.pages.checkpoints import left_out_of
 from alignment_app.services import runs
 from alignment_app.services.imports import import_rows
 from tests.support.providers import Answer, Provider, as_json, chat
@@ -101,6 +102,8 @@ def test_a_run_goes_on_without_the_prompts_that_its_model_refuses(launch: Callab
     held_out = IterationPrompt.objects.filter(iteration__run=run, iteration__number=0, role="evaluation")
     assert list(held_out.exclude(outcome_code="").values_list("outcome_code", flat=True)) == ["too_long"]
     assert Response.objects.filter(iteration__run=run, purpose="evaluation").count() == 4
+    (left_out,) = left_out_of(run.checkpoints.get(number=1))
+    assert "does not fit" in left_out.outcome
     logged = [event.payload["text"] for event in RunEvent.objects.filter(run=run, kind="log")]
     assert any("no system role" in text and "Name fruit 3." in text for text in logged)
 
