@@ -288,3 +288,29 @@ def test_text_with_scripts_styles_links_and_other_directions_only_shows(
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("a[href^='javascript']").count() == 0
+
+
+def test_earlier_turns_are_shown_with_their_roles_and_the_keys_answer_as_ever(
+    make: Callable[..., Queue], open_desk: Callable[..., Page], crew: list[User]
+) -> None:
+    from alignment_app.models import Prompt
+
+    queue = make(items=2)
+    short = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Name **a bird**."}]
+    for long, prompt in enumerate(Prompt.objects.order_by("pk")):
+        told = {"role": "assistant", "content": "The ostrich. " * (200 if long else 1)}
+        prompt.messages = [*short, told, *prompt.messages]
+        prompt.save()
+    page = open_desk(queue, crew[1])
+    task = ready(page)
+    folded = []
+    for _ in range(2):
+        expect(page.locator("#earlier")).to_be_visible()
+        expect(page.locator("#earlier-count")).to_have_text("3 earlier turns")
+        folded.append(page.locator("#earlier").get_attribute("open") is None)
+        assert page.locator("#earlier-turns b").all_text_contents() == ["System", "User", "Assistant"]
+        page.keyboard.press("a")
+        page.keyboard.press("Enter")
+        task = ready(page, not_task=task)
+    assert sorted(folded) == [False, True]
+    expect(page.locator("#done")).to_be_visible()
