@@ -10,7 +10,7 @@ from alignment_app.services.rows import BATCH
 from alignment_app.services.stages import leased
 from training.domain.eft import OUTCOME_WORDS, Part
 from training.domain.importing import content_hash
-from training.domain.rows import Message, PromptOutcome, storable
+from training.domain.rows import LEFT_OUT, Message, PromptOutcome, storable
 
 _ABOUT = {
     "train": "Judgements that agree with human rankings, used to train M1.",
@@ -55,6 +55,8 @@ def save(
         uses = list(iteration.iteration_prompts.filter(role=IterationPrompt.Role.TRAIN))
         for use in uses:
             code = outcomes.get(use.prompt_id)
+            if use.outcome_code in LEFT_OUT and code in (None, PromptOutcome.RANKING_UNKNOWN):
+                continue  # it says why too few replies held a score
             use.outcome_code, use.outcome = (code, OUTCOME_WORDS[code]) if code else ("", "")
         IterationPrompt.objects.bulk_update(uses, ["outcome", "outcome_code"], batch_size=BATCH)
 

@@ -13,7 +13,7 @@ from alignment_app.models import Run, StepCheck, StepComparison
 from alignment_app.services import artifacts, progress, runs
 from tests.support.runs import drive, drive_until_killed, kill_9, launch, pairs_config
 from training.config import ConfigError, RunConfig
-from training.jobs import early_stopping
+from training.jobs import early_stopping, stage_work
 from training.trainers.results import TrainResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,10 +33,10 @@ def verdicts(monkeypatch: pytest.MonkeyPatch, outcomes: dict[int, str]) -> list[
     """
     words = {"win": ("first", "second"), "lose": ("second", "first"), "tie": ("tie", "tie")}
     compared_steps: list[int] = []
-    compare = early_stopping.compare_responses
+    compare = stage_work.compare_responses
 
-    def preferred(items: Any, engine: Any, judge: Any, sampling: Any) -> Any:
-        for item, draft in zip(items, compare(items, engine, judge, sampling), strict=True):
+    def preferred(items: Any, *asked: Any, **more: Any) -> Any:
+        for item, draft in zip(items, compare(items, *asked, **more), strict=True):
             compared_steps.append(item.a.index)
             outcome = outcomes[item.a.index]
             first, second = words[outcome]
@@ -45,7 +45,7 @@ def verdicts(monkeypatch: pytest.MonkeyPatch, outcomes: dict[int, str]) -> list[
                 draft.raw_ba,
             )  # type: ignore[call-arg,arg-type]  # fmt: skip
 
-    monkeypatch.setattr(early_stopping, "compare_responses", preferred)
+    monkeypatch.setattr(stage_work, "compare_responses", preferred)
     return compared_steps
 
 

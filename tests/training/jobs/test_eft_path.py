@@ -84,10 +84,9 @@ def test_too_long_ranked_responses_are_skipped_and_logged(
     assert run.status == Run.Status.FINISHED, run.status_reason
     assert run.iterations.get().stages.get(kind="ranked_judgements").attempts.count() == 2
     assert run.iterations.get().stages.get(kind="eft").result["selection"]["asked"] == (RANKED * 2 + 1) * 3
-    said = [event.payload["text"] for event in run.events.filter(kind="log", payload__level="warning")]
-    assert any("1 of 50 ranked responses are too long to judge" in text for text in said), said
-    outcome = IterationPrompt.objects.get(iteration__run=run, prompt__text="Name all.").outcome
-    assert outcome == "Too few replies held a score."
+    stages = run.iterations.get().stages
+    assert stages.get(kind="ranked_judgements").result["left_out"] == {PromptOutcome.TOO_LONG: 1}
+    assert IterationPrompt.objects.get(iteration__run=run, prompt__text="Name all.").outcome_code == "too_long"
 
 
 def test_a_run_without_a_fitting_response_fails_with_the_remedy(config: dict[str, Any]) -> None:
