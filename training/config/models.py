@@ -71,13 +71,13 @@ class ModelConfig(Section):
 
     @property
     def label(self) -> str:
-        """The model, or the kind if it has no model name."""
-        return self.model or self.kind
+        """The model, or the kind if it has no model name. A program ignores a name that is left in the form."""
+        return self.model if self.model and "model" in self.entry.teacher_fields else self.kind
 
     @property
     def identity(self) -> tuple[str, str, str]:
         """Kind, model and address: equal for sections that name the same model."""
-        return self.kind, self.model, self.base_url.rstrip("/")
+        return self.kind, self.label, self.base_url.rstrip("/")
 
 
 class TeacherConfig(ModelConfig):

@@ -136,6 +136,11 @@ def test_responses_to_prompts_without_checks_stay_unjudged_and_are_logged(little
     assert any("2 prompts carry no checks" in event.payload["text"] for event in run.events.filter(kind="log"))
 
 
+def test_a_verifier_ignores_the_name_of_a_model_that_is_left_in_the_config() -> None:
+    config = RunConfig.parse(verified(Path("m"), teacher={"kind": "verifier", "model": "org/big", "base_url": ""}))
+    assert (config.teacher.label, config.teacher.identity) == ("verifier", ("verifier", "verifier", ""))
+
+
 def test_a_verifier_costs_nothing_in_the_estimate(tmp_path: Path) -> None:
     laptop = Hardware(cpu_cores=4, memory_bytes=16 * 10**9, disk_free_bytes=10**11)
     found = estimate(RunConfig.parse(verified(Path("acme/m-0.1b"))), laptop)
