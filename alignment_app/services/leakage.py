@@ -58,16 +58,16 @@ class SetLeakage:
         )
 
 
-def of_config(config: RunConfig) -> list[SetLeakage]:
+def of_config(config: RunConfig, *, at_once: bool = False) -> list[SetLeakage]:
     """Return the leakage of each evaluation set of a config into each of its training sets, as far as it is known.
 
-    What is not known is computed here if it is small, else by a job on the queue ``light``. A data set that is used
-    for both is left out: all of it leaks, and the launch page says so.
+    What is not known is computed here if it is small or ``at_once``, else by a job on the queue ``light``. A data set
+    that is used for both is left out: all of it leaks, and the launch page says so.
     """
-    return list(_of_config(config))
+    return list(_of_config(config, at_once))
 
 
-def _of_config(config: RunConfig) -> Iterator[SetLeakage]:
+def _of_config(config: RunConfig, at_once: bool) -> Iterator[SetLeakage]:
     pairs = [pair for pair in compared_datasets(config) if pair.evaluation != pair.training]
     names = {name for pair in pairs for name in (pair.evaluation, pair.training)}
     sets = {one.name: one for one in Dataset.objects.filter(name__in=names)}
@@ -75,16 +75,16 @@ def _of_config(config: RunConfig) -> Iterator[SetLeakage]:
     for pair in pairs:
         if pair.evaluation in sets and pair.training in sets:
             content = f"{contents[pair.evaluation]}/{contents[pair.training]}"
-            found = _known(sets[pair.evaluation], sets[pair.training], content)
+            found = _known(sets[pair.evaluation], sets[pair.training], content, at_once)
             yield SetLeakage(pair.field, pair.evaluation, pair.training, found)
 
 
-def _known(evaluation: Dataset, training: Dataset, content: str) -> Leakage | None:
+def _known(evaluation: Dataset, training: Dataset, content: str, at_once: bool) -> Leakage | None:
     report = LeakageReport.objects.filter(evaluation=evaluation, training=training).first()
     is_current = report is not None and report.content == content
     if report is not None and is_current and report.result is not None:
         return Leakage.from_data(report.result)
-    if selectors.row_count(evaluation) + selectors.row_count(training) <= DIRECT_ROWS:
+    if at_once or selectors.row_count(evaluation) + selectors.row_count(training) <= DIRECT_ROWS:
         return compare(evaluation, training)
     if report is None or not is_current or report.asked_at < timezone.now() - ASK_AGAIN:
         LeakageReport.objects.update_or_create(

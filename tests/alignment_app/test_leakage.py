@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from rq import Queue
@@ -134,7 +137,18 @@ def test_large_sets_are_compared_by_a_job(
     assert not LeakageReport.objects.filter(training__name="train").exists()
 
 
-def test_the_launch_page_shows_the_leaks(sets: dict[str, Dataset], client: Client) -> None:
+def yaml_file(folder: Path) -> str:
+    path = folder / "run.yaml"
+    path.write_text(config().to_yaml(), encoding="utf-8")
+    return str(path)
+
+
+def test_the_launch_page_and_the_command_show_the_leaks(
+    sets: dict[str, Dataset], client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = StringIO()
+    call_command("launch", yaml_file(tmp_path), check=True, stdout=out)
+    assert len(out.getvalue().splitlines()) == 3  # valid, and one line for each training set
     client.force_login(person())
     run = Run.objects.create(name="x", config=config().to_dict(), config_hash="0", paradigm="self_reward")
     page = client.get(reverse("launch"), {"clone": run.pk})

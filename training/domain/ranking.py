@@ -127,10 +127,11 @@ def ranking_agreement(prompts: Iterable[Ranked], *, seed: int = 1) -> RankAgreem
         return ratio_interval(known, [1.0] * len(known), draws=DRAWS, seed=seed)
 
     untied = [row for row in rows if not row.is_tied]
+    complete = [row for row in rows if row.exact is not None]
     found = {
         "accuracy": share((row.right for row in rows), (row.pairs for row in rows)),
         "untied_accuracy": share((row.untied_right for row in rows), (row.untied for row in rows)),
-        "exact": average(row.exact for row in rows),
+        "exact": share((bool(row.exact) for row in complete), (1 for _ in complete)),
         "five_best": share((row.best_fives for row in rows), (row.fives for row in rows)),
         "five_best_untied": share((row.best_fives for row in untied), (row.fives for row in untied)),
         "spearman": average(row.spearman for row in rows),

@@ -18,7 +18,7 @@ from alignment_app.management.base import (
     user_of,
 )
 from alignment_app.models import Run, Stage
-from alignment_app.services import runs
+from alignment_app.services import leakage, runs
 from alignment_app.services.configs import MAX_YAML, build_config
 from training.config import preset_names
 
@@ -37,7 +37,7 @@ class Command(PlainCommand):
             "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="Change a field; may be repeated."
         )
         parser.add_argument("--name", default="", help="Name of the run.")
-        parser.add_argument("--check", action="store_true", help="Check the config without launching.")
+        parser.add_argument("--check", action="store_true", help="Check config and data sets without launching.")
         parser.add_argument("--wait", action="store_true", help="Show progress until the run ends or waits for review.")
         add_user_option(parser)
 
@@ -49,6 +49,8 @@ class Command(PlainCommand):
         if options["check"]:
             runs.check_names(config)
             self.say(f"The config is valid; its hash is {config.config_hash[:12]}.")
+            for one in leakage.of_config(config, at_once=True):
+                self.say(one.sentence)
             return
         run = runs.launch(config, user=user_of(options["user"]), preset=options["preset"])
         self.say(f"Run {run.pk} is queued: {run.name}")
