@@ -146,7 +146,8 @@ def test_a_run_paused_for_its_parse_rate_shows_unparsed_replies_and_the_reason(j
     assert "replies contained a score" in run.status_reason
     head = loop.head(load(run.pk))
     assert len(head.unparsed) == 3
-    assert 'no "Score" is followed by a number' in head.unparsed[0].why
+    assert "cut at the token limit" in head.unparsed[0].why  # after eight tokens of noise
+    assert "judging.max_new_tokens" in run.status_reason
     client.force_login(User.objects.create_superuser("ann"))
     page = client.get(reverse("run", args=[run.pk])).content.decode()
     assert "Unparsed replies" in page
