@@ -107,7 +107,7 @@ def test_samples_of_one_prompt_compute_it_once(engine) -> None:
     messages = ({"role": "user", "content": words},)
     list(engine.generate([Request(str(k), messages, k) for k in range(8)], Sampling(1.0, 1.0, 2)))
     computed = engine.tokens.prompt - engine.tokens.cached - before
-    length = len(engine.tokenizer(words)["input_ids"])
+    length = len(engine.conversations.tokenizer(words)["input_ids"])
     # One full computation; for each other request at most one incomplete block of 32 tokens, which is not shared.
     assert length <= computed <= length + 16 + 7 * 32
 
