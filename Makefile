@@ -5,7 +5,7 @@ PY := .venv/bin/python
 # every process would compile thousands of modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-dev install-vllm demo demo-real demo-all up test test-fast lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training bench-kills bench-training-kills bench-generation bench-miniature
+.PHONY: help install install-dev install-vllm demo demo-real demo-all up test test-fast lint format hooks clean clean-data bench-sockets bench-rouge bench-labeling bench-labeling-beside bench-corrections bench-impact bench-training gpu-check bench-kills bench-training-kills bench-generation bench-miniature
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-24s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ bench-labeling-beside: install-dev ## compare the desk with Potato over HTTP; PO
 
 bench-training: install ## compare preference training with stock TRL: time, memory and losses; OPTIONS="--model ... --data ..."
 	@$(PY) -m tests.benchmarks.training $(OPTIONS)
+
+gpu-check: install-dev ## check training and generation on a GPU in eight minutes; OPTIONS="--model FOLDER", or OPTIONS=--cpu to try the script
+	@$(PY) -m tests.benchmarks.gpu_check $(OPTIONS)
 
 bench-kills: install-dev ## kill a job, or bring it back after its lease, and check that no row is lost or made twice
 	@LEASE_SECONDS=6 $(PY) -m tests.benchmarks.kill_nine --small --times=2 --every=3 --target job stale

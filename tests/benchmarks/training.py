@@ -65,6 +65,8 @@ def main() -> int:
             print(heading(options, epochs, tokens))
             print(table(measured, VARIANTS, tokens * epochs))
             same = compare(measured, options.tolerance) and same
+            if options.json:
+                options.json.write_text(json.dumps(measured))
     return 0 if same or options.dtype != "float32" else 1
 
 
@@ -95,6 +97,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tolerance", type=float, default=2e-4, help="nats of h; 2e-4 is 1e-5 of a DPO loss")
     parser.add_argument("--variants", nargs="*", default=[], help="run only these variants")
+    parser.add_argument("--json", type=Path, help="also write the figures of the last table to this file")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
