@@ -14,6 +14,7 @@ from alignment_app.models import (
     DatasetSnapshot,
     Evaluation,
     Export,
+    LeakageReport,
     PairMargin,
     PreferencePair,
     Response,
@@ -101,6 +102,12 @@ class ExportAdmin(RecordAdmin):
     list_display = ("id", "kind", "format", "author", "row_count", "content_hash", "created_at", "finished_at")
     list_filter = ("kind", "format")
     words = ("author__icontains", "content_hash__startswith")
+
+
+@admin.register(LeakageReport)
+class LeakageReportAdmin(RecordAdmin):
+    list_display = ("id", "evaluation", "training", "asked_at")
+    list_select_related = ("evaluation", "training")
 
 
 @admin.register(PairMargin)

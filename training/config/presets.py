@@ -27,6 +27,7 @@ _ORIGINS: Final = {
     "miniature-teacher-demonstration": PresetOrigin.MINIATURE,
     "miniature-teacher-reward": PresetOrigin.MINIATURE,
     "local-recorded-scores": PresetOrigin.FIRST_MODEL,
+    "smollm2-constraints": PresetOrigin.FIRST_MODEL,
     "smollm2-135m-first-run": PresetOrigin.FIRST_MODEL,
 }
 
