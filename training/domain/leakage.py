@@ -76,8 +76,13 @@ class Leakage:
     examples: tuple[Leak, ...] = field(default=())
 
     @property
+    def contained(self) -> int:
+        """Evaluation prompts whose words occur in the training rows: the same prompt, or a passage in a response."""
+        return self.same + self.passage
+
+    @property
     def total(self) -> int:
-        """Evaluation prompts that leak."""
+        """Evaluation prompts that leak, near ones included."""
         return self.same + self.near + self.passage
 
     def as_data(self) -> dict[str, Any]:

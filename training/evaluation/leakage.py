@@ -22,8 +22,8 @@ class LeakageMeasure(Measure):
     metrics = (
         Metric(
             "leakage_prompts", "Held-out prompts that occur in training rows", places=("models",),
-            about="The same prompt, a near one, or a passage of it in a response. Their figures say little about "
-            "other prompts.", count=("leakage_of", "prompts"),
+            about="The same prompt, or a passage of it in a response. Their figures say little about other prompts.",
+            count=("leakage_of", "prompts"),
         ),
         Metric("leakage_same", "Held-out prompts with the same words as a training prompt"),
         Metric("leakage_near", "Held-out prompts nearly the same as a training prompt",
@@ -45,7 +45,7 @@ class LeakageMeasure(Measure):
             return {}
         return {
             "leakage_of": found.prompts,
-            "leakage_prompts": found.total,
+            "leakage_prompts": found.contained,
             "leakage_same": found.same,
             "leakage_near": found.near,
             "leakage_passage": found.passage,
