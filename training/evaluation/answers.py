@@ -41,8 +41,8 @@ class Answers(Measure):
         ),
         Metric(
             "right_share", "Share of right answers", "", "percent", "up", "answers", "score=5", low="right_share_low",
-            about="Right answers among those that were scored.", high="right_share_high", short="right",
-            count=("scored", "answers"), places=("models", "lineage", "study"),
+            about="Right answers among those that were scored.", high="right_share_high",
+            count=("scored", "answers"), places=("models", "study"),
         ),
         Metric("response_tokens_mean", "Mean answer length", "tokens", "places1", "", "answers", "order=long",
                low="response_tokens_low", high="response_tokens_high", places=("models",)),
