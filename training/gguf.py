@@ -43,6 +43,15 @@ def require_usable(file: Path) -> None:
             raise GgufError(f"{file.name} is not a GGUF file, or its download is incomplete; download it again")
 
 
+def note_of(model: str | Path) -> str:
+    """Return :func:`quantization_note` if ``model`` is a GGUF file, otherwise an empty text."""
+    try:
+        file = gguf_file(model)
+    except GgufError:  # the check of the config reports it
+        return ""
+    return quantization_note(file) if file else ""
+
+
 def quantization_note(file: Path) -> str:
     """Return what the quantization of the weights means for results."""
     return (

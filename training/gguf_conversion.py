@@ -9,7 +9,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from training.gguf import GgufError, quantization_note, require_usable
+from training.engines.base import EngineError
+from training.gguf import GgufError, gguf_file, quantization_note, require_usable
+
+
+def loadable(model: str, store: Path, log: Callable[[str], object] = lambda _: None) -> str:
+    """Return ``model``, a folder or hub name, or the checkpoint of the GGUF file that it names.
+
+    Raises :class:`training.engines.base.EngineError` for a GGUF file that cannot be used.
+    """
+    try:
+        file = gguf_file(model)
+        return model if file is None else str(plain_checkpoint(file, store, log))
+    except GgufError as error:
+        raise EngineError(str(error)) from error
 
 
 def plain_checkpoint(file: Path, store: Path, log: Callable[[str], object] = lambda _: None) -> Path:

@@ -28,8 +28,7 @@ from training.engines import EngineSpec, create_engine, model_spec, student_spec
 from training.engines.base import Engine, EngineError, Request, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.transformers_engine import TransformersEngine
-from training.gguf import GgufError, gguf_file
-from training.gguf_conversion import plain_checkpoint
+from training.gguf_conversion import loadable
 
 log = logging.getLogger(__name__)
 
@@ -188,10 +187,5 @@ def _model(checkpoint: Checkpoint, role: str) -> EngineSpec:
 
 
 def _weights(location: str) -> str:
-    """Return the folder or hub name of the weights. Raises :class:`EngineError` for a GGUF file that cannot be used."""
-    path = artifacts.resolve(location)
-    try:
-        file = gguf_file(path)
-        return path if file is None else str(plain_checkpoint(file, artifacts.converted_models()))
-    except GgufError as error:
-        raise EngineError(str(error)) from error
+    """Return the folder or hub name of the weights at a stored location."""
+    return loadable(artifacts.resolve(location), artifacts.converted_models())

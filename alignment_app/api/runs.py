@@ -97,6 +97,7 @@ class RunViewSet(
         config, _ = _asked(request)
         datasets = launching.dataset_choices()
         found = launching.estimate_of(config, datasets)
+        leaks = leakage.of_config(config)
         return Response(
             {
                 "seconds": found.seconds,
@@ -107,9 +108,9 @@ class RunViewSet(
                 "teacher_usd": found.teacher_usd,
                 "parts": [{"what": what, "seconds": seconds} for what, seconds in found.parts],
                 "notes": found.notes,
-                "leakage": [leakage_shape(one) for one in leakage.of_config(config)],
+                "leakage": [leakage_shape(one) for one in leaks],
                 "warnings": [
-                    {"field": field, "message": text} for field, text in launching.warnings_of(config, datasets)
+                    {"field": field, "message": text} for field, text in launching.warnings_of(config, datasets, leaks)
                 ],
             }
         )

@@ -14,7 +14,8 @@ from django.db.models import Count
 from alignment_app.models import Dataset
 from alignment_app.pages.machine import machine
 from alignment_app.pages.runs import preferences_of, short_model
-from alignment_app.services import artifacts, keys, leakage
+from alignment_app.services import artifacts, keys
+from alignment_app.services.leakage import SetLeakage
 from alignment_app.services.runs import local_models
 from training.config import (
     PRESETS,
@@ -30,7 +31,7 @@ from training.config import (
 from training.domain.engine_kinds import ENGINES
 from training.domain.loss_specs import loss_label
 from training.estimate import Estimate, estimate
-from training.gguf import gguf_file, quantization_note
+from training.gguf import note_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,13 @@ def estimate_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Estimat
     return estimate(config, machine(), rows=rows, folders=(Path(settings.HOME),))
 
 
-def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterator[tuple[str, str]]:
-    """Yield (dotted field, message) for valid settings that are probably mistakes."""
+def warnings_of(
+    config: RunConfig, datasets: Sequence[DatasetChoice], leaks: Sequence[SetLeakage]
+) -> Iterator[tuple[str, str]]:
+    """Yield (dotted field, message) for valid settings that are probably mistakes.
+
+    ``leaks`` is the leakage of the config's evaluation sets into its training sets.
+    """
     rows = {one.name: one.rows for one in datasets}
     generates = config.iterations > 0 and config.makes_candidates
     evaluation = config.evaluation
@@ -178,8 +184,8 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
             yield "evaluation.dataset", "This data set is also trained on, so the result is biased."
     if evaluation.enabled and config.iterations and evaluation.pairs and evaluation.pairs == config.pairs.from_dataset:
         yield "evaluation.pairs", "These pairs are also trained on, so the result is biased."
-    for one in leakage.of_config(config):
-        if one.found is not None and one.found.total:
+    for one in leaks:
+        if one.found is not None and one.found.contained:
             yield one.field, f"{one.sentence} The result on them is biased."
     if generates and config.candidates.n > 1 and config.candidates.temperature == 0:
         yield "candidates.temperature", "At temperature 0 all candidates of a prompt are equal, so there are no pairs."
@@ -187,8 +193,8 @@ def warnings_of(config: RunConfig, datasets: Sequence[DatasetChoice]) -> Iterato
     if judges and config.judging.k > 1 and config.judging.temperature == 0:
         yield "judging.temperature", "At temperature 0 all judgements of a response are equal; set k to 1."
     for field, model in local_models(config):
-        if (file := gguf_file(artifacts.resolve(model))) is not None:
-            yield field, quantization_note(file)
+        if note := note_of(artifacts.resolve(model)):
+            yield field, note
     if config.student.trust_remote_code:
         yield (
             "student.trust_remote_code",

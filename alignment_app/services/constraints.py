@@ -39,17 +39,27 @@ def make_constraints(
     if count is not None:
         drawn = set(sorted(single, key=lambda text: derive_seed(seed, "constraint instructions", text))[:count])
         single = [text for text in single if text in drawn]
+    about = f"Constraint prompts from {instructions.name}, seed {seed}, {least} to {most} checks per prompt."
+    details = {"source": source, "description": about, "licence": instructions.licence, "user": user}
+    return import_constraints(name, single, seed=seed, least=least, most=most, kinds=kinds, **details)
+
+
+def import_constraints(
+    name: str,
+    instructions: Sequence[str],
+    *,
+    seed: int,
+    least: int = 1,
+    most: int = 2,
+    kinds: Sequence[str] = DRAWN_KINDS,
+    **details: Any,
+) -> ImportReport:
+    """Make the data set ``name`` of a constraint prompt per instruction. ``details`` go to :func:`import_rows`.
+
+    Raises :class:`ImportRefused` for invalid numbers or kinds.
+    """
     try:
-        made = list(make_constraint_prompts(single, seed=seed, least=least, most=most, kinds=kinds))
+        made = list(make_constraint_prompts(instructions, seed=seed, least=least, most=most, kinds=kinds))
     except ValueError as error:
         raise ImportRefused(str(error)) from None
-    about = f"Constraint prompts from {instructions.name}, seed {seed}, {least} to {most} checks per prompt."
-    return import_rows(
-        name,
-        Dataset.Kind.PROMPTS,
-        [prompt.as_row() for prompt in made],
-        source=source,
-        description=about,
-        licence=instructions.licence,
-        user=user,
-    )
+    return import_rows(name, Dataset.Kind.PROMPTS, [prompt.as_row() for prompt in made], **details)

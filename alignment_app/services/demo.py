@@ -9,11 +9,11 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from alignment_app.models import Dataset, Run
+from alignment_app.services.constraints import import_constraints
 from alignment_app.services.imports import file_hash, import_rows
 from alignment_app.services.people import make_admin
 from alignment_app.services.runs import launch
 from training.config import RunConfig, preset_data
-from training.domain.verifiers.making import make_constraint_prompts
 from training.real_demo.instructions import instructions
 
 ADMIN: Final = "admin"
@@ -75,11 +75,11 @@ def make_constraint_data() -> None:
     for name, held_out in (("constraints", False), ("constraints-test", True)):
         if Dataset.objects.filter(name=name).exists():
             continue
-        prompts = make_constraint_prompts(instructions(SEED, held_out=held_out), seed=SEED, most=1)
-        import_rows(
+        import_constraints(
             name,
-            Dataset.Kind.PROMPTS,
-            [prompt.as_row() for prompt in prompts],
+            instructions(SEED, held_out=held_out),
+            seed=SEED,
+            most=1,
             source="evaluation" if held_out else "imported",
             description="Everyday instructions with a constraint that a program checks"
             + (" (held-out subjects)." if held_out else "."),

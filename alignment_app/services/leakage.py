@@ -40,21 +40,21 @@ class SetLeakage:
         found = self.found
         if found is None:
             return f"{self.evaluation} is being compared with {self.training}."
-        if not found.total:
-            return f"No prompt of {self.evaluation} occurs in {self.training}."
+        near = f" {found.near:,} are worded like one of its prompts." if found.near else ""
+        if not found.contained:
+            return f"No prompt of {self.evaluation} occurs in {self.training}.{near}"
         parts = [
             f"{count:,} {words}"
             for count, words in (
                 (found.same, "the same"),
-                (found.near, "nearly the same"),
                 (found.passage, f"by {PASSAGE_WORDS} consecutive words in a response"),
             )
             if count
         ]
-        verb = "occurs" if found.total == 1 else "occur"
+        verb = "occurs" if found.contained == 1 else "occur"
         return (
-            f"{found.total:,} of the {found.prompts:,} prompts of {self.evaluation} {verb} in {self.training}: "
-            f"{', '.join(parts)}."
+            f"{found.contained:,} of the {found.prompts:,} prompts of {self.evaluation} {verb} in {self.training}: "
+            f"{', '.join(parts)}.{near}"
         )
 
 

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from alignment_app.models import Checkpoint, Dataset, Iteration, Prompt, Run, Stage
-from alignment_app.services import events, judges, keys
+from alignment_app.services import artifacts, events, judges, keys
 from alignment_app.services.errors import Refused
 from alignment_app.services.stages import open_attempt, queue_stage, start_next_stage
 from alignment_app.signals import review_counts_due
@@ -130,15 +130,15 @@ def local_models(config: RunConfig) -> list[tuple[str, str]]:
 
 def model_problem(field: str, model: str) -> tuple[str, str] | None:
     """Return a problem if ``model`` is a local path without a usable model. Hub names are checked on loading."""
-    if not (model.startswith(("/", "./", "../", "~")) or "\\" in model):
-        return None
-    folder = Path(model).expanduser()
+    folder = Path(artifacts.resolve(model))
     try:
         if (file := gguf_file(folder)) is not None:
             require_usable(file)
             return None
     except GgufError as error:
         return field, str(error)
+    if not (model.startswith(("/", "./", "../", "~")) or "\\" in model):
+        return None
     if not folder.is_dir():
         return field, f"there is no folder {model}; give a model folder, or a hub name like org/name"
     if not (folder / "config.json").is_file():

@@ -87,14 +87,14 @@ def _side(form: LaunchForm, preset: str) -> dict[str, Any]:
     except ConfigError as error:
         problems = error.problems
         form.add_problems(problems)
-    form.add_warnings(launching.warnings_of(config, form.datasets))
     found = leakage.of_config(config)
+    form.add_warnings(launching.warnings_of(config, form.datasets, found))
     return {
         "config": config,
         "problems": problems,
         "estimate": launching.estimate_of(config, form.datasets),
         "leakage": found,
-        "leaks": any(one.found is not None and one.found.total for one in found),
+        "leaks": any(one.found is not None and one.found.contained for one in found),
         "is_comparing": any(one.found is None for one in found),
         "yaml": config.to_yaml(),
         "command": launching.command_of(config, preset),

@@ -240,7 +240,7 @@ def test_the_check_names_each_problem_and_which_fields_apply(lead: Client) -> No
 )
 def test_probable_mistakes_are_warnings(changes: dict[str, Any], field: str, words: str) -> None:
     data_sets()
-    found = dict(launching.warnings_of(config(**changes), launching.dataset_choices()))
+    found = dict(launching.warnings_of(config(**changes), launching.dataset_choices(), []))
     assert words in found[field]
 
 
@@ -332,7 +332,7 @@ def test_an_evaluator_that_also_makes_the_preferences_has_a_warning(changes: dic
     data_sets()
     settings = config(**changes)
     assert settings.evaluator_makes_preferences == warned
-    found = [path for path, _ in launching.warnings_of(settings, launching.dataset_choices())]
+    found = [path for path, _ in launching.warnings_of(settings, launching.dataset_choices(), [])]
     assert ("evaluator.kind" in found) == warned
 
 

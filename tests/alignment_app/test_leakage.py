@@ -86,7 +86,7 @@ def test_shared_prompts_and_passages_are_found_by_content(sets: dict[str, Datase
     assert (train.prompts, train.same, train.near, train.passage) == (4, 1, 0, 0)
     assert seed is not None
     assert (seed.same, seed.near, seed.passage) == (0, 0, 1)
-    warned = dict(launching.warnings_of(config(), launching.dataset_choices()))
+    warned = dict(launching.warnings_of(config(), launching.dataset_choices(), leakage.of_config(config())))
     assert "evaluation.dataset" in warned
 
 

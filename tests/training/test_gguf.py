@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alignment_app.services import runs
+from alignment_app.services import artifacts, runs
 from tests.support.gguf_files import save_gguf
 from tests.support.students import save_little_student
 from tests.support.tokenizers import tokenizer_of
 from training import gguf
 from training.engines.base import Request, Sampling
 from training.engines.transformers_engine import TransformersEngine
-from training.gguf import GgufError, gguf_file, require_usable
+from training.gguf import GgufError, gguf_file, note_of, require_usable
 from training.gguf_conversion import plain_checkpoint
 
 
@@ -77,6 +78,23 @@ def test_a_broken_file_is_refused_at_launch(tmp_path: Path) -> None:
         "student.model",
         "broken.gguf is not a GGUF file, or its download is incomplete; download it again",
     )
+
+
+def test_a_folder_with_several_files_is_refused_at_launch_wherever_it_is(tmp_path: Path, settings: Any) -> None:
+    settings.HOME = tmp_path
+    (tmp_path / "models").mkdir()
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / "models" / name).touch()
+    for model in ("models", str(tmp_path / "models")):
+        field, problem = runs.model_problem("student.model", model) or ("", "")
+        assert field == "student.model"
+        assert "2 GGUF files" in problem
+        assert note_of(artifacts.resolve(model)) == ""
+
+
+def test_the_note_is_on_gguf_files_alone(file: Path, original: Path) -> None:
+    assert "quantized" in note_of(file)
+    assert note_of(original) == note_of("org/name") == ""
 
 
 def test_a_file_of_an_unknown_architecture_names_the_remedy(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
@@ -21,18 +21,17 @@ class ConversationRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The text around an answer: ``start`` + prompt + ``cue`` + ``opening`` + answer + ``closing`` + end token.
+    """The text around an answer: prompt + ``cue`` + ``opening`` + answer + ``closing`` + end token.
 
     ``cue`` completes the prompt if the template ignores ``add_generation_prompt``; otherwise it is empty. ``opening``
     and ``closing`` are written by the model: the template has them between the prompt and the answer, and between the
-    answer and the end token. ``end`` is the text of the end token and ``end_id`` its id; ``has_end`` tells whether the
-    template writes it, or whether it is the tokenizer's end-of-sequence token because the template writes none.
+    answer and the end token. ``has_end`` tells whether the template writes the end token ``end_id``; if not, it is the
+    tokenizer's end-of-sequence token.
     """
 
     cue: str
     opening: str
     closing: str
-    end: str
     end_id: int
     has_end: bool
 
@@ -67,15 +66,15 @@ def frame_of(tokenizer: Any) -> Frame:
 
     A template that refuses this conversation is treated like one that writes nothing around an answer.
     """
-    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    nothing = Frame("", "", "", tokenizer.eos_token_id, has_end=False)
     try:
         prompt, bare = (render(tokenizer, _ASKED, generation=wanted) for wanted in (True, False))
         whole = render(tokenizer, [*_ASKED, {"role": "assistant", "content": _ANSWER}], generation=False)
     except ConversationRefused:
-        return Frame("", "", "", *end, has_end=False)
+        return nothing
     before, found, after = whole.partition(_ANSWER)
     if not found:
-        return Frame("", "", "", *end, has_end=False)
+        return nothing
     cue = ""
     if prompt == bare and before.startswith(prompt):
         # The space before the answer stays with the answer: most tokenizers join it to the first word.
@@ -84,9 +83,9 @@ def frame_of(tokenizer: Any) -> Frame:
     special = special_tokens(tokenizer)
     match = re.search("|".join(map(re.escape, special)), after) if special else None
     if match is None:
-        return Frame(cue, opening, "", *end, has_end=False)
+        return replace(nothing, cue=cue, opening=opening)
     end_id = tokenizer.convert_tokens_to_ids(match[0])
-    return Frame(cue, opening, after[: match.start()], match[0], end_id, has_end=True)
+    return Frame(cue, opening, after[: match.start()], end_id, has_end=True)
 
 
 def special_tokens(tokenizer: Any) -> list[str]:

@@ -4,10 +4,13 @@ A figure on prompts that were trained on says nothing about other prompts. Three
 counts for an evaluation prompt:
 
 - *same*: a training prompt has the same words, without case and punctuation;
-- *near*: ROUGE-L with a training prompt is at least :data:`NEAR`, the threshold at which Wang et al. (2023,
-  "Self-Instruct", section 3.1), and Yuan et al. (2024) after them, call a prompt a repetition;
 - *passage*: a training response contains :data:`PASSAGE_WORDS` consecutive words of the prompt or of its known answer
-  (Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: 13-grams).
+  (Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: 13-grams);
+- *near*: ROUGE-L with a training prompt is at least :data:`NEAR`, the threshold at which Wang et al. (2023,
+  "Self-Instruct", section 3.1), and Yuan et al. (2024) after them, call a prompt a repetition.
+
+The first two are repetitions of words. Short prompts of one form can be near without asking the same, so only the first
+two cause a warning.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ PASSAGE_WORDS: Final = 13
 COMPARED_WORDS: Final = 400
 EXAMPLES: Final = 20
 
-Kind = Literal["same", "near", "passage"]
+Kind = Literal["same", "passage", "near"]
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -71,19 +74,14 @@ class Leakage:
     prompts: int
     rows: int
     same: int = 0
-    near: int = 0
     passage: int = 0
+    near: int = 0
     examples: tuple[Leak, ...] = field(default=())
 
     @property
     def contained(self) -> int:
-        """Evaluation prompts whose words occur in the training rows: the same prompt, or a passage in a response."""
+        """Evaluation prompts whose words occur in the training rows: the same ones, and those with a passage."""
         return self.same + self.passage
-
-    @property
-    def total(self) -> int:
-        """Evaluation prompts that leak, near ones included."""
-        return self.same + self.near + self.passage
 
     def as_data(self) -> dict[str, Any]:
         """Return JSON data for storage."""
@@ -129,7 +127,8 @@ def find_leakage(evaluation: Sequence[EvaluationText], training: Iterable[Traini
         leak for one in evaluation if (leak := _leak(one, known, pool, texts, in_responses.get(one.id))) is not None
     ]
     counts = Counter(leak.kind for leak in leaks)
-    return Leakage(len(evaluation), rows, counts["same"], counts["near"], counts["passage"], tuple(leaks[:EXAMPLES]))
+    leaks.sort(key=lambda leak: leak.kind == "near")  # a stable order: repetitions first
+    return Leakage(len(evaluation), rows, counts["same"], counts["passage"], counts["near"], tuple(leaks[:EXAMPLES]))
 
 
 def _leak(
@@ -137,10 +136,10 @@ def _leak(
 ) -> Leak | None:
     if (match := known.get(same_prompt(one.prompt))) is not None:
         return Leak(one.id, "same", one.prompt, match, 1.0)
+    if passage is not None:
+        return Leak(one.id, "passage", one.prompt, passage)
     nearest = pool.nearest(rouge_tokens(one.prompt)[:COMPARED_WORDS], floor=NEAR)
-    if nearest is not None:
-        return Leak(one.id, "near", one.prompt, texts[nearest[0]], round(nearest[1], 4))
-    return None if passage is None else Leak(one.id, "passage", one.prompt, passage)
+    return None if nearest is None else Leak(one.id, "near", one.prompt, texts[nearest[0]], round(nearest[1], 4))
 
 
 class _Passages:

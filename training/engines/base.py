@@ -80,7 +80,7 @@ class PromptsRefused(EngineError):
 
     def __init__(self, reasons: Mapping[str, Refusal]) -> None:
         texts = list(dict.fromkeys(refusal.reason for refusal in reasons.values()))
-        super().__init__(texts[0] + (f" {len(texts) - 1} more are refused." if texts[1:] else ""))
+        super().__init__(texts[0] + (f" Other reasons: {len(texts) - 1}." if texts[1:] else ""))
         self.reasons = dict(reasons)
 
 
@@ -91,8 +91,8 @@ class AllRefused(EngineError):
     def of(cls, left_out: Sequence[LeftOut]) -> Self:
         """Create the error for rows that were left out, at least one."""
         reason, times = Counter(one.refusal.reason for one in left_out).most_common(1)[0]
-        more = f" {len(left_out) - times} others were refused too." if times < len(left_out) else ""
-        return cls(f"No row could be made: {len(left_out)} of {len(left_out)} were refused. {reason}{more}")
+        more = f" {len(left_out) - times} have other reasons." if times < len(left_out) else ""
+        return cls(f"No row could be made: all {len(left_out)} were refused. {reason}{more}")
 
 
 class Engine(Protocol):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from training.conversation.encoder import ConversationEncoder
+from training.conversation.frame import ConversationRefused
 from training.engines.base import Completion, EngineError, Request, Sampling
 from training.engines.drawing import draw_tokens, uniform_noise
 from training.engines.kv_cache import preallocated_cache
@@ -83,8 +84,14 @@ class TransformersEngine:
             self.in_flight = 0
 
     def max_answer_tokens(self, request: Request) -> int:
-        """Return the maximum answer length in tokens; zero or negative if the prompt alone does not fit."""
-        return self.max_length - len(self.conversations.prompt(request.messages).ids)
+        """Return the maximum answer length in tokens; zero or negative if the prompt alone does not fit.
+
+        Raises :class:`EngineError` if the chat template refuses the prompt.
+        """
+        try:
+            return self.max_length - len(self.conversations.prompt(request.messages).ids)
+        except ConversationRefused as error:
+            raise EngineError(str(error)) from error
 
     def close(self) -> None:
         """Free the model's memory."""

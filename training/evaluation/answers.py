@@ -85,11 +85,12 @@ class Answers(Measure):
             figures |= _bounds("score_gain", (gain.low, gain.high))
         if context.config.model_of(context.config.evaluator_role).entry.knows_answers:
             right = sum(comparable(score) >= RIGHT for score in scores)
-            low, high = wilson_interval(right, len(scores)) or (None, None)
+            share = wilson_interval(right, len(scores))
             figures["right_answers"] = right
-            figures |= _bounds("right_answers", (low and low * len(scores), high and high * len(scores)))
             figures["right_share"] = right / len(scores) if scores else None
-            figures |= _bounds("right_share", (low, high))
+            figures |= _bounds("right_share", share or (None, None))
+            count = (share[0] * len(scores), share[1] * len(scores)) if share else (None, None)
+            figures |= _bounds("right_answers", count)
         return figures
 
     def cost(self, config: RunConfig, sizes: Sizes) -> list[Requests]:

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from alignment_app.models import Checkpoint, Judgement
 from alignment_app.selectors.work import prompt_row
+from alignment_app.services import events
 from training.config import ModelRole
 from training.domain import alarms
 from training.domain.alarms import Health
@@ -40,7 +41,8 @@ def controlled(
         judgements: the scores that the health is computed from.
         checkpoint, role: the judge, as in :meth:`StageWork.judge`.
 
-    If the judge does not answer, the health is returned without the control: the scores of the stage stay valid.
+    If the judge does not answer, the reason is logged and the health is returned without the control: the scores of the
+    stage stay valid.
     """
     if not alarms.gave_one_score(health):
         return health
@@ -49,7 +51,9 @@ def controlled(
     try:
         engine = job.student(checkpoint) if checkpoint else job.model(role)
         drafts = list(judge_responses(items, engine, job.judge_of(settings.template), job.sampling(settings.sampling)))
-    except EngineError:
+    except EngineError as error:
+        text = f"Whether the judge discriminates could not be measured. {error}"
+        events.log(job.run.pk, text, "warning")
         return health
     asked = {item.response.id: item.prompt.id for item in items}
     rows = [

@@ -28,6 +28,7 @@ def measure_margins(job: StageWork, checkpoint: Checkpoint, reference: Checkpoin
         reference=job.weights(reference.location),
         batch_size=2 * job.config.training.micro_batch_size,
         should_stop=job.heartbeat.should_stop,
+        refinement_prompt=job.config.training.refinement_prompt,
         store=artifacts.reference_store(),
         **job.student_limits,
     )

@@ -29,8 +29,7 @@ from training.engines.base import AllRefused, Engine, EngineError, Sampling
 from training.engines.oracle import OracleEngine
 from training.engines.pool import EnginePool
 from training.engines.remote import RemoteEngine
-from training.gguf import GgufError, gguf_file
-from training.gguf_conversion import plain_checkpoint
+from training.gguf_conversion import loadable
 from training.jobs.paying import PaidEngine
 from training.jobs.traffic import WatchedEngine, WatchedFollowingEngine
 from training.stages.comparisons import compare_responses
@@ -133,14 +132,9 @@ class StageWork:
 
     def weights(self, location: str) -> str:
         """Return the folder or hub name of the weights at a stored location; a GGUF file is converted once."""
-        path = artifacts.resolve(location)
-        try:
-            file = gguf_file(path)
-            if file is None:
-                return path
-            return str(plain_checkpoint(file, artifacts.converted_models(), lambda text: events.log(self.run.pk, text)))
-        except GgufError as error:
-            raise CannotContinue(str(error)) from error
+        return loadable(
+            artifacts.resolve(location), artifacts.converted_models(), lambda text: events.log(self.run.pk, text)
+        )
 
     def teacher(self) -> Engine:
         """Return the teacher's engine."""
@@ -248,9 +242,12 @@ class StageWork:
         if progress.overlapping_stage is None:  # otherwise the stage itself asks for them again
             self.leave_out(left_out, total=len(prompts) * n)
 
-    def leave_out(self, left_out: Sequence[LeftOut], *, total: int) -> None:
-        """Count rows that were left out, of ``total`` in all. Raises :class:`AllRefused` if there are no others."""
-        if left_out and len(left_out) >= total:
+    def leave_out(self, left_out: Sequence[LeftOut], *, total: int | None) -> None:
+        """Count rows that were left out, of ``total`` in all. Raises :class:`AllRefused` if there are no others.
+
+        ``total`` is ``None`` if the stage needs none of them.
+        """
+        if left_out and total is not None and len(left_out) >= total:
             raise AllRefused.of(left_out)
         self.left_out += left_out
 
@@ -284,7 +281,7 @@ class StageWork:
         left_out: list[LeftOut] = []
         drafts = judge_responses(items, engine, form, sampling, left_out=left_out.append)
         self.save_judgements(drafts, prompt_of, source=source, judge=judge, progress=progress)
-        self.leave_out(left_out, total=responses.count() if required else len(left_out) + 1)
+        self.leave_out(left_out, total=responses.count() if required else None)
         return judge.name
 
     def _verify(

@@ -156,6 +156,7 @@ class _Training:
             reference=self.job.weights(self.reference.location),
             batch_size=2 * self.job.config.training.micro_batch_size,
             should_stop=self.job.heartbeat.should_stop,
+            refinement_prompt=self.job.config.training.refinement_prompt,
             store=artifacts.reference_store(),
             **self.job.student_limits,
         )

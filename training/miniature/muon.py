@@ -1,7 +1,7 @@
 """Muon in float32 for the small matrices of M0.
 
-``torch.optim.Muon`` orthogonalizes in bfloat16, which CPUs without such instructions emulate: there it took three times
-as long as the model's forward and backward pass. Float32 also gives the same weights on CPUs of both kinds.
+``torch.optim.Muon`` orthogonalizes in bfloat16, which CPUs without such instructions emulate: on one with AVX2 only, a
+step over the matrices of M0 took 13 times as long as in float32.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ JudgeHealth = Annotated[Health | OrderHealth, BeforeValidator(_without_kind)]
 
 
 def left_out_note(result: ModelStageData, words: SummaryFormat) -> str:
-    """Return the number of rows that were left out, for a summary; "" if there are none."""
+    """Return the number of rows that were left out, for a summary; "" for none."""
     return f"{words.number(sum(result.left_out.values()))} left out" if result.left_out else ""
 
 

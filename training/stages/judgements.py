@@ -24,24 +24,19 @@ class JudgeItem:
     seeds: tuple[int, ...]
 
 
-def _ignore(_: LeftOut) -> None:
-    """Do nothing."""
-
-
 def judge_responses(
     items: Sequence[JudgeItem],
     engine: Engine,
     judge: Judge,
     sampling: Sampling,
     *,
-    left_out: Callable[[LeftOut], None] = _ignore,
+    left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> Iterator[JudgementDraft]:
     """Yield each judgement as soon as all its replies have arrived.
 
     Refused requests do not count as replies; a response without any reply yields no judgement and is passed to
-    ``left_out``. If some requests were
-    not answered, their responses yield no judgement either, and :class:`training.engines.base.Unanswered` is raised
-    after the last one, so that a later attempt repeats them.
+    ``left_out``. If some requests were not answered, their responses yield no judgement either, and
+    :class:`training.engines.base.Unanswered` is raised after the last one, so that a later attempt repeats them.
     """
     judging = _Judging(judge, left_out)
     return judging.drafts(ask(engine, judging.requests(items), sampling))
@@ -66,7 +61,7 @@ def judge_arriving(
 class _Judging:
     """Assigns replies to the responses they judge."""
 
-    def __init__(self, judge: Judge, left_out: Callable[[LeftOut], None] = _ignore) -> None:
+    def __init__(self, judge: Judge, left_out: Callable[[LeftOut], None] = lambda _: None) -> None:
         self.judge, self.left_out = judge, left_out
         self.items: list[JudgeItem] = []
 

@@ -15,11 +15,20 @@ from training.trainers.pair_logps import PairTokens
 from training.trainers.results import TrainingError
 
 
-class Skipped(Enum):
-    """Why a pair cannot be trained on."""
+class Skip(Enum):
+    """Causes why a pair cannot be trained on."""
 
     TOO_LONG = "prompt too long"
     NOTHING_TO_LEARN = "an empty response, or two equal ones"
+    REFUSED = "the chat template refuses the prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A pair that cannot be trained on; ``reason`` is the template's if it refuses the prompt."""
+
+    cause: Skip
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +51,31 @@ def encode_pairs(
 
     Responses are truncated so that prompt and response have at most ``max_length`` tokens. A response that generation
     cut (``chosen_cut``, ``rejected_cut``) gets no end token. A pair is skipped if the prompt alone has ``max_length``
-    tokens, if a response is empty, or if both responses are equal. Raises :class:`TrainingError` if the chat template
-    refuses a prompt, or if no pair is left.
+    tokens, if the chat template refuses it, if a response is empty, or if both responses are equal. Raises
+    :class:`TrainingError` if no pair is left.
     """
     encoder = ConversationEncoder(tokenizer)
     kept: list[PairTokens] = []
-    skipped: Counter[Skipped] = Counter()
+    skipped: list[Skipped] = []
     cut = 0
     for pair in pairs:
         encoded = encode_pair(
             encoder, pair, max_length=max_length, augment=augment, refinement_prompt=refinement_prompt
         )
         if isinstance(encoded, Skipped):
-            skipped[encoded] += 1
+            skipped.append(encoded)
         else:
             kept.append(encoded.tokens)
             cut += encoded.was_truncated
+    causes = Counter(one.cause for one in skipped)
     notes = []
     if cut:
         notes.append(f"{cut} of {len(pairs)} pairs were longer than {max_length} tokens and were truncated.")
-    if too_long := skipped[Skipped.TOO_LONG]:
+    if too_long := causes[Skip.TOO_LONG]:
         notes.append(f"{too_long} of {len(pairs)} pairs had a prompt of {max_length} tokens or more and were skipped.")
-    if empty := skipped[Skipped.NOTHING_TO_LEARN]:
+    if empty := causes[Skip.NOTHING_TO_LEARN]:
         notes.append(f"{empty} of {len(pairs)} pairs had an empty response or two equal ones and were skipped.")
+    notes += refused_notes([one.reason for one in skipped if one.cause is Skip.REFUSED], len(pairs), "pairs")
     if not kept:
         raise TrainingError(
             "There are no preference pairs to train on: "
@@ -86,18 +97,23 @@ def encode_pair(
         prompt = encoder.prompt(pair["prompt"])
         augmented = encoder.prompt(_augmented(pair["prompt"], refinement_prompt)).ids if augment else []
     except ConversationRefused as error:
-        raise TrainingError(str(error)) from error
+        return Skipped(Skip.REFUSED, str(error))
     room = max_length - len(prompt.ids)
     if room < 1:
-        return Skipped.TOO_LONG
+        return Skipped(Skip.TOO_LONG)
     chosen, rejected = (
         encoder.completion(prompt, pair[side][0]["content"], ended=not pair.get(f"{side}_cut"))[0]
         for side in ("chosen", "rejected")
     )
     if not chosen or not rejected or chosen[:room] == rejected[:room]:
-        return Skipped.NOTHING_TO_LEARN
+        return Skipped(Skip.NOTHING_TO_LEARN)
     tokens = PairTokens(prompt.ids, chosen[:room], rejected[:room], augmented, int(pair.get("pair_id") or 0))
     return EncodedPair(tokens, was_truncated=max(len(chosen), len(rejected)) > room)
+
+
+def refused_notes(reasons: Sequence[str], total: int, rows: str) -> list[str]:
+    """Return a note on the rows that the chat template refuses, with the first reason; none without reasons."""
+    return [f"{len(reasons)} of {total} {rows} were skipped. {reasons[0]}"] if reasons else []
 
 
 def _augmented(prompt: Sequence[Mapping[str, str]], refinement_prompt: str) -> list[dict[str, str]]:

@@ -10,11 +10,12 @@ import torch
 
 from training.conversation.encoder import ConversationEncoder
 from training.domain.margins import MeasuredPair
+from training.domain.templates import REFINEMENT_PROMPT
 from training.trainers import loading
 from training.trainers.encoding import EncodedPair, encode_pair
 from training.trainers.pair_logps import PairTokens
 from training.trainers.reference import LogpsModel, pair_logps
-from training.trainers.results import ShouldStop, TrainingError
+from training.trainers.results import ShouldStop
 
 
 def measure_pairs(
@@ -27,17 +28,19 @@ def measure_pairs(
     dtype: str,
     trust_remote_code: bool,
     should_stop: ShouldStop,
+    refinement_prompt: str = REFINEMENT_PROMPT,
     store: Path | None = None,
 ) -> list[MeasuredPair | None]:
     """Measure each pair under ``model`` and ``reference``; ``None`` for a pair that training would skip.
 
     Pairs have the format of :func:`training.trainers.preference.train_preference` and are truncated likewise; the
+    ``refinement_prompt`` is p of p⊕x. The
     score difference is that of ``chosen_score`` and ``rejected_score``. One model is loaded at a time. The reference's
     log-probabilities are cached in ``store``. Raises :class:`Stopped` between two batches.
     """
     tokenizer = loading.load_tokenizer(model, trust_remote_code=trust_remote_code)
     encoder = ConversationEncoder(tokenizer)
-    encoded = [_encode(encoder, pair, max_length) for pair in pairs]
+    encoded = [_encode(encoder, pair, max_length, refinement_prompt) for pair in pairs]
     kept = [tokens for tokens in encoded if tokens is not None]
     if not kept:
         return [None] * len(pairs)
@@ -62,11 +65,10 @@ def measure_pairs(
     return results
 
 
-def _encode(encoder: ConversationEncoder, pair: Mapping[str, Any], max_length: int) -> PairTokens | None:
-    try:
-        encoded = encode_pair(encoder, pair, max_length=max_length, augment=True)
-    except TrainingError:
-        return None
+def _encode(
+    encoder: ConversationEncoder, pair: Mapping[str, Any], max_length: int, refinement_prompt: str
+) -> PairTokens | None:
+    encoded = encode_pair(encoder, pair, max_length=max_length, augment=True, refinement_prompt=refinement_prompt)
     return encoded.tokens if isinstance(encoded, EncodedPair) else None
 
 

@@ -198,8 +198,8 @@ def train_preference(
     rejected are assistant messages. ``training.domain.loss_specs`` lists which losses TRL computes. Rewards are
     β·log(π/π_ref) for every loss. With LoRA, the update is merged into the published model; with quantized weights, the
     reference is quantized too. Responses are truncated so that prompt and response have at most ``max_length`` tokens;
-    truncated and skipped pairs are counted in the result's
-    notes. ``store`` is the folder of cached reference log-probabilities; ``say`` receives messages about it.
+    truncated and skipped pairs are counted in the result's notes. ``store`` is the folder of cached reference
+    log-probabilities; ``say`` receives messages about it.
 
     The same call resumes from the newest complete checkpoint in ``output_dir``. With ``pause_at``, a longer training
     pauses at that step and keeps the model of that step.

@@ -21,6 +21,7 @@ from training.conversation.frame import ConversationRefused
 from training.trainers import loading, loop
 from training.trainers.batches import WEIGHT
 from training.trainers.checkpoints import training_key
+from training.trainers.encoding import refused_notes
 from training.trainers.results import Report, ShouldStop, TrainingError, TrainResult
 from training.trainers.targets import target_logps
 
@@ -63,15 +64,20 @@ def encode_rows(
 ) -> tuple[list[Example], tuple[str, ...]]:
     """Tokenize rows. Returns the examples, and notes on truncated and skipped rows.
 
-    A row longer than ``max_length`` tokens is truncated at its end, or skipped if its prompt alone is that long. A
-    completion that generation cut (``cut``) gets no end token. Raises :class:`TrainingError` if the chat template
-    refuses a row, or if no row is left.
+    A row longer than ``max_length`` tokens is truncated at its end. It is skipped if its prompt alone is that long, or
+    if the chat template refuses it. A completion that generation cut (``cut``) gets no end token. Raises
+    :class:`TrainingError` if no row is left.
     """
     encoder = ConversationEncoder(tokenizer)
     kept: list[Example] = []
+    refused: list[str] = []
     cut = left_out = 0
     for row in rows:
-        example = _encoded(encoder, row)
+        try:
+            example = _encoded(encoder, row)
+        except ConversationRefused as error:
+            refused.append(str(error))
+            continue
         room = max_length - len(example.prompt_ids)
         if room < 1 or sum(example.weights[:room]) <= 0:
             left_out += 1
@@ -84,11 +90,15 @@ def encode_rows(
     if cut:
         notes.append(f"{cut} of {len(rows)} rows were longer than {max_length} tokens and were truncated.")
     if left_out:
-        notes.append(f"{left_out} of {len(rows)} rows had no target token within {max_length} tokens and were skipped.")
+        notes.append(
+            f"{left_out} of {len(rows)} rows had no target token within {max_length} tokens and were skipped. If "
+            "many are, raise student.max_length."
+        )
+    notes += refused_notes(refused, len(rows), "rows")
     if not kept:
         raise TrainingError(
             "There is no row to train on: "
-            + (notes[0] + " Raise student.max_length." if notes else "the data sets are empty. Import data first.")
+            + (" ".join(notes) if notes else "the data sets are empty. Import data first.")
         )
     return kept, tuple(notes)
 
@@ -96,12 +106,7 @@ def encode_rows(
 def _encoded(encoder: ConversationEncoder, row: Mapping[str, Any]) -> Example:
     if not row["messages"]:
         return encoder.raw(row["completion"])
-    try:
-        return encoder.example(
-            row["messages"], row["completion"], ended=not row.get("cut"), spans=row.get("weights") or ()
-        )
-    except ConversationRefused as error:
-        raise TrainingError(str(error)) from error
+    return encoder.example(row["messages"], row["completion"], ended=not row.get("cut"), spans=row.get("weights") or ())
 
 
 def train_sft(
@@ -122,10 +127,9 @@ def train_sft(
     """Fine-tune ``model`` on the rows and publish the result at ``output_dir/model``.
 
     A row is ``{"messages": [...], "completion": str, "weights": [[start, end, weight], ...], "cut": bool}``; the last
-    two are optional. The loss covers the
-    completion's tokens. The optional ``weights`` apply to tokens that overlap the characters start to end of the
-    completion; other tokens have weight 1. Without ``messages``, the row is a raw text with loss on every token. A row
-    longer than ``max_length`` tokens is truncated, or skipped if its prompt alone is that long; both are counted in the
+    two are optional. The loss covers the completion's tokens. The optional ``weights`` apply to tokens that overlap the
+    characters start to end of the completion; other tokens have weight 1. Without ``messages``, the row is a raw text
+    with loss on every token. Truncated and skipped rows (:func:`encode_rows`) are counted in the
     result's notes. ``section`` is the config section named in errors.
 
     The same call resumes from the newest complete checkpoint in ``output_dir``. With ``pause_at``, a longer training

@@ -97,7 +97,7 @@ class Command(BaseCommand):
         self._say(f"The model: {smollm2.LICENCE}.")
         try:
             smollm2.fetch(settings.HOME / "models", supervisor.keep_running)
-        except smollm2.Stopped:
+        except miniature.Stopped:
             return
         demo.make_constraint_data()
         self._launch(supervisor, demo.REAL_PRESET)

@@ -141,5 +141,6 @@ def test_a_refused_system_turn_names_the_roles_and_the_remedy(kind: str) -> None
 )
 def test_an_answer_ends_with_the_token_that_the_template_writes(kind: str, end: str, has_end: bool) -> None:
     encoder: Any = ConversationEncoder(tokenizer_of(kind))
-    assert (encoder.frame.end, encoder.frame.has_end) == (end, has_end)
-    assert encoder.tokenizer.convert_tokens_to_ids(end) in encoder.end_ids()
+    assert encoder.frame.has_end == has_end
+    assert encoder.frame.end_id == encoder.tokenizer.convert_tokens_to_ids(end)
+    assert encoder.frame.end_id in encoder.end_ids()

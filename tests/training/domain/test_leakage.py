@@ -22,7 +22,7 @@ def test_a_prompt_with_the_same_words_leaks_whatever_its_case_and_punctuation() 
         [EvaluationText(1, "What is the capital of France?"), EvaluationText(2, "Name a river.")],
         [TrainingText("what is the capital of FRANCE"), TrainingText("Name a mountain in Asia, please.")],
     )
-    assert (found.prompts, found.rows, found.same, found.near, found.passage, found.total) == (2, 2, 1, 0, 0, 1)
+    assert (found.prompts, found.rows, found.same, found.near, found.passage, found.contained) == (2, 2, 1, 0, 0, 1)
     assert found.examples == (Leak(1, "same", "What is the capital of France?", "what is the capital of FRANCE", 1.0),)
 
 
@@ -55,10 +55,18 @@ def test_a_passage_of_a_prompt_or_its_answer_in_a_training_response_leaks() -> N
     assert found.examples[0].match == " ".join(words[3:16])
 
 
+def test_a_prompt_with_a_passage_counts_as_such_also_if_it_is_near() -> None:
+    words = LONG.split()
+    near = " ".join([*words[:-1], "again"])
+    found = find_leakage([EvaluationText(1, LONG)], [TrainingText(near, (f"They say: {LONG}",))])
+    assert (found.passage, found.near, found.contained) == (1, 0, 1)
+    assert find_leakage([EvaluationText(1, LONG)], [TrainingText(near)]).contained == 0
+
+
 def test_a_passage_does_not_span_two_responses() -> None:
     words = LONG.split()
     training = [TrainingText("x", (" ".join(words[:7]), " ".join(words[7:])[:40]))]
-    assert find_leakage([EvaluationText(1, LONG)], training).total == 0
+    assert find_leakage([EvaluationText(1, LONG)], training).contained == 0
 
 
 def test_every_prompt_counts_once_and_examples_are_limited() -> None:

@@ -220,6 +220,13 @@ def test_a_conversation_that_the_template_refuses_raises_a_message(little_model:
         )
 
 
+def test_the_length_of_an_answer_to_a_refused_conversation_raises_the_engines_error(little_model: Path) -> None:
+    engine = TransformersEngine(little_model)
+    engine.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(EngineError, match="roles must alternate"):
+        engine.max_answer_tokens(Request("a", ({"role": "user", "content": "Why?"},), 0))
+
+
 def test_an_engine_whose_package_is_missing_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     # A finder without vllm, whether it is installed or not.
     monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "vllm" else find_spec(name))

@@ -43,10 +43,10 @@ def moved(little_model: Path, tmp_path: Path) -> Path:
     return tmp_path / "moved"
 
 
-def _measure(model: Path, reference: Path, *, stop: bool = False, batch_size: int = 2) -> Any:
+def _measure(model: Path, reference: Path, *, stop: bool = False, batch_size: int = 2, **more: Any) -> Any:
     return measure_pairs(
         PAIRS, model=str(model), reference=str(reference), batch_size=batch_size, max_length=256, dtype="float32",
-        trust_remote_code=False, should_stop=lambda: stop,
+        trust_remote_code=False, should_stop=lambda: stop, **more,
     )  # fmt: skip
 
 
@@ -85,3 +85,13 @@ def test_a_model_does_not_differ_from_itself(little_model: Path) -> None:
 def test_measuring_stops_between_two_batches(moved: Path, little_model: Path) -> None:
     with pytest.raises(Stopped):
         _measure(moved, little_model, stop=True, batch_size=1)
+
+
+def test_the_augmented_log_ratio_is_on_the_configured_refinement_prompt(moved: Path, little_model: Path) -> None:
+    first, _, _ = _measure(moved, little_model, refinement_prompt="Answer well:")
+    augmented = augment_query("What is 2 + 2?", "Answer well:")
+
+    def ratio(answer: str) -> float:
+        return _logp(moved, augmented, answer) - _logp(little_model, augmented, answer)
+
+    assert first.augmented_margin == pytest.approx(ratio("It is four.") - ratio("Five"), abs=1e-4)

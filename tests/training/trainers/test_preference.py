@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import shutil
@@ -16,12 +15,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl.trainer.utils import add_fused_lm_head
 
-from tests.support.tokenizers import tokenizer_of
 from training.config import LoraConfig, PreferenceConfig
 from training.domain.templates import augment_query
 from training.trainers import loading, lora, losses
-from training.trainers.encoding import encode_pairs
-from training.trainers.loading import load_tokenizer
 from training.trainers.pair_logps import pair_batch, summed_logps
 from training.trainers.preference import train_preference
 from training.trainers.results import Stopped, TrainingError, TrainResult
@@ -354,43 +350,3 @@ def test_a_foreign_checkpoint_trains(models_folder: Path, train: Callable[..., A
     result, points = train(_config(loss="sr_dpo", batch_size=8), pairs=_pairs(8), model=foreign, reference=foreign)
     assert result.steps == 1
     assert points[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
-
-
-def test_a_response_that_generation_cut_gets_no_end_token(little_model: Path) -> None:
-    tokenizer = load_tokenizer(str(little_model))
-    pair = {
-        "prompt": [{"role": "user", "content": "Why?"}],
-        "chosen": [{"role": "assistant", "content": "So."}],
-        "rejected": [{"role": "assistant", "content": "Beca"}],
-        "rejected_cut": True,
-    }
-    (tokens,), _ = encode_pairs(tokenizer, [pair], max_length=64, augment=False)
-    assert tokens.chosen_ids[-1] == tokenizer.eos_token_id
-    assert tokenizer.decode(tokens.rejected_ids) == "Beca"
-
-
-def test_the_refinement_prompt_of_the_config_precedes_the_query() -> None:
-    tokenizer = tokenizer_of("byte-level, no template")
-    pair = {
-        "prompt": [{"role": "user", "content": "Why?"}],
-        "chosen": [{"role": "assistant", "content": "Because."}],
-        "rejected": [{"role": "assistant", "content": "No."}],
-    }
-    (tokens,), _ = encode_pairs(
-        tokenizer, [pair], max_length=200, augment=True, refinement_prompt="Answer as well as you can: "
-    )
-    assert "User: Answer as well as you can: Why?" in tokenizer.decode(tokens.augmented_ids)
-    assert augment_query("Why?", PreferenceConfig().refinement_prompt) == augment_query("Why?")
-
-
-def test_the_augmented_prompt_ends_where_the_prompt_of_generation_ends() -> None:
-    tokenizer = tokenizer_of("byte-level, no template")
-    pair = {
-        "prompt": [{"role": "user", "content": "Why?"}],
-        "chosen": [{"role": "assistant", "content": "Because."}],
-        "rejected": [{"role": "assistant", "content": "No."}],
-    }
-    (tokens,), _ = encode_pairs(copy.deepcopy(tokenizer), [pair], max_length=200, augment=True)
-    assert tokenizer.decode(tokens.augmented_ids + tokens.chosen_ids).endswith(
-        "Why?\n\nAssistant: Because.<|endoftext|>"
-    )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.support.students import save_little_student
+from tests.support.students import CHAT, save_little_student
 from tests.support.tokenizers import tokenizer_of
 from training.config import SFTConfig
 from training.conversation.encoder import ConversationEncoder
@@ -119,7 +119,7 @@ def test_a_long_row_is_truncated_and_one_with_a_too_long_prompt_is_skipped(littl
     assert len(examples[2].prompt_ids) + len(examples[2].completion_ids) == 64
     assert notes == (
         "1 of 4 rows were longer than 64 tokens and were truncated.",
-        "1 of 4 rows had no target token within 64 tokens and were skipped.",
+        "1 of 4 rows had no target token within 64 tokens and were skipped. If many are, raise student.max_length.",
     )
 
 
@@ -133,11 +133,19 @@ def test_a_missing_model_raises_a_message(tmp_path: Path) -> None:
         _train(tmp_path / "nowhere", tmp_path / "out", _rows())
 
 
-def test_a_conversation_that_the_template_refuses_raises_a_message(little_model: Path) -> None:
+def test_a_row_that_the_template_refuses_is_skipped_and_named_unless_all_are(little_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(little_model)
-    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(TrainingError, match="refuses a conversation of user"):
-        encode_rows(tokenizer, _rows(1), 64)
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + CHAT
+    )
+    refused = {"messages": [{"role": "system", "content": "Be brief."}, *ASKED], "completion": "A wren."}
+    examples, notes = encode_rows(tokenizer, [*_rows(2), refused], 64)
+    assert len(examples) == 2
+    (note,) = notes
+    assert "1 of 3 rows were skipped" in note
+    assert "refuses a conversation of system, user: no system turn" in note
+    with pytest.raises(TrainingError, match="refuses a conversation of system, user"):
+        encode_rows(tokenizer, [refused], 64)
 
 
 @pytest.mark.parametrize(
